@@ -1,0 +1,157 @@
+//! Key groups: the unit in which keyed state is routed, snapshotted and moved.
+//!
+//! A row's key group is `xxh3_64(canonical key bytes) mod key_groups`; subtask `i` of `n` owns the contiguous range
+//! `[i·G/n, (i+1)·G/n)` (rounded up), as in Flink. State on disk and topic partitions depend on the encoding, so it is
+//! fixed: the golden values in the tests must never change.
+//!
+//! Canonical bytes of a key are those of its columns one after the other:
+//!
+//! | value | bytes |
+//! |---|---|
+//! | null | `00` |
+//! | boolean | `01`, then `00` or `01` |
+//! | smallint, int, bigint, date, timestamp | `01`, then the value as 8 bytes, little-endian two's complement (unsigned 64-bit: its bits) |
+//! | real, double | `01`, then the value as IEEE 754 double, 8 bytes little-endian; −0.0 as 0.0, every NaN as `7ff8000000000000` |
+//! | decimal | `01`, then the unscaled value as 16 bytes little-endian |
+//! | string, bytes | `01`, then the length as 4 bytes little-endian, then the bytes |
+//! | anything else | `01`, then the length as 4 bytes and Arrow's row encoding of the value |
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
+use arrow::row::{RowConverter, SortField};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+
+/// The key group of each row. `rows` is needed for keys without columns, which all are in one group.
+pub fn key_groups(keys: &[ArrayRef], rows: usize, groups: u16) -> Result<Vec<u16>> {
+    let modulus = u64::from(groups.max(1));
+    let to_group = |bytes: &[u8]| (xxh3_64(bytes) % modulus) as u16;
+    if let [key] = keys
+        && let Some(column) = fixed_width(key)?
+    {
+        let mut bytes = [1u8; 9];
+        return Ok((0..rows)
+            .map(|row| {
+                if key.is_null(row) {
+                    return to_group(&[0]);
+                }
+                bytes[1..].copy_from_slice(&column.value(row).to_le_bytes());
+                to_group(&bytes)
+            })
+            .collect());
+    }
+    let columns: Vec<Column> = keys.iter().map(Column::new).collect::<Result<_>>()?;
+    let mut bytes = Vec::new();
+    Ok((0..rows)
+        .map(|row| {
+            bytes.clear();
+            columns.iter().for_each(|column| column.encode(row, &mut bytes));
+            to_group(&bytes)
+        })
+        .collect())
+}
+
+/// The key groups that subtask `subtask` of `parallelism` owns.
+pub fn owned_groups(subtask: usize, parallelism: usize, groups: u16) -> Range<u16> {
+    let bound = |i: usize| ((i * usize::from(groups)).div_ceil(parallelism.max(1))) as u16;
+    bound(subtask)..bound(subtask + 1)
+}
+
+/// The subtask of `parallelism` that owns `group`.
+pub fn owner(group: u16, parallelism: usize, groups: u16) -> usize {
+    usize::from(group) * parallelism.max(1) / usize::from(groups.max(1))
+}
+
+/// Values of at most 8 bytes, as the bits that go into the canonical bytes.
+enum Fixed {
+    Signed(arrow::array::Int64Array),
+    Unsigned(arrow::array::UInt64Array),
+    Float(arrow::array::Float64Array),
+}
+
+impl Fixed {
+    fn value(&self, row: usize) -> u64 {
+        match self {
+            Fixed::Signed(a) => a.value(row) as u64,
+            Fixed::Unsigned(a) => a.value(row),
+            Fixed::Float(a) => match a.value(row) {
+                v if v.is_nan() => f64::NAN.to_bits() & 0x7fff_ffff_ffff_ffff,
+                v => (v + 0.0).to_bits(),
+            },
+        }
+    }
+}
+
+fn fixed_width(key: &ArrayRef) -> Result<Option<Fixed>> {
+    Ok(match key.data_type() {
+        DataType::Int64 => Some(Fixed::Signed(key.as_primitive::<Int64Type>().clone())),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::Date32 => {
+            let widened = if key.data_type() == &DataType::Date32 { cast(key, &DataType::Int32)? } else { key.clone() };
+            Some(Fixed::Signed(cast(&widened, &DataType::Int64)?.as_primitive::<Int64Type>().clone()))
+        }
+        DataType::Timestamp(_, _) => Some(Fixed::Signed(cast(key, &DataType::Int64)?.as_primitive::<Int64Type>().clone())),
+        DataType::UInt64 => Some(Fixed::Unsigned(key.as_primitive::<UInt64Type>().clone())),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            Some(Fixed::Float(cast(key, &DataType::Float64)?.as_primitive::<Float64Type>().clone()))
+        }
+        _ => None,
+    })
+}
+
+enum Column {
+    Fixed(ArrayRef, Fixed),
+    Boolean(arrow::array::BooleanArray),
+    Decimal(arrow::array::Decimal128Array),
+    Bytes(arrow::array::BinaryViewArray),
+    Rows(ArrayRef, arrow::row::Rows),
+}
+
+impl Column {
+    fn new(key: &ArrayRef) -> Result<Column> {
+        if let Some(fixed) = fixed_width(key)? {
+            return Ok(Column::Fixed(key.clone(), fixed));
+        }
+        Ok(match key.data_type() {
+            DataType::Boolean => Column::Boolean(key.as_boolean().clone()),
+            DataType::Decimal128(_, _) => Column::Decimal(key.as_primitive::<Decimal128Type>().clone()),
+            DataType::Utf8View => Column::Bytes(key.as_string_view().clone().to_binary_view()),
+            DataType::BinaryView => Column::Bytes(key.as_binary_view().clone()),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => {
+                Column::Bytes(cast(key, &DataType::BinaryView)?.as_binary_view().clone())
+            }
+            other => {
+                let converter = RowConverter::new(vec![SortField::new(other.clone())])?;
+                Column::Rows(key.clone(), converter.convert_columns(std::slice::from_ref(key)).map_err(Error::from)?)
+            }
+        })
+    }
+
+    fn encode(&self, row: usize, out: &mut Vec<u8>) {
+        let array: &dyn Array = match self {
+            Column::Fixed(array, _) | Column::Rows(array, _) => array,
+            Column::Boolean(a) => a,
+            Column::Decimal(a) => a,
+            Column::Bytes(a) => a,
+        };
+        if array.is_null(row) {
+            return out.push(0);
+        }
+        out.push(1);
+        match self {
+            Column::Fixed(_, fixed) => out.extend_from_slice(&fixed.value(row).to_le_bytes()),
+            Column::Boolean(a) => out.push(u8::from(a.value(row))),
+            Column::Decimal(a) => out.extend_from_slice(&a.value(row).to_le_bytes()),
+            Column::Bytes(a) => counted(a.value(row), out),
+            Column::Rows(_, rows) => counted(rows.row(row).as_ref(), out),
+        }
+    }
+}
+
+fn counted(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}

@@ -1,0 +1,46 @@
+//! What the author of a source, operator or sink sees, and the vocabulary that every other room shares.
+//!
+//! This crate knows no actor, no async runtime and no SQL. Modules in reading order:
+//!
+//! - [`time`]: event time, clock time, durations and sizes as they are written in a topology file
+//! - [`types`]: SQL column types and the Arrow types behind them
+//! - [`batch`]: the unit of data: Arrow columns, and beside them event time, weight, lateness mark, window and origin
+//! - [`stream`]: what the plan knows of a stream: schema, event time, updating, windowed
+//! - [`message`]: the grammar of what travels on an edge
+//! - [`error`]: failures while running, and bad rows
+//! - [`diagnostic`]: mistakes in a topology file, found before it runs
+//! - [`options`]: the keys that all nodes share
+//! - [`operator`]: the [`operator::Operator`] trait and its [`operator::Output`]
+//! - [`source`] and [`sink`]: the two ends
+//! - [`plan`]: what a node says of itself at `check`: schemas, routes, state, and a maker of subtasks
+//! - [`key_group`]: canonical key bytes, their hash, and key groups
+//! - [`state`]: writing and reading a node's state by key group
+//! - [`view`]: materialised views that a server can read while a sink writes
+//! - [`registry`]: which node types there are
+
+pub mod batch;
+pub mod diagnostic;
+pub mod error;
+pub mod key_group;
+pub mod message;
+pub mod operator;
+pub mod options;
+pub mod plan;
+pub mod registry;
+pub mod sink;
+pub mod source;
+pub mod state;
+pub mod stream;
+pub mod time;
+pub mod types;
+pub mod view;
+
+pub use batch::Batch;
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use error::{BadRow, Error, Result};
+pub use operator::{Operator, Output, Progress};
+pub use registry::Registry;
+pub use sink::Sink;
+pub use source::Source;
+pub use stream::Stream;
+pub use time::EventTime;

@@ -1,0 +1,206 @@
+//! The [`Operator`] trait: a synchronous piece of a pipeline that reads batches and writes to a buffer.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::state::{StateReader, StateWriter};
+use crate::time::{ClockTime, EventTime};
+
+/// One subtask of an operator node.
+///
+/// The runtime calls the methods of one subtask one at a time, from one thread at a time. Order per input is the order of
+/// the edge; between inputs there is none. An `Err` ends the run (or sends it back to the last checkpoint): a row that is
+/// merely bad is not an error here but a [`BadRow`](crate::error::BadRow), handled by the node's `on_bad_row`.
+///
+/// An operator that has more to say than fits stops when [`Output::is_full`] and says the rest in [`resume`](Operator::resume),
+/// which the runtime calls after every other method, before it hands over anything else, until it returns [`Progress::Done`].
+///
+/// Every row that comes in has exactly one fate, to be counted in [`Output::fates`].
+pub trait Operator: Send {
+    /// Rows of one input.
+    fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()>;
+
+    /// The node's watermark, the smallest of its inputs', has risen to `watermark`; `EventTime::MAX` when all inputs ended.
+    /// The runtime passes [`outgoing_watermark`](Operator::outgoing_watermark) on once `resume` is done.
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        let _ = (watermark, out);
+        Ok(())
+    }
+
+    /// What to promise downstream when the node's watermark is `watermark`: never more than its own later rows keep.
+    fn outgoing_watermark(&self, watermark: EventTime) -> EventTime {
+        watermark
+    }
+
+    /// The time asked for with [`Output::wake_at`] has come.
+    fn on_timer(&mut self, at: ClockTime, out: &mut Output) -> Result<()> {
+        let _ = (at, out);
+        Ok(())
+    }
+
+    /// Goes on with what did not fit.
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        let _ = out;
+        Ok(Progress::Done)
+    }
+
+    /// Writes all state, by key group. Live state is the same afterwards.
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+
+    /// Takes back what [`snapshot`](Operator::snapshot) wrote, on a fresh subtask, possibly at another parallelism: only
+    /// the key groups that this subtask owns are in `state`.
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+
+    /// No more rows will come from `input`.
+    fn on_end(&mut self, input: usize, out: &mut Output) -> Result<()> {
+        let _ = (input, out);
+        Ok(())
+    }
+
+    /// How many of the rows counted as taken would still change a result that has not been sent: the ledger's "in state"
+    /// at a stop.
+    fn rows_in_state(&self) -> u64 {
+        0
+    }
+
+    /// Memory of the state, in bytes, roughly; counted against `runtime.memory`.
+    fn state_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Whether an operator has said all it had to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has.
+    Done,
+    /// It stopped because the output was full.
+    More,
+}
+
+/// How many rows met which fate. Each row into a node is counted once; rows out are counted by the runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Sent on.
+    pub passed: u64,
+    /// Left out by a condition.
+    pub filtered: u64,
+    /// Taken into an aggregate or join, or written by a sink.
+    pub taken: u64,
+    /// Too late for every window.
+    pub late: u64,
+    /// Bad, and sent to `.rejected`.
+    pub rejected: u64,
+    /// Bad, and left out.
+    pub skipped: u64,
+    /// Left out because of `state_ttl` or `retain`.
+    pub expired: u64,
+    /// Of the rows taken: too late for some of their windows. Not a fate of its own.
+    pub partly_late: u64,
+}
+
+impl Fates {
+    /// The sum of the fates: rows in, when nothing is lost.
+    pub fn total(&self) -> u64 {
+        self.passed + self.filtered + self.taken + self.late + self.rejected + self.skipped + self.expired
+    }
+
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: &Fates) {
+        self.passed += other.passed;
+        self.filtered += other.filtered;
+        self.taken += other.taken;
+        self.late += other.late;
+        self.rejected += other.rejected;
+        self.skipped += other.skipped;
+        self.expired += other.expired;
+        self.partly_late += other.partly_late;
+    }
+}
+
+/// The buffer that an operator writes to. Port 0 is the node's stream, the others its side streams in the order of its plan.
+#[derive(Debug)]
+pub struct Output {
+    batches: Vec<(usize, Batch)>,
+    buffered_rows: usize,
+    full_at_rows: usize,
+    fates: Fates,
+    now: ClockTime,
+    watermark: EventTime,
+    wake_at: Option<ClockTime>,
+}
+
+impl Output {
+    /// An empty buffer that is full at `full_at_rows` rows.
+    pub fn new(full_at_rows: usize) -> Self {
+        Output {
+            batches: Vec::new(),
+            buffered_rows: 0,
+            full_at_rows,
+            fates: Fates::default(),
+            now: ClockTime(0),
+            watermark: EventTime::MIN,
+            wake_at: None,
+        }
+    }
+
+    /// Sends rows to a port. A batch without rows is dropped. Rows of any number: the runtime cuts and joins batches.
+    pub fn emit(&mut self, port: usize, batch: Batch) {
+        if batch.rows() > 0 {
+            self.buffered_rows += batch.rows();
+            self.batches.push((port, batch));
+        }
+    }
+
+    /// Whether to stop and wait for [`Operator::resume`].
+    pub fn is_full(&self) -> bool {
+        self.buffered_rows >= self.full_at_rows
+    }
+
+    /// The ledger of the rows that came in.
+    pub fn fates(&mut self) -> &mut Fates {
+        &mut self.fates
+    }
+
+    /// The wall clock at the start of this call.
+    pub fn now(&self) -> ClockTime {
+        self.now
+    }
+
+    /// The node's watermark: the last one that `on_watermark` was given.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Asks for [`Operator::on_timer`] at `at`, if nothing earlier is asked for. One timer is kept; it is gone once it fired.
+    pub fn wake_at(&mut self, at: ClockTime) {
+        self.wake_at = Some(self.wake_at.map_or(at, |old| old.min(at)));
+    }
+
+    /// For the runtime: sets what [`now`](Output::now) and [`watermark`](Output::watermark) say.
+    pub fn set_times(&mut self, now: ClockTime, watermark: EventTime) {
+        self.now = now;
+        self.watermark = watermark;
+    }
+
+    /// For the runtime: takes what was written.
+    pub fn take_batches(&mut self) -> Vec<(usize, Batch)> {
+        self.buffered_rows = 0;
+        std::mem::take(&mut self.batches)
+    }
+
+    /// For the runtime: takes the counts since the last call.
+    pub fn take_fates(&mut self) -> Fates {
+        std::mem::take(&mut self.fates)
+    }
+
+    /// For the runtime: takes the timer that was asked for.
+    pub fn take_timer(&mut self) -> Option<ClockTime> {
+        self.wake_at.take()
+    }
+}

@@ -1,0 +1,75 @@
+//! The keys that all nodes share, as option structs. Their doc comments are the user's documentation.
+
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::time::DurationText;
+
+/// What happens to a row that cannot be processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadRow {
+    /// The run fails with a message that names the row.
+    #[default]
+    Fail,
+    /// The row is counted as skipped.
+    Skip,
+    /// The row goes to the side stream `NAME.rejected`, with the reason, its place and its raw text.
+    Reject,
+}
+
+/// Event time of a source.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeOptions {
+    /// SQL expression of type timestamp that gives each row its event time.
+    pub by: String,
+    /// How far behind the greatest event time read so far a row may be before it can be late.
+    #[serde(default)]
+    pub max_delay: DurationText,
+    /// A split that waits this long for input no longer holds the watermark back. Default: never.
+    pub idle_after: Option<DurationText>,
+    /// What happens to a row whose event time is null.
+    #[serde(default)]
+    pub on_null: OnBadRow,
+}
+
+/// The keys that any source may have beside its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SourceCommon {
+    /// Event time and watermark. Without it the stream has no event time.
+    pub time: Option<TimeOptions>,
+    /// What happens to a row that cannot be read.
+    pub on_bad_row: OnBadRow,
+    /// At most this many rows a second, to replay. Default: as fast as they are taken.
+    pub rate: Option<NonZeroUsize>,
+    /// Free text for the plan and the graph.
+    pub description: Option<String>,
+}
+
+/// The keys that any operator may have beside its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct OperatorCommon {
+    /// What happens to a row on which an expression fails.
+    pub on_bad_row: OnBadRow,
+    /// Number of subtasks. Default: `runtime.workers`.
+    pub parallelism: Option<NonZeroUsize>,
+    /// Free text for the plan and the graph.
+    pub description: Option<String>,
+}
+
+/// The keys that any sink may have beside its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SinkCommon {
+    /// What happens to a row that cannot be written.
+    pub on_bad_row: OnBadRow,
+    /// Number of subtasks, for sinks that can have more than one.
+    pub parallelism: Option<NonZeroUsize>,
+    /// Free text for the plan and the graph.
+    pub description: Option<String>,
+}

@@ -1,0 +1,271 @@
+//! What a node says of itself at `check`.
+//!
+//! Planning goes over the graph twice. Forward: each node's options are turned into a [`Plan`] from the streams it reads,
+//! which gives the streams it defines. Backward: each node is asked which columns of its inputs it needs for the columns
+//! that are needed of it. Only then is the physical shape of every stream known, and factories make subtasks for it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
+use crate::diagnostic::Diagnostics;
+use crate::error::Result;
+use crate::operator::Operator;
+use crate::options::OnBadRow;
+use crate::sink::Sink;
+use crate::source::{Position, Source};
+use crate::state::StateDecl;
+use crate::stream::Stream;
+use crate::view::Views;
+
+/// A set of column names of one stream.
+pub type Columns = BTreeSet<String>;
+
+/// The streams a node reads and what it may know of its surroundings while planning.
+pub struct Inputs<'a> {
+    /// The node's name.
+    pub name: &'a str,
+    /// The streams it reads, in the order of its input keys, with their names.
+    pub streams: Vec<(String, Stream)>,
+    /// What the node does with bad rows.
+    pub on_bad_row: OnBadRow,
+    /// Paths in options are relative to this folder: the one of the topology file.
+    pub folder: PathBuf,
+}
+
+impl Inputs<'_> {
+    /// The schema of input `index`.
+    pub fn schema(&self, index: usize) -> &SchemaRef {
+        &self.streams[index].1.schema
+    }
+}
+
+/// A stream that a node defines.
+#[derive(Clone, Debug)]
+pub struct OutputPlan {
+    /// `None` for the stream under the node's own name, else the part after the dot: `late`, `rejected`.
+    pub side: Option<String>,
+    /// Its properties.
+    pub stream: Stream,
+}
+
+impl OutputPlan {
+    /// The stream under the node's own name.
+    pub fn main(stream: Stream) -> Self {
+        OutputPlan { side: None, stream }
+    }
+
+    /// A side stream.
+    pub fn side(name: &str, stream: Stream) -> Self {
+        OutputPlan { side: Some(name.to_owned()), stream }
+    }
+}
+
+/// The columns of every `.rejected` stream.
+pub fn rejected_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, arrow::datatypes::DataType::Utf8View, false);
+    Arc::new(Schema::new(vec![text("reason"), text("place"), text("raw")]))
+}
+
+/// How rows find the subtask of a node that reads them.
+#[derive(Clone)]
+pub enum Route {
+    /// Any subtask will do: subtask to subtask where both sides have as many, else in turn.
+    Any,
+    /// By the key group of these values.
+    Key(Arc<dyn KeyExpressions>),
+    /// To all subtasks.
+    Broadcast,
+}
+
+/// The expressions of a key, as the sender of a routed edge needs them.
+pub trait KeyExpressions: Send + Sync {
+    /// How to show the route: `carrier, lower(origin)`.
+    fn text(&self) -> String;
+
+    /// The columns that the key is made of.
+    fn columns(&self) -> Columns;
+
+    /// Binds the key to the physical columns of the stream. The result gives one array per key expression; a row on which
+    /// an expression fails has null there, and is judged by the receiver.
+    fn bind(&self, schema: &Schema) -> Result<KeyValues>;
+}
+
+/// Computes the key columns of a batch.
+pub type KeyValues = Box<dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send>;
+
+/// What a node does with the windows of a windowed input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowUse {
+    /// Hands rows on with the windows they came in (filter, select, union): whoever comes next judges lateness.
+    Passes,
+    /// Judges lateness itself, for each window (aggregate, top_n, window join).
+    Judges,
+    /// Wants one row for each window that is open; the `window` node judges.
+    Reads,
+}
+
+/// How a node reads one of its inputs.
+#[derive(Clone)]
+pub struct InputPlan {
+    /// How rows find the right subtask.
+    pub route: Route,
+    /// What it does with windows.
+    pub windows: WindowUse,
+    /// Whether it orders by split and position, so that these must travel with the rows.
+    pub origin: bool,
+}
+
+impl InputPlan {
+    /// An input of which any subtask may have any row.
+    pub fn any(windows: WindowUse) -> Self {
+        InputPlan { route: Route::Any, windows, origin: false }
+    }
+}
+
+/// How many subtasks a node may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parallelism {
+    /// Any number: `parallelism`, else `runtime.workers`.
+    Any,
+    /// One only; the reason is shown when `parallelism` asks for more.
+    One(&'static str),
+}
+
+/// A planned node.
+pub struct Plan {
+    /// The streams it defines; the index is the port of [`crate::operator::Output::emit`]. Sinks have none.
+    pub outputs: Vec<OutputPlan>,
+    /// One for each of [`Inputs::streams`].
+    pub inputs: Vec<InputPlan>,
+    /// How many subtasks.
+    pub parallelism: Parallelism,
+    /// State that it keeps.
+    pub state: Vec<StateDecl>,
+    /// Things to warn of.
+    pub warnings: Diagnostics,
+    /// What makes its subtasks.
+    pub make: Make,
+}
+
+impl Plan {
+    /// A plan without state or warnings.
+    pub fn new(inputs: Vec<InputPlan>, outputs: Vec<OutputPlan>, make: Make) -> Self {
+        Plan { outputs, inputs, parallelism: Parallelism::Any, state: Vec::new(), warnings: Diagnostics::default(), make }
+    }
+}
+
+/// The three kinds of nodes.
+#[derive(Clone)]
+pub enum Make {
+    /// Rows come from outside.
+    Source(Arc<dyn SourceFactory>),
+    /// Rows in, rows out.
+    Operator(Arc<dyn OperatorFactory>),
+    /// Rows go outside.
+    Sink(Arc<dyn SinkFactory>),
+}
+
+/// The physical shape of a stream: which of its columns flow, and which hidden ones.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The columns that some reader needs, in the order of the stream's schema.
+    pub schema: SchemaRef,
+    /// Whether each row of a windowed stream carries its window, in the hidden column. Decided for `window` nodes by
+    /// their readers.
+    pub explicit_windows: bool,
+    /// Whether the `window` node itself must judge lateness.
+    pub judge: bool,
+    /// Whether split and position travel along.
+    pub origin: bool,
+    /// Whether anybody reads the stream at all; rows for a stream nobody reads need not be made.
+    pub read: bool,
+}
+
+/// What a factory of operators is told.
+pub struct OperatorContext {
+    /// The node's name.
+    pub node: String,
+    /// Which subtask it is, from 0.
+    pub subtask: usize,
+    /// How many there are.
+    pub parallelism: usize,
+    /// `runtime.key_groups`.
+    pub key_groups: u16,
+    /// `runtime.batch_rows`: a good size for a batch.
+    pub batch_rows: usize,
+    /// What to do with bad rows.
+    pub on_bad_row: OnBadRow,
+    /// The physical shape of each input.
+    pub inputs: Vec<Shape>,
+    /// The physical shape of each output.
+    pub outputs: Vec<Shape>,
+}
+
+/// Makes the subtasks of an operator node.
+pub trait OperatorFactory: Send + Sync {
+    /// The columns needed of each input, when these are needed of each output.
+    fn required(&self, outputs: &[Columns]) -> Vec<Columns>;
+
+    /// A fresh subtask. Emits on each port batches with exactly the columns of that output's shape.
+    fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>>;
+}
+
+/// What a factory of sources is told.
+pub struct SourceContext {
+    /// The node's name.
+    pub node: String,
+    /// `runtime.batch_rows`: rows of a batch, at most.
+    pub batch_rows: usize,
+    /// `runtime.workers`: how many threads it may use for decoding, at most.
+    pub workers: usize,
+    /// The physical shape of each output.
+    pub outputs: Vec<Shape>,
+    /// Where to go on, by split; none at the start.
+    pub positions: Vec<(u32, Position)>,
+}
+
+/// Makes the one subtask of a source node.
+pub trait SourceFactory: Send + Sync {
+    /// The names of its splits, sorted. Every source has at least one.
+    fn splits(&self) -> Result<Vec<String>>;
+
+    /// A fresh reader over all splits.
+    fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>>;
+
+    /// How many rows or bytes there are to read in all, where that is known: for progress.
+    fn size_hint(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What a factory of sinks is told.
+pub struct SinkContext {
+    /// The node's name.
+    pub node: String,
+    /// Which subtask it is, from 0.
+    pub subtask: usize,
+    /// The physical shape of its input.
+    pub input: Shape,
+    /// What to do with bad rows.
+    pub on_bad_row: OnBadRow,
+    /// Where a view makes itself known.
+    pub views: Views,
+}
+
+/// Makes the subtasks of a sink node.
+pub trait SinkFactory: Send + Sync {
+    /// The columns that it needs.
+    fn required(&self) -> Columns;
+
+    /// Whether it blocks (files, sockets) and so wants a thread of its own.
+    fn blocks(&self) -> bool {
+        true
+    }
+
+    /// A fresh subtask.
+    fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>>;
+}

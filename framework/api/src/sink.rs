@@ -1,0 +1,58 @@
+//! The [`Sink`] trait: writes rows outside, in two phases where there are checkpoints.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::message::CheckpointId;
+use crate::operator::Fates;
+use crate::state::{StateReader, StateWriter};
+use crate::time::EventTime;
+
+/// One subtask of a sink node. May block: unless its plan says otherwise it runs on a thread of its own.
+///
+/// A sink that is dropped without [`finish`](Sink::finish) belongs to a run that failed: it must leave no temporary file.
+pub trait Sink: Send {
+    /// Writes rows. Counts what became of them: normally all taken.
+    fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()>;
+
+    /// The watermark has risen.
+    fn on_watermark(&mut self, watermark: EventTime) -> Result<()> {
+        let _ = watermark;
+        Ok(())
+    }
+
+    /// Input has paused (the queue is empty): a good moment to make visible what is buffered.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The barrier of `checkpoint` has come: makes what was written so far durable, but not yet visible, and notes in
+    /// `state` what [`commit`](Sink::commit) will need after a crash.
+    fn prepare(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        let _ = (checkpoint, state);
+        Ok(())
+    }
+
+    /// The checkpoint exists: makes what was prepared for it visible. May be called again after a crash.
+    fn commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        let _ = checkpoint;
+        Ok(())
+    }
+
+    /// Takes back what was noted in `prepare`, on a fresh sink.
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+
+    /// No more rows in this run, because the stream has ended or the run is stopped: makes all visible.
+    fn finish(&mut self, how: Finish) -> Result<()>;
+}
+
+/// Why no more rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// All inputs have ended.
+    End,
+    /// The run was stopped.
+    Halt,
+}

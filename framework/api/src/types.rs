@@ -1,0 +1,273 @@
+//! SQL column types, as written in `schema`, and the Arrow types behind them.
+//!
+//! Strings and bytes travel as Arrow views (`Utf8View`, `BinaryView`), because routing and filtering copy them cheaply; a
+//! timestamp is microseconds in UTC whatever its text form was.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, IntervalUnit, TimeUnit};
+
+/// The time zone of every timestamp column.
+pub const UTC: &str = "+00:00";
+
+/// The Arrow type of every timestamp: microseconds since 1970, UTC.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
+}
+
+/// How a timestamp is written in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampForm {
+    /// RFC 3339 text, with an offset; without one it is UTC.
+    Rfc3339,
+    /// An integer count of this unit since 1970.
+    Epoch(TimeUnit),
+}
+
+/// The type of one column of a `schema`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnType {
+    /// The type inside.
+    pub data_type: DataType,
+    /// Whether the column may be null.
+    pub nullable: bool,
+    /// How timestamps in this column are written; [`TimestampForm::Rfc3339`] for other types.
+    pub timestamp: TimestampForm,
+}
+
+impl ColumnType {
+    /// Parses `bigint`, `string not null`, `list<struct<a: int>>`, `timestamp(ms)` …; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<ColumnType, String> {
+        let mut parser = Parser { text, rest: text };
+        let (data_type, timestamp) = parser.data_type()?;
+        let nullable = !parser.not_null()?;
+        parser.skip_space();
+        match parser.rest {
+            "" => Ok(ColumnType { data_type, nullable, timestamp }),
+            rest => Err(format!("`{rest}` is left over in the type `{text}`")),
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Parser<'a> {
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn word(&mut self) -> &'a str {
+        self.skip_space();
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    fn eat(&mut self, token: char) -> bool {
+        self.skip_space();
+        match self.rest.strip_prefix(token) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn expect(&mut self, token: char) -> Result<(), String> {
+        if self.eat(token) { Ok(()) } else { Err(format!("expected `{token}` in the type `{}`", self.text)) }
+    }
+
+    fn not_null(&mut self) -> Result<bool, String> {
+        let before = self.rest;
+        if !self.word().eq_ignore_ascii_case("not") {
+            self.rest = before;
+            return Ok(false);
+        }
+        if self.word().eq_ignore_ascii_case("null") { Ok(true) } else { Err(format!("expected `not null` in the type `{}`", self.text)) }
+    }
+
+    fn data_type(&mut self) -> Result<(DataType, TimestampForm), String> {
+        let word = self.word().to_ascii_lowercase();
+        let plain = match word.as_str() {
+            "boolean" | "bool" => DataType::Boolean,
+            "smallint" => DataType::Int16,
+            "int" | "integer" => DataType::Int32,
+            "bigint" => DataType::Int64,
+            "real" => DataType::Float32,
+            "double" => DataType::Float64,
+            "string" | "varchar" | "text" | "json" => DataType::Utf8View,
+            "bytes" => DataType::BinaryView,
+            "date" => DataType::Date32,
+            "interval" => DataType::Interval(IntervalUnit::MonthDayNano),
+            "decimal" => self.decimal()?,
+            "timestamp" => return Ok((timestamp_type(), self.timestamp_form()?)),
+            "list" => self.list()?,
+            "struct" => self.structure()?,
+            _ => return Err(unknown_type(&word, self.text)),
+        };
+        Ok((plain, TimestampForm::Rfc3339))
+    }
+
+    fn decimal(&mut self) -> Result<DataType, String> {
+        self.expect('(')?;
+        let precision: u8 = self.word().parse().map_err(|_| self.bad_decimal())?;
+        let scale: i8 = if self.eat(',') { self.word().parse().map_err(|_| self.bad_decimal())? } else { 0 };
+        self.expect(')')?;
+        let fits = (1..=DECIMAL128_MAX_PRECISION).contains(&precision) && (0..=precision as i8).contains(&scale);
+        if fits { Ok(DataType::Decimal128(precision, scale)) } else { Err(self.bad_decimal()) }
+    }
+
+    fn bad_decimal(&self) -> String {
+        format!("`{}` is not a decimal type; write decimal(p, s) with 1 ≤ p ≤ 38 and 0 ≤ s ≤ p", self.text)
+    }
+
+    fn timestamp_form(&mut self) -> Result<TimestampForm, String> {
+        if !self.eat('(') {
+            return Ok(TimestampForm::Rfc3339);
+        }
+        let unit = match self.word() {
+            "s" => TimeUnit::Second,
+            "ms" => TimeUnit::Millisecond,
+            "us" => TimeUnit::Microsecond,
+            "ns" => TimeUnit::Nanosecond,
+            other => return Err(format!("`{other}` is not a unit of timestamp(…); use s, ms, us or ns")),
+        };
+        self.expect(')')?;
+        Ok(TimestampForm::Epoch(unit))
+    }
+
+    fn list(&mut self) -> Result<DataType, String> {
+        self.expect('<')?;
+        let (item, _) = self.nested("list")?;
+        let nullable = !self.not_null()?;
+        self.expect('>')?;
+        Ok(DataType::List(Arc::new(Field::new("item", item, nullable))))
+    }
+
+    fn structure(&mut self) -> Result<DataType, String> {
+        self.expect('<')?;
+        let mut fields = Vec::new();
+        loop {
+            let name = self.word().to_owned();
+            if name.is_empty() {
+                return Err(format!("expected a field name in the type `{}`", self.text));
+            }
+            self.expect(':')?;
+            let (data_type, _) = self.nested("struct")?;
+            let nullable = !self.not_null()?;
+            fields.push(Field::new(name, data_type, nullable));
+            if !self.eat(',') {
+                break;
+            }
+        }
+        self.expect('>')?;
+        Ok(DataType::Struct(Fields::from(fields)))
+    }
+
+    /// A type inside another: epoch timestamps have no place for their unit there.
+    fn nested(&mut self, outer: &str) -> Result<(DataType, TimestampForm), String> {
+        match self.data_type()? {
+            (_, TimestampForm::Epoch(_)) => {
+                Err(format!("timestamp(unit) cannot stand inside {outer}<…>; use timestamp (RFC 3339 text) or bigint"))
+            }
+            found => Ok(found),
+        }
+    }
+}
+
+const TYPE_NAMES: [&str; 16] = [
+    "boolean",
+    "smallint",
+    "int",
+    "bigint",
+    "real",
+    "double",
+    "decimal",
+    "string",
+    "bytes",
+    "date",
+    "timestamp",
+    "interval",
+    "json",
+    "list",
+    "struct",
+    "varchar",
+];
+
+fn unknown_type(word: &str, text: &str) -> String {
+    match crate::diagnostic::nearest(word, TYPE_NAMES) {
+        Some(near) => format!("`{text}` is not a type; did you mean `{near}`?"),
+        None => format!(
+            "`{text}` is not a type; there are boolean, smallint, int, bigint, real, double, decimal(p,s), string, bytes, date, timestamp, interval, json, list<T> and struct<a: T, …>"
+        ),
+    }
+}
+
+/// An Arrow type by its SQL name, as users know it.
+pub struct SqlName<'a>(pub &'a DataType);
+
+impl fmt::Display for SqlName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DataType::Boolean => f.write_str("boolean"),
+            DataType::Int8 | DataType::Int16 | DataType::UInt8 => f.write_str("smallint"),
+            DataType::Int32 | DataType::UInt16 => f.write_str("int"),
+            DataType::Int64 | DataType::UInt32 | DataType::UInt64 => f.write_str("bigint"),
+            DataType::Float16 | DataType::Float32 => f.write_str("real"),
+            DataType::Float64 => f.write_str("double"),
+            DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => write!(f, "decimal({p},{s})"),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => f.write_str("string"),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => f.write_str("bytes"),
+            DataType::Date32 | DataType::Date64 => f.write_str("date"),
+            DataType::Timestamp(_, _) => f.write_str("timestamp"),
+            DataType::Interval(_) | DataType::Duration(_) => f.write_str("interval"),
+            DataType::List(item) | DataType::LargeList(item) => write!(f, "list<{}>", SqlName(item.data_type())),
+            DataType::Struct(fields) => {
+                f.write_str("struct<")?;
+                for (i, field) in fields.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}: {}", field.name(), SqlName(field.data_type()))?;
+                }
+                f.write_str(">")
+            }
+            DataType::Null => f.write_str("null"),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_read_and_print() {
+        for (text, shown, nullable) in [
+            ("bigint", "bigint", true),
+            ("string not null", "string", false),
+            ("decimal(12, 3)", "decimal(12,3)", true),
+            ("list<struct<a: int not null, b: list<string>>> NOT NULL", "list<struct<a: int, b: list<string>>>", false),
+            ("timestamp(ms)", "timestamp", true),
+        ] {
+            let parsed = ColumnType::parse(text).unwrap();
+            assert_eq!(SqlName(&parsed.data_type).to_string(), shown);
+            assert_eq!(parsed.nullable, nullable);
+        }
+        assert_eq!(ColumnType::parse("timestamp(us)").unwrap().timestamp, TimestampForm::Epoch(TimeUnit::Microsecond));
+    }
+
+    #[test]
+    fn bad_types_say_what_is_wrong() {
+        assert_eq!(ColumnType::parse("bigimt").unwrap_err(), "`bigimt` is not a type; did you mean `bigint`?");
+        assert_eq!(ColumnType::parse("timestamp(m)").unwrap_err(), "`m` is not a unit of timestamp(…); use s, ms, us or ns");
+        assert!(ColumnType::parse("decimal(40,2)").is_err());
+        assert!(ColumnType::parse("list<int").is_err());
+        assert!(ColumnType::parse("int null").is_err());
+    }
+}

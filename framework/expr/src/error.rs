@@ -1,0 +1,30 @@
+//! What is wrong with an expression, and where in its text.
+
+use std::ops::Range;
+
+use millstream_api::Diagnostic;
+
+/// A mistake in an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExprError {
+    /// `syntax`, `unknown-column`, `unknown-function`, `type-mismatch`, `aggregate-not-allowed`, `missing-name` …
+    pub code: &'static str,
+    /// What was found, in one sentence.
+    pub message: String,
+    /// The bytes of the text that are meant; `None`: all of it.
+    pub span: Option<Range<usize>>,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl ExprError {
+    /// As a diagnostic at this key of the node. For an item of a list add [`Diagnostic::index`].
+    pub fn at(self, key: &str) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(self.code, self.message).key(key);
+        if let Some(span) = self.span {
+            diagnostic = diagnostic.text(span);
+        }
+        diagnostic.help = self.help;
+        diagnostic
+    }
+}

@@ -1,0 +1,95 @@
+//! The checked graph: what `check` leaves behind and the runtime runs. Nothing downstream of it looks at text again.
+
+use std::path::PathBuf;
+
+use millstream_api::Stream;
+use millstream_api::options::OnBadRow;
+use millstream_api::plan::{Plan, Route, Shape};
+use millstream_api::registry::Role;
+use millstream_api::time::DurationText;
+use millstream_expr::Scalar;
+
+use crate::settings::{RuntimeSettings, ServerSettings};
+
+/// A topology that may run.
+pub struct Topology {
+    /// The file's `name`.
+    pub name: String,
+    /// Where it was read from, as given by the user.
+    pub file: PathBuf,
+    /// `[runtime]`, with defaults filled in.
+    pub runtime: RuntimeSettings,
+    /// `[server]`; none means no listener.
+    pub server: Option<ServerSettings>,
+    /// All nodes, every node after those it reads.
+    pub nodes: Vec<Node>,
+}
+
+impl Topology {
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+}
+
+/// A node of the graph, planned, with its inputs resolved.
+pub struct Node {
+    /// Its name in the file.
+    pub name: String,
+    /// Its `type`.
+    pub kind: String,
+    /// Source, operator or sink.
+    pub role: Role,
+    /// The line of the file that declares it, from 1.
+    pub line: usize,
+    /// How many subtasks it has.
+    pub parallelism: usize,
+    /// What it does with bad rows.
+    pub on_bad_row: OnBadRow,
+    /// Free text of the file.
+    pub description: Option<String>,
+    /// What it reads, in the order of its input keys.
+    pub inputs: Vec<Input>,
+    /// What it defines; the index is the port.
+    pub outputs: Vec<NodeOutput>,
+    /// Event time and pace; sources only.
+    pub source: Option<SourceSettings>,
+    /// What makes its subtasks. `plan.inputs` and `plan.outputs` run parallel to the fields here.
+    pub plan: Plan,
+}
+
+/// An edge of the graph, seen from its reader.
+pub struct Input {
+    /// Index in [`Topology::nodes`] of the node that writes.
+    pub node: usize,
+    /// Its port.
+    pub port: usize,
+    /// How rows are spread over the reader's subtasks.
+    pub route: Route,
+}
+
+/// A stream of the graph.
+pub struct NodeOutput {
+    /// Its full name: `delays`, `delays.late`.
+    pub name: String,
+    /// What the plan knows of it.
+    pub stream: Stream,
+    /// What really flows.
+    pub shape: Shape,
+}
+
+/// What the runtime does for every source, whatever its type.
+pub struct SourceSettings {
+    /// Event time, by output that has any; `None` where the stream has none (a side stream, a source without `time`).
+    pub times: Vec<Option<Scalar>>,
+    /// How far a split's watermark stays behind the greatest event time.
+    pub max_delay: DurationText,
+    /// When a waiting split counts as idle; `None`: never.
+    pub idle_after: Option<DurationText>,
+    /// What happens to a row whose time is null.
+    pub on_null: OnBadRow,
+    /// Rows a second, at most.
+    pub rate: Option<usize>,
+    /// The port of the stream `.rejected`.
+    pub rejected_port: usize,
+}
