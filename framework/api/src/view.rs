@@ -22,6 +22,11 @@ pub trait View: Send + Sync {
     /// All rows in the order of the key (without a key: of arrival), and the version they are of.
     fn rows(&self) -> Result<(u64, RecordBatch)>;
 
+    /// How many rows there are, and the version that was counted. A view that knows it without reading its rows says so.
+    fn size(&self) -> Result<(u64, usize)> {
+        self.rows().map(|(version, rows)| (version, rows.num_rows()))
+    }
+
     /// The rows with this key (none or one), and the version. `key` has one text per key column, read as the column's type.
     ///
     /// # Errors

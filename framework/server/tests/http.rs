@@ -1,0 +1,291 @@
+//! The server over a real loopback socket, asked by a client of a few lines that hides nothing of the protocol.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::SchemaRef;
+use millstream_api::error::{Error, ErrorKind, Result};
+use millstream_api::view::{View, Views};
+use millstream_server::{Health, Info, Phase, Server, ServerError};
+use serde_json::{Value, json};
+
+/// Flights per carrier, keyed by `carrier`.
+struct Board(RecordBatch);
+
+impl Board {
+    fn new(carriers: &[&str]) -> Board {
+        let names: ArrayRef = Arc::new(StringViewArray::from_iter_values(carriers));
+        let flights: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=carriers.len() as i64));
+        Board(RecordBatch::try_from_iter([("carrier", names), ("flights", flights)]).unwrap())
+    }
+}
+
+impl View for Board {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn key(&self) -> Vec<String> {
+        vec!["carrier".to_owned()]
+    }
+
+    fn version(&self) -> u64 {
+        5
+    }
+
+    fn rows(&self) -> Result<(u64, RecordBatch)> {
+        Ok((5, self.0.clone()))
+    }
+
+    fn lookup(&self, key: &[&str]) -> Result<(u64, RecordBatch)> {
+        let [carrier] = key else {
+            return Err(Error::new(ErrorKind::BadRow, format!("the key has 1 column, but {} values were given", key.len())));
+        };
+        let at = self.0.column(0).as_string_view().iter().position(|name| name == Some(carrier));
+        Ok((5, at.map_or_else(|| self.0.slice(0, 0), |row| self.0.slice(row, 1))))
+    }
+}
+
+/// A view whose rows cannot be had.
+struct Broken;
+
+impl View for Broken {
+    fn schema(&self) -> SchemaRef {
+        Board::new(&[]).schema()
+    }
+
+    fn key(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn rows(&self) -> Result<(u64, RecordBatch)> {
+        Err(Error::internal("a column is missing"))
+    }
+
+    fn lookup(&self, _: &[&str]) -> Result<(u64, RecordBatch)> {
+        Err(Error::new(ErrorKind::BadRow, "the view has no key"))
+    }
+}
+
+fn server(views: &Views) -> (Server, Health) {
+    let health = Health::default();
+    let info = Info { topology: "late-departures".to_owned(), health: health.clone() };
+    (Server::start("127.0.0.1:0".parse().unwrap(), views.clone(), info).unwrap(), health)
+}
+
+fn board_server() -> Server {
+    let views = Views::default();
+    views.publish("board", Arc::new(Board::new(&["AA", "B6", "UA"])));
+    server(&views).0
+}
+
+/// An answer: status, head in lower case, body.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// Sends `request` as it is and reads until the server closes.
+fn send(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.write_all(request).unwrap();
+    let mut bytes = Vec::new();
+    connection.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let head = head.to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
+    Answer { status, head, body }
+}
+
+/// Joins the chunks of a chunked body.
+fn unchunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        body.push_str(&after[..length]);
+        rest = &after[length + 2..];
+    }
+    body
+}
+
+fn request(address: SocketAddr, method: &str, path: &str) -> Answer {
+    send(address, format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
+fn get(server: &Server, path: &str) -> Answer {
+    request(server.address(), "GET", path)
+}
+
+#[test]
+fn health_follows_the_run() {
+    let (server, health) = server(&Views::default());
+    for (phase, status) in [(Phase::Starting, 503), (Phase::Running, 200), (Phase::Stopping, 503), (Phase::Done, 200)] {
+        health.set(phase);
+        let answer = get(&server, "/health");
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.json(), json!({ "topology": "late-departures", "status": phase.name() }));
+    }
+}
+
+#[test]
+fn views_are_listed_with_columns_and_key() {
+    let answer = get(&board_server(), "/views");
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({ "topology": "late-departures", "views": [{
+            "name": "board",
+            "columns": [
+                { "name": "carrier", "type": "string", "nullable": false },
+                { "name": "flights", "type": "bigint", "nullable": false },
+            ],
+            "key": ["carrier"],
+            "version": 5,
+            "rows": 3,
+        }] })
+    );
+}
+
+#[test]
+fn a_view_is_served_whole_or_by_key() {
+    let server = board_server();
+    let rows = |path: &str| {
+        let answer = get(&server, path);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let mut body = answer.json();
+        assert_eq!((&body["view"], &body["version"]), (&json!("board"), &json!(5)));
+        body["rows"].take()
+    };
+    assert_eq!(
+        rows("/views/board"),
+        json!([{ "carrier": "AA", "flights": 1 }, { "carrier": "B6", "flights": 2 }, { "carrier": "UA", "flights": 3 }])
+    );
+    assert_eq!(rows("/views/board?key=UA"), json!([{ "carrier": "UA", "flights": 3 }]));
+    assert_eq!(rows("/views/board?key=%55A"), json!([{ "carrier": "UA", "flights": 3 }]));
+    assert_eq!(rows("/views/board?key=XX"), json!([]));
+}
+
+#[test]
+fn a_view_that_appears_later_is_served_too() {
+    let views = Views::default();
+    let (server, _) = server(&views);
+    assert_eq!(get(&server, "/views/board").status, 404);
+    views.publish("board", Arc::new(Board::new(&["AA"])));
+    assert_eq!(get(&server, "/views/board").status, 200);
+}
+
+#[test]
+fn a_large_view_comes_in_one_piece() {
+    let names: Vec<String> = (0..50_000).map(|i| format!("carrier {i}")).collect();
+    let views = Views::default();
+    views.publish("board", Arc::new(Board::new(&names.iter().map(String::as_str).collect::<Vec<_>>())));
+    let body = get(&server(&views).0, "/views/board").json();
+    let rows = body["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 50_000);
+    assert_eq!(rows[49_999], json!({ "carrier": "carrier 49999", "flights": 50_000 }));
+}
+
+#[test]
+fn refusals_say_what_would_be_right() {
+    let server = board_server();
+    let refused = |path: &str, status: u16| {
+        let answer = get(&server, path);
+        assert_eq!(answer.status, status, "{path}");
+        answer.json()["error"].take()
+    };
+    assert_eq!(
+        refused("/views/bord", 404),
+        json!({ "code": "unknown-view", "message": "there is no view `bord`", "help": "did you mean `board`? views: board" })
+    );
+    assert_eq!(
+        refused("/views/board?key=a&key=b", 400),
+        json!({
+            "code": "bad-key",
+            "message": "the key has 1 column, but 2 values were given",
+            "help": "columns: carrier, flights; GET /views says which are the key",
+        })
+    );
+    assert_eq!(refused("/views/board?kye=a", 400)["message"], "unknown parameter `kye`");
+    assert_eq!(refused("/views/board/x", 404)["code"], "unknown-path");
+    assert_eq!(refused("/", 404)["help"], "there are /health, /views and /views/NAME");
+    assert_eq!(get(&self::server(&Views::default()).0, "/views/x").json()["error"]["help"], "the topology has no sink of type `view`");
+}
+
+#[test]
+fn other_methods_are_refused_and_head_has_no_body() {
+    let server = board_server();
+    let answer = request(server.address(), "DELETE", "/views/board");
+    assert_eq!((answer.status, answer.json()["error"]["code"].take()), (405, json!("wrong-method")));
+    assert!(answer.head.contains("allow: get, head"), "{}", answer.head);
+    let head = request(server.address(), "HEAD", "/views/board");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[test]
+fn a_broken_view_is_our_fault_and_the_server_stays() {
+    let views = Views::default();
+    views.publish("broken", Arc::new(Broken));
+    let (server, _) = server(&views);
+    assert_eq!(get(&server, "/views/broken").status, 500);
+    assert_eq!(get(&server, "/views").status, 500);
+    assert_eq!(get(&server, "/views/broken?key=a").status, 400);
+    assert_eq!(get(&server, "/health").status, 503);
+}
+
+#[test]
+fn rubbish_from_the_network_does_no_harm() {
+    let server = board_server();
+    let long_key = format!("GET /views/board?key={} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(200_000));
+    let bad: [&[u8]; 6] = [
+        b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /views/%ff%fe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /views/board?key=%zz&&&=%ff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        long_key.as_bytes(),
+    ];
+    for request in bad {
+        let mut connection = TcpStream::connect(server.address()).unwrap();
+        // The server may close before it has read all of it.
+        let _ = connection.write_all(request);
+        let _ = connection.shutdown(std::net::Shutdown::Write);
+        let _ = connection.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(get(&server, "/views/board").status, 200);
+}
+
+#[test]
+fn an_address_in_use_is_said_at_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let info = Info { topology: "t".to_owned(), health: Health::default() };
+    let error = Server::start(address, Views::default(), info).err().unwrap();
+    assert!(matches!(error, ServerError::Bind { .. }));
+    assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+    assert!(error.help().unwrap().contains("another process"));
+}
+
+#[test]
+fn after_a_stop_nobody_answers() {
+    let server = board_server();
+    let address = server.address();
+    assert_eq!(get(&server, "/views").status, 200);
+    server.stop();
+    assert!(TcpStream::connect(address).is_err());
+}
