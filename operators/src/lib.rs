@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The sources, operators and sinks that ship with Millstream.
+//!
+//! One file or folder per node type, each with its options (whose doc comments are the user's documentation), its plan and
+//! its running part. They use the public operator API only: whatever they can do, a crate of the user's own can. Modules in
+//! reading order:
+//!
+//! - [`filter`], [`select`], [`union`], [`window`]: operators without state
+//! - [`nexmark`]: a source that generates the Nexmark benchmark's events
+//! - [`sinks`]: `file`, `stdout`, `view`, `discard`
+//! - [`encode`]: columns to JSON, CSV and tables
+//! - [`bad_rows`]: the policies for rows on which an expression failed
+
+pub mod bad_rows;
+pub mod encode;
+
+use millstream_api::Registry;
+
+/// Makes all node types of this crate known.
+pub fn register(registry: &mut Registry) {
+    let _ = registry;
+}

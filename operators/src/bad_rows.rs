@@ -1,0 +1,96 @@
+//! What a node does with rows on which an expression failed.
+//!
+//! Every operator with expressions settles its bad rows here, before it counts or sends the others, so that `on_bad_row`
+//! means the same everywhere. Nothing here decides whether a row is bad, and no bad row is dropped without being counted.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Int8Array, RecordBatch, StringViewArray};
+use millstream_api::batch::Hidden;
+use millstream_api::options::OnBadRow;
+use millstream_api::plan::{OperatorContext, OutputPlan, rejected_schema};
+use millstream_api::time::rfc3339;
+use millstream_api::{BadRow, Batch, Output, Result, Stream};
+use millstream_expr::BadValue;
+
+use crate::encode::json;
+
+/// The side stream `.rejected` of a node that reads these streams. It is updating where one of them is: a bad row that is
+/// withdrawn is withdrawn from it as well.
+pub fn rejected_output<'a>(inputs: impl IntoIterator<Item = &'a Stream>) -> OutputPlan {
+    let mut rejected = Stream::plain(rejected_schema());
+    for input in inputs {
+        rejected.updating |= input.updating;
+        rejected.bounded &= input.bounded;
+    }
+    OutputPlan::side("rejected", rejected)
+}
+
+/// The policy of one node for its bad rows.
+#[derive(Clone, Debug)]
+pub struct BadRows {
+    node: String,
+    policy: OnBadRow,
+    rejected_port: usize,
+}
+
+impl BadRows {
+    /// The policy of the node of `context`, whose stream `.rejected` has the port `rejected_port`.
+    pub fn new(context: &OperatorContext, rejected_port: usize) -> Self {
+        BadRows { node: context.node.clone(), policy: context.on_bad_row, rejected_port }
+    }
+
+    /// Settles the rows of `batch` that are in `bad` (in any order; a row that failed several times counts once, with its
+    /// first reason): counts them, and sends them to `.rejected` if the policy says so. The result is true for the rows
+    /// that remain; `None` when all do.
+    ///
+    /// # Errors
+    /// The first bad row, if the policy is `fail`.
+    pub fn settle(&self, batch: &Batch, bad: &[BadValue], out: &mut Output) -> Result<Option<BooleanArray>> {
+        if bad.is_empty() {
+            return Ok(None);
+        }
+        let mut rows: Vec<&BadValue> = bad.iter().collect();
+        rows.sort_by_key(|value| value.row);
+        rows.dedup_by_key(|value| value.row);
+        match self.policy {
+            OnBadRow::Fail => return Err(self.describe(batch, rows[0])?.into_error()),
+            OnBadRow::Skip => out.fates().skipped += rows.len() as u64,
+            OnBadRow::Reject => {
+                out.fates().rejected += rows.len() as u64;
+                self.reject(batch, &rows, out)?;
+            }
+        }
+        let mut remains = vec![true; batch.rows()];
+        rows.iter().for_each(|value| remains[value.row] = false);
+        Ok(Some(BooleanArray::from(remains)))
+    }
+
+    fn reject(&self, batch: &Batch, rows: &[&BadValue], out: &mut Output) -> Result<()> {
+        let described: Vec<BadRow> = rows.iter().map(|value| self.describe(batch, value)).collect::<Result<_>>()?;
+        let text = |part: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(described.iter().map(part)));
+        let columns: Vec<arrow::array::ArrayRef> = vec![text(|row| &row.reason), text(|row| &row.place), text(|row| &row.raw)];
+        let records = RecordBatch::try_new(rejected_schema(), columns)?;
+        let weights = batch.weights().map(|weights| Int8Array::from_iter_values(rows.iter().map(|value| weights[value.row])));
+        out.emit(self.rejected_port, Batch::new(records, Hidden { weights, ..Hidden::default() })?);
+        Ok(())
+    }
+
+    /// A bad row in words: its event time is the best there is to find it again once it has left its source.
+    fn describe(&self, batch: &Batch, value: &BadValue) -> Result<BadRow> {
+        let time = batch.times().map(|times| format!(" with event time {}", rfc3339(times[value.row]))).unwrap_or_default();
+        Ok(BadRow {
+            reason: value.reason.clone(),
+            place: format!("row of {}{time}", self.node),
+            raw: json::row_text(batch.records(), value.row)?,
+        })
+    }
+}
+
+/// The rows where both masks are true; `None` stands for all rows.
+pub fn both(a: Option<BooleanArray>, b: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
+    Ok(match (a, b) {
+        (Some(a), Some(b)) => Some(arrow::compute::and(&a, &b)?),
+        (one, other) => one.or(other),
+    })
+}
