@@ -4,6 +4,10 @@
 
 use std::fmt;
 
+use arrow::array::RecordBatch;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
+
 /// The result of everything that can fail while running.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -113,11 +117,29 @@ pub struct BadRow {
 }
 
 impl BadRow {
+    /// A row of which there is no raw text: `raw` is the row as a JSON object of the columns at hand.
+    pub fn of_row(reason: impl Into<String>, place: impl Into<String>, records: &RecordBatch, row: usize) -> Self {
+        BadRow { reason: reason.into(), place: place.into(), raw: row_as_json(records, row) }
+    }
+
     /// As the failure that ends a run with `on_bad_row = "fail"`.
     pub fn into_error(self) -> Error {
         Error::new(ErrorKind::BadRow, format!("bad row: {}: {}", self.reason, shortened(&self.raw)))
             .at(self.place)
             .help("on_bad_row = \"skip\" leaves such rows out, \"reject\" sends them to the node's stream `.rejected`")
+    }
+}
+
+/// One row of a batch as a JSON object, nulls included.
+pub fn row_as_json(records: &RecordBatch, row: usize) -> String {
+    let mut text = Vec::new();
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
+    // Writing to memory fails only for types that JSON can't hold; the row's place is in the message anyway.
+    let written = writer.write(&records.slice(row, 1)).and_then(|()| writer.finish());
+    drop(writer);
+    match written {
+        Ok(()) => String::from_utf8_lossy(&text).trim_end().to_owned(),
+        Err(_) => String::new(),
     }
 }
 

@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Runs a checked topology: the only crate that knows actix.
+//!
+//! What decides is plain and synchronous: tasks, channels, alignment and credits are state machines that know no actor, no
+//! thread and no clock but the one they are given. The actors around them are a few lines. So the same tasks run on arbiters
+//! in production and in one thread in virtual time in `framework/testkit`.
+//!
+//! Modules in reading order:
+//!
+//! - [`schedule`]: clock and merge order, the only sources of chance
+//! - [`wake`]: how somebody tells a task that there may be something to do
+//! - [`channel`]: one sender, one receiver, credits
+//! - [`grammar`]: the checker of what travels on a channel, in debug builds
+//! - [`inbox`]: the receiver's side: merging watermarks, idleness, barriers and ends
+//! - [`lane`] and [`outbox`]: the sender's side: routing, coalescing, waiting for credit
+//! - [`task`]: what a runner drives
+//! - [`operator_task`]: an operator or sink between inbox and outbox
+//! - [`feed`], [`event_time`] and [`source_task`]: a source: its reading thread, its event time, its task
+//! - [`ledger`]: what became of every row
+//! - [`build`]: from a topology to tasks and channels
+//! - [`actors`] and [`job`]: tasks as actix actors, supervised
+
+pub mod actors;
+pub mod build;
+pub mod channel;
+pub mod event_time;
+pub mod feed;
+pub mod grammar;
+pub mod inbox;
+pub mod job;
+pub mod lane;
+pub mod ledger;
+pub mod operator_task;
+pub mod outbox;
+pub mod schedule;
+pub mod source_task;
+pub mod task;
+pub mod wake;
+
+pub use job::{Failure, Handle, Job, Outcome, Report, RunOptions};
+pub use ledger::{Ledger, LedgerRow};

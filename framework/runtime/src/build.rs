@@ -1,0 +1,323 @@
+//! From a topology to tasks and channels: every subtask, every channel between two, and what they start from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_api::key_group::owned_groups;
+use millstream_api::plan::{Make, OperatorContext, Route, Shape, SinkContext, SourceContext};
+use millstream_api::view::Views;
+use millstream_api::{Error, EventTime, Result, Source};
+use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskId};
+use millstream_topology::{Input, Node, Topology};
+
+use crate::channel::{Channel, EdgeBytes};
+use crate::feed::Feed;
+use crate::grammar::Checker;
+use crate::inbox::Inbox;
+use crate::lane::{Batching, Lane};
+use crate::ledger::Stats;
+use crate::operator_task::{MemoryBudget, OperatorParts, OperatorTask, Worker, counted_ports};
+use crate::outbox::{OutEdge, Outbox, Port, Spread};
+use crate::schedule::Schedule;
+use crate::source_task::{SourceParts, SourcePort, SourceTask};
+use crate::task::Task;
+use crate::wake::WakeSlot;
+
+/// How sources are read: on threads or in place.
+pub type MakeFeed<'a> = dyn FnMut(&str, Box<dyn Source>, WakeSlot) -> Result<Box<dyn Feed>> + 'a;
+
+/// What a run is built with, beside the topology.
+pub struct Surroundings<'a> {
+    /// Time and chance.
+    pub schedule: Schedule,
+    /// Where views make themselves known.
+    pub views: Views,
+    /// Who takes snapshots.
+    pub snapshots: Arc<dyn SnapshotListener>,
+    /// The checkpoint to go on from.
+    pub restore: Option<&'a JobSnapshot>,
+    /// How sources are read.
+    pub feed: &'a mut MakeFeed<'a>,
+    /// Whether what is sent is checked against the grammar.
+    pub check_grammar: bool,
+}
+
+/// A subtask ready to run.
+pub struct BuiltTask {
+    /// Which it is.
+    pub id: TaskId,
+    /// Index of its node in the topology.
+    pub node: usize,
+    /// Where its runner says how to wake it.
+    pub slot: WakeSlot,
+    /// Whether it blocks and so wants a thread of its own.
+    pub blocks: bool,
+    /// Its counters.
+    pub stats: Stats,
+    /// The task itself.
+    pub task: Box<dyn Task>,
+}
+
+/// A channel, for looking at how full it is.
+#[derive(Clone)]
+pub struct BuiltChannel {
+    /// Who sends.
+    pub sender: TaskId,
+    /// Who receives.
+    pub receiver: TaskId,
+    /// The channel.
+    pub channel: Arc<Channel>,
+}
+
+/// All tasks of a topology.
+pub struct Built {
+    /// The subtasks, node by node.
+    pub tasks: Vec<BuiltTask>,
+    /// The channels between them.
+    pub channels: Vec<BuiltChannel>,
+}
+
+/// A node that could not be made.
+#[derive(Debug)]
+pub struct BuildError {
+    /// Index of the node.
+    pub node: usize,
+    /// Which of its subtasks.
+    pub subtask: usize,
+    /// Why.
+    pub error: Error,
+}
+
+/// Makes all tasks and channels of a topology.
+///
+/// # Errors
+/// When a node can't be made: a file that can't be opened, say.
+pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<Built, BuildError> {
+    let mut wiring = Wiring::new(topology);
+    for reader in 0..topology.nodes.len() {
+        for input in 0..topology.nodes[reader].inputs.len() {
+            wiring.connect(topology, reader, input, surroundings.check_grammar)?;
+        }
+    }
+    let memory = MemoryBudget::new(topology.runtime.memory);
+    let mut tasks = Vec::new();
+    for (index, node) in topology.nodes.iter().enumerate() {
+        for subtask in 0..node.parallelism {
+            let failed = |error| BuildError { node: index, subtask, error };
+            let maker = Maker { topology, node, id: task_id(node, subtask), slot: wiring.slots[index][subtask].clone(), memory: &memory };
+            let (inbox, outbox) = wiring.take(topology, index, subtask);
+            let (task, blocks, stats) = maker.make(inbox, outbox, &mut surroundings).map_err(failed)?;
+            tasks.push(BuiltTask { id: maker.id, node: index, slot: maker.slot, blocks, stats, task });
+        }
+    }
+    Ok(Built { tasks, channels: wiring.channels })
+}
+
+fn task_id(node: &Node, subtask: usize) -> TaskId {
+    TaskId { node: node.name.clone(), subtask }
+}
+
+type Incoming = Vec<(usize, Arc<Channel>)>;
+
+/// Channels while they are laid: by node and subtask.
+struct Wiring {
+    slots: Vec<Vec<WakeSlot>>,
+    incoming: Vec<Vec<Incoming>>,
+    outgoing: Vec<Vec<Vec<Port>>>,
+    channels: Vec<BuiltChannel>,
+}
+
+impl Wiring {
+    fn new(topology: &Topology) -> Self {
+        let per_subtask = |node: &Node| node.parallelism;
+        let ports = |node: &Node| -> Vec<Port> {
+            node.outputs.iter().map(|output| Port { edges: Vec::new(), event_time: output.stream.event_time }).collect()
+        };
+        Wiring {
+            slots: topology.nodes.iter().map(|n| vec![WakeSlot::default(); per_subtask(n)]).collect(),
+            incoming: topology.nodes.iter().map(|n| vec![Incoming::new(); per_subtask(n)]).collect(),
+            outgoing: topology.nodes.iter().map(|n| (0..per_subtask(n)).map(|_| ports(n)).collect()).collect(),
+            channels: Vec::new(),
+        }
+    }
+
+    /// Lays all channels of one edge of the graph.
+    fn connect(&mut self, topology: &Topology, reader: usize, input: usize, check: bool) -> Result<(), BuildError> {
+        let to = &topology.nodes[reader];
+        let Input { node: writer, port, route } = &to.inputs[input];
+        let from = &topology.nodes[*writer];
+        let output = &from.outputs[*port];
+        let bytes = EdgeBytes::new(topology.runtime.in_flight.bytes());
+        let batching = Batching { batch_rows: topology.runtime.batch_rows.get(), linger: topology.runtime.linger };
+        for sender in 0..from.parallelism {
+            let mut lanes = Vec::new();
+            for receiver in receivers(route, sender, from.parallelism, to.parallelism) {
+                let slots = (self.slots[*writer][sender].clone(), self.slots[reader][receiver].clone());
+                let channel = Channel::new(topology.runtime.mailbox.get(), bytes.clone(), slots.0, slots.1);
+                self.incoming[reader][receiver].push((input, channel.clone()));
+                let ends = (task_id(from, sender), task_id(to, receiver));
+                self.channels.push(BuiltChannel { sender: ends.0, receiver: ends.1, channel: channel.clone() });
+                let schema = output.shape.schema.clone();
+                let checker = check.then(|| Checker::new(schema.clone(), output.stream.event_time, output.stream.updating));
+                lanes.push(Lane::new(channel, schema, batching, checker));
+            }
+            let spread = match route {
+                Route::Any => Spread::InTurn(sender),
+                Route::Broadcast => Spread::ToAll,
+                Route::Key(key) => {
+                    let bound = key.bind(&output.shape.schema);
+                    let values = bound.map_err(|error| BuildError { node: reader, subtask: 0, error })?;
+                    Spread::ByKey { values, key_groups: topology.runtime.key_groups.get() }
+                }
+            };
+            self.outgoing[*writer][sender][*port].edges.push(OutEdge { spread, lanes });
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, topology: &Topology, node: usize, subtask: usize) -> (Incoming, Outbox) {
+        let ports = std::mem::take(&mut self.outgoing[node][subtask]);
+        debug_assert_eq!(ports.len(), topology.nodes[node].outputs.len());
+        (std::mem::take(&mut self.incoming[node][subtask]), Outbox::new(ports))
+    }
+}
+
+/// Which subtasks of the reader a subtask of the writer sends to.
+fn receivers(route: &Route, sender: usize, senders: usize, receivers: usize) -> Vec<usize> {
+    match route {
+        Route::Any if senders == receivers => vec![sender],
+        _ => (0..receivers).collect(),
+    }
+}
+
+/// Makes one task.
+struct Maker<'a> {
+    topology: &'a Topology,
+    node: &'a Node,
+    id: TaskId,
+    slot: WakeSlot,
+    memory: &'a Arc<MemoryBudget>,
+}
+
+type Made = (Box<dyn Task>, bool, Stats);
+
+impl Maker<'_> {
+    fn make(&self, incoming: Incoming, outbox: Outbox, surroundings: &mut Surroundings<'_>) -> Result<Made> {
+        match &self.node.plan.make {
+            Make::Source(factory) => {
+                let splits = self.splits(factory.splits()?, surroundings.restore);
+                let context = SourceContext {
+                    node: self.node.name.clone(),
+                    batch_rows: self.topology.runtime.batch_rows.get(),
+                    workers: self.topology.runtime.workers.get(),
+                    outputs: self.shapes(),
+                    positions: positions(&splits),
+                };
+                let feed = (surroundings.feed)(&self.node.name, factory.make(&context)?, self.slot.clone())?;
+                let parts = self.source_parts(feed, outbox, splits, surroundings)?;
+                let stats = parts.stats.clone();
+                Ok((Box::new(SourceTask::new(parts)), false, stats))
+            }
+            Make::Operator(factory) => {
+                let worker = Worker::Operator(factory.make(&self.operator_context())?);
+                self.operator(worker, incoming, outbox, surroundings, false)
+            }
+            Make::Sink(factory) => {
+                let context = SinkContext {
+                    node: self.node.name.clone(),
+                    subtask: self.id.subtask,
+                    input: self.input_shape(0),
+                    on_bad_row: self.node.on_bad_row,
+                    views: surroundings.views.clone(),
+                };
+                let worker = Worker::Sink { sink: factory.make(&context)?, dirty: false };
+                self.operator(worker, incoming, outbox, surroundings, factory.blocks())
+            }
+        }
+    }
+
+    fn operator(&self, worker: Worker, incoming: Incoming, outbox: Outbox, around: &Surroundings<'_>, blocks: bool) -> Result<Made> {
+        let node = &self.node.name;
+        let restored = around.restore.filter(|snapshot| snapshot.has(node));
+        let groups = owned_groups(self.id.subtask, self.node.parallelism, self.topology.runtime.key_groups.get());
+        let state = restored.map(|snapshot| snapshot.state(node, &groups));
+        let watermark = restored.map_or(EventTime::MIN, |snapshot| snapshot.watermark(node));
+        let stats = Stats::default();
+        let parts = OperatorParts {
+            id: self.id.clone(),
+            worker,
+            inbox: Inbox::new(incoming, around.schedule.order.clone(), watermark),
+            outbox,
+            counted_ports: counted_ports(&self.node.plan.outputs),
+            full_at_rows: self.topology.runtime.batch_rows.get().saturating_mul(2),
+            stats: stats.clone(),
+            schedule: around.schedule.clone(),
+            memory: self.memory.clone(),
+            snapshots: around.snapshots.clone(),
+        };
+        Ok((Box::new(OperatorTask::new(parts, state.as_ref())?), blocks, stats))
+    }
+
+    fn operator_context(&self) -> OperatorContext {
+        OperatorContext {
+            node: self.node.name.clone(),
+            subtask: self.id.subtask,
+            parallelism: self.node.parallelism,
+            key_groups: self.topology.runtime.key_groups.get(),
+            batch_rows: self.topology.runtime.batch_rows.get(),
+            on_bad_row: self.node.on_bad_row,
+            inputs: (0..self.node.inputs.len()).map(|input| self.input_shape(input)).collect(),
+            outputs: self.shapes(),
+        }
+    }
+
+    fn source_parts(
+        &self,
+        feed: Box<dyn Feed>,
+        outbox: Outbox,
+        splits: Vec<SplitSnapshot>,
+        around: &Surroundings<'_>,
+    ) -> Result<SourceParts> {
+        let settings = self.node.source.as_ref().ok_or_else(|| Error::internal("a source without its settings"))?;
+        let ports = self.node.outputs.iter().zip(&settings.times).map(|(output, time)| {
+            let time = time.as_ref().map(|time| time.bind(&output.shape.schema)).transpose()?;
+            Ok(SourcePort { time, origin: output.shape.origin, read: output.shape.read })
+        });
+        Ok(SourceParts {
+            id: self.id.clone(),
+            feed,
+            outbox,
+            ports: ports.collect::<Result<_>>()?,
+            rejected_port: settings.rejected_port,
+            on_bad_row: self.node.on_bad_row,
+            on_null: settings.on_null,
+            idle_after: settings.idle_after.map(|after| Duration::from_micros(after.micros().unsigned_abs())),
+            rate: settings.rate,
+            splits,
+            max_delay_micros: settings.max_delay.micros(),
+            stats: Stats::default(),
+            schedule: around.schedule.clone(),
+            snapshots: around.snapshots.clone(),
+        })
+    }
+
+    /// The splits of a source, each where the checkpoint left it.
+    fn splits(&self, names: Vec<String>, restore: Option<&JobSnapshot>) -> Vec<SplitSnapshot> {
+        let known = restore.map(|snapshot| snapshot.positions(&self.node.name)).unwrap_or_default();
+        let fresh = |split| SplitSnapshot { split, position: None, greatest: EventTime::MIN, ended: false };
+        names.into_iter().map(|name| known.iter().find(|k| k.split == name).cloned().unwrap_or_else(|| fresh(name))).collect()
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        self.node.outputs.iter().map(|output| output.shape.clone()).collect()
+    }
+
+    fn input_shape(&self, input: usize) -> Shape {
+        let Input { node, port, .. } = &self.node.inputs[input];
+        self.topology.nodes[*node].outputs[*port].shape.clone()
+    }
+}
+
+fn positions(splits: &[SplitSnapshot]) -> Vec<(u32, millstream_api::source::Position)> {
+    splits.iter().enumerate().filter_map(|(index, split)| Some((index as u32, split.position.clone()?))).collect()
+}

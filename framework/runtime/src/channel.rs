@@ -1,0 +1,268 @@
+//! A channel between two subtasks: one sender, one receiver, credits.
+//!
+//! A sender may have at most `mailbox` batches that the receiver has not *processed*; the credit comes back when the receiver
+//! says so, not when it takes the batch. All channels of one edge of the graph share a byte bound; a channel with nothing in
+//! flight may always send one batch, so that a batch greater than the bound gets through, and so that a receiver that waits
+//! for a barrier on one channel can't be starved by what waits on another. Hence in flight on an edge are at most
+//! `in_flight` bytes plus one batch per channel.
+//!
+//! Control needs no credit and is bounded all the same: a watermark takes the place of a watermark (or of one followed by
+//! idle) directly before it, idle is not repeated, one barrier at most is in flight, and nothing follows the last item.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millstream_api::Batch;
+use millstream_api::message::Item;
+use millstream_api::time::ClockTime;
+
+use crate::wake::WakeSlot;
+
+/// An item and the time since when the oldest row behind it has been under way: lingering is counted once on the way, not at
+/// each node.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// What is sent.
+    pub item: Item,
+    /// When the first row of it entered the topology.
+    pub since: ClockTime,
+}
+
+/// The byte bound that all channels of one edge of the graph share.
+#[derive(Debug)]
+pub struct EdgeBytes {
+    limit: usize,
+    state: Mutex<EdgeState>,
+}
+
+#[derive(Default)]
+struct EdgeState {
+    used: usize,
+    waiting: Vec<WakeSlot>,
+}
+
+impl std::fmt::Debug for EdgeState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EdgeState {{ used: {}, waiting: {} }}", self.used, self.waiting.len())
+    }
+}
+
+impl EdgeBytes {
+    /// A bound of `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(EdgeBytes { limit, state: Mutex::default() })
+    }
+
+    /// Bytes in flight now.
+    pub fn used(&self) -> usize {
+        locked(&self.state).used
+    }
+
+    /// Takes `bytes`, or notes who is to be woken when some come back. `even_if_full`: see the module.
+    fn take(&self, bytes: usize, even_if_full: bool, sender: &WakeSlot) -> bool {
+        let mut state = locked(&self.state);
+        let fits = even_if_full || state.used.saturating_add(bytes) <= self.limit;
+        if fits {
+            state.used += bytes;
+        } else {
+            state.waiting.push(sender.clone());
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let waiting = {
+            let mut state = locked(&self.state);
+            state.used -= bytes;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.iter().for_each(WakeSlot::wake);
+    }
+}
+
+/// One channel. Sender and receiver both hold it in an [`Arc`].
+pub struct Channel {
+    mailbox: usize,
+    edge: Arc<EdgeBytes>,
+    sender: WakeSlot,
+    receiver: WakeSlot,
+    state: Mutex<ChannelState>,
+}
+
+#[derive(Default)]
+struct ChannelState {
+    queue: VecDeque<Sent>,
+    /// Sizes of the batches not yet processed, oldest first.
+    in_flight_bytes: VecDeque<usize>,
+    sender_waits: bool,
+}
+
+/// How full a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Batches that the receiver has not processed.
+    pub in_flight: usize,
+    /// Items that the receiver has not taken.
+    pub queued: usize,
+}
+
+impl Channel {
+    /// A channel of an edge: who sends, who receives.
+    pub fn new(mailbox: usize, edge: Arc<EdgeBytes>, sender: WakeSlot, receiver: WakeSlot) -> Arc<Self> {
+        Arc::new(Channel { mailbox, edge, sender, receiver, state: Mutex::default() })
+    }
+
+    /// Sends rows, or gives them back when there is no credit: then the sender is woken when there may be.
+    pub fn send_batch(&self, batch: Batch, since: ClockTime) -> Result<(), Batch> {
+        let bytes = batch.size_bytes();
+        {
+            let mut state = locked(&self.state);
+            if state.in_flight_bytes.len() >= self.mailbox {
+                state.sender_waits = true;
+                return Err(batch);
+            }
+            if !self.edge.take(bytes, state.in_flight_bytes.is_empty(), &self.sender) {
+                // The bound may be freed by this channel's own receiver too.
+                state.sender_waits = true;
+                return Err(batch);
+            }
+            state.in_flight_bytes.push_back(bytes);
+            state.queue.push_back(Sent { item: Item::Batch(batch), since });
+        }
+        self.receiver.wake();
+        Ok(())
+    }
+
+    /// Sends anything but rows. Needs no credit.
+    pub fn send_control(&self, item: Item, since: ClockTime) {
+        {
+            let mut state = locked(&self.state);
+            match item {
+                Item::Watermark(_) => {
+                    while matches!(state.queue.back().map(|s| &s.item), Some(Item::Watermark(_) | Item::Idle)) {
+                        state.queue.pop_back();
+                    }
+                }
+                Item::Idle if matches!(state.queue.back().map(|s| &s.item), Some(Item::Idle)) => return,
+                _ => {}
+            }
+            state.queue.push_back(Sent { item, since });
+        }
+        self.receiver.wake();
+    }
+
+    /// Takes the next item. A batch keeps its credit until [`processed`](Channel::processed).
+    pub fn receive(&self) -> Option<Sent> {
+        locked(&self.state).queue.pop_front()
+    }
+
+    /// Whether there is something to take.
+    pub fn has_items(&self) -> bool {
+        !locked(&self.state).queue.is_empty()
+    }
+
+    /// The receiver has processed the oldest batch that it had taken: its credit goes back.
+    pub fn processed(&self) {
+        let (bytes, wake) = {
+            let mut state = locked(&self.state);
+            (state.in_flight_bytes.pop_front(), std::mem::take(&mut state.sender_waits))
+        };
+        if let Some(bytes) = bytes {
+            self.edge.give_back(bytes);
+        }
+        if wake {
+            self.sender.wake();
+        }
+    }
+
+    /// How full it is.
+    pub fn fill(&self) -> Fill {
+        let state = locked(&self.state);
+        Fill { in_flight: state.in_flight_bytes.len(), queued: state.queue.len() }
+    }
+}
+
+/// The lock, also when a thread has panicked while it held it: all states here are whole between any two statements.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use millstream_api::EventTime;
+
+    use super::*;
+    use crate::wake::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counted() -> (WakeSlot, Arc<Count>) {
+        let (slot, count) = (WakeSlot::default(), Arc::new(Count::default()));
+        slot.set(count.clone());
+        (slot, count)
+    }
+
+    fn batch(rows: usize) -> Batch {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        Batch::plain(RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![1; rows]))]).unwrap())
+    }
+
+    const NOW: ClockTime = ClockTime(0);
+
+    #[test]
+    fn credit_comes_back_when_processed_not_when_taken() {
+        let ((sender, woken), (receiver, _)) = (counted(), counted());
+        let channel = Channel::new(2, EdgeBytes::new(1 << 20), sender, receiver);
+        assert!(channel.send_batch(batch(1), NOW).is_ok());
+        assert!(channel.send_batch(batch(1), NOW).is_ok());
+        assert!(channel.send_batch(batch(1), NOW).is_err());
+        assert!(channel.receive().is_some());
+        assert!(channel.send_batch(batch(1), NOW).is_err());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        channel.processed();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(channel.send_batch(batch(1), NOW).is_ok());
+        assert_eq!(channel.fill(), Fill { in_flight: 2, queued: 2 });
+    }
+
+    #[test]
+    fn bytes_are_shared_by_the_channels_of_an_edge_and_one_batch_always_fits() {
+        let edge = EdgeBytes::new(100);
+        let (sender, woken) = counted();
+        let channel = |slot: &WakeSlot| Channel::new(8, edge.clone(), slot.clone(), WakeSlot::default());
+        let (a, b) = (channel(&sender), channel(&sender));
+        assert!(a.send_batch(batch(1000), NOW).is_ok(), "greater than the bound, but alone");
+        assert!(b.send_batch(batch(1), NOW).is_ok(), "nothing of this channel is in flight");
+        assert!(b.send_batch(batch(1), NOW).is_err());
+        a.receive();
+        a.processed();
+        assert!(woken.0.load(Ordering::Relaxed) >= 1);
+        assert!(b.send_batch(batch(1), NOW).is_ok());
+        assert_eq!(edge.used(), 16);
+    }
+
+    #[test]
+    fn control_takes_the_place_of_control() {
+        let channel = Channel::new(1, EdgeBytes::new(100), WakeSlot::default(), WakeSlot::default());
+        for item in [1, 2, 3].map(|w| Item::Watermark(EventTime(w))).into_iter().chain([Item::Idle, Item::Idle]) {
+            channel.send_control(item, NOW);
+        }
+        assert_eq!(channel.fill().queued, 2);
+        channel.send_control(Item::Watermark(EventTime(4)), NOW);
+        assert_eq!(channel.fill().queued, 1);
+        channel.send_batch(batch(1), NOW).unwrap();
+        channel.send_control(Item::Watermark(EventTime(5)), NOW);
+        assert_eq!(channel.fill().queued, 3);
+    }
+}

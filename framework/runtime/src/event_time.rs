@@ -1,0 +1,136 @@
+//! Event time of a source: watermarks of its splits, and which rows are behind them.
+//!
+//! A split's watermark is the greatest event time read so far minus `max_delay`. Lateness is judged row by row at the split's
+//! watermark *just before that row was read*: so a row behind it gets that watermark as a mark, and batch size, workers and
+//! timing can't change what is late.
+
+use arrow::array::Int64Array;
+use millstream_api::EventTime;
+
+/// One split of a source.
+#[derive(Clone, Copy, Debug)]
+struct Split {
+    greatest: EventTime,
+    ended: bool,
+    idle: bool,
+}
+
+/// The splits of a source.
+#[derive(Clone, Debug)]
+pub struct SplitWatermarks {
+    splits: Vec<Split>,
+    max_delay_micros: i64,
+    latest: EventTime,
+}
+
+impl SplitWatermarks {
+    /// `splits` splits that have read nothing yet.
+    pub fn new(splits: usize, max_delay_micros: i64) -> Self {
+        let fresh = Split { greatest: EventTime::MIN, ended: false, idle: false };
+        SplitWatermarks { splits: vec![fresh; splits], max_delay_micros, latest: EventTime::MIN }
+    }
+
+    /// The greatest event time that each split has read, for a snapshot.
+    pub fn greatest(&self) -> Vec<EventTime> {
+        self.splits.iter().map(|split| split.greatest).collect()
+    }
+
+    /// Takes back what [`greatest`](SplitWatermarks::greatest) gave.
+    pub fn restore(&mut self, split: usize, greatest: EventTime) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.greatest = greatest;
+        }
+    }
+
+    /// Notes rows of a split in the order of reading, and gives their marks if any of them is behind.
+    pub fn read(&mut self, split: usize, times: &Int64Array) -> Option<Int64Array> {
+        let state = self.splits.get_mut(split)?;
+        state.idle = false;
+        let delay = self.max_delay_micros;
+        let mut greatest = state.greatest;
+        let mut marks: Vec<i64> = Vec::new();
+        for (row, &time) in times.values().iter().enumerate() {
+            let watermark = greatest.minus(delay);
+            if EventTime(time) < watermark {
+                marks.resize(row, i64::MIN);
+                marks.push(watermark.0);
+            }
+            greatest = greatest.max(EventTime(time));
+        }
+        state.greatest = greatest;
+        (!marks.is_empty()).then(|| {
+            marks.resize(times.len(), i64::MIN);
+            Int64Array::from(marks)
+        })
+    }
+
+    /// The split is over: it holds nothing back any more.
+    pub fn end(&mut self, split: usize) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.ended = true;
+        }
+    }
+
+    /// All splits that run have waited too long for input. Whether that is news.
+    pub fn all_idle(&mut self) -> bool {
+        let mut news = false;
+        for split in self.splits.iter_mut().filter(|split| !split.ended && !split.idle) {
+            split.idle = true;
+            news = true;
+        }
+        news
+    }
+
+    /// The source's watermark: the smallest of the splits that run and are not idle. Never falls; stands when there are none.
+    pub fn watermark(&mut self) -> EventTime {
+        let running = self.splits.iter().filter(|split| !split.ended && !split.idle);
+        if let Some(lowest) = running.map(|split| split.greatest.minus(self.max_delay_micros)).min() {
+            self.latest = self.latest.max(lowest);
+        }
+        self.latest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(splits: &mut SplitWatermarks, split: usize, times: &[i64]) -> Option<Vec<i64>> {
+        splits.read(split, &Int64Array::from(times.to_vec())).map(|marks| marks.values().to_vec())
+    }
+
+    #[test]
+    fn rows_are_judged_at_the_watermark_just_before_them() {
+        let mut splits = SplitWatermarks::new(1, 10);
+        assert_eq!(read(&mut splits, 0, &[100, 90, 89, 120, 105]), Some(vec![i64::MIN, i64::MIN, 90, i64::MIN, 110]));
+        assert_eq!(splits.watermark(), EventTime(110));
+        assert_eq!(read(&mut splits, 0, &[110, 130]), None);
+    }
+
+    #[test]
+    fn the_cut_into_batches_does_not_matter() {
+        let times = [5, 50, 3, 39, 60, 49, 50, -7, 90];
+        let mut whole = SplitWatermarks::new(1, 10);
+        let expected = read(&mut whole, 0, &times).unwrap();
+        for size in 1..times.len() {
+            let mut cut = SplitWatermarks::new(1, 10);
+            let marks: Vec<i64> =
+                times.chunks(size).flat_map(|part| read(&mut cut, 0, part).unwrap_or_else(|| vec![i64::MIN; part.len()])).collect();
+            assert_eq!(marks, expected);
+        }
+    }
+
+    #[test]
+    fn the_slowest_split_that_runs_holds_the_watermark() {
+        let mut splits = SplitWatermarks::new(2, 0);
+        read(&mut splits, 0, &[100]);
+        assert_eq!(splits.watermark(), EventTime::MIN);
+        read(&mut splits, 1, &[40]);
+        assert_eq!(splits.watermark(), EventTime(40));
+        splits.end(1);
+        assert_eq!(splits.watermark(), EventTime(100));
+        assert!(splits.all_idle());
+        assert!(!splits.all_idle());
+        assert_eq!(splits.watermark(), EventTime(100));
+    }
+}

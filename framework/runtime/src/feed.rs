@@ -1,0 +1,104 @@
+//! Where a source's task gets its rows: from a thread that reads ahead a little, or at once from the source.
+//!
+//! Reading may block, a task may not. So the source runs on a thread of its own and hands over through a bounded channel; in
+//! virtual time, where nothing blocks, it is called in place.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use millstream_api::source::{Next, Source};
+use millstream_api::{Error, Result};
+
+use crate::wake::WakeSlot;
+
+/// How long a source may wait for input before it looks whether the run is over.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Batches that a thread reads ahead.
+const READ_AHEAD: usize = 2;
+
+/// Gives a task what its source has read.
+pub trait Feed: Send {
+    /// What there is now, [`Next::Nothing`] when that is nothing. Does not block.
+    ///
+    /// # Errors
+    /// What the source fails with.
+    fn poll(&mut self) -> Result<Next>;
+}
+
+/// Calls the source in place.
+pub struct InPlace(pub Box<dyn Source>);
+
+impl Feed for InPlace {
+    fn poll(&mut self) -> Result<Next> {
+        self.0.next(Duration::ZERO)
+    }
+}
+
+/// Reads on a thread of its own, which ends when this is dropped.
+pub struct Threaded {
+    rows: Receiver<Result<Next>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Threaded {
+    /// Starts the thread. It wakes `task` when there are rows, and holds `alive` until it ends.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(node: &str, source: Box<dyn Source>, task: WakeSlot, alive: Sender<()>) -> Result<Self> {
+        let (sender, rows) = bounded(READ_AHEAD);
+        let over = Arc::new(AtomicBool::new(false));
+        let stop = over.clone();
+        std::thread::Builder::new()
+            .name(format!("read-{node}"))
+            .spawn(move || {
+                let _alive = alive;
+                read(source, &sender, &task, &stop);
+            })
+            .map_err(|e| Error::io("cannot start a reading thread", e))?;
+        Ok(Threaded { rows, over })
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+impl Feed for Threaded {
+    fn poll(&mut self) -> Result<Next> {
+        match self.rows.try_recv() {
+            Ok(next) => next,
+            Err(TryRecvError::Empty) => Ok(Next::Nothing),
+            Err(TryRecvError::Disconnected) => Err(Error::internal("the reading thread has ended without saying so")),
+        }
+    }
+}
+
+fn read(mut source: Box<dyn Source>, rows: &Sender<Result<Next>>, task: &WakeSlot, over: &AtomicBool) {
+    while !over.load(Ordering::Acquire) {
+        let next = match catch_unwind(AssertUnwindSafe(|| source.next(WAIT))) {
+            Ok(Ok(Next::Nothing)) => continue,
+            Ok(next) => next,
+            Err(panic) => Err(Error::internal(format!("the source panicked: {}", panic_text(panic.as_ref())))),
+        };
+        let last = matches!(next, Ok(Next::End) | Err(_));
+        // An error here means that the task is gone.
+        if rows.send(next).is_err() || last {
+            task.wake();
+            return;
+        }
+        task.wake();
+    }
+}
+
+/// The message of a panic.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}

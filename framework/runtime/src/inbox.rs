@@ -1,0 +1,354 @@
+//! The receiver's side of a subtask: many channels in, one sequence of events out.
+//!
+//! Merges watermarks by minimum, leaves out idle senders, aligns barriers, and knows when an input and the whole node have
+//! ended. It never waits for one input while another has something, except for a barrier: then a channel whose barrier has
+//! come is not drained until it has come on all the others that still run. What waits there is bounded by the credits.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, Int64Array};
+use millstream_api::batch::Hidden;
+use millstream_api::message::{CheckpointId, Item};
+use millstream_api::time::ClockTime;
+use millstream_api::{Batch, EventTime, Result};
+
+use crate::channel::{Channel, Sent};
+use crate::schedule::MergeOrder;
+
+/// What a subtask has to deal with next.
+#[derive(Debug)]
+pub enum Event {
+    /// Rows of an input. The credit goes back with [`Inbox::processed`].
+    Batch {
+        /// Which input of the node.
+        input: usize,
+        /// The rows.
+        batch: Batch,
+        /// Which channel, for [`Inbox::processed`].
+        channel: usize,
+    },
+    /// The node's watermark has risen.
+    Watermark(EventTime),
+    /// The barrier has come on all channels that still run.
+    Barrier(CheckpointId),
+    /// All senders that still run are idle.
+    Idle,
+    /// All channels of this input have ended. Comes before the last watermark.
+    InputEnd(usize),
+    /// All inputs have ended. The watermark `MAX` has come before.
+    End,
+    /// No more comes in this run, but not all inputs have ended.
+    Halt,
+}
+
+struct Incoming {
+    channel: Arc<Channel>,
+    input: usize,
+    watermark: EventTime,
+    idle: bool,
+    last: Option<Last>,
+    barrier: Option<CheckpointId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    End,
+    Halt,
+}
+
+/// The channels into one subtask.
+pub struct Inbox {
+    channels: Vec<Incoming>,
+    order: MergeOrder,
+    turn: usize,
+    watermark: EventTime,
+    all_idle: bool,
+    finished: bool,
+    since: ClockTime,
+    /// Events that one item has brought, first to be dealt with last.
+    pending: Vec<Event>,
+}
+
+impl Inbox {
+    /// Channels with the number of the input that each belongs to, and the watermark to start from.
+    pub fn new(channels: Vec<(usize, Arc<Channel>)>, order: MergeOrder, watermark: EventTime) -> Self {
+        let incoming =
+            |(input, channel)| Incoming { channel, input, watermark: EventTime::MIN, idle: false, last: None, barrier: None };
+        Inbox {
+            channels: channels.into_iter().map(incoming).collect(),
+            order,
+            turn: 0,
+            watermark,
+            all_idle: false,
+            finished: false,
+            since: ClockTime(0),
+            pending: Vec::new(),
+        }
+    }
+
+    /// The node's watermark.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Since when the oldest row behind the last event has been under way.
+    pub fn since(&self) -> ClockTime {
+        self.since
+    }
+
+    /// The next event, or `None` when there is nothing to do before somebody sends.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.pending.pop() {
+                return Ok(Some(event));
+            }
+            let Some((index, sent)) = self.take() else { return Ok(None) };
+            self.since = sent.since;
+            self.apply(index, sent.item)?;
+        }
+    }
+
+    /// The batch of this channel has been processed: its credit goes back.
+    pub fn processed(&self, channel: usize) {
+        self.channels[channel].channel.processed();
+    }
+
+    /// Whether an item waits that may be taken.
+    pub fn has_items(&self) -> bool {
+        self.channels.iter().any(|c| c.barrier.is_none() && c.channel.has_items())
+    }
+
+    fn take(&mut self) -> Option<(usize, Sent)> {
+        let n = self.channels.len();
+        if n == 0 {
+            return None;
+        }
+        let first = self.order.pick(self.turn, n);
+        for step in 0..n {
+            let index = (first + step) % n;
+            if self.channels[index].barrier.is_some() {
+                continue;
+            }
+            if let Some(sent) = self.channels[index].channel.receive() {
+                self.turn = index + 1;
+                return Some((index, sent));
+            }
+        }
+        None
+    }
+
+    fn apply(&mut self, index: usize, item: Item) -> Result<()> {
+        let from = &mut self.channels[index];
+        match item {
+            Item::Batch(batch) => {
+                from.idle = false;
+                self.all_idle = false;
+                let (input, watermark) = (from.input, from.watermark);
+                let batch = marked(batch, watermark, self.watermark)?;
+                self.pending.push(Event::Batch { input, batch, channel: index });
+            }
+            Item::Watermark(watermark) => {
+                from.watermark = watermark;
+                from.idle = false;
+                self.all_idle = false;
+                self.raise_watermark();
+            }
+            Item::Idle => {
+                from.idle = true;
+                self.raise_watermark();
+                self.notice_idle();
+            }
+            Item::Barrier(id) => {
+                from.barrier = Some(id);
+                self.align();
+            }
+            Item::End => self.ended(index, Last::End),
+            Item::Halt => self.ended(index, Last::Halt),
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, index: usize, last: Last) {
+        self.channels[index].last = Some(last);
+        let input = self.channels[index].input;
+        let input_ended = |c: &Incoming| c.input != input || c.last == Some(Last::End);
+        let mut events = Vec::new();
+        if last == Last::End && self.channels.iter().all(input_ended) {
+            events.push(Event::InputEnd(input));
+        }
+        if self.channels.iter().all(|c| c.last.is_some()) {
+            self.finished = true;
+            if self.channels.iter().all(|c| c.last == Some(Last::End)) {
+                self.watermark = EventTime::MAX;
+                events.extend([Event::Watermark(EventTime::MAX), Event::End]);
+            } else {
+                events.push(Event::Halt);
+            }
+        }
+        events.reverse();
+        if !self.finished {
+            self.raise_watermark();
+            self.notice_idle();
+            self.align();
+        }
+        self.pending.extend(events);
+    }
+
+    /// The smallest watermark of the senders that run and are not idle. With none of them it stands.
+    fn raise_watermark(&mut self) {
+        let held_by = self.channels.iter().filter(|c| !c.idle && c.last != Some(Last::End)).map(|c| c.watermark).min();
+        if let Some(lowest) = held_by
+            && lowest > self.watermark
+        {
+            self.watermark = lowest;
+            self.pending.push(Event::Watermark(lowest));
+        }
+    }
+
+    fn notice_idle(&mut self) {
+        let mut running = self.channels.iter().filter(|c| c.last.is_none()).peekable();
+        if !self.all_idle && running.peek().is_some() && running.all(|c| c.idle) {
+            self.all_idle = true;
+            // Dealt with after the watermark that this may have raised: pending is a stack.
+            self.pending.insert(0, Event::Idle);
+        }
+    }
+
+    fn align(&mut self) {
+        let mut running = self.channels.iter().filter(|c| c.last.is_none()).peekable();
+        let Some(id) = running.peek().and_then(|c| c.barrier) else { return };
+        if running.all(|c| c.barrier.is_some()) {
+            self.channels.iter_mut().for_each(|c| c.barrier = None);
+            self.pending.insert(0, Event::Barrier(id));
+        }
+    }
+}
+
+/// Rows of a sender that was idle, or came later, may be behind a watermark that the node has passed on already: then that
+/// one judges them, here and downstream.
+fn marked(batch: Batch, sender: EventTime, node: EventTime) -> Result<Batch> {
+    let Some(times) = batch.times() else { return Ok(batch) };
+    if sender >= node || times.iter().all(|&t| EventTime(t) >= node) {
+        return Ok(batch);
+    }
+    let mark = |row: usize, time: i64| {
+        let own = batch.hidden().marks.as_ref().filter(|m| !m.is_empty()).map_or(i64::MIN, |m| m.value(row));
+        if EventTime(time) < node { own.max(node.0) } else { own }
+    };
+    let marks: Int64Array = times.iter().enumerate().map(|(row, &time)| mark(row, time)).collect::<Vec<_>>().into();
+    batch.with_hidden(Hidden { marks: Some(marks), ..batch.hidden().clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::channel::EdgeBytes;
+    use crate::wake::WakeSlot;
+
+    const NOW: ClockTime = ClockTime(0);
+
+    fn channels<const N: usize>() -> [Arc<Channel>; N] {
+        std::array::from_fn(|_| Channel::new(8, EdgeBytes::new(1 << 20), WakeSlot::default(), WakeSlot::default()))
+    }
+
+    fn inbox(channels: &[Arc<Channel>], inputs: &[usize]) -> Inbox {
+        Inbox::new(inputs.iter().copied().zip(channels.iter().cloned()).collect(), MergeOrder::InTurn, EventTime::MIN)
+    }
+
+    fn rows(times: &[i64]) -> Batch {
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
+        let records = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(times.to_vec()))]).unwrap();
+        Batch::new(records, Hidden { times: Some(times.to_vec().into()), ..Hidden::default() }).unwrap()
+    }
+
+    fn drain(inbox: &mut Inbox) -> Vec<String> {
+        std::iter::from_fn(|| inbox.next().unwrap())
+            .map(|event| match event {
+                Event::Batch { input, batch, .. } => format!("rows {input} {:?}", batch.times().unwrap_or_default()),
+                Event::Watermark(EventTime::MAX) => "watermark MAX".to_owned(),
+                Event::Watermark(w) => format!("watermark {}", w.0),
+                Event::Barrier(id) => format!("barrier {id}"),
+                Event::Idle => "idle".to_owned(),
+                Event::InputEnd(input) => format!("end of {input}"),
+                Event::End => "end".to_owned(),
+                Event::Halt => "halt".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_watermark_is_the_smallest_of_those_not_idle() {
+        let [a, b] = channels();
+        let mut inbox = inbox(&[a.clone(), b.clone()], &[0, 1]);
+        a.send_control(Item::Watermark(EventTime(10)), NOW);
+        assert!(drain(&mut inbox).is_empty());
+        b.send_control(Item::Watermark(EventTime(5)), NOW);
+        assert_eq!(drain(&mut inbox), ["watermark 5"]);
+        b.send_control(Item::Idle, NOW);
+        assert_eq!(drain(&mut inbox), ["watermark 10"]);
+        a.send_control(Item::Idle, NOW);
+        assert_eq!(drain(&mut inbox), ["idle"]);
+        b.send_control(Item::Watermark(EventTime(7)), NOW);
+        assert!(drain(&mut inbox).is_empty(), "a woken sender does not make it fall");
+    }
+
+    #[test]
+    fn rows_of_a_woken_sender_are_judged_at_the_nodes_watermark() {
+        let [a, b] = channels();
+        let mut inbox = inbox(&[a.clone(), b.clone()], &[0, 0]);
+        a.send_control(Item::Watermark(EventTime(10)), NOW);
+        b.send_control(Item::Idle, NOW);
+        drain(&mut inbox);
+        b.send_batch(rows(&[3, 12]), NOW).unwrap();
+        let Some(Event::Batch { batch, .. }) = inbox.next().unwrap() else { panic!("rows expected") };
+        assert_eq!(batch.hidden().marks.as_ref().unwrap().values().as_ref(), &[10, i64::MIN]);
+    }
+
+    #[test]
+    fn a_barrier_waits_for_all_that_run_and_holds_back_what_follows_it() {
+        let [a, b, c] = channels();
+        let mut inbox = inbox(&[a.clone(), b.clone(), c.clone()], &[0, 0, 1]);
+        c.send_control(Item::End, NOW);
+        assert_eq!(drain(&mut inbox), ["end of 1"]);
+        a.send_control(Item::Barrier(1), NOW);
+        a.send_batch(rows(&[1]), NOW).unwrap();
+        b.send_batch(rows(&[2]), NOW).unwrap();
+        assert_eq!(drain(&mut inbox), ["rows 0 [2]"]);
+        assert!(!inbox.has_items());
+        b.send_control(Item::Barrier(1), NOW);
+        assert_eq!(drain(&mut inbox), ["barrier 1", "rows 0 [1]"]);
+    }
+
+    #[test]
+    fn an_input_that_ends_lets_a_waiting_barrier_through() {
+        let [a, b] = channels();
+        let mut inbox = inbox(&[a.clone(), b.clone()], &[0, 1]);
+        a.send_control(Item::Barrier(1), NOW);
+        assert!(drain(&mut inbox).is_empty());
+        b.send_control(Item::End, NOW);
+        assert_eq!(drain(&mut inbox), ["end of 1", "barrier 1"]);
+    }
+
+    #[test]
+    fn the_end_closes_windows_and_a_halt_does_not() {
+        let [a, b] = channels();
+        let mut both = inbox(&[a.clone(), b.clone()], &[0, 1]);
+        a.send_control(Item::Watermark(EventTime(3)), NOW);
+        a.send_control(Item::End, NOW);
+        b.send_control(Item::Watermark(EventTime(4)), NOW);
+        b.send_control(Item::End, NOW);
+        assert_eq!(drain(&mut both), ["end of 0", "watermark 4", "end of 1", "watermark MAX", "end"]);
+        let [a, b] = channels();
+        let mut one = inbox(&[a.clone(), b.clone()], &[0, 1]);
+        a.send_control(Item::End, NOW);
+        b.send_control(Item::Watermark(EventTime(4)), NOW);
+        b.send_control(Item::Halt, NOW);
+        assert_eq!(drain(&mut one), ["end of 0", "watermark 4", "halt"]);
+    }
+}

@@ -1,0 +1,138 @@
+//! What became of every row: counted by each subtask, summed for each node, balanced at the end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millstream_api::EventTime;
+use millstream_api::operator::Fates;
+
+/// What one subtask has counted so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows that were sent on the node's own streams; `late` and `rejected` are counted as fates.
+    pub rows_out: u64,
+    /// Batches that came in.
+    pub batches_in: u64,
+    /// What became of the rows that came in.
+    pub fates: Fates,
+    /// Of the rows taken: those that would still change a result that has not been sent, at a stop.
+    pub in_state: u64,
+    /// Memory of the state, in bytes.
+    pub state_bytes: usize,
+    /// The subtask's watermark.
+    pub watermark: EventTime,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            rows_in: 0,
+            rows_out: 0,
+            batches_in: 0,
+            fates: Fates::default(),
+            in_state: 0,
+            state_bytes: 0,
+            watermark: EventTime::MIN,
+        }
+    }
+}
+
+/// The counters of a subtask, shared with whoever wants to see them.
+#[derive(Clone, Debug, Default)]
+pub struct Stats(Arc<Mutex<Counters>>);
+
+impl Stats {
+    /// Changes the counters.
+    pub fn update(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The counters now.
+    pub fn get(&self) -> Counters {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A node's line of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// The node.
+    pub node: String,
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// What became of them. `taken` is without those in state.
+    pub fates: Fates,
+    /// Rows that were in state at a stop.
+    pub in_state: u64,
+    /// Rows that were sent.
+    pub rows_out: u64,
+    /// Memory of the state, in bytes.
+    pub state_bytes: usize,
+}
+
+impl LedgerRow {
+    /// Whether every row that came in has one fate.
+    pub fn balances(&self) -> bool {
+        self.fates.total() + self.in_state == self.rows_in
+    }
+}
+
+/// The ledger of a run, a line for each node in the order of the topology.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// The lines.
+    pub rows: Vec<LedgerRow>,
+}
+
+impl Ledger {
+    /// Sums the subtasks of each node.
+    pub fn new<'a>(nodes: impl IntoIterator<Item = (&'a str, Vec<Counters>)>) -> Self {
+        Ledger { rows: nodes.into_iter().map(|(node, subtasks)| line(node, &subtasks)).collect() }
+    }
+
+    /// Whether all lines balance.
+    pub fn balances(&self) -> bool {
+        self.rows.iter().all(LedgerRow::balances)
+    }
+
+    /// The line of a node.
+    pub fn node(&self, name: &str) -> Option<&LedgerRow> {
+        self.rows.iter().find(|row| row.node == name)
+    }
+}
+
+fn line(node: &str, subtasks: &[Counters]) -> LedgerRow {
+    let mut row =
+        LedgerRow { node: node.to_owned(), rows_in: 0, fates: Fates::default(), in_state: 0, rows_out: 0, state_bytes: 0 };
+    for counters in subtasks {
+        row.rows_in += counters.rows_in;
+        row.fates.add(&counters.fates);
+        row.in_state += counters.in_state;
+        row.rows_out += counters.rows_out;
+        row.state_bytes += counters.state_bytes;
+    }
+    row.fates.taken = row.fates.taken.saturating_sub(row.in_state);
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_in_state_are_no_longer_counted_as_taken() {
+        let stats = Stats::default();
+        stats.update(|c| {
+            c.rows_in = 10;
+            c.fates.taken = 8;
+            c.fates.late = 2;
+            c.in_state = 3;
+        });
+        let ledger = Ledger::new([("delays", vec![stats.get(), Counters::default()])]);
+        assert_eq!(ledger.rows[0].fates.taken, 5);
+        assert!(ledger.balances());
+        stats.update(|c| c.rows_in = 11);
+        assert!(!Ledger::new([("delays", vec![stats.get()])]).balances());
+    }
+}

@@ -1,0 +1,329 @@
+//! An operator or a sink between its inbox and its outbox.
+//!
+//! The order of things is the whole of backpressure: first what is ready goes out; then the operator says what it has left to
+//! say; only then comes the next item in. The credit of a batch goes back when the operator is done with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use millstream_api::message::{CheckpointId, Item};
+use millstream_api::operator::{Fates, Progress};
+use millstream_api::plan::OutputPlan;
+use millstream_api::sink::Finish;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::{ClockTime, SizeText};
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Result, Sink};
+use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
+
+use crate::inbox::{Event, Inbox};
+use crate::ledger::Stats;
+use crate::outbox::Outbox;
+use crate::schedule::Schedule;
+use crate::task::{ITEMS_PER_TURN, Task, Turn};
+
+/// What does the work of the task.
+pub enum Worker {
+    /// Rows in, rows out.
+    Operator(Box<dyn Operator>),
+    /// Rows go outside.
+    Sink {
+        /// The sink itself.
+        sink: Box<dyn Sink>,
+        /// Whether something was written since the last flush.
+        dirty: bool,
+    },
+}
+
+impl Worker {
+    fn batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        match self {
+            Worker::Operator(operator) => operator.on_batch(input, batch, out),
+            Worker::Sink { sink, dirty } => {
+                *dirty = true;
+                sink.write(batch, out.fates())
+            }
+        }
+    }
+
+    fn watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        match self {
+            Worker::Operator(operator) => operator.on_watermark(watermark, out),
+            Worker::Sink { sink, .. } => sink.on_watermark(watermark),
+        }
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        match self {
+            Worker::Operator(operator) => operator.resume(out),
+            Worker::Sink { .. } => Ok(Progress::Done),
+        }
+    }
+
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<StateWriter> {
+        let mut state = StateWriter::new();
+        match self {
+            Worker::Operator(operator) => operator.snapshot(&mut state)?,
+            Worker::Sink { sink, .. } => sink.prepare(checkpoint, &mut state)?,
+        }
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        match self {
+            Worker::Operator(operator) => operator.restore(state),
+            Worker::Sink { sink, .. } => sink.restore(state),
+        }
+    }
+
+    fn finish(&mut self, how: Finish) -> Result<()> {
+        match self {
+            Worker::Operator(_) => Ok(()),
+            Worker::Sink { sink, .. } => sink.finish(how),
+        }
+    }
+
+    fn pause(&mut self) -> Result<()> {
+        match self {
+            Worker::Sink { sink, dirty } if std::mem::take(dirty) => sink.flush(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The memory that all keyed state of a run may take together.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    limit: SizeText,
+    used: AtomicUsize,
+}
+
+impl MemoryBudget {
+    /// A budget of `runtime.memory`.
+    pub fn new(limit: SizeText) -> Arc<Self> {
+        Arc::new(MemoryBudget { limit, used: AtomicUsize::new(0) })
+    }
+
+    /// Notes that a subtask's state has changed its size.
+    fn change(&self, before: usize, after: usize) -> Result<()> {
+        // Wraps when it shrinks, and comes right again: only sums count.
+        let used = self.used.fetch_add(after.wrapping_sub(before), Ordering::Relaxed).wrapping_add(after.wrapping_sub(before));
+        if after <= before || used <= self.limit.bytes() {
+            return Ok(());
+        }
+        Err(Error::new(
+            millstream_api::error::ErrorKind::Limit,
+            format!("keyed state of all nodes is {used} bytes, more than runtime.memory = \"{}\"; {after} of them are here", self.limit),
+        )
+        .help("raise runtime.memory, use fewer keys, or shorter windows"))
+    }
+}
+
+/// What a task is made of.
+pub struct OperatorParts {
+    /// Which task it is.
+    pub id: TaskId,
+    /// Its work.
+    pub worker: Worker,
+    /// What comes in.
+    pub inbox: Inbox,
+    /// What goes out.
+    pub outbox: Outbox,
+    /// The ports that count as rows out.
+    pub counted_ports: Vec<bool>,
+    /// When the operator's buffer is full.
+    pub full_at_rows: usize,
+    /// Its counters.
+    pub stats: Stats,
+    /// Time and chance.
+    pub schedule: Schedule,
+    /// The bound of state.
+    pub memory: Arc<MemoryBudget>,
+    /// Who takes snapshots.
+    pub snapshots: Arc<dyn SnapshotListener>,
+}
+
+/// Which ports are a node's own streams, by its plan.
+pub fn counted_ports(outputs: &[OutputPlan]) -> Vec<bool> {
+    outputs.iter().map(|output| !matches!(output.side.as_deref(), Some("late" | "rejected"))).collect()
+}
+
+/// What to do once the operator has said all it had to say.
+#[derive(Clone, Copy)]
+enum Then {
+    Nothing,
+    GiveCreditBack(usize),
+    PassWatermark(EventTime),
+}
+
+/// The task of an operator or sink.
+pub struct OperatorTask {
+    parts: OperatorParts,
+    output: Output,
+    then: Option<Then>,
+    timer: Option<ClockTime>,
+    state_bytes: usize,
+    finished: bool,
+}
+
+impl OperatorTask {
+    /// A task that starts empty, or from a snapshot of its node.
+    ///
+    /// # Errors
+    /// When the operator can't take back its state.
+    pub fn new(mut parts: OperatorParts, restored: Option<&StateReader>) -> Result<Self> {
+        if let Some(state) = restored {
+            parts.worker.restore(state)?;
+        }
+        let output = Output::new(parts.full_at_rows);
+        let mut task = OperatorTask { parts, output, then: None, timer: None, state_bytes: 0, finished: false };
+        task.measure_state()?;
+        Ok(task)
+    }
+
+    fn run(&mut self) -> Result<Turn> {
+        let now = self.parts.schedule.clock.now();
+        self.output.set_times(now, self.parts.inbox.watermark());
+        for _ in 0..ITEMS_PER_TURN {
+            if !self.parts.outbox.flush(now)? {
+                return Ok(Turn::Wait(self.parts.outbox.deadline().filter(|deadline| *deadline > now)));
+            }
+            if let Some(then) = self.then {
+                self.go_on(then)?;
+            } else if self.finished {
+                return Ok(Turn::Finished);
+            } else if self.timer.is_some_and(|timer| timer <= now) {
+                self.timer = None;
+                if let Worker::Operator(operator) = &mut self.parts.worker {
+                    operator.on_timer(now, &mut self.output)?;
+                }
+                self.then = Some(Then::Nothing);
+            } else if let Some(event) = self.parts.inbox.next()? {
+                self.handle(event, now)?;
+            } else {
+                self.parts.worker.pause()?;
+                return Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), self.timer)));
+            }
+            self.collect()?;
+        }
+        Ok(Turn::Again)
+    }
+
+    fn handle(&mut self, event: Event, now: ClockTime) -> Result<()> {
+        let since = self.parts.inbox.since();
+        match event {
+            Event::Batch { input, batch, channel } => {
+                let rows = batch.rows() as u64;
+                self.parts.stats.update(|c| {
+                    c.rows_in += rows;
+                    c.batches_in += 1;
+                });
+                self.parts.worker.batch(input, batch, &mut self.output)?;
+                self.then = Some(Then::GiveCreditBack(channel));
+            }
+            Event::Watermark(watermark) => {
+                self.output.set_times(now, watermark);
+                self.parts.stats.update(|c| c.watermark = watermark);
+                self.parts.worker.watermark(watermark, &mut self.output)?;
+                self.then = Some(Then::PassWatermark(watermark));
+            }
+            Event::InputEnd(input) => {
+                if let Worker::Operator(operator) = &mut self.parts.worker {
+                    operator.on_end(input, &mut self.output)?;
+                }
+                self.then = Some(Then::Nothing);
+            }
+            Event::Barrier(id) => {
+                self.snapshot(id)?;
+                self.parts.outbox.control(&Item::Barrier(id), since)?;
+            }
+            Event::Idle => self.parts.outbox.control(&Item::Idle, since)?,
+            Event::End => self.finish(Finish::End, &Item::End)?,
+            Event::Halt => self.finish(Finish::Halt, &Item::Halt)?,
+        }
+        Ok(())
+    }
+
+    /// Lets the operator say what is left; when that is nothing, does what was to follow.
+    fn go_on(&mut self, then: Then) -> Result<()> {
+        if self.parts.worker.resume(&mut self.output)? == Progress::More {
+            return Ok(());
+        }
+        self.collect()?;
+        self.then = None;
+        match then {
+            Then::Nothing => {}
+            Then::GiveCreditBack(channel) => self.parts.inbox.processed(channel),
+            Then::PassWatermark(watermark) => {
+                if let Worker::Operator(operator) = &self.parts.worker {
+                    let outgoing = operator.outgoing_watermark(watermark);
+                    self.parts.outbox.control(&Item::Watermark(outgoing), self.parts.inbox.since())?;
+                }
+            }
+        }
+        self.measure_state()
+    }
+
+    /// Takes over what the operator has written and counted.
+    fn collect(&mut self) -> Result<()> {
+        let since = self.parts.inbox.since();
+        let mut rows_out = 0;
+        for (port, batch) in self.output.take_batches() {
+            if self.parts.counted_ports.get(port).copied().unwrap_or(false) {
+                rows_out += batch.rows() as u64;
+            }
+            self.parts.outbox.push(port, batch, since)?;
+        }
+        let fates = self.output.take_fates();
+        if rows_out > 0 || fates != Fates::default() {
+            self.parts.stats.update(|c| {
+                c.rows_out += rows_out;
+                c.fates.add(&fates);
+            });
+        }
+        self.timer = earlier(self.timer, self.output.take_timer());
+        Ok(())
+    }
+
+    fn measure_state(&mut self) -> Result<()> {
+        let Worker::Operator(operator) = &self.parts.worker else { return Ok(()) };
+        let bytes = operator.state_bytes();
+        if bytes == self.state_bytes {
+            return Ok(());
+        }
+        self.parts.stats.update(|c| c.state_bytes = bytes);
+        let before = std::mem::replace(&mut self.state_bytes, bytes);
+        self.parts.memory.change(before, bytes)
+    }
+
+    fn snapshot(&mut self, id: CheckpointId) -> Result<()> {
+        let state = self.parts.worker.snapshot(id)?.into_entries();
+        let snapshot = TaskSnapshot { watermark: self.parts.inbox.watermark(), entries: state, positions: Vec::new() };
+        self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
+        Ok(())
+    }
+
+    fn finish(&mut self, how: Finish, last: &Item) -> Result<()> {
+        if let (Finish::Halt, Worker::Operator(operator)) = (how, &self.parts.worker) {
+            let in_state = operator.rows_in_state();
+            self.parts.stats.update(|c| c.in_state = in_state);
+        }
+        self.parts.worker.finish(how)?;
+        self.parts.outbox.control(last, self.parts.inbox.since())?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Task for OperatorTask {
+    fn turn(&mut self) -> Turn {
+        self.run().unwrap_or_else(Turn::Failed)
+    }
+}
+
+/// The earlier of two times that may not be there.
+pub fn earlier(a: Option<ClockTime>, b: Option<ClockTime>) -> Option<ClockTime> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

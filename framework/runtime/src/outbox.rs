@@ -1,0 +1,144 @@
+//! The sender's side of a subtask: which rows go to whom.
+//!
+//! A subtask takes nothing new in before everything that is ready here has been sent: so what waits here is at most what one
+//! call of the operator has said (which stops at [`Output::is_full`](millstream_api::Output::is_full)), and what lingers.
+
+use arrow::array::UInt32Array;
+use millstream_api::key_group::{key_groups, owner};
+use millstream_api::message::Item;
+use millstream_api::plan::KeyValues;
+use millstream_api::time::ClockTime;
+use millstream_api::{Batch, Result};
+
+use crate::lane::Lane;
+
+/// How the rows of an edge are spread over its lanes.
+pub enum Spread {
+    /// Batch by batch, in turn; from this lane on.
+    InTurn(usize),
+    /// Each row to the lane that owns its key group.
+    ByKey {
+        /// Computes the key.
+        values: KeyValues,
+        /// `runtime.key_groups`.
+        key_groups: u16,
+    },
+    /// Everything to all.
+    ToAll,
+}
+
+/// One edge of the graph, seen from one sending subtask.
+pub struct OutEdge {
+    /// How rows are spread.
+    pub spread: Spread,
+    /// One for each receiving subtask that this one sends to.
+    pub lanes: Vec<Lane>,
+}
+
+/// A port with its readers.
+#[derive(Default)]
+pub struct Port {
+    /// The edges from it; none when nobody reads it.
+    pub edges: Vec<OutEdge>,
+    /// Whether the stream has watermarks.
+    pub event_time: bool,
+}
+
+/// All that a subtask writes to.
+#[derive(Default)]
+pub struct Outbox {
+    ports: Vec<Port>,
+}
+
+impl Outbox {
+    /// With these ports, in the order of the node's plan.
+    pub fn new(ports: Vec<Port>) -> Self {
+        Outbox { ports }
+    }
+
+    /// Takes rows for a port.
+    ///
+    /// # Errors
+    /// Only internal ones, such as a port that the plan does not have.
+    pub fn push(&mut self, port: usize, batch: Batch, since: ClockTime) -> Result<()> {
+        let ports = self.ports.len();
+        let Some(port) = self.ports.get_mut(port) else {
+            return Err(millstream_api::Error::internal(format!("rows for port {port} of a node with {ports}")));
+        };
+        port.edges.iter_mut().try_for_each(|edge| edge.push(batch.clone(), since))
+    }
+
+    /// Takes anything but rows, for all ports. Streams without event time have no watermarks and no idleness.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn control(&mut self, item: &Item, since: ClockTime) -> Result<()> {
+        let timely = matches!(item, Item::Watermark(_) | Item::Idle);
+        let ports = self.ports.iter_mut().filter(|port| port.event_time || !timely);
+        ports.flat_map(|port| &mut port.edges).flat_map(|edge| &mut edge.lanes).try_for_each(|lane| lane.control(item.clone(), since))
+    }
+
+    /// Takes a watermark for one port.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn control_port(&mut self, port: usize, item: &Item, since: ClockTime) -> Result<()> {
+        let edges = self.ports.get_mut(port).map(|port| &mut port.edges).into_iter().flatten();
+        edges.flat_map(|edge| &mut edge.lanes).try_for_each(|lane| lane.control(item.clone(), since))
+    }
+
+    /// Sends what is ready. Whether all of it could be sent.
+    ///
+    /// # Errors
+    /// When what is sent breaks the grammar.
+    pub fn flush(&mut self, now: ClockTime) -> Result<bool> {
+        let mut all = true;
+        for lane in self.lanes_mut() {
+            all &= lane.flush(now)?;
+        }
+        Ok(all)
+    }
+
+    /// When the next buffered rows have lingered long enough.
+    pub fn deadline(&self) -> Option<ClockTime> {
+        self.ports.iter().flat_map(|port| &port.edges).flat_map(|edge| &edge.lanes).filter_map(Lane::deadline).min()
+    }
+
+    fn lanes_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.ports.iter_mut().flat_map(|port| &mut port.edges).flat_map(|edge| &mut edge.lanes)
+    }
+}
+
+impl OutEdge {
+    fn push(&mut self, batch: Batch, since: ClockTime) -> Result<()> {
+        match &mut self.spread {
+            Spread::ToAll => self.lanes.iter_mut().try_for_each(|lane| lane.push(batch.clone(), since)),
+            Spread::InTurn(turn) => {
+                let lanes = self.lanes.len();
+                *turn = (*turn + 1) % lanes.max(1);
+                self.lanes.get_mut(*turn).map_or(Ok(()), |lane| lane.push(batch, since))
+            }
+            Spread::ByKey { .. } if self.lanes.len() == 1 => self.lanes[0].push(batch, since),
+            Spread::ByKey { values, key_groups } => {
+                let parts = partition(&batch, values, *key_groups, self.lanes.len())?;
+                self.lanes.iter_mut().zip(parts).filter(|(_, part)| part.rows() > 0).try_for_each(|(lane, part)| lane.push(part, since))
+            }
+        }
+    }
+}
+
+/// The rows of each subtask, in the order they came.
+fn partition(batch: &Batch, values: &KeyValues, groups: u16, subtasks: usize) -> Result<Vec<Batch>> {
+    let keys = values(batch.records())?;
+    let mut rows: Vec<Vec<u32>> = vec![Vec::with_capacity(batch.rows() / subtasks * 5 / 4); subtasks];
+    for (row, group) in key_groups(&keys, batch.rows(), groups)?.into_iter().enumerate() {
+        rows[owner(group, subtasks, groups)].push(row as u32);
+    }
+    rows.into_iter()
+        .map(|indices| match indices.len() {
+            0 => Ok(batch.slice(0, 0)),
+            n if n == batch.rows() => Ok(batch.clone()),
+            _ => batch.take(&UInt32Array::from(indices)),
+        })
+        .collect()
+}

@@ -1,0 +1,332 @@
+//! The task of a source: what its feed has read becomes a stream with event time, marks and watermarks.
+//!
+//! Nothing here depends on the type of the source. A row's event time is computed, its lateness mark set, bad rows follow the
+//! node's policy, positions are noted for the next barrier, and idleness is judged: only while there is credit and no input.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray, UInt32Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use millstream_api::batch::{Hidden, Origin};
+use millstream_api::message::Item;
+use millstream_api::options::OnBadRow;
+use millstream_api::plan::rejected_schema;
+use millstream_api::source::{Next, Position, SourcePart, SourceRows};
+use millstream_api::time::ClockTime;
+use millstream_api::{BadRow, Batch, EventTime, Result};
+use millstream_expr::BoundScalar;
+use millstream_state::{SnapshotListener, SplitSnapshot, TaskId, TaskSnapshot};
+
+use crate::event_time::SplitWatermarks;
+use crate::feed::Feed;
+use crate::ledger::Stats;
+use crate::operator_task::earlier;
+use crate::outbox::Outbox;
+use crate::schedule::Schedule;
+use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
+
+/// One stream of a source.
+pub struct SourcePort {
+    /// Computes the event time; `None`: the stream has none.
+    pub time: Option<BoundScalar>,
+    /// Whether split and position travel with the rows.
+    pub origin: bool,
+    /// The visible columns of the stream, as indices of what the source gives.
+    pub read: bool,
+}
+
+/// What a source's task is made of.
+pub struct SourceParts {
+    /// Which task it is.
+    pub id: TaskId,
+    /// Where rows come from.
+    pub feed: Box<dyn Feed>,
+    /// Where they go.
+    pub outbox: Outbox,
+    /// One for each output of the source but `.rejected`.
+    pub ports: Vec<SourcePort>,
+    /// The port of `.rejected`.
+    pub rejected_port: usize,
+    /// What happens to bad rows.
+    pub on_bad_row: OnBadRow,
+    /// What happens to rows without a time.
+    pub on_null: OnBadRow,
+    /// When a waiting source is idle.
+    pub idle_after: Option<Duration>,
+    /// Rows a second, at most.
+    pub rate: Option<usize>,
+    /// The splits' names, and where they stand at the start.
+    pub splits: Vec<SplitSnapshot>,
+    /// How far watermarks stay behind.
+    pub max_delay_micros: i64,
+    /// Its counters.
+    pub stats: Stats,
+    /// Time and chance.
+    pub schedule: Schedule,
+    /// Who takes snapshots.
+    pub snapshots: Arc<dyn SnapshotListener>,
+}
+
+/// The task of a source.
+pub struct SourceTask {
+    parts: SourceParts,
+    watermarks: SplitWatermarks,
+    sent_watermark: EventTime,
+    waiting_since: Option<ClockTime>,
+    pace: Option<Pace>,
+    orders: VecDeque<Order>,
+    finished: bool,
+}
+
+/// Rows that have been let through since a moment.
+struct Pace {
+    started: ClockTime,
+    rows: u64,
+    rows_per_second: u64,
+}
+
+impl Pace {
+    /// When the next row may go.
+    fn due(&self) -> ClockTime {
+        let micros = u128::from(self.rows) * 1_000_000 / u128::from(self.rows_per_second.max(1));
+        self.started.plus(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
+    }
+}
+
+impl SourceTask {
+    /// A task that has sent nothing yet; where its splits stand is in `parts`.
+    pub fn new(parts: SourceParts) -> Self {
+        let mut watermarks = SplitWatermarks::new(parts.splits.len(), parts.max_delay_micros);
+        for (index, split) in parts.splits.iter().enumerate() {
+            watermarks.restore(index, split.greatest);
+            if split.ended {
+                watermarks.end(index);
+            }
+        }
+        let started = parts.schedule.clock.now();
+        let pace = parts.rate.map(|rate| Pace { started, rows: 0, rows_per_second: rate as u64 });
+        SourceTask {
+            parts,
+            watermarks,
+            sent_watermark: EventTime::MIN,
+            waiting_since: None,
+            pace,
+            orders: VecDeque::new(),
+            finished: false,
+        }
+    }
+
+    fn run(&mut self) -> Result<Turn> {
+        let now = self.parts.schedule.clock.now();
+        for _ in 0..ITEMS_PER_TURN {
+            if !self.parts.outbox.flush(now)? {
+                self.waiting_since = None;
+                return Ok(Turn::Wait(None));
+            }
+            if self.finished {
+                return Ok(Turn::Finished);
+            }
+            if let Some(order) = self.orders.pop_front() {
+                self.obey(order, now)?;
+                continue;
+            }
+            if let Some(due) = self.pace.as_ref().map(Pace::due).filter(|due| *due > now) {
+                return Ok(Turn::Wait(earlier(Some(due), self.parts.outbox.deadline())));
+            }
+            match self.parts.feed.poll()? {
+                Next::Rows(rows) => self.rows(rows, now)?,
+                Next::SplitEnd(split) => self.split_end(split as usize, now)?,
+                Next::End => self.last(&Item::End, now)?,
+                Next::Nothing => return self.wait(now),
+            }
+        }
+        Ok(Turn::Again)
+    }
+
+    fn obey(&mut self, order: Order, now: ClockTime) -> Result<()> {
+        match order {
+            Order::Halt => self.last(&Item::Halt, now),
+            Order::Drain => self.last(&Item::End, now),
+            Order::Checkpoint(id) => {
+                let greatest = self.watermarks.greatest();
+                self.parts.splits.iter_mut().zip(greatest).for_each(|(split, greatest)| split.greatest = greatest);
+                let snapshot = TaskSnapshot {
+                    watermark: self.sent_watermark,
+                    entries: Default::default(),
+                    positions: self.parts.splits.clone(),
+                };
+                self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
+                self.parts.outbox.control(&Item::Barrier(id), now)
+            }
+        }
+    }
+
+    fn last(&mut self, item: &Item, now: ClockTime) -> Result<()> {
+        self.finished = true;
+        self.parts.outbox.control(item, now)
+    }
+
+    fn split_end(&mut self, split: usize, now: ClockTime) -> Result<()> {
+        self.watermarks.end(split);
+        if let Some(split) = self.parts.splits.get_mut(split) {
+            split.ended = true;
+        }
+        self.send_watermark(now)
+    }
+
+    fn wait(&mut self, now: ClockTime) -> Result<Turn> {
+        let since = *self.waiting_since.get_or_insert(now);
+        let idle_at = self.parts.idle_after.map(|after| since.plus(after));
+        if idle_at.is_some_and(|at| now >= at) && self.watermarks.all_idle() {
+            self.parts.outbox.control(&Item::Idle, now)?;
+            return Ok(Turn::Again);
+        }
+        Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), idle_at.filter(|at| *at > now))))
+    }
+
+    fn rows(&mut self, rows: SourceRows, now: ClockTime) -> Result<()> {
+        self.waiting_since = None;
+        let split = rows.split;
+        let count = rows.bad.len() + rows.parts.iter().map(|part| part.records.num_rows()).sum::<usize>();
+        self.parts.stats.update(|c| {
+            c.rows_in += count as u64;
+            c.batches_in += 1;
+        });
+        if let Some(pace) = &mut self.pace {
+            pace.rows += count as u64;
+        }
+        self.bad_rows(rows.bad, self.parts.on_bad_row, now)?;
+        for part in rows.parts {
+            self.part(split, part, now)?;
+        }
+        self.note_position(split as usize, rows.position);
+        self.send_watermark(now)
+    }
+
+    fn note_position(&mut self, split: usize, position: Position) {
+        if let Some(split) = self.parts.splits.get_mut(split) {
+            split.position = Some(position);
+        }
+    }
+
+    fn part(&mut self, split: u32, part: SourcePart, now: ClockTime) -> Result<()> {
+        let SourcePart { output, records, first_row } = part;
+        let Some(port) = self.parts.ports.get(output) else { return Ok(()) };
+        let rows = records.num_rows();
+        let position = port.origin.then(|| Int64Array::from_iter_values(first_row..first_row + rows as i64));
+        let (records, times, position) = match &port.time {
+            None => (records, None, position),
+            Some(time) => {
+                let Timed { times, bad, without } = timed(time, &records)?;
+                let gone = bad.iter().map(|(row, _)| *row).chain(without.iter().copied()).collect::<Vec<_>>();
+                let place = |row: usize| format!("{}: row {} of {}", self.parts.id.node, first_row + row as i64, self.split_name(split));
+                let bad = bad.into_iter().map(|(row, reason)| BadRow::of_row(reason, place(row), &records, row)).collect();
+                let null = without.iter().map(|&row| BadRow::of_row("the event time is null", place(row), &records, row)).collect();
+                self.bad_rows(bad, self.parts.on_bad_row, now)?;
+                self.bad_rows(null, self.parts.on_null, now)?;
+                keep(records, times, position, &gone)?
+            }
+        };
+        let kept = records.num_rows();
+        let marks = times.as_ref().and_then(|times| self.watermarks.read(split as usize, times));
+        let origin = position.map(|position| Origin { split: UInt32Array::from_value(split, kept), position });
+        let read = self.parts.ports.get(output).is_some_and(|port| port.read);
+        self.parts.stats.update(|c| {
+            c.fates.passed += kept as u64;
+            c.rows_out += kept as u64;
+        });
+        if kept > 0 && read {
+            let batch = Batch::new(records, Hidden { times, marks, origin, ..Hidden::default() })?;
+            self.parts.outbox.push(output, batch, now)?;
+        }
+        Ok(())
+    }
+
+    fn split_name(&self, split: u32) -> &str {
+        self.parts.splits.get(split as usize).map_or("", |split| split.split.as_str())
+    }
+
+    fn bad_rows(&mut self, bad: Vec<BadRow>, policy: OnBadRow, now: ClockTime) -> Result<()> {
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let count = bad.len() as u64;
+        match policy {
+            OnBadRow::Fail => match bad.into_iter().next() {
+                Some(first) => Err(first.into_error()),
+                None => Ok(()),
+            },
+            OnBadRow::Skip => {
+                self.parts.stats.update(|c| c.fates.skipped += count);
+                Ok(())
+            }
+            OnBadRow::Reject => {
+                self.parts.stats.update(|c| c.fates.rejected += count);
+                self.parts.outbox.push(self.parts.rejected_port, Batch::plain(rejected(&bad)?), now)
+            }
+        }
+    }
+
+    fn send_watermark(&mut self, now: ClockTime) -> Result<()> {
+        let watermark = self.watermarks.watermark();
+        if watermark > self.sent_watermark {
+            self.sent_watermark = watermark;
+            self.parts.stats.update(|c| c.watermark = watermark);
+            self.parts.outbox.control(&Item::Watermark(watermark), now)?;
+        }
+        Ok(())
+    }
+}
+
+impl Task for SourceTask {
+    fn turn(&mut self) -> Turn {
+        self.run().unwrap_or_else(Turn::Failed)
+    }
+
+    fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
+    }
+}
+
+struct Timed {
+    times: Int64Array,
+    bad: Vec<(usize, String)>,
+    without: Vec<usize>,
+}
+
+/// Event times, and the rows that have none.
+fn timed(time: &BoundScalar, records: &RecordBatch) -> Result<Timed> {
+    let evaluated = time.evaluate(records)?;
+    let times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
+    let bad: Vec<(usize, String)> = evaluated.bad.into_iter().map(|bad| (bad.row, bad.reason)).collect();
+    let without = match times.null_count() {
+        0 => Vec::new(),
+        _ => (0..times.len()).filter(|&row| times.is_null(row) && bad.binary_search_by_key(&row, |(r, _)| *r).is_err()).collect(),
+    };
+    Ok(Timed { times, bad, without })
+}
+
+type Kept = (RecordBatch, Option<Int64Array>, Option<Int64Array>);
+
+/// All rows but those that are gone.
+fn keep(records: RecordBatch, times: Int64Array, position: Option<Int64Array>, gone: &[usize]) -> Result<Kept> {
+    let without_nulls = |times: Int64Array| Int64Array::new(times.values().clone(), None);
+    if gone.is_empty() {
+        return Ok((records, Some(without_nulls(times)), position));
+    }
+    let mut mask = vec![true; records.num_rows()];
+    gone.iter().for_each(|&row| mask[row] = false);
+    let hidden = Hidden { times: Some(without_nulls(times)), windows: None, ..Hidden::default() };
+    let hidden = Hidden { origin: position.map(|position| Origin { split: UInt32Array::from_value(0, position.len()), position }), ..hidden };
+    let kept = Batch::new(records, hidden)?.filter(&BooleanArray::from(mask))?;
+    let position = kept.hidden().origin.as_ref().map(|origin| origin.position.clone());
+    Ok((kept.records().clone(), kept.hidden().times.clone(), position))
+}
+
+fn rejected(bad: &[BadRow]) -> Result<RecordBatch> {
+    let column = |of: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(bad.iter().map(of))) as _;
+    Ok(RecordBatch::try_new(rejected_schema(), vec![column(|b| &b.reason), column(|b| &b.place), column(|b| &b.raw)])?)
+}
