@@ -84,10 +84,10 @@ fn the_flights_summary_is_right() {
     let example = &EXAMPLES[0];
     let out = tempfile::tempdir().unwrap();
     let run = Run::new(example.folder().join("topology.toml")).set("sinks.summary.format", "json");
-    let run = example.sinks.iter().fold(run, |run, sink| run.set(&format!("sinks.{}.path", sink.name), out.path().join(sink.expected).display()));
+    let run =
+        example.sinks.iter().fold(run, |run, sink| run.set(&format!("sinks.{}.path", sink.name), out.path().join(sink.expected).display()));
     let output = run.finish().unwrap_or_else(|failure| panic!("{failure}"));
-    let rows: Vec<Value> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_same_rows("flights/summary", &rows, &read_rows(&example.folder().join("expected/summary.ndjson")));
 }
 
@@ -126,7 +126,10 @@ fn no_setting_of_the_engine_shows_in_any_output() {
                         // So that some of these few rows are late.
                         settings.push(("sources.departures.time.max_delay", "1h".to_owned()));
                     }
-                    settings.extend([("runtime.workers", workers), ("runtime.batch_rows", batch_rows), ("runtime.mailbox", mailbox)].map(|(key, n): (_, usize)| (key, n.to_string())));
+                    settings.extend(
+                        [("runtime.workers", workers), ("runtime.batch_rows", batch_rows), ("runtime.mailbox", mailbox)]
+                            .map(|(key, n): (_, usize)| (key, n.to_string())),
+                    );
                     let lines: Vec<Vec<String>> = example.rows(&settings).iter().map(|rows| sorted_lines(rows)).collect();
                     let first = first.get_or_insert_with(|| lines.clone());
                     assert!(first.iter().all(|lines| !lines.is_empty()), "{}: nothing was compared", example.name);

@@ -25,7 +25,9 @@ pub fn difference(actual: &[Value], expected: &[Value]) -> Option<String> {
     match actual.len().cmp(&expected.len()) {
         Ordering::Equal => None,
         Ordering::Less => Some(format!("{} rows, expected {}; missing:\n{}", actual.len(), expected.len(), rest(&expected, actual.len()))),
-        Ordering::Greater => Some(format!("{} rows, expected {}; too many:\n{}", actual.len(), expected.len(), rest(&actual, expected.len()))),
+        Ordering::Greater => {
+            Some(format!("{} rows, expected {}; too many:\n{}", actual.len(), expected.len(), rest(&actual, expected.len())))
+        }
     }
 }
 
@@ -48,7 +50,10 @@ enum Cell {
 fn sorted(rows: &[Value]) -> Vec<Row> {
     let mut rows: Vec<Row> = rows.iter().map(row).collect();
     rows.sort_by(|a, b| {
-        a.exact.partial_cmp(&b.exact).unwrap_or(Ordering::Equal).then_with(|| a.fractions.partial_cmp(&b.fractions).unwrap_or(Ordering::Equal))
+        a.exact
+            .partial_cmp(&b.exact)
+            .unwrap_or(Ordering::Equal)
+            .then_with(|| a.fractions.partial_cmp(&b.fractions).unwrap_or(Ordering::Equal))
     });
     rows
 }
@@ -94,7 +99,9 @@ fn shown(row: &Row) -> String {
         Cell::Null => format!("{name}: null"),
         Cell::Boolean(value) => format!("{name}: {value}"),
         Cell::Number(value) => format!("{name}: {value}"),
-        Cell::Instant(micros) => format!("{name}: {}", DateTime::from_timestamp_micros(*micros).map(|t| t.to_rfc3339()).unwrap_or_default()),
+        Cell::Instant(micros) => {
+            format!("{name}: {}", DateTime::from_timestamp_micros(*micros).map(|t| t.to_rfc3339()).unwrap_or_default())
+        }
         Cell::Text(text) => format!("{name}: {text:?}"),
     });
     let fractions = row.fractions.iter().map(|(name, value)| format!("{name}: {value}"));

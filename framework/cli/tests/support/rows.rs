@@ -53,7 +53,8 @@ pub fn applied(rows: Vec<Value>) -> Vec<Value> {
 
 /// Only these columns of each row.
 pub fn columns(rows: Vec<Value>, names: &[&str]) -> Vec<Value> {
-    let pick = |row: Value| names.iter().map(|name| ((*name).to_owned(), row.get(*name).cloned().unwrap_or(Value::Null))).collect::<Map<_, _>>();
+    let pick =
+        |row: Value| names.iter().map(|name| ((*name).to_owned(), row.get(*name).cloned().unwrap_or(Value::Null))).collect::<Map<_, _>>();
     rows.into_iter().map(pick).map(Value::Object).collect()
 }
 
