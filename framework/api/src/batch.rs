@@ -11,6 +11,8 @@
 //! | window | the stream is windowed with explicit bounds | `[start, end)` of the row's window |
 //! | origin | somebody downstream orders by position | split and position of the row in it |
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, new_empty_array};
 use arrow::array::{AsArray, PrimitiveArray};
 use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take, take_record_batch};
@@ -101,7 +103,7 @@ impl Hidden {
 #[derive(Clone, Debug)]
 pub struct Batch {
     records: RecordBatch,
-    hidden: Hidden,
+    hidden: Arc<Hidden>,
 }
 
 impl Batch {
@@ -110,13 +112,13 @@ impl Batch {
         let wrong = hidden.lengths().find(|&n| n != records.num_rows());
         match wrong {
             Some(n) => Err(Error::internal(format!("a hidden column has {n} rows, the batch {}", records.num_rows()))),
-            None => Ok(Batch { records, hidden }),
+            None => Ok(Batch { records, hidden: Arc::new(hidden) }),
         }
     }
 
     /// Rows without any hidden column.
     pub fn plain(records: RecordBatch) -> Self {
-        Batch { records, hidden: Hidden::default() }
+        Batch { records, hidden: Arc::default() }
     }
 
     /// The visible columns.
@@ -159,7 +161,7 @@ impl Batch {
 
     /// The same rows with other visible columns (as many rows).
     pub fn with_records(&self, records: RecordBatch) -> Result<Batch> {
-        Batch::new(records, self.hidden.clone())
+        Batch::new(records, self.hidden().clone())
     }
 
     /// The same rows with other hidden columns.
@@ -172,18 +174,20 @@ impl Batch {
         if mask.true_count() == self.rows() {
             return Ok(self.clone());
         }
-        Ok(Batch { records: filter_record_batch(&self.records, mask)?, hidden: self.hidden.map(|a| Ok(filter(a, mask)?))? })
+        let hidden = Arc::new(self.hidden.map(|a| Ok(filter(a, mask)?))?);
+        Ok(Batch { records: filter_record_batch(&self.records, mask)?, hidden })
     }
 
     /// The rows at `indices`, in that order; a row may be taken more than once.
     pub fn take(&self, indices: &UInt32Array) -> Result<Batch> {
-        Ok(Batch { records: take_record_batch(&self.records, indices)?, hidden: self.hidden.map(|a| Ok(take(a, indices, None)?))? })
+        let hidden = Arc::new(self.hidden.map(|a| Ok(take(a, indices, None)?))?);
+        Ok(Batch { records: take_record_batch(&self.records, indices)?, hidden })
     }
 
     /// `length` rows from row `offset` on, without copying.
     pub fn slice(&self, offset: usize, length: usize) -> Batch {
         let hidden = self.hidden.map(|a| Ok(a.slice(offset, length)));
-        Batch { records: self.records.slice(offset, length), hidden: hidden.unwrap_or_default() }
+        Batch { records: self.records.slice(offset, length), hidden: Arc::new(hidden.unwrap_or_default()) }
     }
 
     /// Only the columns at `indices`, in that order.
@@ -202,7 +206,7 @@ impl Batch {
 
     /// Memory of the batch in bytes, counting shared buffers fully: the measure of `in_flight`.
     pub fn size_bytes(&self) -> usize {
-        let visible: usize = self.records.columns().iter().map(|c| column_bytes(c)).sum();
+        let visible: usize = self.records.columns().iter().map(column_bytes).sum();
         visible + self.hidden.size_bytes(self.rows())
     }
 }
@@ -224,8 +228,8 @@ fn concat_hidden(batches: &[Batch]) -> Result<Hidden> {
         let parts: Vec<ArrayRef> = batches
             .iter()
             .map(|b| match (of(&b.hidden), neutral) {
-                (Some(array), _) => Ok(std::sync::Arc::new(array.clone()) as ArrayRef),
-                (None, Some(value)) => Ok(std::sync::Arc::new(PrimitiveArray::<T>::from_value(value, b.rows())) as ArrayRef),
+                (Some(array), _) => Ok(Arc::new(array.clone()) as ArrayRef),
+                (None, Some(value)) => Ok(Arc::new(PrimitiveArray::<T>::from_value(value, b.rows())) as ArrayRef),
                 (None, None) if b.rows() == 0 => Ok(new_empty_array(&T::DATA_TYPE)),
                 (None, None) => Err(Error::internal("batches of one stream differ in their hidden columns")),
             })
@@ -248,8 +252,6 @@ fn concat_hidden(batches: &[Batch]) -> Result<Hidden> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;

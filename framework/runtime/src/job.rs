@@ -131,7 +131,7 @@ impl Job {
     ///
     /// # Errors
     /// When a node can't be made.
-    pub fn prepare(topology: Topology, options: RunOptions) -> Result<Job, Failure> {
+    pub fn prepare(topology: Topology, options: RunOptions) -> Result<Job, Box<Failure>> {
         let schedule = Schedule::system();
         let (alive, threads) = bounded(1);
         let mut feed = |node: &str, source, slot| Ok(Box::new(Threaded::start(node, source, slot, alive.clone())?) as Box<dyn Feed>);
@@ -145,7 +145,7 @@ impl Job {
         };
         let built = match build(&topology, surroundings) {
             Ok(built) => built,
-            Err(BuildError { node, subtask, error }) => return Err(Failure::of(&topology, node, subtask, error)),
+            Err(BuildError { node, subtask, error }) => return Err(Box::new(Failure::of(&topology, node, subtask, error))),
         };
         let stats_of = |index: usize| built.tasks.iter().filter(|task| task.node == index).map(|task| task.stats.clone()).collect();
         let nodes = topology.nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), stats_of(index))).collect();

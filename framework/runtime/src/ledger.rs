@@ -26,15 +26,7 @@ pub struct Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Counters {
-            rows_in: 0,
-            rows_out: 0,
-            batches_in: 0,
-            fates: Fates::default(),
-            in_state: 0,
-            state_bytes: 0,
-            watermark: EventTime::MIN,
-        }
+        Counters { rows_in: 0, rows_out: 0, batches_in: 0, fates: Fates::default(), in_state: 0, state_bytes: 0, watermark: EventTime::MIN }
     }
 }
 
@@ -103,8 +95,7 @@ impl Ledger {
 }
 
 fn line(node: &str, subtasks: &[Counters]) -> LedgerRow {
-    let mut row =
-        LedgerRow { node: node.to_owned(), rows_in: 0, fates: Fates::default(), in_state: 0, rows_out: 0, state_bytes: 0 };
+    let mut row = LedgerRow { node: node.to_owned(), rows_in: 0, fates: Fates::default(), in_state: 0, rows_out: 0, state_bytes: 0 };
     for counters in subtasks {
         row.rows_in += counters.rows_in;
         row.fates.add(&counters.fates);

@@ -84,8 +84,11 @@ impl Worker {
 
     fn pause(&mut self) -> Result<()> {
         match self {
-            Worker::Sink { sink, dirty } if std::mem::take(dirty) => sink.flush(),
-            _ => Ok(()),
+            Worker::Sink { sink, dirty } => match std::mem::take(dirty) {
+                true => sink.flush(),
+                false => Ok(()),
+            },
+            Worker::Operator(_) => Ok(()),
         }
     }
 }
@@ -197,7 +200,7 @@ impl OperatorTask {
                     operator.on_timer(now, &mut self.output)?;
                 }
                 self.then = Some(Then::Nothing);
-            } else if let Some(event) = self.parts.inbox.next()? {
+            } else if let Some(event) = self.parts.inbox.next_event()? {
                 self.handle(event, now)?;
             } else {
                 self.parts.worker.pause()?;

@@ -153,11 +153,8 @@ impl SourceTask {
             Order::Checkpoint(id) => {
                 let greatest = self.watermarks.greatest();
                 self.parts.splits.iter_mut().zip(greatest).for_each(|(split, greatest)| split.greatest = greatest);
-                let snapshot = TaskSnapshot {
-                    watermark: self.sent_watermark,
-                    entries: Default::default(),
-                    positions: self.parts.splits.clone(),
-                };
+                let snapshot =
+                    TaskSnapshot { watermark: self.sent_watermark, entries: Default::default(), positions: self.parts.splits.clone() };
                 self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
                 self.parts.outbox.control(&Item::Barrier(id), now)
             }
@@ -320,7 +317,8 @@ fn keep(records: RecordBatch, times: Int64Array, position: Option<Int64Array>, g
     let mut mask = vec![true; records.num_rows()];
     gone.iter().for_each(|&row| mask[row] = false);
     let hidden = Hidden { times: Some(without_nulls(times)), windows: None, ..Hidden::default() };
-    let hidden = Hidden { origin: position.map(|position| Origin { split: UInt32Array::from_value(0, position.len()), position }), ..hidden };
+    let hidden =
+        Hidden { origin: position.map(|position| Origin { split: UInt32Array::from_value(0, position.len()), position }), ..hidden };
     let kept = Batch::new(records, hidden)?.filter(&BooleanArray::from(mask))?;
     let position = kept.hidden().origin.as_ref().map(|origin| origin.position.clone());
     Ok((kept.records().clone(), kept.hidden().times.clone(), position))
