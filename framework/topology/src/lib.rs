@@ -1,7 +1,37 @@
 //! From a topology file to a checked graph. No I/O beyond reading the file, no async.
+//!
+//! Modules in reading order, which is the order in which a file goes through them:
+//!
+//! - [`load`]: the way through all of them
+//! - [`tree`]: the file as typed values with places; [`place`]: from a key path to the bytes that are meant
+//! - [`substitute`], [`layers`]: `${NAME}`, `MILLSTREAM__…` variables, `--set`
+//! - [`shape`]: values against the JSON Schema of the option structs
+//! - [`settings`], [`declare`]: the tables that are not nodes, and those that are; [`later`]: keys that are not built yet
+//! - [`resolve`]: names to edges, cycles, order
+//! - [`plan`]: forward over the graph: every node is planned from the streams that it reads
+//! - [`windows`], [`columns`]: backward: who judges lateness, which columns flow
+//! - [`graph`]: what is left behind for the runtime; [`describe`]: the same as text
+//! - [`report`]: all that was found wrong on the way
 
+mod columns;
+mod declare;
+mod describe;
 mod graph;
+mod later;
+mod layers;
+mod load;
+mod place;
+mod plan;
+mod report;
+mod resolve;
 mod settings;
+mod shape;
+mod substitute;
+mod tree;
+mod windows;
 
+pub use describe::describe;
 pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};
+pub use load::{Outcome, load, load_text};
+pub use report::{Entry, Position, Report};
 pub use settings::{RuntimeSettings, ServerSettings};

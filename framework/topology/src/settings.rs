@@ -3,9 +3,18 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
+use millstream_api::Diagnostic;
+use millstream_api::diagnostic::Key;
+use millstream_api::registry;
 use millstream_api::time::{DurationText, SizeText};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::report::Problems;
+use crate::resolve::is_name;
+use crate::shape::{Reader, Schema, missing_key};
+use crate::tree::{Table, Value};
 
 /// How the topology is run. All keys are optional.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -52,4 +61,67 @@ impl Default for RuntimeSettings {
 pub struct ServerSettings {
     /// Address and port, for example `"127.0.0.1:8080"`. Port 0 takes any free one and says which.
     pub listen: SocketAddr,
+}
+
+/// Everything in a topology that is not a node.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub name: String,
+    pub runtime: RuntimeSettings,
+    pub server: Option<ServerSettings>,
+}
+
+impl Settings {
+    /// Reads them from the root of the file. What is wrong has its default, so that the nodes can be checked as well.
+    pub fn read(root: &Table, problems: &mut Problems) -> Settings {
+        Settings {
+            name: read_name(root, problems),
+            runtime: read_table(root, "runtime", problems).unwrap_or_default(),
+            server: read_table(root, "server", problems),
+        }
+    }
+}
+
+fn read_name(root: &Table, problems: &mut Problems) -> String {
+    let Some(field) = root.field("name") else {
+        let about = "identifies the topology's state, views and metrics: name = \"late-departures\"";
+        problems.push(missing_key("the topology", "name", Some(about)));
+        return String::new();
+    };
+    let mut reader = Reader::new(vec![Key::Name("name".to_owned())], problems);
+    match &field.item.value {
+        Value::Text(name) if is_name(name) => name.clone(),
+        Value::Text(name) => {
+            reader.note(bad_name(name).text(0..name.len()));
+            name.clone()
+        }
+        other => {
+            reader.wrong_type("text", other);
+            String::new()
+        }
+    }
+}
+
+/// A name that can't be one.
+pub(crate) fn bad_name(name: &str) -> Diagnostic {
+    Diagnostic::error("bad-name", format!("`{name}` can't be a name"))
+        .help("a name begins with a letter or `_`, goes on with letters, digits, `_` and `-`, and has no two `_` in a row")
+}
+
+/// One of the tables, if the file has it and all in it is right.
+fn read_table<T: DeserializeOwned + JsonSchema>(root: &Table, key: &str, problems: &mut Problems) -> Option<T> {
+    let field = root.field(key)?;
+    let path = vec![Key::Name(key.to_owned())];
+    let schema = schema_for!(T);
+    let options = Reader::new(path.clone(), problems).read(Schema::root(&schema), &field.item)?;
+    match registry::read(options) {
+        Ok(settings) => Some(settings),
+        Err(mistakes) => {
+            for mut diagnostic in mistakes.0 {
+                diagnostic.path = path.iter().cloned().chain(diagnostic.path).collect();
+                problems.push(diagnostic);
+            }
+            None
+        }
+    }
 }

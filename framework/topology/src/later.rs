@@ -1,0 +1,48 @@
+//! What the topology format has and this version does not: said plainly, so that nobody looks for a typing mistake.
+
+use millstream_api::Diagnostic;
+use millstream_api::diagnostic::Key;
+use millstream_api::registry::Role;
+
+const CODE: &str = "not-supported";
+
+/// A key that the format knows, by its path from the root of the file.
+pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
+    let names: Vec<&str> = path
+        .iter()
+        .map(|key| match key {
+            Key::Name(name) => name.as_str(),
+            Key::Index(_) => "",
+        })
+        .collect();
+    let found = match names[..] {
+        ["checkpoint"] => {
+            not_supported("durable checkpoints are").help("leave the table out; a run that has failed starts again from the beginning")
+        }
+        ["tests"] => Diagnostic::warning(CODE, "tests in the file are not run by this version"),
+        ["runtime" | "operators", .., "state"] => not_supported("state on disk is").help("leave `state` out; state is kept in memory"),
+        ["operators", _, "state_ttl"] => not_supported("forgetting keys after a time is"),
+        ["sources", _, "time", "max_ahead"] => not_supported("holding a fast split back is"),
+        ["sources", _, "time", "pace" | "speed"] => {
+            not_supported("replay at the data's own speed is").help("`rate` limits the rows a second")
+        }
+        _ => return None,
+    };
+    Some(found.on_key())
+}
+
+/// A node type that the format knows.
+pub(crate) fn node_type(role: Role, kind: &str) -> Option<Diagnostic> {
+    let planned = role == Role::Operator && ["join", "event_time", "deduplicate", "top_n", "unnest"].contains(&kind);
+    planned.then(|| not_supported(&format!("the operator `{kind}` is")))
+}
+
+/// A file in another format than TOML, by the ending of its name.
+pub(crate) fn file_format(extension: &str) -> Option<Diagnostic> {
+    let known = ["yaml", "yml", "json"].iter().any(|other| extension.eq_ignore_ascii_case(other));
+    known.then(|| not_supported("a topology in YAML or JSON is").help("write it in TOML"))
+}
+
+fn not_supported(what: &str) -> Diagnostic {
+    Diagnostic::error(CODE, format!("{what} not supported by this version"))
+}

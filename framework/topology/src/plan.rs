@@ -1,0 +1,213 @@
+//! Forward over the graph: every node is planned from the streams that it reads.
+//!
+//! A node that fails is left out, and so is everything behind it: what they would say of a stream that is not there would
+//! only hide the mistake that matters.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use millstream_api::diagnostic::{Key, nearest};
+use millstream_api::plan::{Inputs, Make, OutputPlan, Parallelism, Plan, rejected_schema};
+use millstream_api::registry::Role;
+use millstream_api::types::{SqlName, timestamp_type};
+use millstream_api::{Diagnostic, Diagnostics, Stream};
+use millstream_expr::Scalar;
+
+use crate::declare::{Declaration, InputDeclaration};
+use crate::report::Problems;
+use crate::resolve::Graph;
+
+/// A node that could be planned.
+pub(crate) struct Planned {
+    /// Its index among the declarations.
+    pub declaration: usize,
+    pub plan: Plan,
+    /// Node (an index of the planned ones) and port of each input.
+    pub inputs: Vec<(usize, usize)>,
+    /// The full names of its streams.
+    pub names: Vec<String>,
+    /// Of a source: the event time of each output.
+    pub times: Vec<Option<Scalar>>,
+    pub parallelism: usize,
+}
+
+impl Planned {
+    /// Whether there is a stream under the node's own name.
+    pub fn has_main(&self) -> bool {
+        self.plan.outputs.iter().any(|output| output.side.is_none())
+    }
+}
+
+/// What planning needs beside the graph.
+pub(crate) struct Surroundings<'a> {
+    /// Where relative paths start.
+    pub folder: &'a Path,
+    /// `runtime.workers`.
+    pub workers: usize,
+}
+
+/// Plans all nodes that can be planned, in the graph's order.
+pub(crate) fn plan(nodes: &[Declaration<'_>], graph: &Graph, around: &Surroundings<'_>, problems: &mut Problems) -> Vec<Planned> {
+    let mut forward = Forward { nodes, around, planned: Vec::new(), place: vec![None; nodes.len()], streams: BTreeMap::new(), problems };
+    for index in &graph.order {
+        forward.node(*index, &graph.writers[*index]);
+    }
+    forward.planned
+}
+
+struct Forward<'a, 'r> {
+    nodes: &'a [Declaration<'r>],
+    around: &'a Surroundings<'a>,
+    planned: Vec<Planned>,
+    /// Where in `planned` a declaration is.
+    place: Vec<Option<usize>>,
+    /// Node and port of every stream.
+    streams: BTreeMap<String, (usize, usize)>,
+    problems: &'a mut Problems,
+}
+
+impl Forward<'_, '_> {
+    fn node(&mut self, index: usize, writers: &[Option<usize>]) {
+        let node = &self.nodes[index];
+        // All inputs are looked up, also after one is missing, and of nodes that are wrong themselves.
+        let inputs: Vec<Option<(usize, usize)>> =
+            node.inputs.iter().zip(writers).map(|(input, writer)| self.input(node, input, (*writer)?)).collect();
+        let (Some(inputs), Some((node_type, options))) = (inputs.into_iter().collect::<Option<Vec<_>>>(), &node.options) else { return };
+        let described = Inputs {
+            name: &node.name,
+            streams: node.inputs.iter().zip(&inputs).map(|(input, at)| (input.stream.clone(), self.stream(*at).clone())).collect(),
+            on_bad_row: node.common.on_bad_row,
+            folder: self.around.folder.to_path_buf(),
+        };
+        let mut plan = match node_type.plan(options.clone(), &described) {
+            Ok(plan) => plan,
+            Err(mistakes) => return self.note(node, mistakes),
+        };
+        self.note(node, std::mem::take(&mut plan.warnings));
+        if let Some(fault) = fault(node, &plan) {
+            return self.note(node, fault.into());
+        }
+        let times = if node.role == Role::Source { self.event_times(node, &mut plan) } else { Vec::new() };
+        let parallelism = self.parallelism(node, plan.parallelism);
+        let names: Vec<String> = plan.outputs.iter().map(|output| full_name(&node.name, output)).collect();
+        for (port, name) in names.iter().enumerate() {
+            self.streams.entry(name.clone()).or_insert((self.planned.len(), port));
+        }
+        self.place[index] = Some(self.planned.len());
+        self.planned.push(Planned { declaration: index, plan, inputs, names, times, parallelism });
+    }
+
+    fn stream(&self, (node, port): (usize, usize)) -> &Stream {
+        &self.planned[node].plan.outputs[port].stream
+    }
+
+    fn note(&mut self, node: &Declaration<'_>, mistakes: Diagnostics) {
+        for mut diagnostic in mistakes.0 {
+            diagnostic.path = node.path.iter().cloned().chain(diagnostic.path).collect();
+            self.problems.push(diagnostic);
+        }
+    }
+
+    /// Where an input comes from; none when its writer failed or has no such stream.
+    fn input(&mut self, node: &Declaration<'_>, input: &InputDeclaration, writer: usize) -> Option<(usize, usize)> {
+        let planned = &self.planned[self.place[writer]?];
+        let found = self.streams.get(&input.stream).copied().filter(|(node, _)| Some(*node) == self.place[writer]);
+        if found.is_none() {
+            let message = format!("`{}` reads `{}`, which `{}` does not define", node.name, input.stream, self.nodes[writer].name);
+            let help = match nearest(&input.stream, planned.names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`? it defines {}", planned.names.join(", ")),
+                None => format!("it defines {}", planned.names.join(", ")),
+            };
+            let mut diagnostic = Diagnostic::error("unknown-stream", message).help(help).text(0..input.stream.len());
+            diagnostic.path.clone_from(&input.path);
+            self.problems.push(diagnostic);
+        }
+        found
+    }
+
+    /// Gives the streams of a source their event time, and the source its stream of rejected rows.
+    fn event_times(&mut self, node: &Declaration<'_>, plan: &mut Plan) -> Vec<Option<Scalar>> {
+        let mut times = Vec::new();
+        for output in &mut plan.outputs {
+            output.stream.event_time = node.common.time.is_some() || node.common.time_is_wrong;
+            output.stream.from_source = true;
+            let time = node.common.time.as_ref().map(|time| event_time(&time.by, &output.stream));
+            times.push(match time.transpose() {
+                Ok(time) => time,
+                Err(mistake) => {
+                    self.note(node, under(mistake, "time").into());
+                    None
+                }
+            });
+        }
+        let rejected = Stream { bounded: plan.outputs.iter().all(|output| output.stream.bounded), ..Stream::plain(rejected_schema()) };
+        plan.outputs.push(OutputPlan::side(REJECTED, rejected));
+        times.push(None);
+        times
+    }
+
+    fn parallelism(&mut self, node: &Declaration<'_>, allowed: Parallelism) -> usize {
+        let wanted = node.common.parallelism.map(std::num::NonZeroUsize::get);
+        match (node.role, allowed, wanted) {
+            (Role::Source, _, _) => 1,
+            (_, Parallelism::Any, wanted) => wanted.unwrap_or(self.around.workers),
+            (_, Parallelism::One(reason), Some(wanted)) if wanted > 1 => {
+                let message = format!("`{}` can have one subtask only: {reason}", node.name);
+                self.note(node, Diagnostic::error("bad-parallelism", message).key("parallelism").help("leave `parallelism` out").into());
+                1
+            }
+            (_, Parallelism::One(_), _) => 1,
+        }
+    }
+}
+
+/// The side stream that every source has.
+pub(crate) const REJECTED: &str = "rejected";
+
+fn full_name(node: &str, output: &OutputPlan) -> String {
+    match &output.side {
+        None => node.to_owned(),
+        Some(side) => format!("{node}.{side}"),
+    }
+}
+
+fn event_time(by: &str, stream: &Stream) -> Result<Scalar, Diagnostic> {
+    let scalar = Scalar::parse(by, &stream.schema).map_err(|mistake| mistake.at("by"))?;
+    let found = scalar.field().data_type();
+    if *found == timestamp_type() {
+        return Ok(scalar);
+    }
+    let message = format!("event time must be a timestamp, `{by}` is {}", SqlName(found));
+    let help = "declare the column as timestamp, or as timestamp(s), timestamp(ms) … when it is a number";
+    Err(Diagnostic::error("type-mismatch", message).key("by").text(0..by.len()).help(help))
+}
+
+fn under(mut diagnostic: Diagnostic, key: &str) -> Diagnostic {
+    diagnostic.path.insert(0, Key::Name(key.to_owned()));
+    diagnostic
+}
+
+/// A mistake of a node type's author that would be trouble later on.
+fn fault(node: &Declaration<'_>, plan: &Plan) -> Option<Diagnostic> {
+    let mut names: Vec<String> = plan.outputs.iter().map(|output| full_name("", output)).collect();
+    names.sort();
+    let repeated = names.windows(2).any(|pair| pair[0] == pair[1]);
+    let made = match plan.make {
+        Make::Source(_) => Role::Source,
+        Make::Operator(_) => Role::Operator,
+        Make::Sink(_) => Role::Sink,
+    };
+    let what = if made != node.role {
+        "makes another kind of node than it is registered for"
+    } else if plan.inputs.len() != node.inputs.len() {
+        "plans another number of inputs than it reads"
+    } else if (node.role == Role::Sink) != plan.outputs.is_empty() {
+        "is a sink with streams of its own or defines no stream"
+    } else if repeated || (node.role == Role::Source && names.iter().any(|name| name == ".rejected")) {
+        "defines a stream twice"
+    } else {
+        return None;
+    };
+    let message = format!("the node type `{}` {what}", node.kind);
+    Some(Diagnostic::error("internal", message).on_key().help("this is a mistake in the operator's code, not in the topology"))
+}

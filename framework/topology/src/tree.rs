@@ -1,0 +1,169 @@
+//! The topology file as a tree of typed values, each with its place, tables in the order of the file.
+//!
+//! This is where types and places come from. It must not know what any key means, and nothing in it depends on the
+//! environment: variables and the command line come in [`crate::layers`].
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml_edit::{Document, Item as TomlItem, Key as TomlKey, TableLike, Value as TomlValue};
+
+/// Where a key or value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the file, at these bytes.
+    File(Range<usize>),
+    /// In a variable or on the command line: how the user knows it, `MILLSTREAM__NAME` or `--set name`.
+    Layer(Arc<str>),
+}
+
+/// A value, where it stands, and how far its type can be trusted.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub value: Value,
+    pub place: Place,
+    /// A text that came from outside the file and takes the type of its key: a variable, `--set`, a `${NAME}`.
+    pub untyped: bool,
+}
+
+/// A typed value.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    /// Date and time of TOML, as they were written.
+    Datetime(String),
+    Text(String),
+    List(Vec<Item>),
+    Table(Table),
+}
+
+impl Value {
+    /// How messages call this kind of value.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Boolean(_) => "true or false",
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a number",
+            Value::Datetime(_) => "a date or time",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+}
+
+/// Keys and values in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub fields: Vec<Field>,
+}
+
+/// One key of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub key: String,
+    pub key_place: Place,
+    pub item: Item,
+}
+
+impl Table {
+    /// The field of this name, as it is written.
+    pub fn field(&self, key: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.key == key)
+    }
+}
+
+/// A file that is not TOML.
+#[derive(Debug)]
+pub(crate) struct SyntaxError {
+    pub message: String,
+    pub span: Range<usize>,
+}
+
+/// Parses TOML.
+pub(crate) fn parse(text: &str) -> Result<Table, SyntaxError> {
+    let document = Document::parse(text).map_err(|error| SyntaxError {
+        message: error.message().trim_end().replace('\n', "; "),
+        span: error.span().unwrap_or(text.len()..text.len()),
+    })?;
+    Ok(table(document.as_table()))
+}
+
+fn table(toml: &dyn TableLike) -> Table {
+    let fields = toml.iter().filter_map(|(key, item)| field(key, toml.key(key), item));
+    Table { fields: fields.collect() }
+}
+
+fn field(key: &str, toml_key: Option<&TomlKey>, item: &TomlItem) -> Option<Field> {
+    let key_span = toml_key.and_then(TomlKey::span).or_else(|| item.span()).unwrap_or(0..0);
+    let item = match item {
+        TomlItem::None => return None,
+        TomlItem::Value(value) => typed(value, &key_span),
+        TomlItem::Table(inner) => placed(Value::Table(table(inner)), key_span.clone()),
+        TomlItem::ArrayOfTables(tables) => {
+            let items = tables.iter().map(|inner| placed(Value::Table(table(inner)), inner.span().unwrap_or(key_span.clone())));
+            placed(Value::List(items.collect()), key_span.clone())
+        }
+    };
+    Some(Field { key: key.to_owned(), key_place: Place::File(key_span), item })
+}
+
+fn typed(toml: &TomlValue, key_span: &Range<usize>) -> Item {
+    let value = match toml {
+        TomlValue::String(text) => Value::Text(text.value().clone()),
+        TomlValue::Integer(number) => Value::Integer(*number.value()),
+        TomlValue::Float(number) => Value::Float(*number.value()),
+        TomlValue::Boolean(flag) => Value::Boolean(*flag.value()),
+        TomlValue::Datetime(time) => Value::Datetime(time.value().to_string()),
+        TomlValue::Array(list) => Value::List(list.iter().map(|item| typed(item, key_span)).collect()),
+        TomlValue::InlineTable(inner) => Value::Table(table(inner)),
+    };
+    // Only tables that dotted keys imply have no span of their own.
+    placed(value, toml.span().unwrap_or_else(|| key_span.clone()))
+}
+
+fn placed(value: Value, span: Range<usize>) -> Item {
+    Item { value, place: Place::File(span), untyped: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "b = 1\n[sources.Zeta]\nschema = { b = \"int\", a = [1.5, true] }\n[sources.alpha]\ntime.by = 'x'\n";
+
+    fn inner<'a>(table: &'a Table, path: &[&str]) -> &'a Field {
+        let field = table.field(path[0]).unwrap();
+        match (&path[1..], &field.item.value) {
+            ([], _) => field,
+            (rest, Value::Table(table)) => inner(table, rest),
+            (_, other) => panic!("{other:?} is no table"),
+        }
+    }
+
+    #[test]
+    fn tables_keep_order_case_and_places() {
+        let tree = parse(FILE).unwrap();
+        let keys = |field: &Field| match &field.item.value {
+            Value::Table(table) => table.fields.iter().map(|f| f.key.clone()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(keys(inner(&tree, &["sources"])), ["Zeta", "alpha"]);
+        assert_eq!(keys(inner(&tree, &["sources", "Zeta", "schema"])), ["b", "a"]);
+        let zeta = inner(&tree, &["sources", "Zeta"]);
+        assert_eq!(zeta.key_place, Place::File(15..19));
+        let by = inner(&tree, &["sources", "alpha", "time", "by"]);
+        let Place::File(span) = by.item.place.clone() else { panic!() };
+        assert_eq!(&FILE[span], "'x'");
+    }
+
+    #[test]
+    fn a_syntax_error_has_a_place() {
+        let error = parse("a = 1\nb = = 2\n").unwrap_err();
+        assert_eq!(error.span.start, 10, "{error:?}");
+        let error = parse("[a]\nx = 1\nx = 2\n").unwrap_err();
+        assert!(error.message.contains("duplicate key"), "{error:?}");
+    }
+}
