@@ -1,0 +1,234 @@
+//! Two node types for tests: the source `script`, fed by the test, and the sink `collect`, which keeps what it gets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int8Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::message::CheckpointId;
+use millstream_api::operator::Fates;
+use millstream_api::plan::{
+    Columns, InputPlan, Inputs, Make, OutputPlan, Parallelism, Plan, SinkContext, SinkFactory, SourceContext, SourceFactory, WindowUse,
+};
+use millstream_api::registry::{InputKeys, NodeOptions, Registry, Role};
+use millstream_api::sink::Finish;
+use millstream_api::source::{Next, Source};
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::types::ColumnType;
+use millstream_api::view::View;
+use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink, Stream};
+use millstream_runtime::feed::Feed;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Adds both types to a registry.
+pub fn register(registry: &mut Registry) {
+    registry.add::<ScriptOptions>();
+    registry.add::<CollectOptions>();
+}
+
+/// A source whose rows a test sends.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ScriptOptions {
+    /// Columns and their types.
+    pub schema: serde_json::Map<String, serde_json::Value>,
+}
+
+impl NodeOptions for ScriptOptions {
+    const KIND: &'static str = "script";
+    const ROLE: Role = Role::Source;
+    const INPUTS: InputKeys = InputKeys::None;
+
+    fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        let mut fields = Vec::new();
+        for (name, text) in &self.schema {
+            let column = ColumnType::parse(text.as_str().unwrap_or_default())
+                .map_err(|e| Diagnostic::error("bad-type", e).key("schema").key(name.clone()))?;
+            fields.push(Field::new(name, column.data_type, column.nullable));
+        }
+        let stream = Stream { from_source: true, ..Stream::plain(Arc::new(Schema::new(fields))) };
+        let make = Make::Source(Arc::new(ScriptFactory(inputs.name.to_owned())));
+        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], make))
+    }
+}
+
+struct ScriptFactory(String);
+
+impl SourceFactory for ScriptFactory {
+    fn splits(&self) -> Result<Vec<String>> {
+        Ok(vec![self.0.clone()])
+    }
+
+    fn make(&self, _: &SourceContext) -> Result<Box<dyn Source>> {
+        Ok(Box::new(Unfed))
+    }
+}
+
+/// Stands where a feed of the test takes over.
+struct Unfed;
+
+impl Source for Unfed {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        Err(Error::internal("a script source runs in a script only"))
+    }
+}
+
+/// What a test has sent to a source, kept so that it can be sent again after a crash.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<Mutex<VecDeque<RecordBatch>>>, Arc<Mutex<bool>>);
+
+impl Sent {
+    /// Sends rows.
+    pub fn push(&self, records: RecordBatch) {
+        locked(&self.0).push_back(records);
+    }
+
+    /// Says that no more rows come.
+    pub fn end(&self) {
+        *locked(&self.1) = true;
+    }
+
+    fn get(&self, index: usize) -> Next {
+        match locked(&self.0).get(index) {
+            Some(records) => rows(index, records.clone()),
+            None if *locked(&self.1) => Next::End,
+            None => Next::Nothing,
+        }
+    }
+
+    fn rows_before(&self, index: usize) -> usize {
+        locked(&self.0).iter().take(index).map(RecordBatch::num_rows).sum()
+    }
+}
+
+fn rows(index: usize, records: RecordBatch) -> Next {
+    use millstream_api::source::{Position, SourcePart, SourceRows};
+    let parts = vec![SourcePart { output: 0, records, first_row: 0 }];
+    Next::Rows(SourceRows { split: 0, parts, bad: Vec::new(), position: Position((index + 1).to_string()) })
+}
+
+/// Hands a source's task what the test has sent, from some index on.
+pub struct ScriptFeed {
+    /// What was sent.
+    pub sent: Sent,
+    /// The next one.
+    pub index: usize,
+    /// The columns that the topology wants.
+    pub schema: SchemaRef,
+}
+
+impl Feed for ScriptFeed {
+    fn poll(&mut self) -> Result<Next> {
+        let mut next = self.sent.get(self.index);
+        if let Next::Rows(found) = &mut next {
+            for part in &mut found.parts {
+                let wanted: Result<Vec<usize>, _> = self.schema.fields().iter().map(|f| part.records.schema().index_of(f.name())).collect();
+                part.records = part.records.project(&wanted?)?;
+                part.first_row = self.sent.rows_before(self.index) as i64;
+            }
+            self.index += 1;
+        }
+        Ok(next)
+    }
+}
+
+/// A sink that keeps every row, with its weight.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct CollectOptions {}
+
+impl NodeOptions for CollectOptions {
+    const KIND: &'static str = "collect";
+    const ROLE: Role = Role::Sink;
+    const INPUTS: InputKeys = InputKeys::One;
+
+    fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        let columns = inputs.schema(0).fields().iter().map(|f| f.name().clone()).collect();
+        let mut plan = Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(Arc::new(CollectFactory(columns))));
+        plan.parallelism = Parallelism::One("rows are kept in one place");
+        Ok(plan)
+    }
+}
+
+struct CollectFactory(Columns);
+
+impl SinkFactory for CollectFactory {
+    fn required(&self) -> Columns {
+        self.0.clone()
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
+        let mut fields: Vec<_> = context.input.schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("_weight", DataType::Int8, false)));
+        let kept = Arc::new(Kept { schema: Arc::new(Schema::new(fields)), batches: Mutex::default() });
+        context.views.publish(&context.node, kept.clone());
+        Ok(Box::new(Collect(kept)))
+    }
+}
+
+/// What a `collect` sink has got, in order, with the column `_weight`.
+pub struct Kept {
+    schema: SchemaRef,
+    batches: Mutex<Vec<RecordBatch>>,
+}
+
+impl View for Kept {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn key(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn version(&self) -> u64 {
+        locked(&self.batches).len() as u64
+    }
+
+    fn rows(&self) -> Result<(u64, RecordBatch)> {
+        let batches = locked(&self.batches);
+        Ok((batches.len() as u64, concat_batches(&self.schema, batches.iter())?))
+    }
+
+    fn lookup(&self, _: &[&str]) -> Result<(u64, RecordBatch)> {
+        Err(Error::internal("collected rows have no key"))
+    }
+}
+
+struct Collect(Arc<Kept>);
+
+impl Sink for Collect {
+    fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
+        fates.taken += batch.rows() as u64;
+        let weights = batch.hidden().weights.clone().unwrap_or_else(|| Int8Array::from_value(1, batch.rows()));
+        let columns: Vec<ArrayRef> = batch.records().columns().iter().cloned().chain([Arc::new(weights) as ArrayRef]).collect();
+        locked(&self.0.batches).push(RecordBatch::try_new(self.0.schema.clone(), columns)?);
+        Ok(())
+    }
+
+    fn prepare(&mut self, _: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        state.put("rows", self.0.rows()?.1);
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        locked(&self.0.batches).extend(state.get("rows").cloned());
+        Ok(())
+    }
+
+    fn finish(&mut self, _: Finish) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was sent to each source, by its name.
+pub type AllSent = BTreeMap<String, Sent>;
