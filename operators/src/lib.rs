@@ -8,14 +8,26 @@
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
 //! - [`encode`]: columns to JSON, CSV and tables
+//! - [`columns`]: columns by name, logical and physical
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 
 pub mod bad_rows;
+pub mod columns;
 pub mod encode;
+pub mod filter;
+pub mod select;
+pub mod union;
+pub mod window;
+
+#[cfg(test)]
+mod testing;
 
 use millstream_api::Registry;
 
 /// Makes all node types of this crate known.
 pub fn register(registry: &mut Registry) {
-    let _ = registry;
+    registry.add::<filter::FilterOptions>();
+    registry.add::<select::SelectOptions>();
+    registry.add::<union::UnionOptions>();
+    registry.add::<window::WindowOptions>();
 }

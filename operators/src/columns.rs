@@ -1,0 +1,51 @@
+//! Columns by name: from a stream's logical schema to what really flows, and back to the user's words.
+//!
+//! A node plans against all columns of a stream, but only those that somebody reads flow. What is here finds the places of
+//! columns in a physical schema and builds record batches that may have no column at all (a stream that is only counted).
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+use millstream_api::diagnostic::nearest;
+use millstream_api::plan::Columns;
+use millstream_api::{Diagnostic, Error, Result};
+
+/// The place of each column of `wanted` in `have`.
+///
+/// # Errors
+/// When one is missing: the plan has asked for too little.
+pub fn places(have: &Schema, wanted: &Schema) -> Result<Vec<usize>> {
+    wanted.fields().iter().map(|field| place(have, field.name())).collect()
+}
+
+/// The place of a column in a physical schema.
+///
+/// # Errors
+/// When it is missing: the plan has asked for too little.
+pub fn place(have: &Schema, name: &str) -> Result<usize> {
+    have.index_of(name).map_err(|_| Error::internal(format!("the column `{name}` was planned but does not flow")))
+}
+
+/// A record batch of these columns, also where there are none.
+///
+/// # Errors
+/// When the columns are not of the schema.
+pub fn records(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+/// The names of all columns.
+pub fn names(schema: &Schema) -> Columns {
+    schema.fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// The mistake of naming a column that is not in `schema`; the caller adds the place.
+pub fn unknown_column(name: &str, schema: &Schema, stream: &str) -> Diagnostic {
+    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let list = known.join(", ");
+    let help = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? `{stream}` has: {list}"),
+        None => format!("`{stream}` has: {list}"),
+    };
+    Diagnostic::error("unknown-column", format!("`{stream}` has no column `{name}`")).help(help)
+}

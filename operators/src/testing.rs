@@ -1,0 +1,230 @@
+//! For the unit tests of node types: plans a node, makes one subtask of it and drives it directly.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use millstream_api::batch::Hidden;
+use millstream_api::operator::Fates;
+use millstream_api::options::OnBadRow;
+use millstream_api::plan::{Columns, Inputs, Make, OperatorContext, Plan, Shape, SinkContext};
+use millstream_api::registry::{InputKeys, NodeOptions, read};
+use millstream_api::time::ClockTime;
+use millstream_api::types::ColumnType;
+use millstream_api::view::Views;
+use millstream_api::{Batch, Diagnostics, Error, EventTime, Operator, Output, Progress, Sink, Stream};
+use serde_json::Value;
+
+use crate::encode::json;
+
+/// A schema from `name type, name type`.
+pub(crate) fn schema(text: &str) -> SchemaRef {
+    let field = |column: &str| {
+        let (name, data_type) = column.trim().split_once(' ').unwrap();
+        let parsed = ColumnType::parse(data_type).unwrap();
+        Field::new(name, parsed.data_type, parsed.nullable)
+    };
+    Arc::new(Schema::new(text.split(',').map(field).collect::<Vec<_>>()))
+}
+
+pub(crate) fn stream(schema: SchemaRef) -> Stream {
+    Stream { from_source: true, ..Stream::plain(schema) }
+}
+
+pub(crate) fn timed(schema: SchemaRef) -> Stream {
+    Stream { event_time: true, ..stream(schema) }
+}
+
+pub(crate) fn ints<const N: usize>(values: [Option<i64>; N]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+pub(crate) fn texts<const N: usize>(values: [&str; N]) -> ArrayRef {
+    Arc::new(StringViewArray::from(values.to_vec()))
+}
+
+/// Rows of nullable columns without hidden ones.
+pub(crate) fn batch(columns: &[(&str, ArrayRef)]) -> Batch {
+    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let arrays = columns.iter().map(|(_, array)| array.clone()).collect();
+    Batch::plain(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap())
+}
+
+/// The batch with these event times.
+pub(crate) fn at(batch: Batch, times: &[i64]) -> Batch {
+    let hidden = Hidden { times: Some(Int64Array::from(times.to_vec())), ..batch.hidden().clone() };
+    batch.with_hidden(hidden).unwrap()
+}
+
+/// The batch with these lateness marks.
+pub(crate) fn marked(batch: Batch, marks: &[i64]) -> Batch {
+    let hidden = Hidden { marks: Some(Int64Array::from(marks.to_vec())), ..batch.hidden().clone() };
+    batch.with_hidden(hidden).unwrap()
+}
+
+/// The batch with these weights.
+pub(crate) fn weighed(batch: Batch, weights: &[i8]) -> Batch {
+    let hidden = Hidden { weights: Some(weights.to_vec().into()), ..batch.hidden().clone() };
+    batch.with_hidden(hidden).unwrap()
+}
+
+/// The rows sent to a port, as JSON.
+pub(crate) fn rows(batches: &[(usize, Batch)], port: usize) -> Vec<String> {
+    let of_port = batches.iter().filter(|(p, _)| *p == port);
+    of_port.flat_map(|(_, batch)| record_rows(batch.records())).collect()
+}
+
+/// The rows of a record batch as JSON.
+pub(crate) fn record_rows(records: &RecordBatch) -> Vec<String> {
+    (0..records.num_rows()).map(|row| json::row_text(records, row).unwrap()).collect()
+}
+
+/// The event times sent to a port.
+pub(crate) fn times(batches: &[(usize, Batch)], port: usize) -> Vec<i64> {
+    batches.iter().filter(|(p, _)| *p == port).flat_map(|(_, batch)| batch.times().unwrap().to_vec()).collect()
+}
+
+/// A planned node with one subtask, made when it is first run.
+pub(crate) struct Node {
+    pub(crate) plan: Plan,
+    streams: Vec<Stream>,
+    policy: OnBadRow,
+    shapes: Vec<Shape>,
+    made: Option<Box<dyn Operator>>,
+    pub(crate) out: Output,
+}
+
+fn inputs<O: NodeOptions>(streams: &[Stream]) -> Inputs<'static> {
+    let named = streams.iter().enumerate().map(|(i, stream)| (if i == 0 { "input".into() } else { format!("input_{i}") }, stream.clone()));
+    assert_eq!(O::INPUTS == InputKeys::None, streams.is_empty());
+    Inputs { name: "node", streams: named.collect(), on_bad_row: OnBadRow::Fail, folder: PathBuf::from(".") }
+}
+
+impl Node {
+    pub(crate) fn plan<O: NodeOptions>(options: Value, streams: Vec<Stream>) -> Node {
+        let plan = read::<O>(options).unwrap().plan(&inputs::<O>(&streams)).unwrap();
+        let shapes = plan.outputs.iter().map(|output| Shape {
+            schema: output.stream.schema.clone(),
+            explicit_windows: false,
+            judge: false,
+            origin: false,
+            read: true,
+        });
+        Node { shapes: shapes.collect(), plan, streams, policy: OnBadRow::Fail, made: None, out: Output::new(1000) }
+    }
+
+    /// What is wrong with these options: code, key path and message of each mistake.
+    pub(crate) fn mistakes<O: NodeOptions>(options: Value, streams: Vec<Stream>) -> Vec<(&'static str, String, String)> {
+        let found: Diagnostics = match read::<O>(options).and_then(|options| options.plan(&inputs::<O>(&streams))) {
+            Ok(plan) => plan.warnings,
+            Err(found) => found,
+        };
+        found.0.into_iter().map(|d| (d.code, format!("{:?}", d.path), d.message)).collect()
+    }
+
+    pub(crate) fn with_policy(mut self, policy: OnBadRow) -> Node {
+        self.policy = policy;
+        self
+    }
+
+    /// As if only these columns of the output were read.
+    pub(crate) fn reading(mut self, port: usize, names: &[&str]) -> Node {
+        let schema = &self.plan.outputs[port].stream.schema;
+        let places: Vec<usize> = (0..schema.fields().len()).filter(|&i| names.contains(&schema.field(i).name().as_str())).collect();
+        self.shapes[port].schema = Arc::new(schema.project(&places).unwrap());
+        self
+    }
+
+    pub(crate) fn shaped(mut self, change: impl Fn(&mut Shape)) -> Node {
+        self.shapes.iter_mut().take(1).for_each(change);
+        self
+    }
+
+    /// The columns needed of the inputs; side streams are not read.
+    pub(crate) fn required(&self) -> Vec<Columns> {
+        let Make::Operator(factory) = &self.plan.make else { panic!("not an operator") };
+        factory.required(&self.needed())
+    }
+
+    fn needed(&self) -> Vec<Columns> {
+        let main = std::iter::once(crate::columns::names(&self.shapes[0].schema));
+        main.chain(self.shapes[1..].iter().map(|_| Columns::new())).collect()
+    }
+
+    /// Makes the subtask, with only the needed columns in the inputs. A batch that has more is cut down before it is handed over.
+    pub(crate) fn made(mut self) -> Node {
+        let Make::Operator(factory) = &self.plan.make else { panic!("not an operator") };
+        let inputs = self.streams.iter().zip(self.required()).map(|(stream, names)| {
+            let places: Vec<usize> = (0..stream.schema.fields().len()).filter(|&i| names.contains(stream.schema.field(i).name())).collect();
+            let schema = Arc::new(stream.schema.project(&places).unwrap());
+            Shape { schema, explicit_windows: false, judge: false, origin: false, read: true }
+        });
+        let context = OperatorContext {
+            node: "node".into(),
+            subtask: 0,
+            parallelism: 1,
+            key_groups: 128,
+            batch_rows: 4,
+            on_bad_row: self.policy,
+            inputs: inputs.collect(),
+            outputs: self.shapes.clone(),
+        };
+        self.made = Some(factory.make(&context).unwrap());
+        self.streams.iter_mut().zip(&context.inputs).for_each(|(stream, shape)| stream.schema = shape.schema.clone());
+        self
+    }
+
+    /// Hands over a batch and resumes until the node is done.
+    pub(crate) fn run(&mut self, input: usize, batch: Batch) -> (Vec<(usize, Batch)>, Fates) {
+        self.try_run(input, batch).unwrap()
+    }
+
+    pub(crate) fn fail(mut self, input: usize, batch: Batch) -> Error {
+        self.try_run(input, batch).unwrap_err()
+    }
+
+    pub(crate) fn watermark(&mut self, watermark: i64) {
+        self.out.set_times(ClockTime(0), EventTime(watermark));
+    }
+
+    fn try_run(&mut self, input: usize, batch: Batch) -> Result<(Vec<(usize, Batch)>, Fates), Error> {
+        if self.made.is_none() {
+            let fresh = Node {
+                plan: Plan::new(Vec::new(), Vec::new(), self.plan.make.clone()),
+                streams: self.streams.clone(),
+                policy: self.policy,
+                shapes: self.shapes.clone(),
+                made: None,
+                out: Output::new(1),
+            }
+            .made();
+            self.made = fresh.made;
+            self.streams = fresh.streams;
+        }
+        let places = crate::columns::places(&batch.schema(), &self.streams[input].schema)?;
+        let operator = self.made.as_mut().unwrap();
+        operator.on_batch(input, batch.project(&places)?, &mut self.out)?;
+        let mut sent = self.out.take_batches();
+        while operator.resume(&mut self.out)? == Progress::More {
+            sent.extend(self.out.take_batches());
+        }
+        sent.extend(self.out.take_batches());
+        for (port, batch) in &sent {
+            assert_eq!(batch.schema().fields(), self.shapes[*port].schema.fields(), "port {port}");
+        }
+        Ok((sent, self.out.take_fates()))
+    }
+}
+
+/// Plans a sink over a stream and makes it, with all that it requires flowing.
+pub(crate) fn sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views) -> Box<dyn Sink> {
+    let named = Inputs { name: "sink", streams: vec![("input".into(), stream.clone())], on_bad_row: OnBadRow::Fail, folder: folder.into() };
+    let plan = read::<O>(options).unwrap().plan(&named).unwrap();
+    let Make::Sink(factory) = &plan.make else { panic!("not a sink") };
+    let names = factory.required();
+    let places: Vec<usize> = (0..stream.schema.fields().len()).filter(|&i| names.contains(stream.schema.field(i).name())).collect();
+    let schema = Arc::new(stream.schema.project(&places).unwrap());
+    let input = Shape { schema, explicit_windows: false, judge: false, origin: plan.inputs[0].origin, read: true };
+    factory.make(&SinkContext { node: "sink".into(), subtask: 0, input, on_bad_row: OnBadRow::Fail, views: views.clone() }).unwrap()
+}

@@ -1,0 +1,311 @@
+//! Explicit windows: each row once for each of its windows.
+//!
+//! A row of hop windows can be in very many of them, so rows are expanded piece by piece: when the output is full, the place
+//! reached is remembered, inside a row if need be, and the rest follows in [`Operator::resume`].
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray, UInt32Array};
+use arrow::datatypes::{Schema, SchemaRef};
+use millstream_api::batch::Windows;
+use millstream_api::plan::OperatorContext;
+use millstream_api::stream::WindowKind;
+use millstream_api::types::UTC;
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+
+use super::{LATE, MAIN, WINDOW_END, WINDOW_START};
+use crate::columns::{place, places, records};
+
+/// Sends each row once for each of its windows, or of those that are open.
+pub(super) struct Expand {
+    windows: WindowKind,
+    /// Whether windows that are closed for the row are left out.
+    judge: bool,
+    /// Whether rows carry their window, beside the visible columns.
+    explicit: bool,
+    columns: Vec<Place>,
+    schema: SchemaRef,
+    /// The columns of late rows; none when nobody reads them.
+    late_columns: Option<Vec<usize>>,
+    piece_rows: usize,
+    rest: Option<Rest>,
+}
+
+/// Where a column that leaves comes from.
+enum Place {
+    Input(usize),
+    Start,
+    End,
+}
+
+/// Rows that are not expanded yet.
+struct Rest {
+    batch: Batch,
+    row: usize,
+    /// The windows of `row` that are left, when it is begun.
+    windows: Option<WindowsOfRow>,
+}
+
+/// A piece of the output under construction.
+#[derive(Default)]
+struct Piece {
+    rows: Vec<u32>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    late: Vec<u32>,
+}
+
+impl Expand {
+    pub(super) fn new(windows: &WindowKind, context: &OperatorContext) -> Result<Self> {
+        let (input, shape, late) = (&context.inputs[0].schema, &context.outputs[MAIN], &context.outputs[LATE]);
+        Ok(Expand {
+            windows: windows.clone(),
+            judge: shape.judge,
+            explicit: shape.explicit_windows,
+            columns: shape.schema.fields().iter().map(|field| Place::of(field.name(), input)).collect::<Result<_>>()?,
+            schema: shape.schema.clone(),
+            late_columns: late.read.then(|| places(input, &late.schema)).transpose()?,
+            piece_rows: context.batch_rows.max(1),
+            rest: None,
+        })
+    }
+
+    /// Fills a piece up to its size or the end of the rows; counts each row whose windows are known.
+    fn next_piece(&mut self, rest: &mut Rest, out: &mut Output) -> Result<Piece> {
+        let times = rest.batch.hidden().times.clone().ok_or_else(|| Error::internal("a windowed stream without event time"))?;
+        let mut piece = Piece::default();
+        while rest.row < rest.batch.rows() && piece.rows.len() < self.piece_rows {
+            let row = rest.row as u32;
+            let mut windows = match rest.windows.take() {
+                Some(begun) => begun,
+                None => match self.windows_of(&rest.batch, rest.row, times.value(rest.row), out) {
+                    Some(windows) => windows,
+                    None => {
+                        piece.late.push(row);
+                        rest.row += 1;
+                        continue;
+                    }
+                },
+            };
+            let room = self.piece_rows - piece.rows.len();
+            for (start, end) in windows.by_ref().take(room) {
+                piece.rows.push(row);
+                piece.starts.push(start);
+                piece.ends.push(end);
+            }
+            if windows.is_empty() {
+                rest.row += 1;
+            } else {
+                rest.windows = Some(windows);
+            }
+        }
+        Ok(piece)
+    }
+
+    /// The windows of a row that it is sent for, and its fate; `None` when it is late for all.
+    fn windows_of(&self, batch: &Batch, row: usize, time: i64, out: &mut Output) -> Option<WindowsOfRow> {
+        let all = WindowsOfRow::new(&self.windows, time);
+        let open = if self.judge { all.clone().open_at(batch.judged_at(row, out.watermark())) } else { all.clone() };
+        let fates = out.fates();
+        if open.is_empty() {
+            fates.late += 1;
+            return None;
+        }
+        fates.passed += 1;
+        fates.partly_late += u64::from(open != all);
+        Some(open)
+    }
+
+    fn send(&self, batch: &Batch, piece: Piece, out: &mut Output) -> Result<()> {
+        if let (Some(columns), false) = (&self.late_columns, piece.late.is_empty()) {
+            let late = batch.take(&UInt32Array::from(piece.late))?.project(columns)?;
+            let mut hidden = late.hidden().clone();
+            hidden.windows = None;
+            out.emit(LATE, late.with_hidden(hidden)?);
+        }
+        if piece.rows.is_empty() {
+            return Ok(());
+        }
+        let passed: Vec<usize> = self.columns.iter().filter_map(Place::input).collect();
+        let rows = batch.project(&passed)?.take(&UInt32Array::from(piece.rows))?;
+        let mut inputs = rows.records().columns().iter();
+        let bound = |instants: &[i64]| Arc::new(TimestampMicrosecondArray::from(instants.to_vec()).with_timezone(UTC)) as ArrayRef;
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .filter_map(|place| match place {
+                Place::Input(_) => inputs.next().cloned(),
+                Place::Start => Some(bound(&piece.starts)),
+                Place::End => Some(bound(&piece.ends)),
+            })
+            .collect();
+        let mut hidden = rows.hidden().clone();
+        let windows = Windows { start: Int64Array::from(piece.starts), end: Int64Array::from(piece.ends) };
+        hidden.windows = self.explicit.then_some(windows);
+        out.emit(MAIN, Batch::new(records(&self.schema, columns, rows.rows())?, hidden)?);
+        Ok(())
+    }
+}
+
+impl Operator for Expand {
+    fn on_batch(&mut self, _: usize, batch: Batch, _: &mut Output) -> Result<()> {
+        self.rest = Some(Rest { batch, row: 0, windows: None });
+        Ok(())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        while let Some(mut rest) = self.rest.take() {
+            let piece = self.next_piece(&mut rest, out)?;
+            self.send(&rest.batch, piece, out)?;
+            if rest.row < rest.batch.rows() {
+                self.rest = Some(rest);
+                if out.is_full() {
+                    return Ok(Progress::More);
+                }
+            }
+        }
+        Ok(Progress::Done)
+    }
+}
+
+impl Place {
+    fn of(name: &str, input: &Schema) -> Result<Place> {
+        match name {
+            WINDOW_START => Ok(Place::Start),
+            WINDOW_END => Ok(Place::End),
+            name => Ok(Place::Input(place(input, name)?)),
+        }
+    }
+
+    fn input(&self) -> Option<usize> {
+        match self {
+            Place::Input(place) => Some(*place),
+            Place::Start | Place::End => None,
+        }
+    }
+}
+
+/// The windows of one row in rising order, as `(start, end)`. Computed in 128 bits, since windows at the ends of time begin
+/// before the first instant or end after the last; their bounds are then those instants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct WindowsOfRow {
+    start: i128,
+    last_start: i128,
+    size: i128,
+    slide: i128,
+}
+
+impl WindowsOfRow {
+    fn new(windows: &WindowKind, time: i64) -> Self {
+        let WindowKind::Hop { size, slide, offset } = windows;
+        let [time, size, slide, offset] = [time, *size, *slide, *offset].map(i128::from);
+        let last_start = (time - offset).div_euclid(slide) * slide + offset;
+        // The first window that ends after `time`: as many slides back as fit.
+        let slides_back = (size - 1 - (time - last_start)).div_euclid(slide);
+        WindowsOfRow { start: last_start - slides_back * slide, last_start, size, slide }
+    }
+
+    /// Only those that end after `watermark`.
+    fn open_at(mut self, watermark: EventTime) -> Self {
+        let behind = i128::from(watermark.0) - (self.start + self.size);
+        if behind >= 0 {
+            self.start += (behind / self.slide + 1) * self.slide;
+        }
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start > self.last_start
+    }
+}
+
+impl Iterator for WindowsOfRow {
+    type Item = (i64, i64);
+
+    fn next(&mut self) -> Option<(i64, i64)> {
+        if self.is_empty() {
+            return None;
+        }
+        let clamp = |instant: i128| i64::try_from(instant).unwrap_or(if instant < 0 { i64::MIN } else { i64::MAX });
+        let bounds = (clamp(self.start), clamp(self.start + self.size));
+        self.start += self.slide;
+        Some(bounds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_api::operator::Fates;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Node, at, batch, ints, marked, rows, schema, timed};
+    use crate::window::WindowOptions;
+
+    fn hop() -> Node {
+        let options = json!({ "kind": "hop", "size": "10us", "slide": "4us" });
+        Node::plan::<WindowOptions>(options, vec![timed(schema("a bigint"))]).shaped(|shape| {
+            shape.explicit_windows = true;
+            shape.judge = true;
+        })
+    }
+
+    fn windows(out: &[(usize, Batch)]) -> Vec<(i64, i64)> {
+        let of_batch = |batch: &Batch| {
+            let windows = batch.hidden().windows.clone().unwrap();
+            windows.start.values().iter().copied().zip(windows.end.values().iter().copied()).collect::<Vec<_>>()
+        };
+        out.iter().filter(|(port, _)| *port == MAIN).flat_map(|(_, batch)| of_batch(batch)).collect()
+    }
+
+    #[test]
+    fn a_row_leaves_once_for_each_open_window() {
+        let mut node = hop();
+        node.watermark(6);
+        let (out, fates) = node.run(0, marked(at(batch(&[("a", ints([1, 2, 3].map(Some)))]), &[8, -1, 9]), &[i64::MIN, 7, 15]));
+        // 8 and 9 are in [0,10), [4,14), [8,18); the watermark 15 of the last row leaves it only the last of these.
+        // -1 is in [-8,2) and [-4,6): both are closed at 7.
+        assert_eq!(windows(&out), [(0, 10), (4, 14), (8, 18), (8, 18)]);
+        let stamp = |micros: u32| format!("1970-01-01T00:00:00.0000{micros:02}Z");
+        let row = |a: u32, from: String, to: u32| format!(r#"{{"a":{a},"window_start":"{from}","window_end":"{}"}}"#, stamp(to));
+        let expected = [row(1, "1970-01-01T00:00:00Z".into(), 10), row(1, stamp(4), 14), row(1, stamp(8), 18), row(3, stamp(8), 18)];
+        assert_eq!(rows(&out, MAIN), expected);
+        assert_eq!(rows(&out, LATE), [r#"{"a":2}"#]);
+        assert_eq!(fates, Fates { passed: 2, late: 1, partly_late: 1, ..Fates::default() });
+    }
+
+    #[test]
+    fn the_output_is_cut_where_it_is_full() {
+        let options = json!({ "kind": "hop", "size": "1s", "slide": "1us" });
+        let node = Node::plan::<WindowOptions>(options, vec![timed(schema("a bigint"))]);
+        let mut node = node.shaped(|shape| shape.explicit_windows = true).reading(0, &["a"]);
+        node.out = Output::new(5);
+        let (out, fates) = node.run(0, at(batch(&[("a", ints([1, 2].map(Some)))]), &[0, 1]));
+        assert!(out.iter().all(|(_, batch)| batch.rows() <= 4), "no piece is greater than a batch");
+        let found = windows(&out);
+        assert_eq!(found.len(), 2_000_000);
+        assert_eq!((found[0], found[999_999], found[1_999_999]), ((-999_999, 1), (0, 1_000_000), (1, 1_000_001)));
+        assert_eq!(fates.passed, 2);
+    }
+
+    #[test]
+    fn bounds_stop_at_the_ends_of_time() {
+        let kind = WindowKind::Hop { size: 10, slide: 10, offset: 0 };
+        assert_eq!(WindowsOfRow::new(&kind, i64::MIN).next(), Some((i64::MIN, i64::MIN + 8)));
+        assert_eq!(WindowsOfRow::new(&kind, i64::MAX).next(), Some((i64::MAX - 7, i64::MAX)));
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_those_that_contain_the_time(time in -100i64..100, size in 1i64..20, slide in 1i64..20, shift in 0i64..20, watermark in -120i64..120) {
+            let (slide, offset) = (slide.min(size), shift % slide.min(size));
+            let kind = WindowKind::Hop { size, slide, offset };
+            let all = (-200..200).map(|n| (n * slide + offset, n * slide + offset + size));
+            let naive: Vec<(i64, i64)> = all.filter(|(start, end)| (*start..*end).contains(&time)).collect();
+            prop_assert_eq!(WindowsOfRow::new(&kind, time).collect::<Vec<_>>(), naive.clone());
+            let open: Vec<(i64, i64)> = naive.into_iter().filter(|(_, end)| *end > watermark).collect();
+            prop_assert_eq!(WindowsOfRow::new(&kind, time).open_at(EventTime(watermark)).collect::<Vec<_>>(), open);
+        }
+    }
+}
