@@ -3,12 +3,31 @@
 //! The only crate that names DataFusion. Modules in reading order:
 //!
 //! - [`error`]: what is wrong with an expression, and where in its text
+//! - `sql` and `nesting`: text to a syntax tree that is not too deep
+//! - `types`: which Arrow types may be in a stream, and what SQL calls them
+//! - `functions`: which functions there are
+//! - `names`: columns, functions and constructs, checked on the syntax tree
+//! - `planner`: the path from text to a logical expression, and from that to a physical one
+//! - `mismatch`: types that do not fit together, found and worded
+//! - `rewrite` and `canonical`: our semantics on logical expressions
+//! - `physical` and `evaluate`: our semantics row by row
 //! - [`scalar`]: expressions that give one value for each row
 //! - [`aggregate`]: aggregate functions over groups of rows
 
 pub mod aggregate;
+mod canonical;
 pub mod error;
+mod evaluate;
+mod functions;
+mod mismatch;
+mod names;
+mod nesting;
+mod physical;
+mod planner;
+mod rewrite;
 pub mod scalar;
+mod sql;
+mod types;
 
 pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, RowOrder};
 pub use error::ExprError;

@@ -1,18 +1,41 @@
 //! Expressions that give one value for each row.
+//!
+//! Planned once against all columns of a stream, at `check`; bound once in each subtask to the columns that flow there. Rows on
+//! which an expression fails are reported, never fatal: what becomes of them is the node's `on_bad_row`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Cast, Expr, ExprSchemable};
+use datafusion_physical_expr::PhysicalExpr;
 use millstream_api::plan::{Columns, KeyExpressions, KeyValues};
-use millstream_api::Result;
+use millstream_api::types::SqlName;
+use millstream_api::{Error, Result};
 
 use crate::error::ExprError;
+use crate::evaluate;
+use crate::names::Purpose;
+use crate::planner::{self, Planned, Scope};
+use crate::types::stream_type;
 
 /// A typed expression over the columns of a stream. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Scalar {}
+pub struct Scalar {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    text: String,
+    field: Field,
+    columns: Columns,
+    /// Gives exactly the field's type.
+    expr: Expr,
+    aliased: bool,
+}
 
 impl Scalar {
     /// Parses and types `text` against a stream's logical schema.
@@ -20,49 +43,116 @@ impl Scalar {
     /// # Errors
     /// Every mistake a user can make, with its place in the text.
     pub fn parse(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
-        todo!()
+        let scope = Scope::new(schema).map_err(|e| ExprError::new("type-mismatch", e.message(), None))?;
+        Scalar::planned(planner::plan(text, &scope, Purpose::Scalar)?, &scope)
     }
 
     /// Like [`parse`](Scalar::parse), for a condition: the type must be boolean.
+    ///
+    /// # Errors
+    /// As [`parse`](Scalar::parse), and `not-boolean`.
     pub fn predicate(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
-        todo!()
+        let scalar = Scalar::parse(text, schema)?;
+        if scalar.field().data_type() == &DataType::Boolean {
+            return Ok(scalar);
+        }
+        let message = format!("`{}` is {}, and a condition must be boolean", scalar.text(), SqlName(scalar.field().data_type()));
+        Err(ExprError::new("not-boolean", message, None).help("compare it with something, such as `… > 0`"))
     }
 
     /// Like [`parse`](Scalar::parse), for an item of a list: `expr as name`. A plain column keeps its name; anything else
     /// must be given one (code `missing-name`).
+    ///
+    /// # Errors
+    /// As [`parse`](Scalar::parse), and `missing-name`.
     pub fn item(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
-        todo!()
+        let scalar = Scalar::parse(text, schema)?;
+        if scalar.inner.aliased || scalar.as_column().is_some() {
+            return Ok(scalar);
+        }
+        let message = format!("`{}` has no name", scalar.text());
+        Err(ExprError::new("missing-name", message, None).help(format!("write `{} as name`", scalar.text())))
+    }
+
+    /// A planned expression as a scalar: an argument of an aggregate function, for instance.
+    pub(crate) fn planned(planned: Planned, scope: &Scope) -> Result<Scalar, ExprError> {
+        let Planned { expr, text, alias } = planned;
+        let untyped = |message: String| ExprError::new("type-mismatch", message, None);
+        let found = expr.get_type(scope.columns()).map_err(|_| untyped(format!("the type of `{text}` is not known")))?;
+        let wanted = stream_type(&found).ok_or_else(|| {
+            untyped(format!("`{text}` is {}, which cannot be a column", SqlName(&found))).help("cast it, as in `cast(… as string)`")
+        })?;
+        let nullable = expr.nullable(scope.columns()).unwrap_or(true);
+        let columns = columns_of(&expr);
+        let own_name = if let Expr::Column(column) = &expr { column.name.clone() } else { text.clone() };
+        let expr = if found == wanted { expr } else { Expr::Cast(Cast::new(Box::new(expr), wanted.clone())) };
+        let aliased = alias.is_some();
+        let field = Field::new(alias.unwrap_or(own_name), wanted, nullable);
+        Ok(Scalar { inner: Arc::new(Inner { text, field, columns, expr, aliased }) })
     }
 
     /// The expression's text without `as name`.
     pub fn text(&self) -> &str {
-        todo!()
+        &self.inner.text
     }
 
     /// Name, type and nullability of the result. The name is the alias, the column's, or the text.
     pub fn field(&self) -> &Field {
-        todo!()
+        &self.inner.field
     }
 
     /// The columns that it reads.
     pub fn columns(&self) -> &Columns {
-        todo!()
+        &self.inner.columns
     }
 
     /// The column's name, when the expression is just a column.
     pub fn as_column(&self) -> Option<&str> {
-        todo!()
+        match &self.inner.expr {
+            Expr::Column(column) => Some(&column.name),
+            _ => None,
+        }
     }
 
     /// Makes it ready to be evaluated on batches of this physical schema: a subset of the logical one that has all of
     /// [`columns`](Scalar::columns), possibly at other places.
+    ///
+    /// # Errors
+    /// When a column is missing or has another type: a mistake of the plan.
     pub fn bind(&self, schema: &Schema) -> Result<BoundScalar> {
-        todo!()
+        let data_type = self.inner.field.data_type().clone();
+        if let Some(name) = self.as_column() {
+            let index = schema.index_of(name).map_err(Error::internal)?;
+            return Ok(BoundScalar { how: How::Column(index), data_type });
+        }
+        Ok(BoundScalar { how: How::Computed(planner::compile(&self.inner.expr, schema)?), data_type })
     }
 }
 
+/// The names of the columns in an expression.
+pub(crate) fn columns_of(expr: &Expr) -> Columns {
+    let mut columns = BTreeSet::new();
+    // The closure never fails, so neither does the walk.
+    let _ = expr.apply(|node| {
+        if let Expr::Column(column) = node {
+            columns.insert(column.name.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    columns
+}
+
 /// An expression ready to be evaluated.
-pub struct BoundScalar {}
+pub struct BoundScalar {
+    how: How,
+    data_type: DataType,
+}
+
+enum How {
+    /// The column at this place, as it is.
+    Column(usize),
+    Computed(Arc<dyn PhysicalExpr>),
+}
 
 impl BoundScalar {
     /// Evaluates it on all rows. Overflow, division by zero, a bad cast are reported row by row in [`Evaluated::bad`]; the
@@ -71,11 +161,18 @@ impl BoundScalar {
     /// # Errors
     /// Only what is not the row's fault.
     pub fn evaluate(&self, records: &RecordBatch) -> Result<Evaluated> {
-        todo!()
+        match &self.how {
+            How::Column(index) => match records.columns().get(*index) {
+                Some(column) => Ok(Evaluated { values: Arc::clone(column), bad: Vec::new() }),
+                None => Err(Error::internal(format!("a batch has no column {index}"))),
+            },
+            How::Computed(expr) => evaluate::rows(expr, records, &self.data_type),
+        }
     }
 }
 
 /// The values of an expression for the rows of a batch.
+#[derive(Debug)]
 pub struct Evaluated {
     /// One for each row, of the type that was planned.
     pub values: ArrayRef,
@@ -97,12 +194,15 @@ pub struct ScalarKey(pub Vec<Scalar>);
 
 impl KeyExpressions for ScalarKey {
     fn text(&self) -> String {
-        todo!()
+        self.0.iter().map(Scalar::text).collect::<Vec<_>>().join(", ")
     }
+
     fn columns(&self) -> Columns {
-        todo!()
+        self.0.iter().flat_map(|scalar| scalar.columns().iter().cloned()).collect()
     }
+
     fn bind(&self, schema: &Schema) -> Result<KeyValues> {
-        todo!()
+        let bound: Vec<BoundScalar> = self.0.iter().map(|scalar| scalar.bind(schema)).collect::<Result<_>>()?;
+        Ok(Box::new(move |records| bound.iter().map(|scalar| Ok(scalar.evaluate(records)?.values)).collect()))
     }
 }

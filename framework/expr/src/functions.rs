@@ -1,0 +1,181 @@
+//! Which functions an expression may call.
+//!
+//! Listed one by one: what is not meant to be there is not, above all nothing that reads the clock or rolls dice, since the
+//! same input must give the same output.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion_expr::planner::ExprPlanner;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
+use datafusion_functions::{core, datetime, math, regex, string, unicode};
+use datafusion_functions_aggregate as aggregate;
+use datafusion_functions_nested as nested;
+
+/// Functions of one value each for one row, by the names they can be called by.
+static SCALAR: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let mut named = BTreeMap::new();
+    for function in scalar_functions() {
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+            named.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    named
+});
+
+/// Functions over groups of rows, by the names they can be called by.
+static AGGREGATE: LazyLock<BTreeMap<&'static str, Arc<AggregateUDF>>> = LazyLock::new(|| {
+    BTreeMap::from([
+        ("approx_distinct", aggregate::approx_distinct::approx_distinct_udaf()),
+        ("approx_percentile_cont", aggregate::approx_percentile_cont::approx_percentile_cont_udaf()),
+        ("array_agg", aggregate::array_agg::array_agg_udaf()),
+        ("avg", aggregate::average::avg_udaf()),
+        ("bool_and", aggregate::bool_and_or::bool_and_udaf()),
+        ("bool_or", aggregate::bool_and_or::bool_or_udaf()),
+        ("count", aggregate::count::count_udaf()),
+        ("first_value", aggregate::first_last::first_value_udaf()),
+        ("last_value", aggregate::first_last::last_value_udaf()),
+        ("max", aggregate::min_max::max_udaf()),
+        ("mean", aggregate::average::avg_udaf()),
+        ("median", aggregate::median::median_udaf()),
+        ("min", aggregate::min_max::min_udaf()),
+        ("stddev", aggregate::stddev::stddev_udaf()),
+        ("stddev_pop", aggregate::stddev::stddev_pop_udaf()),
+        ("stddev_samp", aggregate::stddev::stddev_udaf()),
+        ("string_agg", aggregate::string_agg::string_agg_udaf()),
+        ("sum", aggregate::sum::sum_udaf()),
+        ("var", aggregate::variance::var_samp_udaf()),
+        ("var_pop", aggregate::variance::var_pop_udaf()),
+        ("var_samp", aggregate::variance::var_samp_udaf()),
+        ("variance", aggregate::variance::var_samp_udaf()),
+    ])
+});
+
+/// What turns syntax such as `extract`, `substring … from`, `a[1]` and `s['x']` into function calls.
+static PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
+    vec![
+        Arc::new(core::planner::CoreFunctionPlanner::default()),
+        Arc::new(nested::planner::NestedFunctionPlanner),
+        Arc::new(nested::planner::FieldAccessPlanner),
+        Arc::new(datetime::planner::DatetimeFunctionPlanner),
+        Arc::new(unicode::planner::UnicodeFunctionPlanner),
+        Arc::new(aggregate::planner::AggregateFunctionPlanner),
+    ]
+});
+
+/// The scalar function of this name (in lower case).
+pub(crate) fn scalar(name: &str) -> Option<&'static Arc<ScalarUDF>> {
+    SCALAR.get(name)
+}
+
+/// The aggregate function of this name (in lower case).
+pub(crate) fn aggregate(name: &str) -> Option<&'static Arc<AggregateUDF>> {
+    AGGREGATE.get(name)
+}
+
+/// The names of all scalar functions.
+pub(crate) fn scalar_names() -> impl Iterator<Item = &'static str> {
+    SCALAR.keys().map(String::as_str)
+}
+
+/// The names of all aggregate functions.
+pub(crate) fn aggregate_names() -> impl Iterator<Item = &'static str> {
+    AGGREGATE.keys().copied()
+}
+
+/// The planners of syntax that is not written as a call.
+pub(crate) fn planners() -> &'static [Arc<dyn ExprPlanner>] {
+    &PLANNERS
+}
+
+/// Why a function that SQL knows is not here.
+pub(crate) fn why_not(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "now" | "current_timestamp" | "current_date" | "current_time" | "localtimestamp" | "localtime" | "today" => {
+            "there is no wall clock in expressions: the same input must give the same output; use a column, or window_end"
+        }
+        "random" | "rand" | "uuid" | "gen_random_uuid" => "there is no randomness in expressions: the same input must give the same output",
+        "tumble" | "hop" | "session" | "cumulate" => "windows are made by an operator of type `window`",
+        "row_number" | "rank" | "dense_rank" => "ranks are made by an operator of type `top_n`, with `rank_as`",
+        "lag" | "lead" | "nth_value" | "ntile" => "there are no window functions",
+        "unnest" => "lists become rows by an operator of type `unnest`",
+        _ => return None,
+    })
+}
+
+fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    let mut all = core_functions();
+    all.extend(math_functions());
+    all.extend(text_functions());
+    all.extend(time_functions());
+    all.extend(nested_functions());
+    all
+}
+
+fn core_functions() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        core::coalesce(),
+        core::greatest(),
+        core::least(),
+        core::nullif(),
+        core::nvl(),
+        core::nvl2(),
+        core::overlay(),
+        core::named_struct(),
+    ]
+}
+
+fn math_functions() -> Vec<Arc<ScalarUDF>> {
+    let skipped = ["random"];
+    math::functions().into_iter().filter(|f| !skipped.contains(&f.name())).collect()
+}
+
+fn text_functions() -> Vec<Arc<ScalarUDF>> {
+    let skipped = ["uuid"];
+    let all = string::functions().into_iter().chain(unicode::functions()).chain(regex::functions());
+    all.filter(|f| !skipped.contains(&f.name())).collect()
+}
+
+fn time_functions() -> Vec<Arc<ScalarUDF>> {
+    let skipped = ["now", "current_date", "current_time", "make_time", "to_time", "to_timestamp_nanos"];
+    datetime::functions().into_iter().filter(|f| !skipped.contains(&f.name())).collect()
+}
+
+fn nested_functions() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        nested::array_has::array_has_udf(),
+        nested::array_has::array_has_all_udf(),
+        nested::array_has::array_has_any_udf(),
+        nested::cardinality::cardinality_udf(),
+        nested::concat::array_append_udf(),
+        nested::concat::array_concat_udf(),
+        nested::extract::array_element_udf(),
+        nested::extract::array_slice_udf(),
+        nested::length::array_length_udf(),
+        nested::make_array::make_array_udf(),
+        nested::min_max::array_max_udf(),
+        nested::min_max::array_min_udf(),
+        nested::position::array_position_udf(),
+        nested::set_ops::array_distinct_udf(),
+        nested::sort::array_sort_udf(),
+        nested::string::array_to_string_udf(),
+        nested::string::string_to_array_udf(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reads_the_clock_or_rolls_dice() {
+        for (name, function) in SCALAR.iter() {
+            assert_eq!(function.signature().volatility, datafusion_expr::Volatility::Immutable, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_both_scalar_and_aggregate() {
+        assert_eq!(aggregate_names().filter(|name| scalar(name).is_some()).count(), 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! How deep an expression is nested, judged by its tokens.
+//!
+//! Planning walks syntax trees recursively, and a file must not be able to exhaust the stack. A parser's own limit does not
+//! help: `a + a + a …` is parsed in a loop and gives a tree as deep as it is long. So depth is bounded before anything
+//! recursive sees the tree. Every level of a tree takes at least one token that is counted here, in its own brackets or in
+//! ones around it; siblings (list items, the arms of a `case`) do not add up, so width is free.
+
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// How deep an expression may be nested, counting each operator of a chain: `a + b + c` is two deep.
+pub(crate) const NESTING_LIMIT: usize = 100;
+
+/// The token with which the tokens become nested too deeply, if they do.
+pub(crate) fn too_deep(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+    let mut depth = Depth::default();
+    let mut before = &Token::EOF;
+    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
+        depth.add(&token.token, ends_operand(before));
+        if depth.total > NESTING_LIMIT {
+            return Some(token);
+        }
+        before = &token.token;
+    }
+    None
+}
+
+/// What is open at one token: the levels counted in each bracket.
+#[derive(Default)]
+struct Depth {
+    /// For each open bracket: whether it is a `case`, and what was counted around it.
+    outer: Vec<(bool, usize)>,
+    /// Counted in the innermost bracket since the last separator.
+    here: usize,
+    /// Counted in all open brackets.
+    total: usize,
+}
+
+impl Depth {
+    fn add(&mut self, token: &Token, after_operand: bool) {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => self.open(false),
+            Token::RParen | Token::RBracket | Token::RBrace => self.close(),
+            Token::Comma => self.separate(),
+            Token::Word(word) => match word.keyword {
+                Keyword::NoKeyword => {}
+                Keyword::CASE => self.open(true),
+                Keyword::END if self.in_case() && after_operand => self.close(),
+                Keyword::WHEN if self.in_case() && (after_operand || self.here <= 1) => self.separate(),
+                Keyword::THEN | Keyword::ELSE if self.in_case() && after_operand => self.separate(),
+                _ => self.count(),
+            },
+            Token::EOF | Token::Number(..) | Token::SingleQuotedString(_) => {}
+            _ => self.count(),
+        }
+    }
+
+    fn count(&mut self) {
+        self.here += 1;
+        self.total += 1;
+    }
+
+    fn open(&mut self, case: bool) {
+        self.outer.push((case, self.here));
+        self.here = 0;
+        self.count();
+    }
+
+    fn close(&mut self) {
+        self.total -= self.here;
+        match self.outer.pop() {
+            Some((_, around)) => self.here = around,
+            None => (self.here, self.total) = (0, 0),
+        }
+    }
+
+    fn separate(&mut self) {
+        self.total -= self.here;
+        self.here = 0;
+        self.count();
+    }
+
+    fn in_case(&self) -> bool {
+        self.outer.last().is_some_and(|(case, _)| *case)
+    }
+}
+
+/// Whether an operand may end with this token, so that `when`, `then`, `else` and `end` after it are no column names.
+fn ends_operand(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => {
+            matches!(word.keyword, Keyword::NoKeyword | Keyword::NULL | Keyword::TRUE | Keyword::FALSE | Keyword::END)
+        }
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion_sql::sqlparser::dialect::GenericDialect;
+    use datafusion_sql::sqlparser::tokenizer::Tokenizer;
+
+    use super::*;
+
+    fn refused(text: &str) -> bool {
+        let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().unwrap();
+        too_deep(&tokens).is_some()
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        assert!(!refused(&vec!["a"; 101].join("+")));
+        assert!(refused(&vec!["a"; 102].join("+")));
+        assert!(refused(&"(".repeat(500)));
+        assert!(refused(&"not ".repeat(500)));
+        assert!(refused(&format!("a{}", "::bigint".repeat(300))));
+        assert!(refused(&"case when a then 1 else ".repeat(300)));
+    }
+
+    #[test]
+    fn width_is_free() {
+        assert!(!refused(&format!("a in ({})", vec!["-1 + 2"; 3_000].join(", "))));
+        assert!(!refused(&format!("case {} else 3 end", "when a = 1 then 2 ".repeat(300))));
+    }
+
+    #[test]
+    fn column_names_that_are_keywords_do_not_hide_depth() {
+        for name in ["end", "when", "then", "else"] {
+            assert!(refused(&vec![name; 300].join(" + ")), "{name}");
+            assert!(refused(&format!("case when a then {}", vec![name; 300].join(" + "))), "{name}");
+        }
+    }
+}

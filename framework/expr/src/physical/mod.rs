@@ -1,0 +1,88 @@
+//! Evaluation with our row semantics: what DataFusion would compute wrongly or not at all fails on the rows concerned.
+//!
+//! [`with_row_semantics`] goes over a physical expression and puts these in place of DataFusion's own nodes:
+//!
+//! - [`arithmetic`]: overflow and division by zero are errors, for floats too
+//! - [`cast`]: a cast that fails says of which value
+//! - [`guard`]: `and` and `or` evaluate their right side only where it is needed, if it can fail
+//! - [`failure`]: why a row failed, in SQL's words
+
+pub(crate) mod arithmetic;
+pub(crate) mod cast;
+pub(crate) mod failure;
+pub(crate) mod guard;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion_common::Result;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_expr::Operator;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr, NotExpr,
+};
+
+/// The same expression with nodes that fail where ours must.
+pub(crate) fn with_row_semantics(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
+    let replaced = expr.transform_up(|node| {
+        Ok(match replacement(&node, schema)? {
+            Some(other) => Transformed::yes(other),
+            None => Transformed::no(node),
+        })
+    })?;
+    Ok(replaced.data)
+}
+
+fn replacement(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    if let Some(binary) = node.downcast_ref::<BinaryExpr>() {
+        return match binary.op() {
+            Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+                arithmetic::checked(binary, schema).map(Some)
+            }
+            Operator::And | Operator::Or if can_fail(binary.right()) => Ok(Some(guard::guarded(binary))),
+            _ => Ok(None),
+        };
+    }
+    if let Some(negative) = node.downcast_ref::<NegativeExpr>() {
+        return Ok(Some(arithmetic::checked_negative(negative.arg())));
+    }
+    node.downcast_ref::<CastExpr>().map(|cast| cast::explained(cast, schema)).transpose()
+}
+
+/// Whether evaluating it on some row could be an error.
+fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let fine = expr.is::<Column>()
+        || expr.is::<Literal>()
+        || expr.is::<NotExpr>()
+        || expr.is::<IsNullExpr>()
+        || expr.is::<IsNotNullExpr>()
+        || expr.is::<InListExpr>()
+        || expr.is::<LikeExpr>()
+        || expr.is::<BinaryExpr>();
+    !fine || expr.children().into_iter().any(can_fail)
+}
+
+/// An operand of a node of ours: a pointer that is compared by what it points to, which the derives cannot do by themselves.
+#[derive(Clone, Debug, Eq)]
+pub(crate) struct Operand(pub(crate) Arc<dyn PhysicalExpr>);
+
+impl PartialEq for Operand {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq(&other.0)
+    }
+}
+
+impl Hash for Operand {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
