@@ -1,75 +1,166 @@
 //! Aggregate functions over groups of rows.
+//!
+//! An [`Aggregate`] is parsed and typed once; bound to a physical schema it evaluates its arguments for whole batches and
+//! makes [`Groups`]: accumulators for many groups at once, vectors indexed by group. Modules in reading order:
+//!
+//! - `parse`: an item of `compute` to a function, its arguments and its filter
+//! - `function`: which functions there are, what they take, give and keep
+//! - `rows`, `order`, `interner`, `store`: which rows take part, which is first, numbers for keys, columns that grow
+//! - `count`, `exact`, `float` (on `double`), `spread`, `extreme`: accumulators of fixed size
+//! - `edge`, `collect`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
+//!
+//! These are not DataFusion's accumulators: a window or a running aggregate here needs results of single groups again and
+//! again without giving up what is accumulated, withdrawals, sums that do not depend on the order of rows, and overflow
+//! judged on the result. Its `GroupsAccumulator`s empty themselves, wrap, and round with every row.
 
-use std::ops::Range;
+mod cardinality;
+mod collect;
+mod count;
+mod distinct;
+mod double;
+mod edge;
+mod exact;
+mod extreme;
+mod float;
+mod function;
+mod interner;
+mod median;
+mod order;
+mod parse;
+mod quantile;
+mod rows;
+mod spread;
+mod store;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{Field, Schema};
-use millstream_api::Result;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Schema};
 use millstream_api::batch::Hidden;
 use millstream_api::plan::Columns;
+use millstream_api::{Batch, Error, Result};
 
+pub use self::interner::Interner;
+use crate::aggregate::function::Function;
 use crate::error::ExprError;
-use crate::scalar::{BadValue, Evaluated};
+use crate::scalar::{BadValue, BoundScalar, Evaluated, Scalar};
 
 /// A typed aggregate function: an item of `compute`. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Aggregate {}
+pub struct Aggregate {
+    spec: Arc<Spec>,
+}
+
+/// What the text says, resolved and typed.
+#[derive(Debug)]
+struct Spec {
+    function: Function,
+    distinct: bool,
+    arguments: Vec<Scalar>,
+    /// What each argument is cast to before it is accumulated.
+    argument_types: Vec<DataType>,
+    filter: Option<Scalar>,
+    field: Field,
+    columns: Columns,
+    state_fields: Vec<Field>,
+    text: String,
+}
 
 impl Aggregate {
     /// Parses `avg(dep_delay) as mean_delay`, `count(distinct a) filter (where b) as n` … against a stream's logical schema.
+    ///
+    /// # Errors
+    /// Every mistake a user can make, with its place in the text.
     pub fn parse(text: &str, schema: &Schema) -> Result<Aggregate, ExprError> {
-        todo!()
+        parse::parse(text, schema).map(|spec| Aggregate { spec: Arc::new(spec) })
     }
 
-    /// Name, type and nullability of the result.
+    /// Name, type and nullability of the result, for a group of at least one row.
     pub fn field(&self) -> &Field {
-        todo!()
+        &self.spec.field
+    }
+
+    /// The expression's text without `as name`.
+    pub fn text(&self) -> &str {
+        &self.spec.text
+    }
+
+    /// The function's name.
+    pub fn function_name(&self) -> &'static str {
+        self.spec.function.name()
     }
 
     /// The columns that its arguments and its filter read.
     pub fn columns(&self) -> &Columns {
-        todo!()
+        &self.spec.columns
     }
 
     /// Whether the result depends on the order of rows (first_value, last_value, array_agg, string_agg), so that
     /// [`Groups::update`] must be given one.
     pub fn ordered(&self) -> bool {
-        todo!()
+        self.spec.function.ordered() && !self.spec.distinct
     }
 
     /// Whether rows can be withdrawn from it ([`Groups::retract`]).
     pub fn retractable(&self) -> bool {
-        todo!()
+        self.spec.function.retractable()
     }
 
     /// The columns of its state, as [`Groups::state`] gives and [`Groups::merge`] takes them.
     pub fn state_fields(&self) -> &[Field] {
-        todo!()
+        &self.spec.state_fields
     }
 
     /// Makes it ready for batches of this physical schema.
     pub fn bind(&self, schema: &Schema) -> Result<BoundAggregate> {
-        todo!()
+        Ok(BoundAggregate {
+            spec: Arc::clone(&self.spec),
+            arguments: self.spec.arguments.iter().map(|argument| argument.bind(schema)).collect::<Result<_>>()?,
+            filter: self.spec.filter.as_ref().map(|filter| filter.bind(schema)).transpose()?,
+        })
     }
 }
 
 /// An aggregate function ready to run.
-pub struct BoundAggregate {}
+pub struct BoundAggregate {
+    spec: Arc<Spec>,
+    arguments: Vec<BoundScalar>,
+    filter: Option<BoundScalar>,
+}
 
 impl BoundAggregate {
     /// Evaluates arguments and filter on all rows of a batch, once, before the rows are divided among windows.
     pub fn arguments(&self, records: &RecordBatch) -> Result<Arguments> {
-        todo!()
+        let mut arguments = Arguments::default();
+        for (argument, data_type) in self.arguments.iter().zip(&self.spec.argument_types) {
+            let Evaluated { values, bad } = argument.evaluate(records)?;
+            let coerced = if values.data_type() == data_type { values } else { cast(&values, data_type)? };
+            arguments.values.push(coerced);
+            arguments.bad.extend(bad);
+        }
+        if let Some(filter) = &self.filter {
+            let Evaluated { values, bad } = filter.evaluate(records)?;
+            let passes = values.as_boolean().clone();
+            // The filter guards the arguments: where it is not true, they are not asked for.
+            arguments.bad.retain(|value| passes.is_valid(value.row) && passes.value(value.row));
+            arguments.bad.extend(bad);
+            arguments.filter = Some(passes);
+        }
+        Ok(arguments)
     }
 
     /// Fresh groups: an accumulator for one window or slice, or for a whole running aggregate.
-    pub fn groups(&self) -> Box<dyn Groups> {
-        todo!()
+    pub fn groups(&self) -> Result<Box<dyn Groups>> {
+        function::groups(&self.spec)
     }
 }
 
 /// The evaluated arguments of one aggregate for the rows of a batch.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Arguments {
     /// One array per argument.
     pub values: Vec<ArrayRef>,
@@ -82,7 +173,12 @@ pub struct Arguments {
 impl Arguments {
     /// The arguments of the rows at `indices` (`bad` stays behind: the caller has dealt with it).
     pub fn take(&self, indices: &UInt32Array) -> Result<Arguments> {
-        todo!()
+        let values = self.values.iter().map(|values| Ok(take(values, indices, None)?)).collect::<Result<_>>()?;
+        let filter = match &self.filter {
+            Some(filter) => Some(take(filter, indices, None)?.as_boolean().clone()),
+            None => None,
+        };
+        Ok(Arguments { values, filter, bad: Vec::new() })
     }
 }
 
@@ -95,13 +191,24 @@ pub struct RowOrder {
     pub records: RecordBatch,
 }
 
+impl RowOrder {
+    /// The order of a batch's rows.
+    pub fn of(batch: &Batch) -> RowOrder {
+        RowOrder { hidden: batch.hidden().clone(), records: batch.records().clone() }
+    }
+}
+
 /// Accumulators of one aggregate function for many groups, numbered densely from 0.
 pub trait Groups: Send {
     /// Adds rows: `groups[i]` is the group of row `i`, below `total`. New groups start empty.
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()>;
 
-    /// Withdraws rows that were added before. Only where [`Aggregate::retractable`].
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()>;
+    /// Withdraws rows that were added, or will be: a withdrawal may overtake its row. A group from which all rows are
+    /// withdrawn is empty again. Only where [`Aggregate::retractable`].
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+        let _ = (arguments, groups, total);
+        Err(Error::internal("rows are withdrawn from an aggregate that cannot do that"))
+    }
 
     /// Merges states of other accumulators: row `i` of the state into group `groups[i]`.
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()>;
@@ -109,8 +216,18 @@ pub trait Groups: Send {
     /// The state of all groups, one row each. What is accumulated stays as it is.
     fn state(&mut self) -> Result<Vec<ArrayRef>>;
 
-    /// The results of all groups, one row each; a result that overflows is in `bad`. What is accumulated stays as it is.
-    fn evaluate(&mut self) -> Result<Evaluated>;
+    /// The results of these groups, one row each, in this order; a result that overflows is in `bad`. What is accumulated
+    /// stays as it is.
+    fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated>;
+
+    /// How many groups there are.
+    fn total(&self) -> usize;
+
+    /// The results of all groups.
+    fn evaluate(&mut self) -> Result<Evaluated> {
+        let all: Vec<usize> = (0..self.total()).collect();
+        self.evaluate_at(&all)
+    }
 
     /// Memory, in bytes, roughly.
     fn size_bytes(&self) -> usize;

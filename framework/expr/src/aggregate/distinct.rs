@@ -1,0 +1,141 @@
+//! `count(distinct x)`, `sum(distinct x)` …: an aggregate that is told of a value when it first comes into a group, and of
+//! its leaving when as many rows with it were withdrawn as had come.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
+use millstream_api::Result;
+use millstream_api::batch::Hidden;
+
+use super::collect::full_list_of;
+use super::interner::Interner;
+use super::rows::each;
+use super::{Arguments, Groups, RowOrder};
+use crate::scalar::Evaluated;
+
+/// The distinct values of each group, and the accumulators of these.
+pub(super) struct Distinct {
+    /// Numbers pairs of group and value.
+    pairs: Interner,
+    /// Rows of each pair; below zero when a withdrawal has overtaken its row.
+    counts: Vec<i64>,
+    inner: Box<dyn Groups>,
+    /// Whether null is a value (array_agg), else rows with null take no part.
+    nulls: bool,
+    total: usize,
+}
+
+impl Distinct {
+    pub(super) fn new(value: &DataType, inner: Box<dyn Groups>, nulls: bool) -> Result<Self> {
+        let pairs = Interner::new(&[DataType::UInt64, value.clone()])?;
+        Ok(Distinct { pairs, counts: Vec::new(), inner, nulls, total: 0 })
+    }
+
+    /// Changes the counts of pairs by `weights` and tells the inner accumulators what came and what went.
+    fn change(&mut self, values: &ArrayRef, groups: &[usize], total: usize, weight: impl Fn(usize) -> i64) -> Result<()> {
+        self.total = self.total.max(total);
+        let group_column: ArrayRef = Arc::new(groups.iter().map(|&group| group as u64).collect::<UInt64Array>());
+        let mut pairs = Vec::new();
+        self.pairs.intern(&[group_column, values.clone()], groups.len(), &mut pairs)?;
+        self.counts.resize(self.counts.len().max(self.pairs.total()), 0);
+        let (mut came, mut went, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, &pair) in pairs.iter().enumerate() {
+            let before = self.counts[pair];
+            self.counts[pair] += weight(row);
+            match (before > 0, self.counts[pair] > 0) {
+                (false, true) => came.push(row as u32),
+                (true, false) => went.push(row as u32),
+                _ => {}
+            }
+            if self.counts[pair] == 0 {
+                gone.push(pair);
+            }
+        }
+        self.tell(values, groups, came, true)?;
+        self.tell(values, groups, went, false)?;
+        gone.sort_unstable();
+        gone.dedup();
+        gone.retain(|&pair| self.counts[pair] == 0);
+        self.pairs.release(&gone);
+        Ok(())
+    }
+
+    fn tell(&mut self, values: &ArrayRef, groups: &[usize], rows: Vec<u32>, come: bool) -> Result<()> {
+        // Also without rows: the inner accumulators must know of all groups.
+        if rows.is_empty() && (!come || self.inner.total() >= self.total) {
+            return Ok(());
+        }
+        let groups: Vec<usize> = rows.iter().map(|&row| groups[row as usize]).collect();
+        let values = take(values, &UInt32Array::from(rows), None)?;
+        let arguments = Arguments { values: vec![values.clone()], filter: None, bad: Vec::new() };
+        if !come {
+            return self.inner.retract(&arguments, &groups, self.total);
+        }
+        // Equal values have no order among rows; they are ordered by themselves.
+        let schema = Schema::new(vec![Field::new("value", values.data_type().clone(), true)]);
+        let order = RowOrder { hidden: Hidden::default(), records: RecordBatch::try_new(Arc::new(schema), vec![values])? };
+        self.inner.update(&arguments, &groups, self.total, Some(&order))
+    }
+
+    fn change_rows(&mut self, arguments: &Arguments, groups: &[usize], total: usize, weight: i64) -> Result<()> {
+        let part = if self.nulls { arguments.passing() } else { arguments.taking_part() };
+        if part.is_none() {
+            return self.change(&arguments.values[0], groups, total, |_| weight);
+        }
+        let (mut rows, mut kept) = (Vec::new(), Vec::new());
+        each(groups, part.as_ref(), |row, group| {
+            rows.push(row as u32);
+            kept.push(group);
+        });
+        self.change(&take(&arguments.values[0], &UInt32Array::from(rows), None)?, &kept, total, |_| weight)
+    }
+}
+
+impl Groups for Distinct {
+    fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
+        self.change_rows(arguments, groups, total, 1)
+    }
+
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+        self.change_rows(arguments, groups, total, -1)
+    }
+
+    fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        let (values, counts) = (state[0].as_list::<i32>(), state[1].as_list::<i32>());
+        let mut of_value = Vec::with_capacity(values.values().len());
+        for (row, &group) in groups.iter().enumerate() {
+            of_value.extend(std::iter::repeat_n(group, values.value_length(row) as usize));
+        }
+        let (from, length) = (values.value_offsets()[0] as usize, of_value.len());
+        let (values, counts) = (values.values().slice(from, length), counts.values().slice(from, length));
+        let counts = counts.as_primitive::<Int64Type>();
+        self.change(&values, &of_value, total, |row| counts.value(row))
+    }
+
+    fn state(&mut self) -> Result<Vec<ArrayRef>> {
+        let pairs: Vec<usize> = (0..self.counts.len()).filter(|&pair| self.counts[pair] != 0).collect();
+        let columns = self.pairs.columns(&pairs)?;
+        let groups = columns[0].as_primitive::<UInt64Type>();
+        let mut order: Vec<u32> = (0..pairs.len() as u32).collect();
+        order.sort_by_key(|&i| groups.value(i as usize));
+        let mut lengths = vec![0; self.total];
+        groups.values().iter().for_each(|&group| lengths[group as usize] += 1);
+        let counts: Int64Array = order.iter().map(|&i| Some(self.counts[pairs[i as usize]])).collect();
+        let values = take(&columns[1], &UInt32Array::from(order), None)?;
+        Ok(vec![full_list_of(values, &lengths)?, full_list_of(Arc::new(counts), &lengths)?])
+    }
+
+    fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
+        self.inner.evaluate_at(groups)
+    }
+
+    fn total(&self) -> usize {
+        self.total
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.pairs.size_bytes() + self.counts.capacity() * size_of::<i64>() + self.inner.size_bytes()
+    }
+}

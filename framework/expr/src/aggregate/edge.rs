@@ -1,0 +1,128 @@
+//! `first_value` and `last_value`: the value, null or not, of the first or last row.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BinaryViewArray, UInt32Array, new_null_array};
+use arrow::compute::{concat, take};
+use arrow::datatypes::DataType;
+use millstream_api::Result;
+
+use super::order::Keys;
+use super::rows::{each, grow, valid};
+use super::store::Store;
+use super::{Arguments, Groups, RowOrder};
+use crate::scalar::Evaluated;
+
+/// The winning row of each group.
+pub(super) struct Edge {
+    last: bool,
+    data_type: DataType,
+    /// Values of rows that won once; rewritten when most of them no longer do.
+    store: Store,
+    places: Vec<Option<usize>>,
+    keys: Vec<Vec<u8>>,
+}
+
+/// The store is rewritten when it has more than twice as many values as there are groups, and this many more.
+const SLACK_ROWS: usize = 4096;
+
+impl Edge {
+    /// `last_value` when `last`, else `first_value`.
+    pub(super) fn new(data_type: DataType, last: bool) -> Self {
+        Edge { last, store: Store::new(data_type.clone()), data_type, places: Vec::new(), keys: Vec::new() }
+    }
+
+    /// Lets rows compete; `key` gives the order of each.
+    fn compete<'a>(
+        &mut self,
+        values: &ArrayRef,
+        groups: &[usize],
+        part: Option<&arrow::buffer::NullBuffer>,
+        total: usize,
+        key: impl Fn(usize) -> &'a [u8],
+    ) -> Result<()> {
+        grow(&mut self.places, total);
+        grow(&mut self.keys, total);
+        // As if all values were added; then only those that won are, and the winners' places are set right.
+        let base = self.store.len();
+        each(groups, part, |row, group| {
+            let (new, old) = (key(row), self.keys[group].as_slice());
+            let better = if self.last { new > old } else { new < old };
+            if better || self.places[group].is_none() {
+                self.places[group] = Some(base + row);
+                self.keys[group].clear();
+                self.keys[group].extend_from_slice(new);
+            }
+        });
+        let mut winners: Vec<u32> = Vec::new();
+        each(groups, part, |row, group| {
+            if self.places[group] == Some(base + row) {
+                winners.push(row as u32);
+            }
+        });
+        winners.iter().enumerate().for_each(|(i, &row)| self.places[groups[row as usize]] = Some(base + i));
+        self.store.push(&take(values, &UInt32Array::from(winners), None)?)?;
+        self.compact()
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        if self.store.len() <= 2 * self.places.len() + SLACK_ROWS {
+            return Ok(());
+        }
+        let live: Vec<usize> = self.places.iter().flatten().copied().collect();
+        let mut store = Store::new(self.data_type.clone());
+        store.push(&self.store.take(&live)?)?;
+        self.store = store;
+        self.places.iter_mut().flatten().enumerate().for_each(|(i, place)| *place = i);
+        Ok(())
+    }
+
+    fn values(&self, groups: impl Iterator<Item = usize>) -> Result<ArrayRef> {
+        let places: Vec<Option<usize>> = groups.map(|group| self.places[group]).collect();
+        let present: Vec<usize> = places.iter().flatten().copied().collect();
+        let taken = self.store.take(&present)?;
+        if present.len() == places.len() {
+            return Ok(taken);
+        }
+        let padded = concat(&[&taken, &new_null_array(&self.data_type, 1)])?;
+        let mut next = 0;
+        let indices: UInt32Array = places
+            .iter()
+            .map(|place| {
+                next += u32::from(place.is_some());
+                if place.is_some() { next - 1 } else { present.len() as u32 }
+            })
+            .collect();
+        Ok(take(&padded, &indices, None)?)
+    }
+}
+
+impl Groups for Edge {
+    fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()> {
+        let keys = Keys::of(order)?;
+        self.compete(&arguments.values[0], groups, arguments.passing().as_ref(), total, |row| keys.get(row))
+    }
+
+    fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        let keys = state[1].as_binary_view();
+        self.compete(&state[0], groups, valid(&state[1]), total, |row| keys.value(row))
+    }
+
+    fn state(&mut self) -> Result<Vec<ArrayRef>> {
+        let keys = self.keys.iter().zip(&self.places).map(|(key, place)| place.is_some().then_some(key.as_slice()));
+        Ok(vec![self.values(0..self.places.len())?, Arc::new(BinaryViewArray::from_iter(keys))])
+    }
+
+    fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
+        Ok(Evaluated { values: self.values(groups.iter().copied())?, bad: Vec::new() })
+    }
+
+    fn total(&self) -> usize {
+        self.places.len()
+    }
+
+    fn size_bytes(&self) -> usize {
+        let keys: usize = self.keys.iter().map(Vec::capacity).sum();
+        self.store.size_bytes() + keys + self.places.capacity() * (size_of::<Option<usize>>() + size_of::<Vec<u8>>())
+    }
+}

@@ -1,0 +1,269 @@
+//! Which aggregate functions there are: what they take, what they give, what they keep.
+
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Decimal128Type, Field, Float64Type};
+use arrow::row::{RowConverter, SortField};
+use millstream_api::types::SqlName;
+use millstream_api::{Error, Result};
+
+use super::cardinality::Cardinality;
+use super::collect::{Collect, Shape, list_type};
+use super::count::{Count, Truth};
+use super::distinct::Distinct;
+use super::edge::Edge;
+use super::exact::{ExactSum, Finish, STATE_SUM};
+use super::float::FloatSum;
+use super::median::{Median, decimal_median};
+use super::quantile::Quantile;
+use super::spread::{Measure, Spread};
+use super::{Groups, Spec, extreme};
+
+/// An aggregate function with its constant parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Function {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+    FirstValue,
+    LastValue,
+    Spread(Measure),
+    Median,
+    ApproxDistinct,
+    /// With the fraction.
+    ApproxPercentile(f64),
+    ArrayAgg,
+    /// With the separator.
+    StringAgg(String),
+    BoolAnd,
+    BoolOr,
+}
+
+impl Function {
+    /// The function of this name in lower case; parameters are still to be set.
+    pub(super) fn named(name: &str) -> Option<Function> {
+        let spread = |sample, root| Function::Spread(Measure { sample, root });
+        Some(match name {
+            "count" => Function::Count,
+            "sum" => Function::Sum,
+            "avg" | "mean" => Function::Avg,
+            "min" => Function::Min,
+            "max" => Function::Max,
+            "first_value" => Function::FirstValue,
+            "last_value" => Function::LastValue,
+            "stddev" | "stddev_samp" => spread(true, true),
+            "stddev_pop" => spread(false, true),
+            "variance" | "var" | "var_samp" => spread(true, false),
+            "var_pop" => spread(false, false),
+            "median" => Function::Median,
+            "approx_distinct" => Function::ApproxDistinct,
+            "approx_percentile_cont" => Function::ApproxPercentile(0.5),
+            "array_agg" => Function::ArrayAgg,
+            "string_agg" => Function::StringAgg(String::new()),
+            "bool_and" => Function::BoolAnd,
+            "bool_or" => Function::BoolOr,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Function::Count => "count",
+            Function::Sum => "sum",
+            Function::Avg => "avg",
+            Function::Min => "min",
+            Function::Max => "max",
+            Function::FirstValue => "first_value",
+            Function::LastValue => "last_value",
+            Function::Spread(Measure { root: true, sample: true }) => "stddev",
+            Function::Spread(Measure { root: true, sample: false }) => "stddev_pop",
+            Function::Spread(Measure { root: false, sample: true }) => "variance",
+            Function::Spread(Measure { root: false, sample: false }) => "var_pop",
+            Function::Median => "median",
+            Function::ApproxDistinct => "approx_distinct",
+            Function::ApproxPercentile(_) => "approx_percentile_cont",
+            Function::ArrayAgg => "array_agg",
+            Function::StringAgg(_) => "string_agg",
+            Function::BoolAnd => "bool_and",
+            Function::BoolOr => "bool_or",
+        }
+    }
+
+    /// How it is called, for messages.
+    pub(super) fn usage(&self) -> &'static str {
+        match self {
+            Function::Count => "count(*), count(x) or count(distinct x)",
+            Function::ApproxPercentile(_) => "approx_percentile_cont(x, 0.95)",
+            Function::StringAgg(_) => "string_agg(x, ', ')",
+            Function::BoolAnd | Function::BoolOr => "bool_and(condition)",
+            _ => "one argument, such as sum(x)",
+        }
+    }
+
+    /// Whether `distinct` changes the result, makes no difference, or makes no sense.
+    pub(super) fn distinct(&self) -> DistinctUse {
+        match self {
+            Function::Min | Function::Max | Function::BoolAnd | Function::BoolOr => DistinctUse::Same,
+            Function::FirstValue | Function::LastValue | Function::ApproxDistinct | Function::ApproxPercentile(_) => DistinctUse::Refused,
+            _ => DistinctUse::Wrapped,
+        }
+    }
+
+    /// Whether the order of rows shows in the result.
+    pub(super) fn ordered(&self) -> bool {
+        matches!(self, Function::FirstValue | Function::LastValue | Function::ArrayAgg | Function::StringAgg(_))
+    }
+
+    /// Whether rows can be withdrawn from it.
+    pub(super) fn retractable(&self) -> bool {
+        matches!(self, Function::Count | Function::Sum | Function::Avg | Function::BoolAnd | Function::BoolOr)
+    }
+
+    /// Whether a group of at least one row that takes part always has a result.
+    pub(super) fn always_gives(&self) -> bool {
+        !matches!(self, Function::Spread(Measure { sample: true, .. }))
+    }
+
+    /// What an argument of this type is cast to, or what would be right.
+    pub(super) fn argument(&self, found: &DataType) -> Result<DataType, &'static str> {
+        let numeric = numeric(found);
+        match self {
+            Function::Sum | Function::Avg => numeric.ok_or("a number"),
+            Function::Median => match numeric {
+                Some(DataType::Decimal128(p, s)) => Ok(DataType::Decimal128(p, s)),
+                Some(_) => Ok(DataType::Float64),
+                None => Err("a number"),
+            },
+            Function::Spread(_) | Function::ApproxPercentile(_) => numeric.map(|_| DataType::Float64).ok_or("a number"),
+            Function::Min | Function::Max => {
+                let plain = known(found);
+                let ordered = extreme::groups(&plain, false).is_some();
+                if ordered { Ok(plain) } else { Err("a value that has an order: boolean, number, string, bytes, date or timestamp") }
+            }
+            Function::BoolAnd | Function::BoolOr if matches!(found, DataType::Boolean | DataType::Null) => Ok(DataType::Boolean),
+            Function::BoolAnd | Function::BoolOr => Err("a boolean"),
+            Function::StringAgg(_) if matches!(found, DataType::Utf8View | DataType::Null) => Ok(DataType::Utf8View),
+            Function::StringAgg(_) => Err("a string: write cast(… as string)"),
+            Function::ApproxDistinct => comparable(known(found)),
+            Function::Count | Function::FirstValue | Function::LastValue | Function::ArrayAgg => Ok(known(found)),
+        }
+    }
+
+    /// The type of the result, from the types that arguments are cast to.
+    pub(super) fn result(&self, arguments: &[DataType]) -> DataType {
+        let first = || arguments.first().cloned().unwrap_or(DataType::Int64);
+        match (self, arguments.first()) {
+            (Function::Sum, Some(DataType::Decimal128(_, scale))) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
+            (Function::Avg, Some(DataType::Decimal128(precision, scale))) => decimal_mean(*precision, *scale),
+            (Function::Avg, _) | (Function::Spread(_) | Function::ApproxPercentile(_), _) => DataType::Float64,
+            (Function::Median, Some(DataType::Decimal128(precision, scale))) => decimal_median(*precision, *scale),
+            (Function::Count | Function::ApproxDistinct, _) => DataType::Int64,
+            (Function::ArrayAgg, _) => list_type(&first()),
+            (Function::BoolAnd | Function::BoolOr, _) => DataType::Boolean,
+            _ => first(),
+        }
+    }
+
+    /// The columns of the state, from the type the first argument is cast to.
+    pub(super) fn state(&self, distinct: bool, argument: &DataType) -> Vec<Field> {
+        let list = |item: &DataType| list_type(item);
+        let types = match self {
+            _ if distinct => vec![list(argument), list(&DataType::Int64)],
+            Function::Count => vec![DataType::Int64],
+            Function::BoolAnd | Function::BoolOr => vec![DataType::Int64; 2],
+            Function::Sum | Function::Avg if *argument == DataType::Float64 => float_sum_state(),
+            Function::Sum | Function::Avg => vec![STATE_SUM, DataType::Int64, DataType::Int64],
+            Function::Min | Function::Max => vec![argument.clone()],
+            Function::FirstValue | Function::LastValue => vec![argument.clone(), DataType::BinaryView],
+            Function::Spread(_) => vec![DataType::Int64, DataType::Float64, DataType::Float64],
+            Function::Median => vec![list(argument)],
+            Function::ApproxDistinct => vec![list(&DataType::UInt64), DataType::BinaryView],
+            Function::ApproxPercentile(_) => vec![list(&DataType::Float64), list(&DataType::Int64), list(&DataType::Int64)],
+            Function::ArrayAgg | Function::StringAgg(_) => vec![list(argument), list(&DataType::BinaryView)],
+        };
+        types.into_iter().enumerate().map(|(i, data_type)| Field::new(format!("s{i}"), data_type, true)).collect()
+    }
+}
+
+/// What `distinct` means for a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DistinctUse {
+    /// Each value counts once.
+    Wrapped,
+    /// The result is the same with and without.
+    Same,
+    /// There is no such thing.
+    Refused,
+}
+
+/// Whether values of this type can be told apart by `distinct`.
+pub(super) fn comparable(data_type: DataType) -> Result<DataType, &'static str> {
+    if RowConverter::supports_fields(&[SortField::new(data_type.clone())]) { Ok(data_type) } else { Err("a value that can be compared") }
+}
+
+/// Fresh accumulators.
+pub(super) fn groups(spec: &Spec) -> Result<Box<dyn Groups>> {
+    let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
+    let plain = plain_groups(&spec.function, &argument, spec.field.data_type())?;
+    if !spec.distinct {
+        return Ok(plain);
+    }
+    Ok(Box::new(Distinct::new(&argument, plain, spec.function == Function::ArrayAgg)?))
+}
+
+fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> Result<Box<dyn Groups>> {
+    Ok(match (function, argument) {
+        (Function::Count, _) => Box::new(Count::default()),
+        (Function::Sum, DataType::Float64) => Box::new(FloatSum::new(false)),
+        (Function::Avg, DataType::Float64) => Box::new(FloatSum::new(true)),
+        (Function::Sum | Function::Avg, _) => Box::new(ExactSum::new(exact_finish(function, argument, result))),
+        (Function::Min | Function::Max, _) => extreme::groups(argument, *function == Function::Max)
+            .ok_or_else(|| Error::internal(format!("there is no order of {}", SqlName(argument))))?,
+        (Function::FirstValue | Function::LastValue, _) => Box::new(Edge::new(argument.clone(), *function == Function::LastValue)),
+        (Function::Spread(measure), _) => Box::new(Spread::new(*measure)),
+        (Function::Median, DataType::Decimal128(_, _)) => Box::new(Median::<Decimal128Type>::new(argument.clone(), result.clone())),
+        (Function::Median, _) => Box::new(Median::<Float64Type>::new(argument.clone(), result.clone())),
+        (Function::ApproxDistinct, _) => Box::new(Cardinality::default()),
+        (Function::ApproxPercentile(fraction), _) => Box::new(Quantile::new(*fraction)),
+        (Function::ArrayAgg, _) => Box::new(Collect::new(argument.clone(), Shape::List)),
+        (Function::StringAgg(separator), _) => Box::new(Collect::new(argument.clone(), Shape::Text(separator.clone()))),
+        (Function::BoolAnd, _) => Box::new(Truth::new(true)),
+        (Function::BoolOr, _) => Box::new(Truth::new(false)),
+    })
+}
+
+fn exact_finish(function: &Function, argument: &DataType, result: &DataType) -> Finish {
+    match (function, argument, result) {
+        (Function::Avg, DataType::Decimal128(_, from), DataType::Decimal128(precision, scale)) => {
+            Finish::MeanDecimal { precision: *precision, scale: *scale, shift: scale.abs_diff(*from) }
+        }
+        (Function::Avg, _, _) => Finish::MeanDouble,
+        (_, DataType::Decimal128(_, scale), _) => Finish::Decimal { scale: *scale },
+        _ => Finish::Bigint,
+    }
+}
+
+/// The type in which numbers of a type are added up; `None` for what is no number.
+fn numeric(found: &DataType) -> Option<DataType> {
+    match found {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Null => Some(DataType::Int64),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => Some(DataType::Float64),
+        DataType::Decimal128(_, _) => Some(found.clone()),
+        _ => None,
+    }
+}
+
+/// A literal null counts as a bigint.
+fn known(found: &DataType) -> DataType {
+    if *found == DataType::Null { DataType::Int64 } else { found.clone() }
+}
+
+/// Four digits finer, as DataFusion has it.
+fn decimal_mean(precision: u8, scale: i8) -> DataType {
+    DataType::Decimal128((precision + 4).min(DECIMAL128_MAX_PRECISION), (scale + 4).min(DECIMAL128_MAX_SCALE))
+}
+
+fn float_sum_state() -> Vec<DataType> {
+    let (float, int) = (DataType::Float64, DataType::Int64);
+    vec![float.clone(), float.clone(), int.clone(), int.clone(), int.clone(), int, float.clone(), float]
+}

@@ -1,0 +1,200 @@
+//! An item of `compute` to a typed aggregate: `function([distinct] arguments) [filter (where condition)] as name`.
+//!
+//! Names are checked on the whole text, where places are known; arguments and filter then are scalar expressions of their
+//! own. More than one call in an item (`sum(a) / count(*)`) belongs in a `select` behind the aggregate.
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use datafusion_sql::sqlparser::ast::{
+    DuplicateTreatment, Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment, Spanned,
+};
+use millstream_api::plan::Columns;
+use millstream_api::types::SqlName;
+use std::sync::Arc;
+
+use super::Spec;
+use super::function::{DistinctUse, Function, comparable};
+use crate::error::ExprError;
+use crate::names::{self, Purpose, function_name};
+use crate::scalar::Scalar;
+use crate::sql::{self, Places, Sql};
+
+/// See [`super::Aggregate::parse`].
+pub(super) fn parse(text: &str, schema: &Schema) -> Result<Spec, ExprError> {
+    let sql = sql::parse(text)?;
+    names::check(&sql, text, schema, Purpose::Aggregate)?;
+    let Sql { tree, text: expression, alias } = sql;
+    let parser = Parser { places: Places(text), text, schema };
+    let call = parser.call(&tree)?;
+    let Some(name) = alias else {
+        return Err(ExprError::new("missing-name", format!("`{expression}` has no name"), None)
+            .help(format!("give the column a name: `{expression} as …`")));
+    };
+    parser.spec(call, name, expression)
+}
+
+struct Parser<'a> {
+    places: Places<'a>,
+    text: &'a str,
+    schema: &'a Schema,
+}
+
+impl Parser<'_> {
+    /// The one call that the item is.
+    fn call<'t>(&self, tree: &'t Expr) -> Result<&'t Call, ExprError> {
+        match tree {
+            Expr::Nested(inner) => self.call(inner),
+            Expr::Function(call) if Function::named(&function_name(&call.name)).is_some() => Ok(call),
+            other => {
+                Err(ExprError::new("not-an-aggregate", format!("`{other}` is not a call of an aggregate function"), self.places.of(other))
+                    .help("compute aggregates here, such as `sum(x) as total`, and calculate with them in a `select` that reads this node"))
+            }
+        }
+    }
+
+    fn spec(&self, call: &Call, name: String, text: String) -> Result<Spec, ExprError> {
+        let function = Function::named(&function_name(&call.name)).ok_or_else(|| self.error(call, "not an aggregate function"))?;
+        let (distinct, written) = self.written_arguments(call, &function)?;
+        let (function, arguments) = self.parameters(call, function, written)?;
+        let mut scalars = Vec::new();
+        let mut argument_types = Vec::new();
+        for argument in arguments {
+            let scalar = self.scalar(argument, |text| Scalar::parse(text, self.schema))?;
+            argument_types.push(self.argument_type(argument, &scalar, &function, distinct)?);
+            scalars.push(scalar);
+        }
+        let filter = match &call.filter {
+            Some(condition) => Some(self.scalar(condition, |text| Scalar::predicate(text, self.schema))?),
+            None => None,
+        };
+        Ok(assemble(function, distinct, scalars, argument_types, filter, name, text))
+    }
+
+    /// Whether the call says `distinct` to effect, and its arguments (none for `*`).
+    fn written_arguments<'t>(&self, call: &'t Call, function: &Function) -> Result<(bool, Vec<&'t Expr>), ExprError> {
+        let FunctionArguments::List(list) = &call.args else {
+            return Err(self.wrong_arguments(call, function));
+        };
+        let unordered = list.clauses.is_empty() && call.within_group.is_empty();
+        let plain = matches!(call.null_treatment, None | Some(NullTreatment::RespectNulls)) && call.parameters == FunctionArguments::None;
+        if !unordered || !plain {
+            return Err(self.error(call, "an aggregate function takes arguments, `distinct` and `filter (where …)`, nothing else").help(
+                "rows are ordered by event time, else by their position in the input; leave nulls out with `filter (where x is not null)`",
+            ));
+        }
+        let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+        if distinct && function.distinct() == DistinctUse::Refused {
+            return Err(self.error(call, &format!("`{}` has no `distinct`", function.name())).help("leave `distinct` out"));
+        }
+        let mut arguments = Vec::new();
+        for argument in &list.args {
+            match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => arguments.push(argument),
+                FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if *function == Function::Count && !distinct && list.args.len() == 1 => {}
+                _ => return Err(self.wrong_arguments(call, function)),
+            }
+        }
+        if arguments.is_empty() && list.args.is_empty() {
+            return Err(self.wrong_arguments(call, function));
+        }
+        Ok((distinct && function.distinct() == DistinctUse::Wrapped, arguments))
+    }
+
+    /// Sets the constant parameters of a function; what is left are the arguments that are evaluated for each row.
+    fn parameters<'t>(&self, call: &Call, function: Function, written: Vec<&'t Expr>) -> Result<(Function, Vec<&'t Expr>), ExprError> {
+        Ok(match (function, written.as_slice()) {
+            (Function::ApproxPercentile(_), [value, fraction]) => {
+                let constant = self.constant(fraction, &DataType::Float64)?;
+                let share = constant.is_valid(0).then(|| constant.as_primitive::<Float64Type>().value(0));
+                let share = share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
+                    ExprError::new("bad-value", format!("`{fraction}` is not a share between 0 and 1"), self.places.of(*fraction))
+                        .help("0.5 is the median, 0.95 what 95 % of the values do not exceed")
+                })?;
+                (Function::ApproxPercentile(share), vec![*value])
+            }
+            (Function::StringAgg(_), [value, separator]) => {
+                let constant = self.constant(separator, &DataType::Utf8View)?;
+                let text = if constant.is_valid(0) { constant.as_string_view().value(0) } else { "" };
+                (Function::StringAgg(text.to_owned()), vec![*value])
+            }
+            (function @ (Function::ApproxPercentile(_) | Function::StringAgg(_)), _) => return Err(self.wrong_arguments(call, &function)),
+            (Function::Count, []) => (Function::Count, written),
+            (function, [_]) => (function, written),
+            (function, _) => return Err(self.wrong_arguments(call, &function)),
+        })
+    }
+
+    /// The value of an argument that must not depend on the row.
+    fn constant(&self, argument: &Expr, data_type: &DataType) -> Result<ArrayRef, ExprError> {
+        let not_constant =
+            || ExprError::new("bad-value", format!("`{argument}` must be a constant {}", SqlName(data_type)), self.places.of(argument));
+        let scalar = self.scalar(argument, |text| Scalar::parse(text, self.schema))?;
+        if !scalar.columns().is_empty() {
+            return Err(not_constant().help("write the value itself"));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let one_row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).map_err(|_| not_constant())?;
+        let value = scalar.bind(&Schema::empty()).and_then(|bound| bound.evaluate(&one_row)).map_err(|_| not_constant())?;
+        if !value.bad.is_empty() {
+            return Err(not_constant());
+        }
+        cast(&value.values, data_type).map_err(|_| not_constant())
+    }
+
+    fn argument_type(&self, argument: &Expr, scalar: &Scalar, function: &Function, distinct: bool) -> Result<DataType, ExprError> {
+        let found = scalar.field().data_type();
+        let taken = function.argument(found).and_then(|taken| if distinct { comparable(taken) } else { Ok(taken) });
+        taken.map_err(|wanted| {
+            let message = format!("`{}` does not take a value of type {}", function.name(), SqlName(found));
+            ExprError::new("type-mismatch", message, self.places.of(argument)).help(format!("it takes {wanted}"))
+        })
+    }
+
+    /// A part of the text as a scalar expression; its mistakes are given their place in the whole text.
+    fn scalar(&self, part: &Expr, parse: impl Fn(&str) -> Result<Scalar, ExprError>) -> Result<Scalar, ExprError> {
+        let place = self.places.of(part).filter(|place| self.reads_as(place, part));
+        match place {
+            Some(place) => parse(&self.text[place.clone()]).map_err(|error| moved(error, &place)),
+            // The parser's places leave out some parentheses; then the part is written anew, and meant as a whole.
+            None => parse(&part.to_string()).map_err(|error| ExprError { span: self.places.of(part), ..error }),
+        }
+    }
+
+    fn reads_as(&self, place: &Range<usize>, part: &Expr) -> bool {
+        sql::parse(&self.text[place.clone()]).is_ok_and(|read| read.tree == *part && read.alias.is_none())
+    }
+
+    fn wrong_arguments(&self, call: &Call, function: &Function) -> ExprError {
+        ExprError::new("wrong-arguments", format!("`{call}` does not have the arguments of `{}`", function.name()), self.places.of(call))
+            .help(format!("write {}", function.usage()))
+    }
+
+    fn error(&self, node: &impl Spanned, message: &str) -> ExprError {
+        ExprError::new("wrong-arguments", message, self.places.of(node))
+    }
+}
+
+fn moved(error: ExprError, place: &Range<usize>) -> ExprError {
+    let span = error.span.clone().map_or(place.clone(), |span| place.start + span.start..place.start + span.end);
+    ExprError { span: Some(span), ..error }
+}
+
+fn assemble(
+    function: Function,
+    distinct: bool,
+    arguments: Vec<Scalar>,
+    argument_types: Vec<DataType>,
+    filter: Option<Scalar>,
+    name: String,
+    text: String,
+) -> Spec {
+    let counts = matches!(function, Function::Count | Function::ApproxDistinct);
+    let may_lack = filter.is_some() || arguments.iter().any(|argument| argument.field().is_nullable()) || !function.always_gives();
+    let field = Field::new(name, function.result(&argument_types), !counts && may_lack);
+    let columns: Columns = arguments.iter().chain(&filter).flat_map(|scalar| scalar.columns().iter().cloned()).collect();
+    let state_fields = function.state(distinct, argument_types.first().unwrap_or(&DataType::Int64));
+    Spec { function, distinct, arguments, argument_types, filter, field, columns, state_fields, text }
+}
