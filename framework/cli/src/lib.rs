@@ -1,1 +1,64 @@
-//! Placeholder.
+//! The command line, as a library: a binary with node types of its own calls [`main`] and has every subcommand.
+//!
+//! ```no_run
+//! let mut registry = millstream_api::Registry::new();
+//! millstream_operators::register(&mut registry);
+//! // my_operators::register(&mut registry);
+//! let code = millstream_cli::main(registry);
+//! ```
+//!
+//! It ties the rooms together and decides nothing about data. Modules in reading order:
+//!
+//! - `args`: what can be said on the command line
+//! - `status`: exit statuses
+//! - `console`: what is said on standard error and output, as text or as log lines
+//! - `files`: a topology file, read and checked, with its mistakes shown
+//! - `check`, `run`, `operators`: the subcommands
+//! - `ledger`: the table at the end of a run
+//! - `signals`: Ctrl-C and SIGTERM
+//! - `keys` and `prose`: JSON Schema as a list of keys, doc comments as text
+
+mod args;
+mod check;
+mod console;
+mod files;
+mod keys;
+mod ledger;
+mod operators;
+mod prose;
+mod run;
+mod signals;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use millstream_api::Registry;
+
+use crate::args::{Args, Command};
+use crate::console::Console;
+use crate::status::Status;
+
+/// Runs the command that the process was called with, over these node types.
+pub fn main(registry: Registry) -> ExitCode {
+    match Args::try_parse() {
+        Ok(args) => dispatch(&args, &registry).into(),
+        Err(usage) => {
+            // Also how --help and --version arrive; a closed pipe is no reason to fail.
+            let _ = usage.print();
+            if usage.use_stderr() { Status::Wrong.into() } else { Status::Done.into() }
+        }
+    }
+}
+
+fn dispatch(args: &Args, registry: &Registry) -> Status {
+    let console = match Console::start(args.log_format, args.verbose) {
+        Ok(console) => console,
+        Err(status) => return status,
+    };
+    match &args.command {
+        Command::Run(run) => run::run(run, registry, &console),
+        Command::Check(check) => check::check(check, registry, &console),
+        Command::Operators(operators) => operators::operators(operators, registry, &console),
+    }
+}

@@ -1,0 +1,111 @@
+//! What can be said on the command line. The doc comments are the text of `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+/// Stateful stream processing from a topology file.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, propagate_version = true, after_help = STATUSES)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How messages are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// Say more about what happens inside; -vv and -vvv say still more. RUST_LOG takes precedence.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+const STATUSES: &str = "Exit status: 0 done, 1 the pipeline failed, 2 the topology or the command line is wrong, 130 stopped by a signal.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a topology until its inputs end, or until Ctrl-C.
+    Run(Run),
+    /// Find every mistake in a topology without running it.
+    Check(Check),
+    /// Show which node types there are; with a name, its keys.
+    Operators(Operators),
+}
+
+/// `millstream run`.
+#[derive(Debug, Group)]
+pub struct Run {
+    #[command(flatten)]
+    pub file: File,
+
+    /// Make a stop an end: windows that are open when Ctrl-C comes close and send their rows.
+    #[arg(long)]
+    pub drain: bool,
+
+    /// Go on serving views after all inputs have ended, until Ctrl-C. Needs [server] in the topology.
+    #[arg(long)]
+    pub keep_serving: bool,
+}
+
+/// `millstream check`.
+#[derive(Debug, Group)]
+pub struct Check {
+    #[command(flatten)]
+    pub file: File,
+
+    /// Also print the columns and properties of every stream, and how rows are routed.
+    #[arg(long)]
+    pub schemas: bool,
+}
+
+/// `millstream operators`.
+#[derive(Debug, Group)]
+pub struct Operators {
+    /// A node type, for example `window`.
+    #[arg(value_name = "TYPE")]
+    pub kind: Option<String>,
+}
+
+/// A topology file and what changes it.
+#[derive(Debug, Group)]
+pub struct File {
+    /// The topology file.
+    #[arg(value_name = "FILE")]
+    pub path: PathBuf,
+
+    /// Set a key, stronger than the file and MILLSTREAM__… variables; for example --set runtime.workers=4. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        let args =
+            Args::try_parse_from(["millstream", "run", "a.toml", "--set", "a=1", "--log-format", "json", "-vv", "--set", "b=2"]).unwrap();
+        assert_eq!((args.log_format, args.verbose), (LogFormat::Json, 2));
+        let Command::Run(run) = args.command else { panic!("not run: {:?}", args.command) };
+        assert_eq!(run.file.sets, ["a=1", "b=2"]);
+    }
+}

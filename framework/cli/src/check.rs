@@ -1,0 +1,43 @@
+//! `millstream check`: every mistake in one go, and what the plan makes of the file.
+
+use millstream_api::Registry;
+use millstream_api::registry::Role;
+use millstream_topology::{Topology, describe};
+
+use crate::args::Check;
+use crate::console::Console;
+use crate::files::checked;
+use crate::status::Status;
+
+/// Checks a topology without running it.
+pub fn check(args: &Check, registry: &Registry, console: &Console) -> Status {
+    let Some((topology, warnings)) = checked(&args.file, registry, console) else {
+        return Status::Wrong;
+    };
+    let mut text = if args.schemas { describe(&topology) } else { String::new() };
+    text.push_str(&verdict(&topology, warnings));
+    console.print(&text)
+}
+
+/// `late-departures: 1 source, 2 operators, 2 sinks; no mistakes`.
+fn verdict(topology: &Topology, warnings: usize) -> String {
+    let count = |role: Role, noun: &str| counted(topology.nodes.iter().filter(|node| node.role == role).count(), noun);
+    let nodes = [count(Role::Source, "source"), count(Role::Operator, "operator"), count(Role::Sink, "sink")].join(", ");
+    let warned = if warnings == 0 { String::new() } else { format!(", {}", counted(warnings, "warning")) };
+    format!("{}: {nodes}; no mistakes{warned}\n", topology.name)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nouns_follow_their_number() {
+        assert_eq!(counted(1, "source"), "1 source");
+        assert_eq!(counted(0, "warning"), "0 warnings");
+    }
+}

@@ -1,0 +1,216 @@
+//! What is said on standard error, and what is printed on standard output.
+//!
+//! With `--log-format text` messages are for people: they are written as they are, and log lines come only when asked for.
+//! With `json` every message is a log line as well, with its parts as fields. A closed pipe on either stream is never a panic.
+
+use std::io::{self, IsTerminal, Write};
+
+use millstream_api::diagnostic::Severity;
+use millstream_runtime::{Ledger, LedgerRow};
+use millstream_topology::{Entry, Position};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
+use crate::ledger;
+use crate::status::Status;
+
+/// A message about something that went wrong, in parts.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    /// `topology.toml:31`, or what else it is about.
+    pub place: Option<String>,
+    /// The node and the subtask of it.
+    pub node: Option<(String, usize)>,
+    /// What was wrong.
+    pub message: String,
+    /// Where in the data it happened.
+    pub data: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Trouble {
+    /// Only a message and what to do.
+    pub fn new(message: impl Into<String>, help: Option<&str>) -> Self {
+        Trouble { message: message.into(), help: help.map(str::to_owned), ..Trouble::default() }
+    }
+
+    /// In the form of `check`'s messages.
+    fn text(&self) -> String {
+        let place = self.place.as_ref().map_or(String::new(), |place| format!("{place}: "));
+        let node = self.node.as_ref().map_or(String::new(), |(node, subtask)| format!("`{node}` (subtask {subtask}): "));
+        let data = self.data.as_ref().map_or(String::new(), |data| format!("  at {data}\n"));
+        let help = self.help.as_ref().map_or(String::new(), |help| format!("help: {help}\n"));
+        format!("{place}error: {node}{}\n{data}{help}", self.message)
+    }
+}
+
+/// The way out for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Console {
+    format: LogFormat,
+}
+
+impl Console {
+    /// Starts logging to standard error. `RUST_LOG` says what is logged, else `-v`.
+    ///
+    /// # Errors
+    /// When `RUST_LOG` cannot be read; that is said already.
+    pub fn start(format: LogFormat, verbose: u8) -> Result<Console, Status> {
+        let console = Console { format };
+        let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+        let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default_filter(format, verbose))).map_err(|cause| {
+            let trouble = Trouble::new(format!("RUST_LOG: {cause}"), Some("write it like RUST_LOG=warn,millstream=debug"));
+            to_stderr(&trouble.text());
+            Status::Wrong
+        })?;
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+        // A binary of the user's own may have started logging before; then that one stays.
+        let _ = match format {
+            LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        };
+        Ok(console)
+    }
+
+    /// How messages are written.
+    pub fn format(self) -> LogFormat {
+        self.format
+    }
+
+    /// Says how things stand.
+    pub fn note(self, text: &str) {
+        match self.format {
+            LogFormat::Text => to_stderr(&format!("{text}\n")),
+            LogFormat::Json => info!(target: "millstream", "{text}"),
+        }
+    }
+
+    /// Says what went wrong.
+    pub fn trouble(self, trouble: &Trouble) {
+        match self.format {
+            LogFormat::Text => to_stderr(&trouble.text()),
+            LogFormat::Json => error!(
+                target: "millstream",
+                place = trouble.place,
+                node = trouble.node.as_ref().map(|(node, _)| node),
+                subtask = trouble.node.as_ref().map(|(_, subtask)| subtask),
+                data = trouble.data,
+                help = trouble.help,
+                "{}",
+                trouble.message
+            ),
+        }
+    }
+
+    /// Shows something that `check` found, as a log line.
+    pub fn found(self, entry: &Entry) {
+        let (place, help) = (place_of(&entry.position), entry.help.as_deref());
+        match entry.severity {
+            Severity::Error => error!(target: "millstream", place, code = entry.code, help, "{}", entry.message),
+            Severity::Warning => warn!(target: "millstream", place, code = entry.code, help, "{}", entry.message),
+        }
+    }
+
+    /// Shows what became of every row. `stopped`: windows may have stayed open.
+    pub fn ledger(self, ledger: &Ledger, stopped: bool, summary: &str) {
+        match self.format {
+            LogFormat::Text => to_stderr(&format!("{}{summary}\n", ledger::table(ledger, stopped))),
+            LogFormat::Json => {
+                ledger.rows.iter().for_each(log_row);
+                info!(target: "millstream", balances = ledger.balances(), "{summary}");
+            }
+        }
+    }
+
+    /// Prints what was asked for on standard output.
+    pub fn print(self, text: &str) -> Status {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Status::Done,
+            // Whoever read has seen enough (`millstream operators | head -1`).
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
+            Err(error) => {
+                self.trouble(&Trouble::new(format!("cannot write to standard output: {error}"), None));
+                Status::Failed
+            }
+        }
+    }
+}
+
+/// `topology.toml:31:11`, or what else it is about.
+fn place_of(position: &Position) -> String {
+    match position {
+        Position::File { file, line, column, .. } => format!("{file}:{line}:{column}"),
+        Position::Layer(name) | Position::Whole(name) => name.clone(),
+    }
+}
+
+/// A line of the ledger as a log line.
+fn log_row(row: &LedgerRow) {
+    let fates = &row.fates;
+    info!(
+        target: "millstream",
+        node = row.node,
+        rows_in = row.rows_in,
+        passed = fates.passed,
+        filtered = fates.filtered,
+        taken = fates.taken,
+        late = fates.late,
+        partly_late = fates.partly_late,
+        rejected = fates.rejected,
+        skipped = fates.skipped,
+        expired = fates.expired,
+        in_state = row.in_state,
+        rows_out = row.rows_out,
+        balances = row.balances(),
+        "ledger"
+    );
+}
+
+/// Writes a text for people. When nobody reads standard error any more there is nobody to tell.
+pub fn to_stderr(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
+/// What is logged when `RUST_LOG` does not say. `millstream` covers all crates whose names begin with it.
+fn default_filter(format: LogFormat, verbose: u8) -> &'static str {
+    match (verbose, format) {
+        (0, LogFormat::Text) => "warn",
+        (0, LogFormat::Json) | (1, _) => "warn,millstream=info",
+        (2, _) => "info,millstream=debug",
+        (_, _) => "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_reads_like_a_message_of_check() {
+        let trouble = Trouble {
+            place: Some("topology.toml:31".to_owned()),
+            node: Some(("delays".to_owned(), 1)),
+            message: "bad row: division by zero: {\"a\":0}".to_owned(),
+            data: Some("row of delays".to_owned()),
+            help: Some("on_bad_row = \"skip\" leaves such rows out".to_owned()),
+        };
+        assert_eq!(
+            trouble.text(),
+            "topology.toml:31: error: `delays` (subtask 1): bad row: division by zero: {\"a\":0}\n  at row of delays\nhelp: on_bad_row = \"skip\" leaves such rows out\n"
+        );
+        assert_eq!(Trouble::new("cannot listen", None).text(), "error: cannot listen\n");
+    }
+
+    #[test]
+    fn every_default_filter_is_one() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            for verbose in 0..5 {
+                assert!(EnvFilter::try_new(default_filter(format, verbose)).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A topology file, read and checked, with everything that was found in it shown.
+
+use std::collections::BTreeMap;
+
+use millstream_api::Registry;
+use millstream_topology::{Report, Topology, load};
+
+use crate::args::{File, LogFormat};
+use crate::console::{Console, to_stderr};
+
+/// The topology, if it may run, and how many warnings there were. What was found is said already.
+pub fn checked(file: &File, registry: &Registry, console: &Console) -> Option<(Topology, usize)> {
+    let outcome = load(&file.path, &environment(), &file.sets, registry);
+    show(&outcome.report, console);
+    let warnings = outcome.report.warnings();
+    match outcome.topology {
+        Some(topology) => Some((topology, warnings)),
+        None => {
+            let errors = outcome.report.errors();
+            let count = if errors == 1 { "1 mistake".to_owned() } else { format!("{errors} mistakes") };
+            console.note(&format!("{}: {count}", file.path.display()));
+            None
+        }
+    }
+}
+
+/// Variables that are not Unicode cannot be named in a topology, so they are left out.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+fn show(report: &Report, console: &Console) {
+    match console.format() {
+        LogFormat::Text => to_stderr(&report.render()),
+        LogFormat::Json => {
+            for entry in report.entries() {
+                console.found(entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What became of every row, as a table at the end of a run and as log lines.
+
+use comfy_table::{CellAlignment, Table, presets};
+use millstream_runtime::{Ledger, LedgerRow};
+
+const COLUMNS: [&str; 12] =
+    ["node", "rows in", "passed", "filtered", "taken", "late", "rejected", "skipped", "expired", "in state", "rows out", "balance"];
+
+/// The ledger as a table, and below it whether the sums balance. `stopped`: rows may be in windows that did not close.
+pub fn table(ledger: &Ledger, stopped: bool) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(COLUMNS);
+    for row in &ledger.rows {
+        table.add_row(cells(row));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    lines + &remarks(ledger, stopped)
+}
+
+fn cells(row: &LedgerRow) -> Vec<String> {
+    let fates = &row.fates;
+    let counts = [
+        row.rows_in,
+        fates.passed,
+        fates.filtered,
+        fates.taken,
+        fates.late,
+        fates.rejected,
+        fates.skipped,
+        fates.expired,
+        row.in_state,
+        row.rows_out,
+    ];
+    let balance = if row.balances() { "ok".to_owned() } else { format!("off by {:+}", difference(row)) };
+    std::iter::once(row.node.clone()).chain(counts.map(grouped)).chain([balance]).collect()
+}
+
+/// Fates without a row, or rows without a fate (negative).
+fn difference(row: &LedgerRow) -> i128 {
+    i128::from(row.fates.total()) + i128::from(row.in_state) - i128::from(row.rows_in)
+}
+
+fn remarks(ledger: &Ledger, stopped: bool) -> String {
+    let mut text = match ledger.balances() {
+        true => "every row has one fate: the sums balance\n".to_owned(),
+        false => "the sums DO NOT balance: rows were lost or counted twice; please report this\n".to_owned(),
+    };
+    let partly_late: u64 = ledger.rows.iter().map(|row| row.fates.partly_late).sum();
+    if partly_late > 0 {
+        text.push_str(&format!("{} of the rows taken were too late for some of their windows\n", grouped(partly_late)));
+    }
+    let in_state: u64 = ledger.rows.iter().map(|row| row.in_state).sum();
+    if stopped && in_state > 0 {
+        text.push_str(&format!(
+            "warning: {} rows are in windows or groups that had not been sent at the stop, and are gone; --drain sends them\n",
+            grouped(in_state)
+        ));
+    }
+    text
+}
+
+/// How much was read, how long it took and how fast that is. `sources` says which nodes read from outside.
+pub fn summary(ledger: &Ledger, sources: &[&str], seconds: f64) -> String {
+    let rows = rows_read(ledger, sources);
+    let pace = if seconds > 0.0 { format!(" ({} rows/s)", grouped((rows as f64 / seconds) as u64)) } else { String::new() };
+    let noun = if rows == 1 { "row" } else { "rows" };
+    format!("{} {noun} read in {seconds:.3} s{pace}", grouped(rows))
+}
+
+/// Rows that came from outside.
+pub fn rows_read(ledger: &Ledger, sources: &[&str]) -> u64 {
+    sources.iter().filter_map(|name| ledger.node(name)).map(|row| row.rows_in).sum()
+}
+
+/// `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use millstream_api::operator::Fates;
+
+    use super::*;
+
+    fn row(node: &str, rows_in: u64, fates: Fates, rows_out: u64) -> LedgerRow {
+        LedgerRow { node: node.to_owned(), rows_in, fates, in_state: 0, rows_out, state_bytes: 0 }
+    }
+
+    fn ledger() -> Ledger {
+        let taken = |taken, late| Fates { taken, late, ..Fates::default() };
+        Ledger {
+            rows: vec![
+                row("departures", 27_004, Fates { passed: 26_483, skipped: 521, ..Fates::default() }, 26_483),
+                row("delays", 26_483, Fates { partly_late: 2, ..taken(26_400, 83) }, 9_500),
+                row("board", 9_500, taken(9_500, 0), 0),
+            ],
+        }
+    }
+
+    #[test]
+    fn every_fate_has_a_column() {
+        expect![[r"
+             node        rows in  passed  filtered   taken  late  rejected  skipped  expired  in state  rows out  balance
+             departures   27,004  26,483         0       0     0         0      521        0         0    26,483       ok
+             delays       26,483       0         0  26,400    83         0        0        0         0     9,500       ok
+             board         9,500       0         0   9,500     0         0        0        0         0         0       ok
+            every row has one fate: the sums balance
+            2 of the rows taken were too late for some of their windows
+        "]]
+        .assert_eq(&table(&ledger(), false));
+    }
+
+    #[test]
+    fn a_lost_row_is_not_kept_secret() {
+        let mut ledger = ledger();
+        ledger.rows[1].rows_in += 1;
+        let text = table(&ledger, false);
+        assert!(text.contains("off by -1") && text.contains("DO NOT balance"), "{text}");
+    }
+
+    #[test]
+    fn rows_in_open_windows_are_warned_of_at_a_stop_only() {
+        let mut ledger = ledger();
+        ledger.rows[1].fates.taken -= 1_000;
+        ledger.rows[1].in_state = 1_000;
+        assert!(table(&ledger, true).contains("warning: 1,000 rows are in windows"));
+        assert!(!table(&ledger, false).contains("warning"));
+    }
+
+    #[test]
+    fn the_summary_counts_sources_only() {
+        assert_eq!(summary(&ledger(), &["departures"], 0.5), "27,004 rows read in 0.500 s (54,008 rows/s)");
+        assert_eq!(summary(&Ledger::default(), &["departures"], 0.0), "0 rows read in 0.000 s");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(999), "999");
+    }
+}

@@ -1,0 +1,153 @@
+//! `millstream run`: checks, serves, runs, and says what became of every row.
+//!
+//! The order matters: an address that cannot be had, like a mistake in the file, ends the command before any row is read.
+
+use millstream_api::Registry;
+use millstream_api::registry::Role;
+use millstream_api::time::Clock;
+use millstream_api::view::Views;
+use millstream_runtime::schedule::SystemClock;
+use millstream_runtime::{Failure, Handle, Job, Outcome, Report, RunOptions};
+use millstream_server::{Health, Info, Phase, Server, ServerError};
+use millstream_topology::Topology;
+
+use crate::args::Run;
+use crate::console::{Console, Trouble};
+use crate::files::checked;
+use crate::ledger;
+use crate::signals::Signals;
+use crate::status::Status;
+
+/// Runs a topology to the end of its inputs or until a signal.
+pub fn run(args: &Run, registry: &Registry, console: &Console) -> Status {
+    let Some((topology, _)) = checked(&args.file, registry, console) else {
+        return Status::Wrong;
+    };
+    if args.keep_serving && topology.server.is_none() {
+        let help = "add [server] with listen = \"127.0.0.1:8080\" to the topology";
+        console.trouble(&Trouble::new("--keep-serving: the topology has no [server]", Some(help)));
+        return Status::Wrong;
+    }
+    match Prepared::new(topology, args, console) {
+        Ok(run) => run.finish(args),
+        Err(trouble) => {
+            console.trouble(&trouble);
+            Status::Failed
+        }
+    }
+}
+
+/// Everything that a run needs, started or ready to start.
+struct Prepared<'a> {
+    console: &'a Console,
+    /// The topology's name.
+    name: String,
+    /// The topology file as the user named it, for messages.
+    file: String,
+    /// The nodes that read from outside.
+    sources: Vec<String>,
+    views: Views,
+    health: Health,
+    server: Option<Server>,
+    signals: Signals,
+    job: Job,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(topology: Topology, args: &Run, console: &'a Console) -> Result<Self, Box<Trouble>> {
+        let views = Views::default();
+        let health = Health::default();
+        let name = topology.name.clone();
+        let file = topology.file.display().to_string();
+        let sources = topology.nodes.iter().filter(|node| node.role == Role::Source).map(|node| node.name.clone()).collect();
+        let server = start_server(&topology, &views, &health).map_err(|error| server_trouble(&file, &error))?;
+        if let Some(server) = &server {
+            console.note(&format!("serving on http://{}", server.address()));
+        }
+        let options = RunOptions { drain: args.drain, views: views.clone() };
+        let job = Job::prepare(topology, options).map_err(|failure| failure_trouble(&file, &failure))?;
+        let signals = watch(job.handle(), health.clone(), args.drain, *console)?;
+        Ok(Prepared { console, name, file, sources, views, health, server, signals, job })
+    }
+
+    /// Runs, reports, and goes on serving if that was asked for.
+    fn finish(self, args: &Run) -> Status {
+        let Prepared { console, name, file, sources, views, health, server, signals, job } = self;
+        let clock = SystemClock::default();
+        let start = clock.now();
+        health.set(Phase::Running);
+        console.note(&format!("{name} is running; Ctrl-C stops it"));
+        let report = job.run();
+        let seconds = (clock.now().0 - start.0) as f64 / 1e6;
+        let status = status_of(&report);
+        if let Outcome::Failed(failure) = &report.outcome {
+            console.trouble(&failure_trouble(&file, failure));
+        }
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        console.ledger(&report.ledger, status == Status::Stopped && !args.drain, &ledger::summary(&report.ledger, &sources, seconds));
+        if let Some(server) = server {
+            if args.keep_serving && status == Status::Done {
+                health.set(Phase::Done);
+                console.note(&format!("inputs have ended; still serving on http://{} until Ctrl-C", server.address()));
+                signals.wait();
+            }
+            note_served(console, &views);
+            server.stop();
+        }
+        status
+    }
+}
+
+/// Listens, when the topology says where.
+fn start_server(topology: &Topology, views: &Views, health: &Health) -> Result<Option<Server>, ServerError> {
+    let Some(settings) = &topology.server else {
+        return Ok(None);
+    };
+    let info = Info { topology: topology.name.clone(), health: health.clone() };
+    Server::start(settings.listen, views.clone(), info).map(Some)
+}
+
+/// From now on the first signal stops the run.
+fn watch(handle: Handle, health: Health, drain: bool, console: Console) -> Result<Signals, Box<Trouble>> {
+    let stop = move || {
+        console.note(if drain {
+            "stopping; open windows close; Ctrl-C again to end at once"
+        } else {
+            "stopping; Ctrl-C again to end at once"
+        });
+        health.set(Phase::Stopping);
+        handle.stop();
+    };
+    Signals::watch(stop).map_err(|cause| Box::new(Trouble::new(format!("cannot watch for Ctrl-C: {cause}"), None)))
+}
+
+fn status_of(report: &Report) -> Status {
+    match &report.outcome {
+        Outcome::Failed(_) => Status::Failed,
+        Outcome::Stopped => Status::Stopped,
+        Outcome::Done => Status::Done,
+    }
+}
+
+/// Says what the views held when they went.
+fn note_served(console: &Console, views: &Views) {
+    for name in views.names() {
+        if let Some(Ok((version, rows))) = views.get(&name).map(|view| view.size()) {
+            console.note(&format!("view `{name}` is served no longer: {} rows, version {version}", ledger::grouped(rows as u64)));
+        }
+    }
+}
+
+fn failure_trouble(file: &str, failure: &Failure) -> Box<Trouble> {
+    Box::new(Trouble {
+        place: Some(format!("{file}:{}", failure.line)),
+        node: Some((failure.node.clone(), failure.subtask)),
+        message: failure.error.message().to_owned(),
+        data: failure.error.place().map(str::to_owned),
+        help: failure.error.help_text().map(str::to_owned),
+    })
+}
+
+fn server_trouble(file: &str, error: &ServerError) -> Box<Trouble> {
+    Box::new(Trouble { place: Some(file.to_owned()), ..Trouble::new(error.to_string(), error.help()) })
+}
