@@ -1,0 +1,381 @@
+//! Columns under construction: values of one type, appended row by row from text.
+//!
+//! Arrow's builders cannot take a row back, but a row that turns out bad halfway must leave nothing behind, and the
+//! learned-layout scanner gives up in the middle of a row as a matter of course. So a column here is plain vectors that can be
+//! [cut back](Column::truncate), turned into Arrow arrays without a copy when a batch is full.
+//!
+//! Nothing here knows where the text comes from; JSON and CSV each decide what text means null.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray, StringViewArray, StructArray,
+    TimestampMicrosecondArray,
+};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, FieldRef, Fields, IntervalMonthDayNano, IntervalUnit};
+use hashbrown::HashMap;
+use millstream_api::error::{Error, Result};
+use millstream_api::types::{SqlName, TimestampForm, UTC};
+
+use super::schema::ColumnSpec;
+
+/// Why a value does not fit its column; names the column.
+pub(crate) type Mismatch = String;
+
+/// Text of varying length, end to end.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    pub(crate) data: Vec<u8>,
+    /// The start of each value and the end of the last; so one more than there are values.
+    pub(crate) offsets: Vec<i32>,
+}
+
+impl Bytes {
+    fn new() -> Self {
+        Bytes { data: Vec::new(), offsets: vec![0] }
+    }
+
+    /// Adds a value. Offsets are 32 bits wide; a batch is far smaller, since it is of one block or of one record.
+    pub(crate) fn push(&mut self, value: &[u8]) {
+        self.data.extend_from_slice(value);
+        self.close();
+    }
+
+    /// Ends the value whose bytes were written to `data`.
+    pub(crate) fn close(&mut self) {
+        self.offsets.push(self.data.len() as i32);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.data.truncate(self.offsets.last().map_or(0, |&end| end as usize));
+    }
+
+    /// Takes the values; the next ones find as much room as these needed.
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        let mut fresh = Bytes { data: Vec::with_capacity(self.data.len()), offsets: Vec::with_capacity(self.offsets.len()) };
+        fresh.offsets.push(0);
+        let full = std::mem::replace(self, fresh);
+        (OffsetBuffer::new(full.offsets.into()), Buffer::from_vec(full.data))
+    }
+}
+
+/// The values of a column; a row that is null has some value, too.
+#[derive(Debug)]
+pub(crate) enum Values {
+    Boolean(BooleanBufferBuilder),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal(Vec<i128>, u8, i8),
+    Date(Vec<i32>),
+    Timestamp(Vec<i64>, TimestampForm),
+    Interval(Vec<IntervalMonthDayNano>),
+    String(Bytes),
+    /// Raw JSON text of any kind.
+    Json(Bytes),
+    Binary(Bytes),
+    List {
+        field: FieldRef,
+        offsets: Vec<i32>,
+        item: Box<Column>,
+    },
+    Struct(Fields, ColumnSet),
+}
+
+/// One column under construction.
+#[derive(Debug)]
+pub(crate) struct Column {
+    /// Its name, for messages: `a`, `a.b` for a field of a struct, `a[]` for the items of a list.
+    pub(crate) path: String,
+    pub(crate) nullable: bool,
+    pub(crate) values: Values,
+    /// The type, for messages.
+    data_type: DataType,
+    /// The rows that are null, rising. Most columns have few nulls, so that a value that is not null costs nothing here.
+    nulls: Vec<u32>,
+}
+
+impl Column {
+    /// An empty column for a column of the schema.
+    pub(crate) fn new(spec: &ColumnSpec) -> Result<Self> {
+        let column_type = &spec.column_type;
+        let mut column = Column::of(&spec.name, &column_type.data_type, column_type.nullable)?;
+        match &mut column.values {
+            Values::Timestamp(_, form) => *form = column_type.timestamp,
+            Values::String(_) if spec.json => column.values = Values::Json(Bytes::new()),
+            _ => {}
+        }
+        Ok(column)
+    }
+
+    fn of(path: &str, data_type: &DataType, nullable: bool) -> Result<Self> {
+        let values = match data_type {
+            DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int16 => Values::Int16(Vec::new()),
+            DataType::Int32 => Values::Int32(Vec::new()),
+            DataType::Int64 => Values::Int64(Vec::new()),
+            DataType::Float32 => Values::Float32(Vec::new()),
+            DataType::Float64 => Values::Float64(Vec::new()),
+            DataType::Decimal128(precision, scale) => Values::Decimal(Vec::new(), *precision, *scale),
+            DataType::Date32 => Values::Date(Vec::new()),
+            DataType::Timestamp(_, _) => Values::Timestamp(Vec::new(), TimestampForm::Rfc3339),
+            DataType::Interval(IntervalUnit::MonthDayNano) => Values::Interval(Vec::new()),
+            DataType::Utf8View => Values::String(Bytes::new()),
+            DataType::BinaryView => Values::Binary(Bytes::new()),
+            DataType::List(field) => {
+                let item = Column::of(&format!("{path}[]"), field.data_type(), field.is_nullable())?;
+                Values::List { field: field.clone(), offsets: vec![0], item: Box::new(item) }
+            }
+            DataType::Struct(fields) => {
+                let columns = fields.iter().map(|f| Column::of(&format!("{path}.{}", f.name()), f.data_type(), f.is_nullable()));
+                let names = fields.iter().map(|f| f.name().clone());
+                Values::Struct(fields.clone(), ColumnSet::new(names, columns.collect::<Result<_>>()?))
+            }
+            other => return Err(Error::internal(format!("no decoder for a column of type {}", SqlName(other)))),
+        };
+        Ok(Column { path: path.to_owned(), nullable, values, data_type: data_type.clone(), nulls: Vec::new() })
+    }
+
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        match &self.values {
+            Values::Boolean(v) => v.len(),
+            Values::Int16(v) => v.len(),
+            Values::Int32(v) | Values::Date(v) => v.len(),
+            Values::Int64(v) | Values::Timestamp(v, _) => v.len(),
+            Values::Float32(v) => v.len(),
+            Values::Float64(v) => v.len(),
+            Values::Decimal(v, _, _) => v.len(),
+            Values::Interval(v) => v.len(),
+            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.offsets.len() - 1,
+            Values::List { offsets, .. } => offsets.len() - 1,
+            Values::Struct(_, columns) => columns.len,
+        }
+    }
+
+    /// Adds a row that is null, if the column may be null.
+    pub(crate) fn append_null(&mut self) -> Result<(), Mismatch> {
+        if !self.nullable {
+            return Err(format!("`{}` is null, but the column is `not null`", self.path));
+        }
+        self.append_filler();
+        Ok(())
+    }
+
+    /// Adds a null, also to a column that may not be null: its value is hidden because a struct around it is null.
+    pub(crate) fn append_filler(&mut self) {
+        self.nulls.push(self.len() as u32);
+        match &mut self.values {
+            Values::Boolean(v) => v.append(false),
+            Values::Int16(v) => v.push(0),
+            Values::Int32(v) | Values::Date(v) => v.push(0),
+            Values::Int64(v) | Values::Timestamp(v, _) => v.push(0),
+            Values::Float32(v) => v.push(0.0),
+            Values::Float64(v) => v.push(0.0),
+            Values::Decimal(v, _, _) => v.push(0),
+            Values::Interval(v) => v.push(IntervalMonthDayNano::ZERO),
+            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.close(),
+            Values::List { offsets, item, .. } => offsets.push(item.len() as i32),
+            Values::Struct(_, columns) => columns.append_filler(),
+        }
+    }
+
+    /// Cuts it back to `rows` rows, if it has more.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        if rows >= self.len() {
+            return self.truncate_struct(rows);
+        }
+        while self.nulls.last().is_some_and(|&row| row as usize >= rows) {
+            self.nulls.pop();
+        }
+        match &mut self.values {
+            Values::Boolean(v) => v.truncate(rows),
+            Values::Int16(v) => v.truncate(rows),
+            Values::Int32(v) | Values::Date(v) => v.truncate(rows),
+            Values::Int64(v) | Values::Timestamp(v, _) => v.truncate(rows),
+            Values::Float32(v) => v.truncate(rows),
+            Values::Float64(v) => v.truncate(rows),
+            Values::Decimal(v, _, _) => v.truncate(rows),
+            Values::Interval(v) => v.truncate(rows),
+            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.truncate(rows),
+            Values::List { offsets, item, .. } => {
+                offsets.truncate(rows + 1);
+                item.truncate(offsets.last().map_or(0, |&end| end as usize));
+            }
+            Values::Struct(_, columns) => columns.truncate(rows),
+        }
+    }
+
+    /// A row that failed inside a list or struct has left items behind although the column itself is no longer than before.
+    fn truncate_struct(&mut self, rows: usize) {
+        match &mut self.values {
+            Values::List { offsets, item, .. } => item.truncate(offsets.last().map_or(0, |&end| end as usize)),
+            Values::Struct(_, columns) => columns.truncate(rows),
+            _ => {}
+        }
+    }
+
+    /// Takes all rows as an Arrow array and leaves the column empty.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
+        let nulls = self.take_nulls();
+        Ok(match &mut self.values {
+            Values::Boolean(v) => Arc::new(BooleanArray::new(v.finish(), nulls)),
+            Values::Int16(v) => Arc::new(Int16Array::try_new(take(v).into(), nulls)?),
+            Values::Int32(v) => Arc::new(Int32Array::try_new(take(v).into(), nulls)?),
+            Values::Int64(v) => Arc::new(Int64Array::try_new(take(v).into(), nulls)?),
+            Values::Float32(v) => Arc::new(Float32Array::try_new(take(v).into(), nulls)?),
+            Values::Float64(v) => Arc::new(Float64Array::try_new(take(v).into(), nulls)?),
+            Values::Decimal(v, precision, scale) => {
+                Arc::new(Decimal128Array::try_new(take(v).into(), nulls)?.with_precision_and_scale(*precision, *scale)?)
+            }
+            Values::Date(v) => Arc::new(Date32Array::try_new(take(v).into(), nulls)?),
+            Values::Timestamp(v, _) => Arc::new(TimestampMicrosecondArray::try_new(take(v).into(), nulls)?.with_timezone(UTC)),
+            Values::Interval(v) => Arc::new(IntervalMonthDayNanoArray::try_new(take(v).into(), nulls)?),
+            Values::String(v) | Values::Json(v) => {
+                let (offsets, data) = v.take();
+                Arc::new(StringViewArray::from(&StringArray::try_new(offsets, data, nulls)?))
+            }
+            Values::Binary(v) => {
+                let (offsets, data) = v.take();
+                Arc::new(BinaryViewArray::from(&BinaryArray::try_new(offsets, data, nulls)?))
+            }
+            Values::List { field, offsets, item } => {
+                let full = std::mem::replace(offsets, vec![0]);
+                Arc::new(ListArray::try_new(field.clone(), OffsetBuffer::new(full.into()), item.finish()?, nulls)?)
+            }
+            Values::Struct(fields, columns) => Arc::new(StructArray::try_new(fields.clone(), columns.finish()?, nulls)?),
+        })
+    }
+
+    fn take_nulls(&mut self) -> Option<NullBuffer> {
+        if self.nulls.is_empty() {
+            return None;
+        }
+        let mut valid = BooleanBufferBuilder::new(self.len());
+        valid.append_n(self.len(), true);
+        for row in self.nulls.drain(..) {
+            valid.set_bit(row as usize, false);
+        }
+        Some(NullBuffer::new(valid.finish()))
+    }
+
+    /// The message for a value of the wrong kind; `found` is its text, shown as it stands in the input.
+    #[cold]
+    pub(crate) fn mismatch(&self, found: &str) -> Mismatch {
+        let found = millstream_api::error::shortened(found);
+        let kind = match &self.values {
+            Values::Timestamp(_, TimestampForm::Epoch(_)) => "timestamp as an integer".to_owned(),
+            Values::Timestamp(_, TimestampForm::Rfc3339) => "timestamp as RFC 3339 text".to_owned(),
+            Values::Binary(_) => "bytes as hexadecimal text".to_owned(),
+            _ => SqlName(&self.data_type).to_string(),
+        };
+        format!("`{}`: expected {kind}, found {found}", self.path)
+    }
+}
+
+/// Takes the vector and leaves one with as much room.
+fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = values.len();
+    std::mem::replace(values, Vec::with_capacity(room))
+}
+
+/// The columns of a row or of a struct, found by name.
+#[derive(Debug)]
+pub(crate) struct ColumnSet {
+    pub(crate) columns: Vec<Column>,
+    /// How many rows are complete.
+    pub(crate) len: usize,
+    index: HashMap<String, usize>,
+    names: Vec<String>,
+}
+
+impl ColumnSet {
+    /// Empty columns with their names.
+    pub(crate) fn new(names: impl IntoIterator<Item = String>, columns: Vec<Column>) -> Self {
+        let names: Vec<String> = names.into_iter().collect();
+        let index = names.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
+        ColumnSet { columns, len: 0, index, names }
+    }
+
+    /// The columns of these specifications.
+    pub(crate) fn from_specs(specs: &[ColumnSpec]) -> Result<Self> {
+        let columns = specs.iter().map(Column::new).collect::<Result<_>>()?;
+        Ok(ColumnSet::new(specs.iter().map(|spec| spec.name.clone()), columns))
+    }
+
+    /// The column of this name; `guess` is the one that is likely.
+    pub(crate) fn find(&self, name: &str, guess: usize) -> Option<usize> {
+        match self.names.get(guess) {
+            Some(likely) if likely == name => Some(guess),
+            _ => self.index.get(name).copied(),
+        }
+    }
+
+    /// Ends a row: columns that it did not name are null.
+    pub(crate) fn end_row(&mut self) -> Result<(), Mismatch> {
+        for column in &mut self.columns {
+            if column.len() == self.len {
+                if !column.nullable {
+                    return Err(format!("`{}` is missing, but the column is `not null`", column.path));
+                }
+                column.append_filler();
+            }
+        }
+        self.len += 1;
+        Ok(())
+    }
+
+    fn append_filler(&mut self) {
+        self.columns.iter_mut().for_each(Column::append_filler);
+        self.len += 1;
+    }
+
+    /// Cuts it back to `rows` rows, and columns of an incomplete row with it.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.len = self.len.min(rows);
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+    }
+
+    /// Takes all rows as Arrow arrays and leaves the columns empty.
+    pub(crate) fn finish(&mut self) -> Result<Vec<ArrayRef>> {
+        self.len = 0;
+        self.columns.iter_mut().map(Column::finish).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Array;
+
+    use super::*;
+
+    #[test]
+    fn a_row_taken_back_leaves_nothing_behind() {
+        let spec = ColumnSpec::parse("a", "list<struct<b: string, c: int not null>>").unwrap();
+        let mut column = Column::new(&spec).unwrap();
+        column.append_null().unwrap();
+        if let Values::List { item, .. } = &mut column.values {
+            item.append_filler();
+        }
+        column.truncate(1);
+        column.append_null().unwrap();
+        column.truncate(1);
+        let array = column.finish().unwrap();
+        assert_eq!((array.len(), array.null_count()), (1, 1));
+        assert_eq!(array.data_type(), &spec.column_type.data_type);
+        assert_eq!(column.len(), 0);
+    }
+
+    #[test]
+    fn a_column_that_may_not_be_null_says_so() {
+        let mut column = Column::new(&ColumnSpec::parse("a", "int not null").unwrap()).unwrap();
+        assert_eq!(column.append_null().unwrap_err(), "`a` is null, but the column is `not null`");
+        let mut set = ColumnSet::from_specs(&[ColumnSpec::parse("a", "int not null").unwrap()]).unwrap();
+        assert_eq!(set.end_row().unwrap_err(), "`a` is missing, but the column is `not null`");
+    }
+}

@@ -1,0 +1,237 @@
+//! The learned-layout scanner: lines of one input nearly always have the same keys in the same order.
+//!
+//! From a line that the general decoder has taken, the keys and the punctuation between the values are learned as plain bytes.
+//! On later lines these are compared, not parsed, and each value is read where it must stand. A value that is not of the usual
+//! form (an escape, a fraction, null) is read by the general decoder from there; anything else that is unexpected ends the
+//! attempt, the caller takes the row back and hands the line to the general decoder, which also has the reason if it is bad.
+//! (After Mison, Li et al., VLDB 2017: speculative parsing, and checked, not trusted.)
+//!
+//! The scanner must never take a line that the general decoder would not, nor read it differently. It relies on the caller
+//! for one thing: lines are valid UTF-8 without control characters.
+
+use std::collections::VecDeque;
+
+use millstream_api::types::TimestampForm;
+
+use super::cursor::{Cursor, Syntax};
+use super::row::append_value;
+use crate::decode::column::{Column, ColumnSet, Values};
+use crate::decode::instant::{epoch_micros, parse_timestamp};
+
+/// A merged input has one layout for each kind of line.
+const MAX_LAYOUTS: usize = 4;
+
+/// Learning costs as much as decoding a few lines, so an input without regular layouts may do it for one line in eight only.
+const LEARNING_COST: u32 = 8;
+const MAX_CREDIT: u32 = 64;
+
+/// Knows the layouts of an input.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    /// The one used last comes first.
+    layouts: VecDeque<Layout>,
+    /// What may be spent on learning; each line adds one.
+    credit: u32,
+}
+
+/// What a line looks like between its values.
+#[derive(Debug)]
+struct Layout {
+    steps: Vec<Step>,
+    /// The bytes after the last value.
+    tail: Box<[u8]>,
+    /// The columns that it has no key for; none of them is `not null`.
+    absent: Vec<usize>,
+}
+
+/// One value and what stands before it.
+#[derive(Debug)]
+struct Step {
+    /// From the end of the value before: punctuation, key, colon, space.
+    before: Box<[u8]>,
+    /// The column of the value; `None` when nobody wants it.
+    column: Option<usize>,
+}
+
+impl Scanner {
+    /// Knows nothing yet.
+    pub(crate) fn new() -> Self {
+        Scanner { layouts: VecDeque::with_capacity(MAX_LAYOUTS), credit: MAX_CREDIT }
+    }
+
+    /// Adds the line as a row, if it has a layout that is known; else the columns are as before.
+    pub(crate) fn scan(&mut self, line: &str, columns: &mut ColumnSet) -> bool {
+        self.credit = MAX_CREDIT.min(self.credit + 1);
+        for index in 0..self.layouts.len() {
+            if self.layouts[index].run(line, columns) {
+                if index > 0
+                    && let Some(used) = self.layouts.remove(index)
+                {
+                    self.layouts.push_front(used);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Learns the layout of a line that the general decoder has taken.
+    pub(crate) fn learn(&mut self, line: &str, columns: &ColumnSet) {
+        if self.credit < LEARNING_COST {
+            return;
+        }
+        self.credit -= LEARNING_COST;
+        if let Ok(Some(layout)) = Layout::of(line, columns) {
+            self.layouts.truncate(MAX_LAYOUTS - 1);
+            self.layouts.push_front(layout);
+        }
+    }
+}
+
+impl Layout {
+    /// The layout of a line; `None` when a key that is wanted comes twice.
+    fn of(line: &str, columns: &ColumnSet) -> Result<Option<Layout>, Syntax> {
+        let mut cursor = Cursor::new(line);
+        let (mut steps, mut absent): (Vec<Step>, Vec<usize>) = (Vec::new(), (0..columns.columns.len()).collect());
+        let (mut end, mut guess) = (0, 0);
+        cursor.enter(b'{')?;
+        if !cursor.eat(b'}') {
+            loop {
+                let key = cursor.string()?;
+                cursor.expect(b':')?;
+                cursor.peek();
+                let before = line.as_bytes()[end..cursor.position()].into();
+                let column = columns.find(&key, guess);
+                if let Some(found) = column {
+                    let Some(at) = absent.iter().position(|&index| index == found) else {
+                        return Ok(None);
+                    };
+                    absent.remove(at);
+                    guess = found + 1;
+                }
+                steps.push(Step { before, column });
+                cursor.skip_value()?;
+                end = cursor.position();
+                if !cursor.more(b'}')? {
+                    break;
+                }
+            }
+        }
+        Ok(Some(Layout { steps, tail: line.as_bytes()[end..].into(), absent }))
+    }
+
+    /// Adds the line as a row, if it has this layout; else the columns are as before.
+    fn run(&self, line: &str, columns: &mut ColumnSet) -> bool {
+        let rows = columns.len;
+        let mut at = 0;
+        for (index, step) in self.steps.iter().enumerate() {
+            let value_at = at + step.before.len();
+            let expected = line.as_bytes().get(at..value_at) == Some(&step.before);
+            let end = match step.column {
+                _ if !expected => None,
+                Some(column) => read_value(line, value_at, &mut columns.columns[column]),
+                None => skip_value(line, value_at),
+            };
+            match end {
+                Some(end) => at = end,
+                None => {
+                    return self.give_up(rows, index > 0 || expected, columns);
+                }
+            }
+        }
+        if line.as_bytes()[at..] != *self.tail {
+            return self.give_up(rows, true, columns);
+        }
+        self.absent.iter().for_each(|&column| columns.columns[column].append_filler());
+        columns.len += 1;
+        true
+    }
+
+    /// Takes back what was written of a row.
+    #[cold]
+    fn give_up(&self, rows: usize, written: bool, columns: &mut ColumnSet) -> bool {
+        if written {
+            columns.truncate(rows);
+        }
+        false
+    }
+}
+
+/// Goes over the value at byte `at` and gives its end; `None` when it is not well-formed.
+fn skip_value(line: &str, at: usize) -> Option<usize> {
+    if let Some(end) = plain_string(line.as_bytes(), at) {
+        return Some(end + 1);
+    }
+    let mut cursor = Cursor::inside_object(line, at);
+    cursor.skip_value().ok()?;
+    Some(cursor.position())
+}
+
+/// Adds the value at byte `at` to its column and gives its end; `None` when it does not fit.
+fn read_value(line: &str, at: usize, column: &mut Column) -> Option<usize> {
+    if let Some(end) = read_usual(line.as_bytes(), at, &mut column.values) {
+        return Some(end);
+    }
+    let mut cursor = Cursor::inside_object(line, at);
+    append_value(&mut cursor, column).ok()?;
+    Some(cursor.position())
+}
+
+/// The forms that nearly all values of a type have.
+fn read_usual(line: &[u8], at: usize, values: &mut Values) -> Option<usize> {
+    match values {
+        Values::Int64(v) => {
+            let (value, end) = integer(line, at)?;
+            v.push(value);
+            Some(end)
+        }
+        Values::Int32(v) => {
+            let (value, end) = integer(line, at)?;
+            v.push(i32::try_from(value).ok()?);
+            Some(end)
+        }
+        Values::Timestamp(v, TimestampForm::Epoch(unit)) => {
+            let (value, end) = integer(line, at)?;
+            v.push(epoch_micros(value, *unit)?);
+            Some(end)
+        }
+        Values::Timestamp(v, TimestampForm::Rfc3339) => {
+            let end = plain_string(line, at)?;
+            v.push(parse_timestamp(&line[at + 1..end])?);
+            Some(end + 1)
+        }
+        Values::String(v) => {
+            let end = plain_string(line, at)?;
+            v.push(&line[at + 1..end]);
+            Some(end + 1)
+        }
+        _ => None,
+    }
+}
+
+/// The place of the closing quote of a string without escapes that opens at byte `at`.
+fn plain_string(line: &[u8], at: usize) -> Option<usize> {
+    let (b'"', rest) = line.get(at..)?.split_first()? else {
+        return None;
+    };
+    let length = memchr::memchr2(b'"', b'\\', rest)?;
+    (rest[length] == b'"').then_some(at + 1 + length)
+}
+
+/// An integer of at most 18 digits and the byte after it, which must not make it another kind of number.
+fn integer(line: &[u8], at: usize) -> Option<(i64, usize)> {
+    let negative = line.get(at) == Some(&b'-');
+    let start = at + usize::from(negative);
+    let mut end = start;
+    let mut value = 0i64;
+    while let Some(digit) = line.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
+        if end - start == 18 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+        end += 1;
+    }
+    let leading_zero = line.get(start) == Some(&b'0') && end - start > 1;
+    let usual = end > start && !leading_zero && !matches!(line.get(end), Some(b'.' | b'e' | b'E'));
+    usual.then_some((if negative { -value } else { value }, end))
+}

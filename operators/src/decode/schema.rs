@@ -1,0 +1,145 @@
+//! The `schema` of a source: names and types in the file's order.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use millstream_api::diagnostic::{Diagnostic, Diagnostics};
+use millstream_api::types::ColumnType;
+use schemars::JsonSchema;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+/// The table `schema` as it is written: column names and type texts, in the file's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemaText(pub Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for SchemaText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+        impl<'de> Visitor<'de> for Table {
+            type Value = SchemaText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of column names and types")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SchemaText, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    columns.push(entry);
+                }
+                Ok(SchemaText(columns))
+            }
+        }
+        deserializer.deserialize_map(Table)
+    }
+}
+
+impl JsonSchema for SchemaText {
+    fn schema_name() -> Cow<'static, str> {
+        "SchemaText".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "description": "Column names and their SQL types, in order: `{ carrier = \"string not null\", departed = \"timestamp\" }`.",
+            "additionalProperties": { "type": "string" }
+        })
+    }
+}
+
+/// One column of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnSpec {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Whether it was declared `json`: any JSON value, kept as text. Inside, that is a string like any other.
+    pub json: bool,
+}
+
+impl ColumnSpec {
+    /// The column `name` with the type that `text` says.
+    ///
+    /// # Errors
+    /// What is wrong with the type.
+    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let column_type = ColumnType::parse(text)?;
+        let first = text.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        Ok(ColumnSpec { name: name.to_owned(), column_type, json: first.eq_ignore_ascii_case("json") })
+    }
+}
+
+impl SchemaText {
+    /// The columns, or everything that is wrong with them. Key paths start with the column's name.
+    ///
+    /// # Errors
+    /// `bad-type`, `bad-name`, `empty-schema`.
+    pub fn columns(&self) -> Result<Vec<ColumnSpec>, Diagnostics> {
+        let mut found = Diagnostics::default();
+        let mut columns = Vec::with_capacity(self.0.len());
+        if self.0.is_empty() {
+            found.push(Diagnostic::error("empty-schema", "the schema has no columns").help(SCHEMA_HELP));
+        }
+        for (name, text) in &self.0 {
+            if !is_name(name) {
+                found.push(
+                    Diagnostic::error("bad-name", format!("`{name}` cannot be a column name"))
+                        .key(name)
+                        .on_key()
+                        .help("names are letters, digits, `_` and `-`, start with a letter or `_` and have no `__`"),
+                );
+            }
+            match ColumnSpec::parse(name, text) {
+                Ok(column) => columns.push(column),
+                Err(message) => found.push(Diagnostic::error("bad-type", message).key(name).text(0..text.len())),
+            }
+        }
+        found.into_result(columns)
+    }
+}
+
+/// What to do about a schema without columns.
+pub const SCHEMA_HELP: &str = "name at least one column: schema = { carrier = \"string\" }";
+
+/// Whether a text may name a column: `[A-Za-z_][A-Za-z0-9_-]*` without a double underscore.
+pub fn is_name(name: &str) -> bool {
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') && !name.contains("__")
+}
+
+/// The columns as an Arrow schema.
+pub fn arrow_schema(columns: &[ColumnSpec]) -> SchemaRef {
+    let field = |c: &ColumnSpec| Field::new(&c.name, c.column_type.data_type.clone(), c.column_type.nullable);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> SchemaText {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn columns_keep_the_order_of_the_file() {
+        let columns = read(r#"{"z": "bigint not null", "a": "JSON", "m": "jsonish"}"#);
+        assert_eq!(columns.columns().unwrap_err().0.len(), 1);
+        let columns = read(r#"{"z": "bigint not null", "a": " json not null"}"#).columns().unwrap();
+        let shown: Vec<_> = columns.iter().map(|c| (c.name.as_str(), c.column_type.nullable, c.json)).collect();
+        assert_eq!(shown, [("z", false, false), ("a", false, true)]);
+    }
+
+    #[test]
+    fn all_mistakes_are_found_in_one_go() {
+        let found = read(r#"{"a": "bigimt", "b c": "int", "d": "decimal(99)"}"#).columns().unwrap_err();
+        let codes: Vec<_> = found.0.iter().map(|d| d.code).collect();
+        assert_eq!(codes, ["bad-type", "bad-name", "bad-type"]);
+        assert!(found.0[0].message.contains("did you mean `bigint`"));
+        assert_eq!(SchemaText::default().columns().unwrap_err().0[0].code, "empty-schema");
+    }
+}

@@ -1,0 +1,158 @@
+//! Which files a `path` means: one file, all files of a folder, or all that match a glob; in the byte order of their names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use globset::{GlobBuilder, GlobMatcher};
+use millstream_api::diagnostic::Diagnostic;
+use walkdir::{DirEntry, WalkDir};
+
+/// One file to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InputFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// The same as the user would write it: for places and positions.
+    pub(crate) name: Arc<str>,
+    /// How long it was when it was listed.
+    pub(crate) size_bytes: u64,
+}
+
+/// The files that `path`, relative to `folder`, means.
+///
+/// # Errors
+/// `path-not-found` when there is none, `bad-glob` for a glob that cannot be read, `cannot-read` when a folder can't be listed.
+pub(crate) fn list(folder: &Path, path: &str) -> Result<Vec<InputFile>, Diagnostic> {
+    let whole = folder.join(path);
+    let mut files = if whole.is_file() {
+        vec![input_file(&whole, path)?]
+    } else if whole.is_dir() {
+        walk(&whole, path.trim_end_matches('/'), None)?
+    } else if let Some((base, glob)) = split_glob(path) {
+        walk(&folder.join(base), base, Some(&matcher(glob)?))?
+    } else {
+        let what = if whole.exists() { "neither a file nor a folder" } else { "not there" };
+        return Err(not_found(format!("`{path}` is {what}")));
+    };
+    if files.is_empty() {
+        let what = if whole.is_dir() { format!("there is no file in the folder `{path}`") } else { format!("no file matches `{path}`") };
+        return Err(not_found(what));
+    }
+    files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    Ok(files)
+}
+
+fn not_found(message: String) -> Diagnostic {
+    Diagnostic::error("path-not-found", message).key("path").help("paths are relative to the folder of the topology file")
+}
+
+fn cannot_read(message: String) -> Diagnostic {
+    Diagnostic::error("cannot-read", message).key("path")
+}
+
+/// The part of a path before its first component with a glob in it, and the rest; `None` when there is no glob.
+fn split_glob(path: &str) -> Option<(&str, &str)> {
+    let special = path.find(['*', '?', '[', '{'])?;
+    Some(match path[..special].rfind('/') {
+        Some(0) => ("/", &path[1..]),
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => ("", path),
+    })
+}
+
+fn matcher(glob: &str) -> Result<GlobMatcher, Diagnostic> {
+    let built = GlobBuilder::new(glob).literal_separator(true).build();
+    built.map(|glob| glob.compile_matcher()).map_err(|error| {
+        Diagnostic::error("bad-glob", error.kind().to_string())
+            .key("path")
+            .help("`*` and `?` match within a name, `**` any folders, `{a,b}` either, `[0-9]` one of a range")
+    })
+}
+
+/// All files under `base`, in folders of folders too, that match; without the hidden ones, as Hadoop and its heirs name them.
+fn walk(base: &Path, name: &str, glob: Option<&GlobMatcher>) -> Result<Vec<InputFile>, Diagnostic> {
+    if !base.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in WalkDir::new(base).follow_links(true).into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
+        let entry = entry.map_err(|error| cannot_read(format!("cannot list `{name}`: {error}")))?;
+        let relative = entry.path().strip_prefix(base).unwrap_or(entry.path());
+        if entry.file_type().is_file() && glob.is_none_or(|glob| glob.is_match(relative)) {
+            files.push(input_file(entry.path(), &joined(name, relative))?);
+        }
+    }
+    Ok(files)
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().first().is_some_and(|first| matches!(first, b'.' | b'_'))
+}
+
+fn joined(name: &str, relative: &Path) -> String {
+    match name {
+        "" => relative.display().to_string(),
+        "/" => format!("/{}", relative.display()),
+        name => format!("{name}/{}", relative.display()),
+    }
+}
+
+fn input_file(path: &Path, name: &str) -> Result<InputFile, Diagnostic> {
+    let size_bytes = path.metadata().map_err(|error| cannot_read(format!("cannot read `{name}`: {error}")))?.len();
+    Ok(InputFile { path: path.to_owned(), name: name.into(), size_bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        folder
+    }
+
+    fn names(folder: &tempfile::TempDir, path: &str) -> Vec<String> {
+        list(folder.path(), path).unwrap().iter().map(|file| file.name.to_string()).collect()
+    }
+
+    #[test]
+    fn files_folders_and_globs_in_the_order_of_their_names() {
+        let folder = folder(&["in/b.csv", "in/a.csv", "in/B.csv", "in/sub/c.csv", "in/a.json", "in/.hidden", "in/_temporary/x.csv"]);
+        assert_eq!(names(&folder, "in/a.csv"), ["in/a.csv"]);
+        assert_eq!(names(&folder, "in/"), ["in/B.csv", "in/a.csv", "in/a.json", "in/b.csv", "in/sub/c.csv"]);
+        assert_eq!(names(&folder, "in/*.csv"), ["in/B.csv", "in/a.csv", "in/b.csv"]);
+        assert_eq!(names(&folder, "in/**/*.csv"), ["in/B.csv", "in/a.csv", "in/b.csv", "in/sub/c.csv"]);
+        assert_eq!(names(&folder, "*/{a,b}.csv"), ["in/a.csv", "in/b.csv"]);
+        let absolute = format!("{}/in/a.*", folder.path().display());
+        assert_eq!(list(Path::new("/nowhere"), &absolute).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_name_with_glob_characters_is_a_name_first() {
+        let folder = folder(&["a[1].csv", "a1.csv"]);
+        assert_eq!(names(&folder, "a[1].csv"), ["a[1].csv"]);
+        assert_eq!(names(&folder, "a[1-9].csv"), ["a1.csv"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let folder = folder(&["in/a.csv", "empty/.keep"]);
+        for (path, code, message) in [
+            ("none.csv", "path-not-found", "`none.csv` is not there"),
+            ("in/*.json", "path-not-found", "no file matches `in/*.json`"),
+            ("nowhere/*.json", "path-not-found", "no file matches `nowhere/*.json`"),
+            ("empty", "path-not-found", "there is no file in the folder `empty`"),
+        ] {
+            let found = list(folder.path(), path).unwrap_err();
+            assert_eq!((found.code, found.message.as_str()), (code, message));
+        }
+        assert_eq!(list(folder.path(), "in/[a").unwrap_err().code, "bad-glob");
+    }
+}
