@@ -55,11 +55,15 @@ impl Shape {
     }
 }
 
+/// One paragraph or item. What follows the first line of an item stands under its first word.
 fn wrap(text: &mut String, words: &[&str], indent: usize) {
+    let hanging = if words.first() == Some(&"-") { indent + 2 } else { indent };
     let mut line = String::new();
+    let mut line_indent = indent;
     for word in words {
-        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
-            push_line(text, &std::mem::take(&mut line), indent);
+        if !line.is_empty() && line_indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            push_line(text, &std::mem::take(&mut line), line_indent);
+            line_indent = hanging;
         }
         if !line.is_empty() {
             line.push(' ');
@@ -67,7 +71,7 @@ fn wrap(text: &mut String, words: &[&str], indent: usize) {
         line.push_str(word);
     }
     if !line.is_empty() {
-        push_line(text, &line, indent);
+        push_line(text, &line, line_indent);
     }
 }
 
@@ -86,6 +90,14 @@ mod tests {
     fn a_headline_is_the_first_paragraph() {
         assert_eq!(headline("Rows from\n files.\n\nMore."), "Rows from files.");
         assert_eq!(headline(""), "");
+    }
+
+    #[test]
+    fn a_long_item_hangs() {
+        let text = wrapped(&format!("- {}", "word ".repeat(30)), 6);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("      - word") && lines[1].starts_with("        word"), "{text}");
     }
 
     #[test]
