@@ -84,12 +84,11 @@ fn check(root: &Table, source: Source<'_>, registry: &Registry, problems: &mut P
         problems
             .push(Diagnostic::error("no-nodes", "the topology has no nodes").help("add a source and a sink: [sources.NAME], [sinks.NAME]"));
     }
-    let before = problems.len();
     let graph = resolve::resolve(&nodes, problems);
-    let all_names_are_known = problems.len() == before;
     let around = Surroundings { folder: source.folder, workers: settings.runtime.workers.get() };
     let planned = plan(&nodes, &graph, &around, problems);
-    if all_names_are_known {
+    // A reader with a misspelt name would make another node look unread.
+    if !problems.has("unknown-stream") {
         let has_main = |index: usize| planned.iter().find(|node| node.declaration == index).is_some_and(Planned::has_main);
         resolve::warn_of_unread(&nodes, has_main, problems);
     }

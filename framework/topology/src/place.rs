@@ -1,8 +1,8 @@
 //! From a key path to the bytes of the file that it means.
 //!
 //! A path may lead to a key that is not there (a missing key): then the innermost table that exists is meant. A byte range
-//! inside an expression is mapped through the quotes and escapes of the TOML string; where the text is not the string's
-//! own (after `${NAME}`), the whole value is meant.
+//! inside an expression is mapped through the quotes and escapes of the TOML string, and so is a text as a whole; where it
+//! is not the string's own (after `${NAME}`), the value with its quotes is meant.
 
 use std::ops::Range;
 
@@ -35,7 +35,10 @@ pub(crate) fn locate(root: &Table, source: &str, path: &[Key], part: &Part) -> O
     let (field, item) = found?;
     Some(match part {
         Part::Key => key_place(field, item),
-        Part::Value => item.place.clone(),
+        Part::Value => match &item.value {
+            Value::Text(text) if !text.is_empty() => text_place(source, item, &(0..text.len())),
+            _ => item.place.clone(),
+        },
         Part::Text(range) => text_place(source, item, range),
     })
 }

@@ -151,6 +151,11 @@ impl Problems {
         self.0.len()
     }
 
+    /// Whether any has this code.
+    pub fn has(&self, code: &str) -> bool {
+        self.0.iter().any(|(diagnostic, _)| diagnostic.code == code)
+    }
+
     /// Whether any stops the topology from running.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|(diagnostic, _)| diagnostic.severity == Severity::Error)

@@ -40,9 +40,11 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// How messages call this kind of value.
-    pub fn kind(&self) -> &'static str {
-        match self {
+    /// How messages show this value: a short text as it is, else its kind.
+    pub fn shown(&self) -> String {
+        const SHORT: usize = 40;
+        let kind = match self {
+            Value::Text(text) if text.len() <= SHORT => return format!("{text:?}"),
             Value::Boolean(_) => "true or false",
             Value::Integer(_) => "a whole number",
             Value::Float(_) => "a number",
@@ -50,7 +52,8 @@ impl Value {
             Value::Text(_) => "text",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
-        }
+        };
+        kind.to_owned()
     }
 }
 

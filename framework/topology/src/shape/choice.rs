@@ -59,7 +59,7 @@ impl Reader<'_> {
                 chosen.copied()
             }
             Some(other) => {
-                let message = format!("`{tag}` must be one of {}, not {}", words.join(", "), other.kind());
+                let message = format!("`{tag}` must be one of {}, not {}", words.join(", "), other.shown());
                 self.note(Diagnostic::error("wrong-type", message).key(tag));
                 None
             }

@@ -182,7 +182,7 @@ impl<'p> Reader<'p> {
     }
 
     pub fn wrong_type(&mut self, wanted: &str, found: &Value) -> Option<Json> {
-        let message = format!("{} must be {wanted}, not {}", self.subject(), found.kind());
+        let message = format!("{} must be {wanted}, not {}", self.subject(), found.shown());
         self.note(Diagnostic::error("wrong-type", message));
         None
     }
