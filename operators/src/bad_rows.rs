@@ -66,11 +66,28 @@ impl BadRows {
         Ok(Some(BooleanArray::from(remains)))
     }
 
+    /// Settles bad results of an aggregate: rows of this node, not rows that came in, so that nothing is counted. `groups` says
+    /// which group and window each result is of.
+    ///
+    /// # Errors
+    /// The first bad result, if the policy is `fail`.
+    pub fn settle_results(&self, groups: &RecordBatch, bad: &[BadValue], out: &mut Output) -> Result<()> {
+        let described = bad.iter().map(|value| {
+            let raw = json::row_text(groups, value.row)?;
+            Ok(BadRow { reason: value.reason.clone(), place: format!("result of {} for {raw}", self.node), raw })
+        });
+        let mut described: Vec<BadRow> = described.collect::<Result<_>>()?;
+        match self.policy {
+            OnBadRow::Fail if !described.is_empty() => return Err(described.swap_remove(0).into_error()),
+            OnBadRow::Reject => out.emit(self.rejected_port, Batch::plain(rejected_records(&described)?)),
+            OnBadRow::Fail | OnBadRow::Skip => {}
+        }
+        Ok(())
+    }
+
     fn reject(&self, batch: &Batch, rows: &[&BadValue], out: &mut Output) -> Result<()> {
         let described: Vec<BadRow> = rows.iter().map(|value| self.describe(batch, value)).collect::<Result<_>>()?;
-        let text = |part: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(described.iter().map(part)));
-        let columns: Vec<arrow::array::ArrayRef> = vec![text(|row| &row.reason), text(|row| &row.place), text(|row| &row.raw)];
-        let records = RecordBatch::try_new(rejected_schema(), columns)?;
+        let records = rejected_records(&described)?;
         let weights = batch.weights().map(|weights| Int8Array::from_iter_values(rows.iter().map(|value| weights[value.row])));
         out.emit(self.rejected_port, Batch::new(records, Hidden { weights, ..Hidden::default() })?);
         Ok(())
@@ -85,6 +102,12 @@ impl BadRows {
             raw: json::row_text(batch.records(), value.row)?,
         })
     }
+}
+
+fn rejected_records(rows: &[BadRow]) -> Result<RecordBatch> {
+    let text = |part: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(rows.iter().map(part)));
+    let columns: Vec<arrow::array::ArrayRef> = vec![text(|row| &row.reason), text(|row| &row.place), text(|row| &row.raw)];
+    Ok(RecordBatch::try_new(rejected_schema(), columns)?)
 }
 
 /// The rows where both masks are true; `None` stands for all rows.

@@ -5,17 +5,24 @@
 //! reading order:
 //!
 //! - [`filter`], [`select`], [`union`], [`window`]: operators without state
+//! - [`aggregate`]: groups of rows, per window or running
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
+//! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
 //! - [`encode`]: columns to JSON, CSV and tables
 //! - [`columns`]: columns by name, logical and physical
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 
+pub mod aggregate;
 pub mod bad_rows;
 pub mod columns;
+pub mod decode;
 pub mod encode;
+pub mod file_source;
 pub mod filter;
+pub mod nexmark;
 pub mod select;
+pub mod sinks;
 pub mod union;
 pub mod window;
 
@@ -26,8 +33,12 @@ use millstream_api::Registry;
 
 /// Makes all node types of this crate known.
 pub fn register(registry: &mut Registry) {
+    file_source::register(registry);
+    registry.add::<nexmark::NexmarkOptions>();
     registry.add::<filter::FilterOptions>();
     registry.add::<select::SelectOptions>();
     registry.add::<union::UnionOptions>();
     registry.add::<window::WindowOptions>();
+    registry.add::<aggregate::AggregateOptions>();
+    sinks::register(registry);
 }

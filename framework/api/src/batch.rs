@@ -13,9 +13,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, new_empty_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_empty_array};
 use arrow::array::{AsArray, PrimitiveArray};
-use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take, take_record_batch};
+use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take};
 use arrow::datatypes::{ArrowPrimitiveType, Int8Type, Int64Type, SchemaRef, UInt32Type};
 
 use crate::error::{Error, Result};
@@ -181,7 +181,7 @@ impl Batch {
     /// The rows at `indices`, in that order; a row may be taken more than once.
     pub fn take(&self, indices: &UInt32Array) -> Result<Batch> {
         let hidden = Arc::new(self.hidden.map(|a| Ok(take(a, indices, None)?))?);
-        Ok(Batch { records: take_record_batch(&self.records, indices)?, hidden })
+        Ok(Batch { records: take_records(&self.records, indices)?, hidden })
     }
 
     /// `length` rows from row `offset` on, without copying.
@@ -209,6 +209,13 @@ impl Batch {
         let visible: usize = self.records.columns().iter().map(column_bytes).sum();
         visible + self.hidden.size_bytes(self.rows())
     }
+}
+
+/// `take_record_batch`, also for rows of which no column flows.
+fn take_records(records: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
+    let columns = records.columns().iter().map(|column| take(column, indices, None)).collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    Ok(RecordBatch::try_new_with_options(records.schema(), columns, &options)?)
 }
 
 /// The bytes of a column's rows (not of the buffers that a slice shares with others).

@@ -5,10 +5,10 @@
 //! - [`error`]: what is wrong with an expression, and where in its text
 //! - `sql` and `nesting`: text to a syntax tree that is not too deep
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
-//! - `functions`: which functions there are
+//! - `functions` and `formats`: which functions there are; times as text
 //! - `names`: columns, functions and constructs, checked on the syntax tree
 //! - `planner`: the path from text to a logical expression, and from that to a physical one
-//! - `mismatch`: types that do not fit together, found and worded
+//! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
 //! - `rewrite` and `canonical`: our semantics on logical expressions
 //! - `physical` and `evaluate`: our semantics row by row
 //! - [`scalar`]: expressions that give one value for each row
@@ -18,6 +18,7 @@ pub mod aggregate;
 mod canonical;
 pub mod error;
 mod evaluate;
+mod formats;
 mod functions;
 mod mismatch;
 mod names;
@@ -25,10 +26,11 @@ mod nesting;
 mod physical;
 mod planner;
 mod rewrite;
+mod rules;
 pub mod scalar;
 mod sql;
 mod types;
 
-pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, RowOrder};
+pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, Interner, RowOrder};
 pub use error::ExprError;
 pub use scalar::{BadValue, BoundScalar, Evaluated, Scalar, ScalarKey};

@@ -235,7 +235,7 @@ fn set_at<T: Default>(values: &mut Vec<T>, index: usize, value: T) {
 
 /// A folded multiplication: all bits of the key reach all bits that the table looks at.
 fn hash_word(word: i64) -> u64 {
-    let product = u128::from(word as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_a5a3_564e_27f8_8695;
+    let product = u128::from(word as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     (product >> 64) as u64 ^ product as u64
 }
 

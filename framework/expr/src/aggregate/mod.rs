@@ -193,8 +193,15 @@ pub struct RowOrder {
 
 impl RowOrder {
     /// The order of a batch's rows.
-    pub fn of(batch: &Batch) -> RowOrder {
-        RowOrder { hidden: batch.hidden().clone(), records: batch.records().clone() }
+    pub fn of(batch: &Batch) -> Result<RowOrder> {
+        let Hidden { times, origin, .. } = batch.hidden().clone();
+        let records = if origin.is_some() { batch.records().project(&[])? } else { batch.records().clone() };
+        Ok(RowOrder { hidden: Hidden { times, origin, ..Hidden::default() }, records })
+    }
+
+    /// The order of the rows at `indices`.
+    pub fn take(&self, indices: &UInt32Array) -> Result<RowOrder> {
+        RowOrder::of(&Batch::new(self.records.clone(), self.hidden.clone())?.take(indices)?)
     }
 }
 

@@ -43,7 +43,9 @@ impl Moments {
     }
 
     fn merge(&mut self, other: Moments) {
-        if other.count == 0 {
+        if self.count == 0 || other.count == 0 {
+            // Nothing is rounded: a state that is restored gives what it gave before.
+            *self = if self.count == 0 { other } else { *self };
             return;
         }
         let count = self.count + other.count;

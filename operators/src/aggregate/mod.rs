@@ -1,0 +1,101 @@
+//! `aggregate`: groups rows and computes functions over each group, per window or running.
+//!
+//! Modules in reading order:
+//!
+//! - `plan`: options to outputs, key, state, and the columns that are needed
+//! - `program`: the bound expressions of one subtask: rows in to keys and arguments, groups to rows out
+//! - `pane`: groups of one window or slice
+//! - `slices`: which slices and windows an instant is in
+//! - `windows`: the panes that are open, which pane a row goes to, which window closes next
+//! - `windowed`, `running`: the two operators
+//! - `state`: panes to and from a snapshot
+
+mod pane;
+mod plan;
+mod program;
+mod running;
+mod slices;
+mod state;
+mod windowed;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+use millstream_api::plan::{Inputs, Plan};
+use millstream_api::registry::{InputKeys, NodeOptions, Role};
+use millstream_api::time::DurationText;
+use millstream_api::{Diagnostics, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The ports of the operator: its stream, and its side streams.
+const MAIN: usize = 0;
+/// Of a windowed aggregate only.
+const LATE: usize = 1;
+
+/// The columns that a windowed aggregate adds.
+const WINDOW_START: &str = "window_start";
+const WINDOW_END: &str = "window_end";
+
+/// Groups rows by key and computes functions over each group.
+///
+/// Over a windowed input there is one row for each key and window, once the window closes. It has the columns of `by` and
+/// `compute`, then `window_start` and `window_end`; its event time is the window's last instant. A row that comes when
+/// all its windows are closed goes to the stream `NAME.late`, with every column it came with; a row that is late for some
+/// of its windows only is taken into the others.
+///
+/// Over any other input it is a running aggregate: an updating stream, in which the row of a group is withdrawn and replaced
+/// whenever it changes. A group from which every row has been withdrawn has no row, also where there is no `by`.
+///
+/// Functions: count(*), count, sum, avg, min, max, first_value, last_value, stddev, stddev_pop, variance, var_pop, median,
+/// approx_distinct, approx_percentile_cont(x, share), array_agg, string_agg(x, separator), bool_and and bool_or; each with
+/// `filter (where …)`, and with `distinct` where that makes a difference. A sum of integers is a bigint, an average of
+/// integers a double; a result that does not fit is a bad row of this node.
+///
+/// ```toml
+/// [operators.delays]
+/// type    = "aggregate"
+/// input   = "hourly"
+/// by      = ["carrier"]
+/// compute = ["count(*) as flights", "avg(dep_delay) as mean_delay", "count(*) filter (where dep_delay > 60) as bad"]
+/// having  = "flights >= 10"
+/// ```
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct AggregateOptions {
+    /// The key: columns, or expressions with a name (`"lower(origin) as origin"`). Null is a key like any other. Without it
+    /// there is one group.
+    #[serde(default)]
+    pub by: Vec<String>,
+    /// What to compute: `"function(…) as name"`.
+    #[serde(default)]
+    pub compute: Vec<String>,
+    /// Only groups for which this condition over the columns of `by` and `compute` is true are sent.
+    pub having: Option<String>,
+    /// How much longer a window stays open for rows that are late. It delays the row of the window. Default: not at all.
+    pub allowed_lateness: Option<DurationText>,
+    /// `false` makes a running aggregate over the rows of a windowed input. Default: per window if the input is windowed.
+    pub windowed: Option<bool>,
+    /// When rows are sent. Default: `"close"` per window, `"change"` for a running aggregate.
+    pub emit: Option<Emit>,
+}
+
+/// When an aggregate sends its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Emit {
+    /// One final row for each group when its window closes.
+    Close,
+    /// With each batch, the rows of the groups that changed.
+    Change,
+}
+
+impl NodeOptions for AggregateOptions {
+    const KIND: &'static str = "aggregate";
+    const ROLE: Role = Role::Operator;
+    const INPUTS: InputKeys = InputKeys::One;
+
+    fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        plan::plan(self, inputs)
+    }
+}

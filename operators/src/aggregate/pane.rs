@@ -1,0 +1,102 @@
+//! Groups of one window or slice: their keys and one accumulator per aggregate function.
+
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::datatypes::DataType;
+use millstream_api::Result;
+use millstream_expr::{Arguments, BoundAggregate, Evaluated, Groups, Interner, RowOrder};
+
+/// Keys and arguments of rows, evaluated.
+pub(super) struct Evaluations {
+    pub(super) keys: Vec<ArrayRef>,
+    pub(super) arguments: Vec<Arguments>,
+    pub(super) order: Option<RowOrder>,
+    pub(super) rows: usize,
+}
+
+impl Evaluations {
+    /// Those of the rows at `indices`.
+    pub(super) fn take(&self, indices: &UInt32Array) -> Result<Evaluations> {
+        let order = match &self.order {
+            Some(order) => Some(order.take(indices)?),
+            None => None,
+        };
+        Ok(Evaluations {
+            keys: self.keys.iter().map(|key| Ok(arrow::compute::take(key, indices, None)?)).collect::<Result<_>>()?,
+            arguments: self.arguments.iter().map(|arguments| arguments.take(indices)).collect::<Result<_>>()?,
+            order,
+            rows: indices.len(),
+        })
+    }
+}
+
+/// Groups with their accumulators.
+pub(super) struct Pane {
+    interner: Interner,
+    groups: Vec<Box<dyn Groups>>,
+    /// The group of each row of the batch at hand; kept for its memory.
+    ids: Vec<usize>,
+    /// Rows taken, of which no window has closed yet.
+    pub(super) rows: u64,
+}
+
+impl Pane {
+    /// A pane without groups.
+    pub(super) fn new(key_types: &[DataType], aggregates: &[BoundAggregate]) -> Result<Self> {
+        let groups = aggregates.iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
+        Ok(Pane { interner: Interner::new(key_types)?, groups, ids: Vec::new(), rows: 0 })
+    }
+
+    /// Takes rows in.
+    pub(super) fn update(&mut self, rows: &Evaluations) -> Result<()> {
+        self.interner.intern(&rows.keys, rows.rows, &mut self.ids)?;
+        let total = self.interner.total();
+        for (groups, arguments) in self.groups.iter_mut().zip(&rows.arguments) {
+            groups.update(arguments, &self.ids, total, rows.order.as_ref())?;
+        }
+        self.rows += rows.rows as u64;
+        Ok(())
+    }
+
+    /// Merges the groups of another pane, which stays as it is. Its rows are not counted here.
+    pub(super) fn merge(&mut self, other: &mut Pane) -> Result<()> {
+        let (keys, states) = other.state()?;
+        self.merge_state(&keys, &states, other.len())
+    }
+
+    /// Merges what [`state`](Pane::state) gave.
+    pub(super) fn merge_state(&mut self, keys: &[ArrayRef], states: &[Vec<ArrayRef>], rows: usize) -> Result<()> {
+        self.interner.intern(keys, rows, &mut self.ids)?;
+        let total = self.interner.total();
+        for (groups, state) in self.groups.iter_mut().zip(states) {
+            groups.merge(state, &self.ids, total)?;
+        }
+        Ok(())
+    }
+
+    /// Keys and states of all groups, a row for each.
+    pub(super) fn state(&mut self) -> Result<(Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
+        let states = self.groups.iter_mut().map(|groups| groups.state()).collect::<Result<_>>()?;
+        Ok((self.interner.columns(&self.all())?, states))
+    }
+
+    /// Keys and results of all groups, a row for each.
+    pub(super) fn results(&mut self) -> Result<(Vec<ArrayRef>, Vec<Evaluated>)> {
+        let results = self.groups.iter_mut().map(|groups| groups.evaluate()).collect::<Result<_>>()?;
+        Ok((self.interner.columns(&self.all())?, results))
+    }
+
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.interner.total()
+    }
+
+    /// Memory in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
+        self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>()
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.interner.total()).collect()
+    }
+}

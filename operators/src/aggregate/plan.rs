@@ -1,0 +1,306 @@
+//! From options to a plan: what the aggregate gives, how its rows are routed, what it must read.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use millstream_api::plan::{
+    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
+};
+use millstream_api::state::StateDecl;
+use millstream_api::stream::{Judge, WindowKind, Windowed as WindowedStream};
+use millstream_api::types::{SqlName, timestamp_type};
+use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
+use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
+
+use super::running::{GROUPS, Running};
+use super::windowed::{PANES, WATERMARK, Windowed};
+use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START};
+use crate::bad_rows::rejected_output;
+
+/// The options, resolved.
+#[derive(Clone)]
+pub(super) struct Design {
+    pub(super) by: Vec<Scalar>,
+    pub(super) compute: Vec<Aggregate>,
+    pub(super) having: Option<Scalar>,
+    /// The windows, unless it is a running aggregate.
+    pub(super) windows: Option<WindowKind>,
+    /// Whether rows carry their windows, whatever their reader wants.
+    pub(super) explicit: bool,
+    /// In microseconds.
+    pub(super) allowed_lateness: i64,
+    /// The columns that decide which row is first, where rows have no position in a source.
+    tie_columns: Columns,
+}
+
+impl Design {
+    /// The functions that are computed when these columns are needed of the output.
+    pub(super) fn needed(&self, output: &Columns) -> Vec<&Aggregate> {
+        let in_having = |name: &str| self.having.as_ref().is_some_and(|having| having.columns().contains(name));
+        self.compute.iter().filter(|a| output.contains(a.field().name()) || in_having(a.field().name())).collect()
+    }
+}
+
+/// See [`super::AggregateOptions`].
+pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+    let (name, input) = &inputs.streams[0];
+    let planner = Planner { name, input, windowed: input.windowed.is_some() && options.windowed != Some(false) };
+    let mut found = Diagnostics::default();
+    planner.check_input(&options, &mut found);
+    let scope = planner.scope();
+    let by = planner.keys(&options.by, &scope, &mut found);
+    let compute = planner.functions(&options.compute, &scope, &mut found);
+    let Some((by, compute)) = by.zip(compute) else { return Err(found) };
+    let schema = planner.output_schema(&by, &compute, &mut found);
+    let having = options.having.as_ref().and_then(|text| found.ok(Scalar::predicate(text, &schema).map_err(|e| e.at("having"))));
+    if found.has_errors() {
+        return Err(found);
+    }
+    let ordered = compute.iter().any(Aggregate::ordered);
+    let design = Design {
+        windows: input.windowed.as_ref().filter(|_| planner.windowed).map(|w| w.windows.clone()),
+        explicit: input.windowed.as_ref().is_some_and(|w| w.explicit),
+        allowed_lateness: options.allowed_lateness.unwrap_or_default().micros(),
+        tie_columns: if input.from_source { Columns::new() } else { crate::columns::names(&scope) },
+        by,
+        compute,
+        having,
+    };
+    Ok(planner.assemble(design, schema, ordered, found))
+}
+
+struct Planner<'a> {
+    name: &'a str,
+    input: &'a Stream,
+    /// Whether it is an aggregate per window.
+    windowed: bool,
+}
+
+impl Planner<'_> {
+    fn check_input(&self, options: &AggregateOptions, found: &mut Diagnostics) {
+        if options.by.is_empty() && options.compute.is_empty() {
+            found.push(
+                Diagnostic::error("missing-key", "an aggregate has neither `by` nor `compute`")
+                    .key("compute")
+                    .help("say what to compute, for example compute = [\"count(*) as n\"]"),
+            );
+        }
+        if options.windowed == Some(true) && !self.windowed {
+            found.push(
+                Diagnostic::error("not-windowed", format!("`{}` is not windowed", self.name))
+                    .key("windowed")
+                    .help("put an operator of type `window` before the aggregate"),
+            );
+        }
+        if let Some(lateness) = options.allowed_lateness.filter(|_| !self.windowed) {
+            let message = format!("a running aggregate has no windows that could stay open {lateness} longer");
+            found.push(Diagnostic::error("not-windowed", message).key("allowed_lateness").on_key().help("leave `allowed_lateness` out"));
+        }
+        let (wanted, what) = if self.windowed { (Emit::Close, "per window") } else { (Emit::Change, "a running aggregate") };
+        if options.emit.is_some_and(|emit| emit != wanted) {
+            let (given, right) = if self.windowed { ("change", "close") } else { ("close", "change") };
+            let message = format!("emit = \"{given}\" is not possible: this aggregate is {what}");
+            found.push(Diagnostic::error("bad-value", message).key("emit").help(format!("write emit = \"{right}\", or leave it out")));
+        }
+        if self.windowed && self.input.updating {
+            let message = format!("`{}` is updating: its rows can be withdrawn, so that no window could ever close", self.name);
+            found.push(
+                Diagnostic::error("updating-input", message)
+                    .key("input")
+                    .help("aggregate per window before the node that makes it updating, or write windowed = false"),
+            );
+        }
+        if self.windowed && !self.input.event_time {
+            found.push(
+                Diagnostic::error("no-event-time", format!("`{}` is windowed but has no event time", self.name))
+                    .key("input")
+                    .help("give its source one, for example time = { by = \"created_at\" }"),
+            );
+        }
+    }
+
+    /// The columns that expressions may name. Where windows follow from event time, a row has no single window of its own.
+    fn scope(&self) -> SchemaRef {
+        let implicit = self.windowed && self.input.windowed.as_ref().is_some_and(|w| !w.explicit);
+        if !implicit {
+            return self.input.schema.clone();
+        }
+        let own = self.input.schema.fields().iter().filter(|field| !is_bound(field.name()));
+        Arc::new(Schema::new(own.cloned().collect::<Vec<_>>()))
+    }
+
+    fn keys(&self, by: &[String], scope: &Schema, found: &mut Diagnostics) -> Option<Vec<Scalar>> {
+        let mut keys = Vec::new();
+        let mut complete = true;
+        for (index, text) in by.iter().enumerate() {
+            if self.windowed && is_bound(text.trim()) {
+                // Every group has its window anyway; SQL wants it said.
+                continue;
+            }
+            let key = Scalar::item(text, scope).map_err(|error| self.explained(error, "by", index));
+            let key = key.and_then(|key| match RowConverter::supports_fields(&[SortField::new(key.field().data_type().clone())]) {
+                true => Ok(key),
+                false => Err(Diagnostic::error("type-mismatch", format!("{} cannot be a key", SqlName(key.field().data_type())))
+                    .key("by")
+                    .index(index)
+                    .help("group by something that can be compared, for example a field of it")),
+            });
+            match found.ok(key) {
+                Some(key) => keys.push(key),
+                None => complete = false,
+            }
+        }
+        complete.then_some(keys)
+    }
+
+    fn functions(&self, compute: &[String], scope: &Schema, found: &mut Diagnostics) -> Option<Vec<Aggregate>> {
+        let mut functions = Vec::new();
+        let mut complete = true;
+        for (index, text) in compute.iter().enumerate() {
+            let function = Aggregate::parse(text, scope).map_err(|error| self.explained(error, "compute", index));
+            let Some(function) = found.ok(function) else {
+                complete = false;
+                continue;
+            };
+            if self.input.updating && !self.windowed && !function.retractable() {
+                found.push(self.cannot_retract(&function, index));
+            }
+            functions.push(function);
+        }
+        complete.then_some(functions)
+    }
+
+    fn explained(&self, error: ExprError, key: &str, index: usize) -> Diagnostic {
+        let about_window = self.windowed && error.code == "unknown-column" && error.message.contains("`window_");
+        let diagnostic = error.at(key).index(index);
+        if about_window {
+            return diagnostic.help(
+                "the rows that leave a windowed aggregate have window_start and window_end; calculate with them in a `select` behind it",
+            );
+        }
+        diagnostic
+    }
+
+    fn cannot_retract(&self, function: &Aggregate, index: usize) -> Diagnostic {
+        let message = format!("rows of `{}` can be withdrawn, and `{}` cannot take one back", self.name, function.function_name());
+        Diagnostic::error("cannot-retract", message)
+            .key("compute")
+            .index(index)
+            .help("count, sum, avg, bool_and and bool_or can; or aggregate before the node that makes the stream updating")
+    }
+
+    fn output_schema(&self, by: &[Scalar], compute: &[Aggregate], found: &mut Diagnostics) -> SchemaRef {
+        let mut fields: Vec<Field> = Vec::new();
+        let keys = by.iter().map(|key| ("by", key.field()));
+        let results = compute.iter().map(|function| ("compute", function.field()));
+        for (key, field) in keys.chain(results) {
+            if fields.iter().any(|other| other.name() == field.name()) {
+                let message = format!("the column `{}` would be there twice", field.name());
+                let index = position(key, field.name(), by, compute);
+                found.push(Diagnostic::error("duplicate-column", message).key(key).index(index).help("give one of them another name"));
+            } else if self.windowed && is_bound(field.name()) {
+                let message = format!("a windowed aggregate has a column `{}` of its own", field.name());
+                let index = position(key, field.name(), by, compute);
+                found.push(Diagnostic::error("duplicate-column", message).key(key).index(index).help("give it another name"));
+            } else {
+                fields.push(field.clone());
+            }
+        }
+        if self.windowed {
+            fields.extend([WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false)));
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    fn assemble(&self, design: Design, schema: SchemaRef, ordered: bool, mut warnings: Diagnostics) -> Plan {
+        let key_names: Vec<String> = design.by.iter().map(|key| key.field().name().clone()).collect();
+        let unbounded = !self.windowed && !self.input.bounded && !design.by.is_empty();
+        if unbounded {
+            warnings.push(
+                Diagnostic::warning("unbounded-state", "a running aggregate keeps every key for ever")
+                    .key("by")
+                    .help("aggregate per window, or by keys of which there are only so many"),
+            );
+        }
+        let input = InputPlan {
+            route: if design.by.is_empty() { Route::Any } else { Route::Key(Arc::new(ScalarKey(design.by.clone()))) },
+            windows: match (self.windowed, &self.input.windowed) {
+                (true, _) => WindowUse::Judges,
+                (false, Some(_)) => WindowUse::Reads,
+                (false, None) => WindowUse::Passes,
+            },
+            origin: ordered && self.input.from_source,
+        };
+        let parallelism = match design.by.is_empty() {
+            true => Parallelism::One("without `by` there is one group, which one subtask must have"),
+            false => Parallelism::Any,
+        };
+        let outputs = self.outputs(schema, key_names);
+        let factory = AggregateFactory { design };
+        let state = match self.windowed {
+            true => vec![StateDecl { name: PANES, keyed: true }, StateDecl { name: WATERMARK, keyed: false }],
+            false => vec![StateDecl { name: GROUPS, keyed: true }],
+        };
+        Plan { parallelism, state, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
+    }
+
+    fn outputs(&self, schema: SchemaRef, mut key: Vec<String>) -> Vec<OutputPlan> {
+        let rejected = rejected_output([self.input]);
+        let mut main = Stream { bounded: self.input.bounded, ..Stream::plain(schema) };
+        if !self.windowed {
+            main.updating = true;
+            main.unique_key = Some(key);
+            return vec![OutputPlan::main(main), rejected];
+        }
+        key.extend([WINDOW_START, WINDOW_END].map(str::to_owned));
+        main.event_time = true;
+        main.unique_key = Some(key);
+        main.windowed = self.input.windowed.as_ref().map(|windowed| WindowedStream {
+            windows: windowed.windows.clone(),
+            judge: Judge::Done,
+            explicit: true,
+        });
+        let late = Stream { windowed: None, ..self.input.with_schema(self.scope()) };
+        vec![OutputPlan::main(main), OutputPlan::side("late", late), rejected]
+    }
+}
+
+fn is_bound(name: &str) -> bool {
+    name == WINDOW_START || name == WINDOW_END
+}
+
+/// The place in its list of the last column of this name.
+fn position(key: &str, name: &str, by: &[Scalar], compute: &[Aggregate]) -> usize {
+    let found = match key {
+        "by" => by.iter().rposition(|column| column.field().name() == name),
+        _ => compute.iter().rposition(|column| column.field().name() == name),
+    };
+    found.unwrap_or_default()
+}
+
+struct AggregateFactory {
+    design: Design,
+}
+
+impl OperatorFactory for AggregateFactory {
+    fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
+        let functions = self.design.needed(&outputs[MAIN]);
+        let mut columns: Columns = self.design.by.iter().flat_map(|key| key.columns().iter().cloned()).collect();
+        columns.extend(functions.iter().flat_map(|function| function.columns().iter().cloned()));
+        if functions.iter().any(|function| function.ordered()) {
+            columns.extend(self.design.tie_columns.iter().cloned());
+        }
+        if self.design.windows.is_some() {
+            columns.extend(outputs[LATE].iter().cloned());
+        }
+        vec![columns]
+    }
+
+    fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
+        Ok(match self.design.windows {
+            Some(_) => Box::new(Windowed::new(&self.design, context, LATE + 1)?),
+            None => Box::new(Running::new(&self.design, context, MAIN + 1)?),
+        })
+    }
+}

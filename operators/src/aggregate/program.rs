@@ -1,0 +1,183 @@
+//! The bound expressions of one subtask: what both forms of the aggregate do with rows coming in and groups going out.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::plan::{Columns, OperatorContext};
+use millstream_api::types::{UTC, timestamp_type};
+use millstream_api::{Batch, Output, Result};
+use millstream_expr::{BadValue, BoundAggregate, BoundScalar, Evaluated, RowOrder};
+
+use super::pane::{Evaluations, Pane};
+use super::plan::Design;
+use super::{WINDOW_END, WINDOW_START};
+use crate::bad_rows::BadRows;
+use crate::columns::{places, records};
+
+/// A window's bounds `[start, end)` in microseconds.
+pub(super) type Window = (i64, i64);
+
+/// What one subtask evaluates.
+pub(super) struct Program {
+    keys: Vec<BoundScalar>,
+    key_types: Vec<DataType>,
+    aggregates: Vec<BoundAggregate>,
+    /// Whether the accumulators must be told the order of rows.
+    ordered: bool,
+    having: Option<BoundScalar>,
+    /// Keys, results and, per window, its bounds; all nullable, since a bad result is null until it is taken out.
+    computed: SchemaRef,
+    output: SchemaRef,
+    output_places: Vec<usize>,
+    /// How many columns of `computed` say which group a row is of, from the left: the keys.
+    key_count: usize,
+    windowed: bool,
+    bad_rows: BadRows,
+    state_fields: Vec<Vec<Field>>,
+}
+
+/// Rows made of groups, before the bad and the unwanted ones are taken out.
+pub(super) struct Finished {
+    computed: RecordBatch,
+    /// The groups whose result is bad.
+    pub(super) bad: Vec<BadValue>,
+    passes: Option<BooleanArray>,
+}
+
+impl Program {
+    /// Binds the expressions that the outputs of `context` need.
+    pub(super) fn new(design: &Design, context: &OperatorContext, rejected_port: usize) -> Result<Program> {
+        let input = &context.inputs[0].schema;
+        let output = context.outputs[super::MAIN].schema.clone();
+        let needed: Columns = output.fields().iter().map(|field| field.name().clone()).collect();
+        let aggregates = design.needed(&needed);
+        let keys = design.by.iter().map(|key| key.field().clone());
+        let results = aggregates.iter().map(|aggregate| aggregate.field().clone());
+        let bounds = [WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false));
+        let bounds = bounds.into_iter().filter(|_| design.windows.is_some());
+        let fields: Vec<Field> = keys.chain(results).chain(bounds).map(|field| field.with_nullable(true)).collect();
+        let computed = Arc::new(Schema::new(fields));
+        Ok(Program {
+            keys: design.by.iter().map(|key| key.bind(input)).collect::<Result<_>>()?,
+            key_types: design.by.iter().map(|key| key.field().data_type().clone()).collect(),
+            ordered: aggregates.iter().any(|aggregate| aggregate.ordered()),
+            state_fields: aggregates.iter().map(|aggregate| aggregate.state_fields().to_vec()).collect(),
+            aggregates: aggregates.iter().map(|aggregate| aggregate.bind(input)).collect::<Result<_>>()?,
+            having: design.having.as_ref().map(|having| having.bind(&computed)).transpose()?,
+            output_places: places(&computed, &output)?,
+            output,
+            computed,
+            key_count: design.by.len(),
+            windowed: design.windows.is_some(),
+            bad_rows: BadRows::new(context, rejected_port),
+        })
+    }
+
+    /// A pane without groups.
+    pub(super) fn pane(&self) -> Result<Pane> {
+        Pane::new(&self.key_types, &self.aggregates)
+    }
+
+    /// The types of the key's columns.
+    pub(super) fn key_types(&self) -> &[DataType] {
+        &self.key_types
+    }
+
+    /// The aggregate functions that are computed.
+    pub(super) fn aggregates(&self) -> &[BoundAggregate] {
+        &self.aggregates
+    }
+
+    /// The state columns of each function.
+    pub(super) fn state_fields(&self) -> &[Vec<Field>] {
+        &self.state_fields
+    }
+
+    /// The schema of the rows that leave.
+    pub(super) fn output(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    /// Evaluates keys and arguments, and settles the bad rows. What is left: the batch without them, and its values.
+    pub(super) fn evaluate(&self, batch: Batch, out: &mut Output) -> Result<(Batch, Evaluations)> {
+        let (values, bad) = self.evaluate_all(&batch)?;
+        match self.bad_rows.settle(&batch, &bad, out)? {
+            None => Ok((batch, values)),
+            // Rare, so it may cost: the good rows are evaluated once more.
+            Some(remains) => {
+                let batch = batch.filter(&remains)?;
+                let (values, _) = self.evaluate_all(&batch)?;
+                Ok((batch, values))
+            }
+        }
+    }
+
+    fn evaluate_all(&self, batch: &Batch) -> Result<(Evaluations, Vec<BadValue>)> {
+        let mut bad = Vec::new();
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
+            let evaluated = key.evaluate(batch.records())?;
+            bad.extend(evaluated.bad);
+            keys.push(evaluated.values);
+        }
+        let mut arguments = Vec::with_capacity(self.aggregates.len());
+        for aggregate in &self.aggregates {
+            let mut evaluated = aggregate.arguments(batch.records())?;
+            bad.append(&mut evaluated.bad);
+            arguments.push(evaluated);
+        }
+        let order = if self.ordered { Some(RowOrder::of(batch)?) } else { None };
+        Ok((Evaluations { keys, arguments, order, rows: batch.rows() }, bad))
+    }
+
+    /// Rows of groups with these keys and results.
+    pub(super) fn finish(&self, keys: Vec<ArrayRef>, results: Vec<Evaluated>, window: Option<Window>, groups: usize) -> Result<Finished> {
+        let mut bad = Vec::new();
+        let mut columns = keys;
+        for result in results {
+            columns.push(result.values);
+            bad.extend(result.bad);
+        }
+        if let Some((start, end)) = window {
+            let constant = |value: i64| Arc::new(TimestampMicrosecondArray::from_value(value, groups).with_timezone(UTC)) as ArrayRef;
+            columns.extend([constant(start), constant(end)]);
+        }
+        let computed = records(&self.computed, columns, groups)?;
+        let passes = match &self.having {
+            None => None,
+            Some(having) => {
+                let evaluated = having.evaluate(&computed)?;
+                bad.extend(evaluated.bad);
+                Some(evaluated.values.as_boolean().clone())
+            }
+        };
+        bad.sort_by_key(|value| value.row);
+        bad.dedup_by_key(|value| value.row);
+        Ok(Finished { computed, bad, passes })
+    }
+
+    /// Treats these results (of those that are bad) as bad rows of this node.
+    pub(super) fn report(&self, finished: &Finished, bad: &[BadValue], out: &mut Output) -> Result<()> {
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let bounds = self.computed.fields().len() - 2..self.computed.fields().len();
+        let of_group: Vec<usize> = (0..self.key_count).chain(bounds.filter(|_| self.windowed)).collect();
+        self.bad_rows.settle_results(&finished.computed.project(&of_group)?, bad, out)
+    }
+
+    /// The rows to be sent, and for each result whether it is one of them.
+    pub(super) fn wanted(&self, finished: &Finished) -> Result<(RecordBatch, BooleanArray)> {
+        let mut wanted: Vec<bool> = match &finished.passes {
+            None => vec![true; finished.computed.num_rows()],
+            Some(passes) => passes.iter().map(|passes| passes == Some(true)).collect(),
+        };
+        finished.bad.iter().for_each(|value| wanted[value.row] = false);
+        let wanted = BooleanArray::from(wanted);
+        let all = finished.computed.project(&self.output_places)?;
+        let rows = if wanted.true_count() == wanted.len() { all } else { filter_record_batch(&all, &wanted)? };
+        Ok((records(&self.output, rows.columns().to_vec(), rows.num_rows())?, wanted))
+    }
+}

@@ -1,0 +1,225 @@
+//! The running aggregate: one row for each group, withdrawn and replaced whenever it changes.
+//!
+//! What was sent for a group is not kept: it is evaluated once more before the group changes, which gives the same row, so
+//! that it can be withdrawn by its equal. That holds across a restore too, as every state evaluates to the same result after it.
+
+use arrow::array::{Int8Array, Int64Array, RecordBatch, UInt32Array, make_comparator};
+use arrow::compute::{SortOptions, concat_batches};
+use millstream_api::batch::Hidden;
+use millstream_api::plan::OperatorContext;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, Operator, Output, Result};
+use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
+
+use super::MAIN;
+use super::pane::Evaluations;
+use super::plan::Design;
+use super::program::{Finished, Program};
+use super::state::Layout;
+
+/// The name of the state.
+pub(super) const GROUPS: &str = "groups";
+
+/// One subtask.
+pub(super) struct Running {
+    program: Program,
+    layout: Layout,
+    read: bool,
+    interner: Interner,
+    groups: Vec<Box<dyn Groups>>,
+    /// Rows in each group; below zero while a withdrawal has overtaken its row.
+    counts: Vec<i64>,
+    /// The batch in which each group was last touched, by its number.
+    touched_in: Vec<u64>,
+    batch: u64,
+}
+
+/// Rows of the groups that a batch touches.
+struct Sent {
+    records: RecordBatch,
+    /// For each group asked for, the place of its row in `records`.
+    places: Vec<Option<u32>>,
+    finished: Finished,
+}
+
+impl Running {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, context: &OperatorContext, rejected_port: usize) -> Result<Self> {
+        let program = Program::new(design, context, rejected_port)?;
+        Ok(Running {
+            layout: Layout::new(&program, context.key_groups),
+            read: context.outputs[MAIN].read,
+            interner: Interner::new(program.key_types())?,
+            groups: program.aggregates().iter().map(BoundAggregate::groups).collect::<Result<_>>()?,
+            counts: Vec::new(),
+            touched_in: Vec::new(),
+            batch: 0,
+            program,
+        })
+    }
+
+    /// The groups of these rows, each once, in the order of their first row.
+    fn touched(&mut self, ids: &[usize]) -> Vec<usize> {
+        self.batch += 1;
+        self.touched_in.resize(self.interner.total(), 0);
+        let mut touched = Vec::new();
+        for &id in ids {
+            if self.touched_in[id] != self.batch {
+                self.touched_in[id] = self.batch;
+                touched.push(id);
+            }
+        }
+        touched
+    }
+
+    /// The rows of these groups as they are now.
+    fn rows_of(&mut self, touched: &[usize]) -> Result<Sent> {
+        let present: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] > 0).collect();
+        let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&present)).collect::<Result<_>>()?;
+        let finished = self.program.finish(self.interner.columns(&present)?, results, None, present.len())?;
+        let (records, wanted) = self.program.wanted(&finished)?;
+        let mut next = wanted.iter().map(|wanted| wanted == Some(true));
+        let mut place = 0;
+        let places = touched.iter().map(|&group| {
+            let wanted = self.counts[group] > 0 && next.next().unwrap_or(false);
+            place += u32::from(wanted);
+            wanted.then(|| place - 1)
+        });
+        Ok(Sent { places: places.collect(), records, finished })
+    }
+
+    fn change(&mut self, rows: &Evaluations, ids: &[usize], weights: Option<&[i8]>) -> Result<()> {
+        let total = self.interner.total();
+        let Some(weights) = weights.filter(|weights| weights.iter().any(|&weight| weight < 0)) else {
+            for (groups, arguments) in self.groups.iter_mut().zip(&rows.arguments) {
+                groups.update(arguments, ids, total, rows.order.as_ref())?;
+            }
+            ids.iter().for_each(|&id| self.counts[id] += 1);
+            return Ok(());
+        };
+        for come in [true, false] {
+            let indices: UInt32Array = (0..weights.len() as u32).filter(|&row| (weights[row as usize] > 0) == come).map(Some).collect();
+            let ids: Vec<usize> = indices.values().iter().map(|&row| ids[row as usize]).collect();
+            let rows = rows.take(&indices)?;
+            for (groups, arguments) in self.groups.iter_mut().zip(&rows.arguments) {
+                match come {
+                    true => groups.update(arguments, &ids, total, rows.order.as_ref())?,
+                    false => groups.retract(arguments, &ids, total)?,
+                }
+            }
+            ids.iter().for_each(|&id| self.counts[id] += if come { 1 } else { -1 });
+        }
+        Ok(())
+    }
+
+    /// Withdraws the rows of before that are no longer right and sends those of now.
+    fn send(&self, before: &Sent, after: &Sent, out: &mut Output) -> Result<()> {
+        let differs = differences(&before.records, &after.records)?;
+        let offset = before.records.num_rows() as u32;
+        let (mut indices, mut weights): (Vec<u32>, Vec<i8>) = (Vec::new(), Vec::new());
+        for (&old, &new) in before.places.iter().zip(&after.places) {
+            if let (Some(old), Some(new)) = (old, new)
+                && !differs(old as usize, new as usize)
+            {
+                continue;
+            }
+            if let Some(old) = old {
+                indices.push(old);
+                weights.push(-1);
+            }
+            if let Some(new) = new {
+                indices.push(offset + new);
+                weights.push(1);
+            }
+        }
+        let all = Batch::plain(concat_batches(self.program.output(), [&before.records, &after.records])?);
+        let rows = all.take(&UInt32Array::from(indices))?;
+        let hidden = Hidden { weights: Some(Int8Array::from(weights)), ..Hidden::default() };
+        out.emit(MAIN, rows.with_hidden(hidden)?);
+        Ok(())
+    }
+
+    /// Reports the results that have become bad.
+    fn report(&self, before: &Sent, after: &Sent, touched: &[usize], had: &[bool], out: &mut Output) -> Result<()> {
+        if after.finished.bad.is_empty() {
+            return Ok(());
+        }
+        let was_bad: Vec<usize> = {
+            let present: Vec<usize> = touched.iter().zip(had).filter(|(_, had)| **had).map(|(&group, _)| group).collect();
+            before.finished.bad.iter().map(|value| present[value.row]).collect()
+        };
+        let present: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] > 0).collect();
+        let new = after.finished.bad.iter().filter(|value| !was_bad.contains(&present[value.row])).cloned();
+        self.program.report(&after.finished, &new.collect::<Vec<_>>(), out)
+    }
+
+    /// Lets go of groups without rows; all their accumulators are empty.
+    fn drop_empty(&mut self, touched: &[usize]) {
+        let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] == 0).collect();
+        if !self.program.key_types().is_empty() {
+            self.interner.release(&empty);
+        }
+    }
+}
+
+impl Operator for Running {
+    fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let (batch, rows) = self.program.evaluate(batch, out)?;
+        out.fates().taken += rows.rows as u64;
+        let mut ids = Vec::new();
+        self.interner.intern(&rows.keys, rows.rows, &mut ids)?;
+        let total = self.interner.total();
+        self.counts.resize(total, 0);
+        let touched = self.touched(&ids);
+        let had: Vec<bool> = touched.iter().map(|&group| self.counts[group] > 0).collect();
+        let before = self.rows_of(&touched)?;
+        self.change(&rows, &ids, batch.weights())?;
+        let after = self.rows_of(&touched)?;
+        self.report(&before, &after, &touched, &had, out)?;
+        if self.read {
+            self.send(&before, &after, out)?;
+        }
+        self.drop_empty(&touched);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        let live: Vec<usize> = (0..self.counts.len()).filter(|&group| self.counts[group] != 0).collect();
+        let indices = UInt32Array::from_iter_values(live.iter().map(|&group| group as u32));
+        let mut states = Vec::new();
+        for groups in &mut self.groups {
+            let columns = groups.state()?;
+            states.push(columns.iter().map(|column| Ok(arrow::compute::take(column, &indices, None)?)).collect::<Result<_>>()?);
+        }
+        let nothing = Int64Array::from_value(0, live.len());
+        let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
+        self.layout.write(GROUPS, [counts, nothing.clone(), nothing], self.interner.columns(&live)?, states, state)
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for records in state.get(GROUPS) {
+            let rows = self.layout.read(records)?;
+            let mut ids = Vec::new();
+            self.interner.intern(&rows.keys, rows.len(), &mut ids)?;
+            let total = self.interner.total();
+            self.counts.resize(total, 0);
+            ids.iter().zip(rows.numbers[0].values()).for_each(|(&id, count)| self.counts[id] += count);
+            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
+                groups.merge(state, &ids, total)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
+        self.interner.size_bytes() + groups + self.counts.capacity() * size_of::<i64>() * 2
+    }
+}
+
+/// Whether a row of one batch differs from a row of the other.
+fn differences<'a>(before: &'a RecordBatch, after: &'a RecordBatch) -> Result<impl Fn(usize, usize) -> bool + use<>> {
+    let columns = before.columns().iter().zip(after.columns());
+    let compare = columns.map(|(a, b)| Ok(make_comparator(a, b, SortOptions::default())?)).collect::<Result<Vec<_>>>()?;
+    Ok(move |old: usize, new: usize| compare.iter().any(|compare| compare(old, new).is_ne()))
+}

@@ -1,0 +1,101 @@
+//! Groups to and from a snapshot: keys, states and counts as columns, written by key group.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use millstream_api::error::ErrorKind;
+use millstream_api::key_group::key_groups;
+use millstream_api::state::StateWriter;
+use millstream_api::{Error, Result};
+
+use super::program::Program;
+
+/// The columns of a snapshot: three whole numbers, the key, the states.
+pub(super) struct Layout {
+    schema: SchemaRef,
+    keys: usize,
+    /// How many state columns each function has.
+    states: Vec<usize>,
+    key_groups: u16,
+}
+
+/// Rows of a snapshot taken apart.
+pub(super) struct Rows {
+    /// What the owner of the state gave, for each row.
+    pub(super) numbers: [Int64Array; 3],
+    pub(super) keys: Vec<ArrayRef>,
+    pub(super) states: Vec<Vec<ArrayRef>>,
+}
+
+impl Layout {
+    /// The layout of the functions that `program` computes.
+    pub(super) fn new(program: &Program, key_groups: u16) -> Layout {
+        let numbers = (0..3).map(|i| Field::new(format!("n{i}"), DataType::Int64, false));
+        let keys = program.key_types().iter().enumerate().map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true));
+        let states = program.state_fields().iter().enumerate().flat_map(|(i, fields)| {
+            let named = move |field: &Field| Field::new(format!("f{i}_{}", field.name()), field.data_type().clone(), true);
+            fields.iter().map(named)
+        });
+        let fields: Vec<Field> = numbers.chain(keys).chain(states).collect();
+        Layout {
+            schema: Arc::new(Schema::new(fields)),
+            keys: program.key_types().len(),
+            states: program.state_fields().iter().map(Vec::len).collect(),
+            key_groups,
+        }
+    }
+
+    /// Writes groups; `numbers` are whatever the owner needs to know of each.
+    pub(super) fn write(
+        &self,
+        name: &str,
+        numbers: [Int64Array; 3],
+        keys: Vec<ArrayRef>,
+        states: Vec<Vec<ArrayRef>>,
+        to: &mut StateWriter,
+    ) -> Result<()> {
+        let rows = numbers[0].len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let groups = key_groups(&keys, rows, self.key_groups)?;
+        let numbers = numbers.into_iter().map(|numbers| Arc::new(numbers) as ArrayRef);
+        let columns = numbers.chain(keys).chain(states.into_iter().flatten()).collect();
+        to.put_keyed(name, &groups, &RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// Takes rows apart that [`write`](Layout::write) wrote.
+    pub(super) fn read(&self, records: &RecordBatch) -> Result<Rows> {
+        let types = |schema: &Schema| -> Vec<(String, DataType)> {
+            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+        };
+        if types(&records.schema()) != types(&self.schema) {
+            return Err(Error::new(ErrorKind::State, "the state is of other aggregate functions or of another key than the file has now")
+                .help("run with --fresh to start without the old state"));
+        }
+        let mut columns = records.columns().iter().cloned();
+        let mut number = || columns.next().map_or_else(|| Int64Array::from(Vec::<i64>::new()), |c| c.as_primitive::<Int64Type>().clone());
+        let numbers = [number(), number(), number()];
+        let keys = columns.by_ref().take(self.keys).collect();
+        let states = self.states.iter().map(|&count| columns.by_ref().take(count).collect()).collect();
+        Ok(Rows { numbers, keys, states })
+    }
+}
+
+impl Rows {
+    /// The rows from `from` on, `length` of them.
+    pub(super) fn slice(&self, from: usize, length: usize) -> Rows {
+        let cut = |columns: &[ArrayRef]| -> Vec<ArrayRef> { columns.iter().map(|column| column.slice(from, length)).collect() };
+        Rows {
+            numbers: self.numbers.each_ref().map(|numbers| numbers.slice(from, length)),
+            keys: cut(&self.keys),
+            states: self.states.iter().map(|state| cut(state)).collect(),
+        }
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers[0].len()
+    }
+}
