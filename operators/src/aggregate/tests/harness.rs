@@ -1,0 +1,208 @@
+//! Drives subtasks of an aggregate the way the runtime does: routed by key group, resumed while there is more to say,
+//! crashed and restored at another parallelism.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use millstream_api::batch::{Hidden, Origin, Windows};
+use millstream_api::key_group::{key_groups, owned_groups, owner};
+use millstream_api::operator::Fates;
+use millstream_api::options::OnBadRow;
+use millstream_api::plan::{Columns, Inputs, Make, OperatorContext, Plan, Shape};
+use millstream_api::registry::{NodeOptions, read};
+use millstream_api::state::{StateEntries, StateReader, StateWriter};
+use millstream_api::stream::{Judge, WindowKind, Windowed};
+use millstream_api::time::ClockTime;
+use millstream_api::{Batch, Diagnostics, EventTime, Operator, Output, Progress, Stream};
+use serde_json::Value;
+
+use crate::aggregate::AggregateOptions;
+use crate::encode::json::row_text;
+use crate::testing::schema;
+
+pub(super) const KEY_GROUPS: u16 = 16;
+
+/// A row as the models see it.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) time: i64,
+    pub(super) key: Option<i64>,
+    pub(super) value: Option<i64>,
+    pub(super) mark: i64,
+    pub(super) weight: i8,
+    /// Its place in the input.
+    pub(super) position: i64,
+    pub(super) window: Option<(i64, i64)>,
+}
+
+/// The stream of these rows.
+pub(super) fn input(windows: Option<(WindowKind, bool)>) -> Stream {
+    let windowed = windows.map(|(windows, explicit)| Windowed { windows, judge: Judge::Reader, explicit });
+    let columns = schema("k bigint, v bigint, id bigint not null");
+    Stream { event_time: true, from_source: true, windowed, ..Stream::plain(columns) }
+}
+
+/// Plans the aggregate of these options.
+pub(super) fn plan(options: Value, stream: Stream, on_bad_row: OnBadRow) -> Result<Plan, Diagnostics> {
+    let inputs = Inputs { name: "node", streams: vec![("input".into(), stream)], on_bad_row, folder: PathBuf::from(".") };
+    read::<AggregateOptions>(options)?.plan(&inputs)
+}
+
+/// All subtasks of an aggregate.
+pub(super) struct Harness {
+    plan: Plan,
+    stream: Stream,
+    on_bad_row: OnBadRow,
+    subtasks: Vec<(Box<dyn Operator>, Output)>,
+    watermark: EventTime,
+    pub(super) sent: Vec<(usize, Batch)>,
+    pub(super) fates: Fates,
+}
+
+impl Harness {
+    pub(super) fn new(options: Value, stream: Stream, on_bad_row: OnBadRow, parallelism: usize) -> Harness {
+        let plan = plan(options, stream.clone(), on_bad_row).unwrap();
+        let mut harness = Harness {
+            plan,
+            stream,
+            on_bad_row,
+            subtasks: Vec::new(),
+            watermark: EventTime::MIN,
+            sent: Vec::new(),
+            fates: Fates::default(),
+        };
+        harness.start(parallelism, StateEntries::new());
+        harness
+    }
+
+    fn start(&mut self, parallelism: usize, entries: StateEntries) {
+        let Make::Operator(factory) = &self.plan.make else { panic!("not an operator") };
+        let shape = |stream: &Stream, schema: Arc<Schema>| Shape {
+            schema,
+            explicit_windows: stream.windowed.as_ref().is_some_and(|w| w.explicit),
+            judge: false,
+            origin: self.plan.inputs[0].origin,
+            read: true,
+        };
+        let outputs: Vec<Shape> = self.plan.outputs.iter().map(|o| shape(&o.stream, o.stream.schema.clone())).collect();
+        let needed: Vec<Columns> = outputs.iter().map(|o| crate::columns::names(&o.schema)).collect();
+        let required = factory.required(&needed).remove(0);
+        let fields = self.stream.schema.fields().iter().filter(|field| required.contains(field.name())).cloned();
+        let physical = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self.subtasks = (0..parallelism)
+            .map(|subtask| {
+                let context = OperatorContext {
+                    node: "node".into(),
+                    subtask,
+                    parallelism,
+                    key_groups: KEY_GROUPS,
+                    batch_rows: 2,
+                    on_bad_row: self.on_bad_row,
+                    inputs: vec![shape(&self.stream, physical.clone())],
+                    outputs: outputs.clone(),
+                };
+                let mut operator = factory.make(&context).unwrap();
+                let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS));
+                operator.restore(&reader).unwrap();
+                (operator, Output::new(3))
+            })
+            .collect();
+        self.stream.schema = physical;
+    }
+
+    /// Hands over one batch, routed by its key `k`.
+    pub(super) fn batch(&mut self, rows: &[Row]) {
+        let batch = to_batch(rows, &self.stream);
+        let keys: ArrayRef = Arc::new(rows.iter().map(|row| row.key).collect::<Int64Array>());
+        let groups = key_groups(&[keys], rows.len(), KEY_GROUPS).unwrap();
+        let parallelism = self.subtasks.len();
+        for subtask in 0..parallelism {
+            let of_subtask = |row: &u32| owner(groups[*row as usize], parallelism, KEY_GROUPS) == subtask;
+            let indices: UInt32Array = (0..rows.len() as u32).filter(of_subtask).map(Some).collect();
+            let part = batch.take(&indices).unwrap();
+            self.call(subtask, |operator, out| operator.on_batch(0, part.clone(), out).unwrap());
+        }
+    }
+
+    pub(super) fn watermark(&mut self, watermark: i64) {
+        self.watermark = EventTime(watermark);
+        for subtask in 0..self.subtasks.len() {
+            self.call(subtask, |operator, out| operator.on_watermark(EventTime(watermark), out).unwrap());
+        }
+    }
+
+    fn call(&mut self, subtask: usize, call: impl Fn(&mut dyn Operator, &mut Output)) {
+        let (operator, out) = &mut self.subtasks[subtask];
+        out.set_times(ClockTime(0), self.watermark);
+        call(operator.as_mut(), out);
+        self.sent.extend(out.take_batches());
+        while operator.resume(out).unwrap() == Progress::More {
+            self.sent.extend(out.take_batches());
+        }
+        self.sent.extend(out.take_batches());
+        self.fates.add(&out.take_fates());
+    }
+
+    /// Takes a snapshot, lets all subtasks die and starts others from it.
+    pub(super) fn crash_and_restore(&mut self, parallelism: usize) {
+        let mut entries = StateEntries::new();
+        for (operator, _) in &mut self.subtasks {
+            let mut writer = StateWriter::new();
+            operator.snapshot(&mut writer).unwrap();
+            for (key, batches) in writer.into_entries() {
+                assert!(self.plan.state.iter().any(|declared| declared.name == key.0 && declared.keyed == key.1.is_some()), "{key:?}");
+                entries.entry(key).or_default().extend(batches);
+            }
+        }
+        self.start(parallelism, entries);
+    }
+
+    pub(super) fn rows_in_state(&self) -> u64 {
+        self.subtasks.iter().map(|(operator, _)| operator.rows_in_state()).sum()
+    }
+
+    pub(super) fn state_bytes(&self) -> usize {
+        self.subtasks.iter().map(|(operator, _)| operator.state_bytes()).sum()
+    }
+
+    /// The rows sent to a port, as JSON, with the hidden columns of each batch checked against its schema.
+    pub(super) fn rows(&self, port: usize) -> Vec<Value> {
+        let of_port = self.sent.iter().filter(|(p, _)| *p == port);
+        of_port.flat_map(|(_, batch)| json_rows(batch)).collect()
+    }
+}
+
+pub(super) fn json_rows(batch: &Batch) -> Vec<Value> {
+    (0..batch.rows()).map(|row| serde_json::from_str(&row_text(batch.records(), row).unwrap()).unwrap()).collect()
+}
+
+/// Rows as the stream's physical columns and hidden ones.
+fn to_batch(rows: &[Row], stream: &Stream) -> Batch {
+    let column = |field: &Arc<Field>| -> ArrayRef {
+        assert_eq!(field.data_type(), &DataType::Int64);
+        let of = |row: &Row| match field.name().as_str() {
+            "k" => row.key,
+            "v" => row.value,
+            _ => Some(row.position),
+        };
+        Arc::new(rows.iter().map(of).collect::<Int64Array>())
+    };
+    let columns = stream.schema.fields().iter().map(column).collect();
+    let ints = |of: fn(&Row) -> i64| -> Int64Array { rows.iter().map(of).map(Some).collect() };
+    let marked = rows.iter().any(|row| row.mark != i64::MIN);
+    let hidden = Hidden {
+        times: stream.event_time.then(|| ints(|row| row.time)),
+        marks: marked.then(|| ints(|row| row.mark)),
+        weights: stream.updating.then(|| rows.iter().map(|row| row.weight).collect::<Vec<i8>>().into()),
+        windows: stream
+            .windowed
+            .as_ref()
+            .is_some_and(|w| w.explicit)
+            .then(|| Windows { start: ints(|row| row.window.unwrap().0), end: ints(|row| row.window.unwrap().1) }),
+        origin: stream.from_source.then(|| Origin { split: UInt32Array::from_value(0, rows.len()), position: ints(|row| row.position) }),
+    };
+    let records: RecordBatch = crate::columns::records(&stream.schema, columns, rows.len()).unwrap();
+    Batch::new(records, hidden).unwrap()
+}

@@ -1,0 +1,260 @@
+//! Windowed aggregates against a model written from docs/semantics.md: no slices, every row kept, every window looked at.
+
+use std::collections::BTreeMap;
+
+use millstream_api::operator::Fates;
+use millstream_api::options::OnBadRow;
+use millstream_api::stream::WindowKind;
+use millstream_api::time::rfc3339;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::harness::{Harness, Row, input, json_rows};
+use crate::aggregate::{LATE, MAIN};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Rows(Vec<Row>),
+    Watermark(i64),
+    Restore(usize),
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    size: i64,
+    slide: i64,
+    offset: i64,
+    lateness: i64,
+    explicit: bool,
+    parallelism: usize,
+    steps: Vec<Step>,
+}
+
+/// What should come out: rows by window, late rows by position, fates.
+#[derive(Default)]
+struct Expected {
+    rows: BTreeMap<(i64, i64), Vec<Value>>,
+    late: Vec<i64>,
+    fates: Fates,
+    in_state: u64,
+}
+
+fn windows_of(case: &Case, time: i64) -> Vec<(i64, i64)> {
+    let starts = (-400..400).map(|n| n * case.slide + case.offset);
+    starts.filter(|start| *start <= time && time < start + case.size).map(|start| (start, start + case.size)).collect()
+}
+
+fn model(case: &Case) -> Expected {
+    let mut expected = Expected::default();
+    let mut open: BTreeMap<(i64, i64), Vec<Row>> = BTreeMap::new();
+    let mut node = i64::MIN;
+    for step in &case.steps {
+        match step {
+            Step::Restore(_) => {}
+            Step::Rows(rows) => {
+                for row in rows {
+                    let judged = node.max(row.mark);
+                    let all = row.window.map_or_else(|| windows_of(case, row.time), |window| vec![window]);
+                    let still: Vec<_> = all.iter().filter(|(_, end)| end + case.lateness > judged).collect();
+                    if still.is_empty() {
+                        expected.fates.late += 1;
+                        expected.late.push(row.position);
+                        continue;
+                    }
+                    expected.fates.taken += 1;
+                    expected.fates.partly_late += u64::from(still.len() < all.len());
+                    still.iter().for_each(|(start, end)| open.entry((*end, *start)).or_default().push(row.clone()));
+                }
+            }
+            Step::Watermark(watermark) => {
+                node = node.max(*watermark);
+                while let Some(window) = open.keys().next().copied().filter(|(end, _)| end + case.lateness <= node) {
+                    let rows = open.remove(&window).unwrap();
+                    expected.rows.insert(window, results(window, &rows));
+                }
+            }
+        }
+    }
+    let mut positions: Vec<(i64, (i64, i64))> = Vec::new();
+    for (window, rows) in &open {
+        positions.extend(rows.iter().map(|row| (row.position, if case.explicit { *window } else { (0, 0) })));
+    }
+    positions.sort_unstable();
+    positions.dedup();
+    expected.in_state = positions.len() as u64;
+    expected.late.sort_unstable();
+    expected
+}
+
+fn results((end, start): (i64, i64), rows: &[Row]) -> Vec<Value> {
+    let mut groups: BTreeMap<Option<i64>, Vec<&Row>> = BTreeMap::new();
+    rows.iter().for_each(|row| groups.entry(row.key).or_default().push(row));
+    let mut results: Vec<Value> = groups
+        .into_iter()
+        .filter(|(_, rows)| rows.len() >= 2)
+        .map(|(key, mut rows)| {
+            rows.sort_by_key(|row| (row.time, row.position));
+            let values: Vec<i64> = rows.iter().filter_map(|row| row.value).collect();
+            let sum: Option<i64> = (!values.is_empty()).then(|| values.iter().sum());
+            let mut distinct = values.clone();
+            distinct.sort_unstable();
+            let median = distinct.get(distinct.len() / 2).map(|&upper| {
+                let lower = if distinct.len() % 2 == 1 { upper } else { distinct[distinct.len() / 2 - 1] };
+                (upper + lower) as f64 / 2.0
+            });
+            distinct.dedup();
+            let positive: Vec<i64> = values.iter().copied().filter(|v| *v > 0).collect();
+            json!({
+                "key": key,
+                "n": rows.len(),
+                "total": sum,
+                "mean": sum.map(|sum| sum as f64 / values.len() as f64),
+                "least": values.iter().min(),
+                "greatest": values.iter().max(),
+                "first": rows[0].value,
+                "last": rows[rows.len() - 1].position,
+                "all": rows.iter().map(|row| row.value).collect::<Vec<_>>(),
+                "kinds": distinct.len(),
+                "positive": (!positive.is_empty()).then(|| positive.iter().sum::<i64>()),
+                "middle": median,
+                "window_start": rfc3339(start),
+                "window_end": rfc3339(end),
+            })
+        })
+        .collect();
+    results.sort_by_key(Value::to_string);
+    results
+}
+
+const COMPUTE: [&str; 11] = [
+    "count(*) as n",
+    "sum(v) as total",
+    "avg(v) as mean",
+    "min(v) as least",
+    "max(v) as greatest",
+    "first_value(v) as first",
+    "last_value(id) as last",
+    "array_agg(v) as all",
+    "count(distinct v) as kinds",
+    "sum(v) filter (where v > 0) as positive",
+    "median(v) as middle",
+];
+
+fn run(case: &Case) -> Harness {
+    let kind = WindowKind::Hop { size: case.size, slide: case.slide, offset: case.offset };
+    let lateness = format!("{}us", case.lateness);
+    let options = json!({ "by": ["k as key"], "compute": COMPUTE, "having": "n >= 2", "allowed_lateness": lateness });
+    let mut harness = Harness::new(options, input(Some((kind, case.explicit))), OnBadRow::Fail, case.parallelism);
+    for step in &case.steps {
+        match step {
+            Step::Rows(rows) => harness.batch(rows),
+            Step::Watermark(watermark) => harness.watermark(*watermark),
+            Step::Restore(parallelism) => harness.crash_and_restore(*parallelism),
+        }
+    }
+    harness
+}
+
+/// The rows by window; within each subtask's output windows must close in order.
+fn by_window(harness: &Harness) -> BTreeMap<(i64, i64), Vec<Value>> {
+    let mut rows: BTreeMap<(i64, i64), Vec<Value>> = BTreeMap::new();
+    for (_, batch) in harness.sent.iter().filter(|(port, _)| *port == MAIN) {
+        let windows = batch.hidden().windows.as_ref().unwrap();
+        for (row, value) in json_rows(batch).into_iter().enumerate() {
+            let window = (windows.end.value(row), windows.start.value(row));
+            assert_eq!(batch.times().unwrap()[row], window.0 - 1);
+            rows.entry(window).or_default().push(value);
+        }
+        assert!(batch.rows() <= 2, "cut into batches");
+    }
+    rows.values_mut().for_each(|rows| rows.sort_by_key(Value::to_string));
+    rows
+}
+
+fn check(case: &Case) -> Result<(), TestCaseError> {
+    let mut expected = model(case);
+    expected.rows.retain(|_, rows| !rows.is_empty());
+    let harness = run(case);
+    prop_assert_eq!(by_window(&harness), expected.rows);
+    let mut late: Vec<i64> = harness.rows(LATE).iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    late.sort_unstable();
+    prop_assert_eq!(late, expected.late);
+    prop_assert_eq!(harness.fates, expected.fates);
+    prop_assert_eq!(harness.rows_in_state(), expected.in_state);
+    Ok(())
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let mark = prop_oneof![4 => Just(None), 1 => (0i64..60).prop_map(Some)];
+    (-60i64..60, prop::option::of(0i64..4), prop::option::of(-5i64..6), mark).prop_map(|(time, key, value, behind)| Row {
+        time,
+        key,
+        value,
+        mark: behind.map_or(i64::MIN, |behind| time + 1 + behind),
+        weight: 1,
+        position: 0,
+        window: None,
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => prop::collection::vec(row(), 0..12).prop_map(Step::Rows),
+        3 => (-80i64..80).prop_map(Step::Watermark),
+        1 => (1usize..4).prop_map(Step::Restore),
+    ];
+    prop::collection::vec(step, 0..16)
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let windows =
+        (1i64..30).prop_flat_map(|size| (Just(size), 1..=size)).prop_flat_map(|(size, slide)| (Just(size), Just(slide), 0..slide));
+    let lateness = prop_oneof![Just(0i64), 1i64..25];
+    (windows, lateness, any::<bool>(), 1usize..4, steps(), any::<bool>()).prop_map(
+        |((size, slide, offset), lateness, explicit, parallelism, steps, ends)| {
+            let mut case = Case { size, slide, offset, lateness, explicit, parallelism, steps: Vec::new() };
+            case.steps = well_formed(&case, steps, ends);
+            case
+        },
+    )
+}
+
+/// Watermarks rise, rows are numbered and, if wanted, expanded to their windows; the end may come.
+fn well_formed(case: &Case, steps: Vec<Step>, ends: bool) -> Vec<Step> {
+    let (mut watermark, mut position) = (i64::MIN, 0);
+    let mut formed: Vec<Step> = steps
+        .into_iter()
+        .map(|step| match step {
+            Step::Watermark(next) => {
+                watermark = watermark.max(next);
+                Step::Watermark(watermark)
+            }
+            Step::Rows(rows) => Step::Rows(
+                rows.into_iter()
+                    .flat_map(|row| {
+                        position += 1;
+                        let row = Row { position, ..row };
+                        match case.explicit {
+                            false => vec![row],
+                            true => windows_of(case, row.time).into_iter().map(|w| Row { window: Some(w), ..row.clone() }).collect(),
+                        }
+                    })
+                    .collect(),
+            ),
+            restore => restore,
+        })
+        .collect();
+    if ends {
+        formed.push(Step::Watermark(i64::MAX));
+    }
+    formed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equal_the_model(case in cases()) {
+        check(&case)?;
+    }
+}
