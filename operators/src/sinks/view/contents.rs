@@ -1,0 +1,267 @@
+//! What a view holds: a pure table of rows as bytes, without locks, Arrow or time.
+//!
+//! Rows are in the order of their keys; a view without a key gives each row a key of its own that rises with arrival.
+//!
+//! Of an insert-only stream the row of a key is the one with the greatest [`Rank`]. Of an updating stream each key has the
+//! rows that came and were not withdrawn: by the plan there is at most one in the end, but changes of different routing keys
+//! overtake each other, so that for a moment there can be two, or a withdrawal whose row is still to come (a *debt*).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What decides which rows a view keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// Whether rows are withdrawn.
+    pub(super) updating: bool,
+    /// How old a row may become, in microseconds of event time.
+    pub(super) retain_us: Option<i64>,
+    /// How many rows there may be.
+    pub(super) max_rows: Option<usize>,
+}
+
+/// A row or key, in Arrow's row format; shared with those that read.
+pub(super) type Bytes = Arc<[u8]>;
+
+/// How new a row is. Rows of one rank are ordered by their bytes, which is by their columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Event time; 0 where there is none.
+    pub(super) time: i64,
+    /// Split and position in it, or without event time the other way round; 0 where rows do not come from a source.
+    pub(super) place: (u32, i64),
+}
+
+impl Rank {
+    pub(super) fn new(time: Option<i64>, place: Option<(u32, i64)>) -> Self {
+        match (time, place) {
+            (Some(time), place) => Rank { time, place: place.unwrap_or_default() },
+            // By position first, so that the position stands where the time would.
+            (None, Some((split, position))) => Rank { time: position, place: (split, 0) },
+            (None, None) => Rank { time: 0, place: (0, 0) },
+        }
+    }
+}
+
+/// A row that comes or is withdrawn.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    /// None: the view has no key.
+    pub(super) key: Option<Bytes>,
+    pub(super) row: Bytes,
+    pub(super) rank: Rank,
+    pub(super) is_withdrawn: bool,
+}
+
+/// Equal rows of one key, for a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The key, or the number of arrival.
+    pub(super) key: Bytes,
+    pub(super) row: Bytes,
+    pub(super) rank: Rank,
+    /// How many there are; a debt is negative.
+    pub(super) count: i64,
+}
+
+/// Rows of one key, in the order of arrival; nearly always one.
+#[derive(Clone, Debug)]
+struct Held {
+    row: Bytes,
+    rank: Rank,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    rules: Rules,
+    version: u64,
+    /// The greatest event time so far, from which age is counted.
+    newest: Option<i64>,
+    arrivals: u64,
+    rows: BTreeMap<Bytes, Vec<Held>>,
+    /// Where equal rows are, for views without a key of updating streams.
+    by_row: HashMap<Bytes, Vec<Bytes>>,
+    /// All rows from the oldest to the newest; only where old ones leave.
+    by_age: BTreeSet<(Rank, Bytes, Bytes)>,
+    debts: HashMap<Bytes, (u64, Rank)>,
+}
+
+impl Contents {
+    pub(super) fn new(rules: Rules) -> Self {
+        Contents { rules, ..Contents::default() }
+    }
+
+    /// How many batches there have been.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All rows that are to be seen, in order.
+    pub(super) fn visible(&self) -> impl Iterator<Item = &Bytes> {
+        self.rows.values().filter_map(|held| held.last()).map(|held| &held.row)
+    }
+
+    /// The row of a key.
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Bytes> {
+        self.rows.get(key)?.last().map(|held| &held.row)
+    }
+
+    /// Applies a batch of changes as the next version. The result is how many of them were older than the view reaches back.
+    pub(super) fn apply(&mut self, changes: impl Iterator<Item = Change>) -> u64 {
+        let mut expired = 0;
+        for change in changes {
+            self.newest = self.newest.max(Some(change.rank.time));
+            if self.is_old(change.rank) {
+                expired += 1;
+            } else if !self.rules.updating {
+                self.insert(change);
+            } else if change.is_withdrawn {
+                self.withdraw(change);
+            } else {
+                self.add(change);
+            }
+        }
+        self.drop_old();
+        self.version += 1;
+        expired
+    }
+
+    fn is_old(&self, rank: Rank) -> bool {
+        let horizon = self.rules.retain_us.zip(self.newest).map(|(retain, newest)| newest.saturating_sub(retain));
+        horizon.is_some_and(|horizon| rank.time < horizon)
+    }
+
+    /// A row of an insert-only stream: takes the place of the key's older one.
+    fn insert(&mut self, change: Change) {
+        let key = change.key.unwrap_or_else(|| self.next_arrival());
+        let new = Held { row: change.row, rank: change.rank };
+        match self.rows.get(&key).and_then(|held| held.last()) {
+            Some(old) if (old.rank, &old.row) > (new.rank, &new.row) => return,
+            Some(old) => {
+                self.by_age.remove(&(old.rank, old.row.clone(), key.clone()));
+            }
+            None => {}
+        }
+        self.note_age(&new, &key);
+        self.rows.insert(key, vec![new]);
+    }
+
+    /// A row of an updating stream comes.
+    fn add(&mut self, change: Change) {
+        if let Some((count, _)) = self.debts.get_mut(&change.row) {
+            *count -= 1;
+            if *count == 0 {
+                self.debts.remove(&change.row);
+            }
+            return;
+        }
+        let new = Held { row: change.row, rank: change.rank };
+        let key = match change.key {
+            Some(key) => key,
+            None => {
+                let key = self.next_arrival();
+                self.by_row.entry(new.row.clone()).or_default().push(key.clone());
+                key
+            }
+        };
+        self.note_age(&new, &key);
+        self.rows.entry(key).or_default().push(new);
+    }
+
+    /// A row of an updating stream is withdrawn: only its equal leaves.
+    fn withdraw(&mut self, change: Change) {
+        let key = match change.key {
+            Some(key) => Some(key),
+            None => self.by_row.get(&change.row).and_then(|keys| keys.last().cloned()),
+        };
+        if key.is_some_and(|key| self.remove(&key, &change.row)) {
+            return;
+        }
+        self.debts.entry(change.row).or_insert((0, change.rank)).0 += 1;
+    }
+
+    /// Removes one row of a key that is equal to `row`; false when there is none.
+    fn remove(&mut self, key: &Bytes, row: &Bytes) -> bool {
+        let Some(held) = self.rows.get_mut(key) else { return false };
+        let Some(place) = held.iter().rposition(|held| held.row == *row) else { return false };
+        let removed = held.remove(place);
+        let is_last = !held.iter().any(|other| other.row == removed.row && other.rank == removed.rank);
+        if held.is_empty() {
+            self.rows.remove(key);
+        }
+        if is_last {
+            self.by_age.remove(&(removed.rank, removed.row.clone(), key.clone()));
+        }
+        if let Some(keys) = self.by_row.get_mut(row) {
+            keys.retain(|other| other != key);
+            if keys.is_empty() {
+                self.by_row.remove(row);
+            }
+        }
+        true
+    }
+
+    fn next_arrival(&mut self) -> Bytes {
+        self.arrivals += 1;
+        self.arrivals.to_be_bytes().as_slice().into()
+    }
+
+    fn note_age(&mut self, held: &Held, key: &Bytes) {
+        if self.rules.retain_us.is_some() || self.rules.max_rows.is_some() {
+            self.by_age.insert((held.rank, held.row.clone(), key.clone()));
+        }
+    }
+
+    /// Lets the oldest rows leave until the rules are kept.
+    fn drop_old(&mut self) {
+        while let Some((rank, row, key)) = self.by_age.first().cloned() {
+            let is_one_too_many = self.rules.max_rows.is_some_and(|max| self.rows.len() > max);
+            if !is_one_too_many && !self.is_old(rank) {
+                break;
+            }
+            while self.remove(&key, &row) {}
+            self.by_age.remove(&(rank, row, key));
+        }
+        if self.rules.retain_us.is_some() && !self.debts.is_empty() {
+            // Their rows are older as well and will not be let in.
+            let mut debts = std::mem::take(&mut self.debts);
+            debts.retain(|_, (_, rank)| !self.is_old(*rank));
+            self.debts = debts;
+        }
+    }
+
+    /// Everything, for a checkpoint.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let rows = self
+            .rows
+            .iter()
+            .flat_map(|(key, held)| held.iter().map(|held| Kept { key: key.clone(), row: held.row.clone(), rank: held.rank, count: 1 }));
+        let debts = self.debts.iter().map(|(row, (count, rank))| Kept {
+            key: Bytes::default(),
+            row: row.clone(),
+            rank: *rank,
+            count: -i64::try_from(*count).unwrap_or(i64::MAX),
+        });
+        rows.chain(debts).collect()
+    }
+
+    /// Takes back a part of what [`kept`](Contents::kept) gave.
+    pub(super) fn restore(&mut self, kept: Kept, has_key: bool) {
+        self.newest = self.newest.max(Some(kept.rank.time));
+        if kept.count < 0 {
+            self.debts.insert(kept.row, (kept.count.unsigned_abs(), kept.rank));
+            return;
+        }
+        if !has_key {
+            let arrival = <[u8; 8]>::try_from(kept.key.as_ref()).map_or(0, u64::from_be_bytes);
+            self.arrivals = self.arrivals.max(arrival);
+            if self.rules.updating {
+                self.by_row.entry(kept.row.clone()).or_default().push(kept.key.clone());
+            }
+        }
+        let held = Held { row: kept.row, rank: kept.rank };
+        self.note_age(&held, &kept.key);
+        self.rows.entry(kept.key).or_default().push(held);
+    }
+}

@@ -1,0 +1,135 @@
+//! `view`: a materialised view, a table that follows a stream and can be read at any time.
+//!
+//! The sink turns batches into rows of bytes and applies each batch to the [`contents`] under one lock, so that every read
+//! ([`reader`]) is of one version. What the view holds in the end does not depend on how rows were divided into batches.
+
+mod contents;
+mod plan;
+mod reader;
+mod rows;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::AsArray;
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use millstream_api::message::CheckpointId;
+use millstream_api::operator::Fates;
+use millstream_api::plan::{Columns, SinkContext, SinkFactory};
+use millstream_api::sink::Finish;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, Result, Sink};
+
+pub use self::plan::ViewOptions;
+
+use self::contents::{Change, Contents, Kept, Rank};
+use self::plan::Settings;
+use self::reader::Reader;
+use self::rows::RowFormat;
+
+/// The state's name.
+const ROWS: &str = "rows";
+
+struct ViewFactory {
+    settings: Settings,
+}
+
+impl SinkFactory for ViewFactory {
+    fn required(&self) -> Columns {
+        self.settings.required.clone()
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
+        let format = Arc::new(RowFormat::new(&context.input.schema, &self.settings.columns, &self.settings.key)?);
+        let contents = Arc::new(RwLock::new(Contents::new(self.settings.rules)));
+        context.views.publish(&context.node, Arc::new(Reader::new(format.clone(), contents.clone())));
+        Ok(Box::new(ViewSink { format, contents, by_position: self.settings.by_position }))
+    }
+}
+
+struct ViewSink {
+    format: Arc<RowFormat>,
+    contents: Arc<RwLock<Contents>>,
+    /// Whether rows of one time are ordered by their place in the source.
+    by_position: bool,
+}
+
+impl Sink for ViewSink {
+    fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
+        let rows = self.format.rows(batch.records())?;
+        let keys = self.format.keys(batch.records())?;
+        let weights = batch.weights();
+        let changes = (0..batch.rows()).map(|row| Change {
+            key: keys.as_ref().map(|keys| keys.row(row).as_ref().into()),
+            row: rows.row(row).as_ref().into(),
+            rank: self.rank(&batch, row),
+            is_withdrawn: weights.is_some_and(|weights| weights[row] < 0),
+        });
+        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
+        let expired = contents.apply(changes);
+        fates.expired += expired;
+        fates.taken += batch.rows() as u64 - expired;
+        Ok(())
+    }
+
+    fn prepare(&mut self, _: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        state.put(ROWS, to_state(contents.kept())?);
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
+        for records in state.get(ROWS) {
+            from_state(records).for_each(|kept| contents.restore(kept, self.format.has_key()));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: Finish) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl ViewSink {
+    fn rank(&self, batch: &Batch, row: usize) -> Rank {
+        let place = batch.hidden().origin.as_ref().filter(|_| self.by_position);
+        let place = place.map(|origin| (origin.split.value(row), origin.position.value(row)));
+        Rank::new(batch.times().map(|times| times[row]), place)
+    }
+}
+
+/// One row of state for each row that is kept, for each withdrawal without its row yet.
+fn to_state(kept: Vec<Kept>) -> Result<RecordBatch> {
+    let bytes = |of: fn(&Kept) -> &[u8]| Arc::new(BinaryArray::from_iter_values(kept.iter().map(of))) as ArrayRef;
+    let numbers = |of: fn(&Kept) -> i64| Arc::new(Int64Array::from_iter_values(kept.iter().map(of))) as ArrayRef;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("key", bytes(|kept| &kept.key)),
+        ("row", bytes(|kept| &kept.row)),
+        ("count", numbers(|kept| kept.count)),
+        ("time", numbers(|kept| kept.rank.time)),
+        ("position", numbers(|kept| kept.rank.place.1)),
+        ("split", Arc::new(UInt32Array::from_iter_values(kept.iter().map(|kept| kept.rank.place.0)))),
+    ];
+    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), false)).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect())?)
+}
+
+fn from_state(records: &RecordBatch) -> impl Iterator<Item = Kept> + '_ {
+    debug_assert_eq!(records.column(0).data_type(), &DataType::Binary);
+    let bytes = |column: usize| records.column(column).as_binary::<i32>();
+    let number = |column: usize| records.column(column).as_primitive::<Int64Type>();
+    (0..records.num_rows()).map(move |row| Kept {
+        key: bytes(0).value(row).into(),
+        row: bytes(1).value(row).into(),
+        count: number(2).value(row),
+        rank: Rank { time: number(3).value(row), place: (records.column(5).as_primitive::<UInt32Type>().value(row), number(4).value(row)) },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Rows as bytes and back: Arrow's row format, in which the order of bytes is the order of rows, nulls last.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, StringArray};
+use arrow::compute::SortOptions;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::row::{RowConverter, Rows, SortField};
+use millstream_api::error::ErrorKind;
+use millstream_api::types::SqlName;
+use millstream_api::{Error, Result};
+
+use super::contents::Bytes;
+use crate::columns::{place, records};
+
+/// How the rows and keys of one view are written as bytes.
+pub(super) struct RowFormat {
+    rows: RowConverter,
+    keys: RowConverter,
+    key_fields: Vec<Field>,
+    key_places: Vec<usize>,
+    /// The columns that readers see, among those that are kept.
+    shown_places: Vec<usize>,
+    shown: SchemaRef,
+}
+
+impl RowFormat {
+    /// The format for batches of the schema `input`, of which readers see `shown`.
+    pub(super) fn new(input: &Schema, shown: &[String], key: &[String]) -> Result<Self> {
+        let places = |names: &[String]| names.iter().map(|name| place(input, name)).collect::<Result<Vec<usize>>>();
+        let (shown_places, key_places) = (places(shown)?, places(key)?);
+        let key_fields: Vec<Field> = key_places.iter().map(|&place| input.field(place).clone()).collect();
+        Ok(RowFormat {
+            rows: converter(input.fields().iter().map(AsRef::as_ref))?,
+            keys: converter(&key_fields)?,
+            key_fields,
+            key_places,
+            shown: Arc::new(input.project(&shown_places)?),
+            shown_places,
+        })
+    }
+
+    /// The columns that readers see.
+    pub(super) fn shown(&self) -> &SchemaRef {
+        &self.shown
+    }
+
+    /// Whether rows are told apart by a key.
+    pub(super) fn has_key(&self) -> bool {
+        !self.key_places.is_empty()
+    }
+
+    /// The names of the key columns.
+    pub(super) fn key_names(&self) -> Vec<String> {
+        self.key_fields.iter().map(|field| field.name().clone()).collect()
+    }
+
+    /// The rows of a batch.
+    pub(super) fn rows(&self, records: &RecordBatch) -> Result<Rows> {
+        Ok(self.rows.convert_columns(records.columns())?)
+    }
+
+    /// The keys of a batch; `None` when the view has none.
+    pub(super) fn keys(&self, records: &RecordBatch) -> Result<Option<Rows>> {
+        if !self.has_key() {
+            return Ok(None);
+        }
+        let columns: Vec<ArrayRef> = self.key_places.iter().map(|&place| one_zero(records.column(place))).collect();
+        Ok(Some(self.keys.convert_columns(&columns)?))
+    }
+
+    /// The key that these texts mean, one for each key column.
+    ///
+    /// # Errors
+    /// Texts that are too many, too few or not of their column's type.
+    pub(super) fn key_of(&self, texts: &[&str]) -> Result<Bytes> {
+        let refused = |message: String| Error::new(ErrorKind::BadRow, message);
+        if self.key_fields.is_empty() {
+            return Err(refused("this view has no key: it can only be read as a whole".into()));
+        }
+        if texts.len() != self.key_fields.len() {
+            let names = self.key_names().join(", ");
+            return Err(refused(format!("the key has {} columns ({names}), and {} values were given", self.key_fields.len(), texts.len())));
+        }
+        let mut columns = Vec::with_capacity(texts.len());
+        for (field, text) in self.key_fields.iter().zip(texts) {
+            let value = parsed(text, field.data_type())
+                .ok_or_else(|| refused(format!("`{text}` is not a {} (key column `{}`)", SqlName(field.data_type()), field.name())))?;
+            columns.push(one_zero(&value));
+        }
+        Ok(self.keys.convert_columns(&columns)?.row(0).as_ref().into())
+    }
+
+    /// Rows back as columns, those that readers see.
+    pub(super) fn records(&self, rows: &[Bytes]) -> Result<RecordBatch> {
+        let parser = self.rows.parser();
+        let columns = self.rows.convert_rows(rows.iter().map(|row| parser.parse(row)))?;
+        let shown = self.shown_places.iter().map(|&place| columns[place].clone()).collect();
+        records(&self.shown, shown, rows.len())
+    }
+}
+
+fn converter<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Result<RowConverter> {
+    let options = SortOptions { descending: false, nulls_first: false };
+    let fields = fields.into_iter().map(|field| SortField::new_with_options(field.data_type().clone(), options));
+    Ok(RowConverter::new(fields.collect())?)
+}
+
+/// Keys are equal as SQL has it: −0.0 is 0.0, and every NaN is one.
+fn one_zero(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            let one: Float64Array = column.as_primitive::<Float64Type>().unary(|v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 });
+            Arc::new(one)
+        }
+        DataType::Float32 => {
+            let one: Float32Array = column.as_primitive::<Float32Type>().unary(|v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 });
+            Arc::new(one)
+        }
+        _ => column.clone(),
+    }
+}
+
+/// A text as a value of a type; `None` when it is not one.
+fn parsed(text: &str, data_type: &DataType) -> Option<ArrayRef> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let value = cast_with_options(&StringArray::from(vec![text]), data_type, &options).ok()?;
+    value.is_valid(0).then_some(value)
+}

@@ -1,0 +1,247 @@
+//! A view driven as the runtime drives it, and read as a server reads it.
+
+use std::path::Path;
+
+use millstream_api::Stream;
+use millstream_api::batch::{Hidden, Origin};
+use millstream_api::key_group::owned_groups;
+use millstream_api::view::{View, Views};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{Node, at, batch, ints, record_rows, schema, sink, stream, texts, timed, weighed};
+
+struct Driven {
+    sink: Box<dyn Sink>,
+    view: Arc<dyn View>,
+    fates: Fates,
+}
+
+impl Driven {
+    fn new(options: Value, stream: Stream) -> Driven {
+        let views = Views::default();
+        let sink = sink::<ViewOptions>(options, stream, Path::new("."), &views);
+        Driven { sink, view: views.get("sink").unwrap(), fates: Fates::default() }
+    }
+
+    fn write(&mut self, batch: Batch) -> &mut Self {
+        self.sink.write(batch, &mut self.fates).unwrap();
+        self
+    }
+
+    fn rows(&self) -> Vec<String> {
+        record_rows(&self.view.rows().unwrap().1)
+    }
+
+    fn crash_and_restore(&mut self, options: Value, stream: Stream) {
+        let mut writer = StateWriter::new();
+        self.sink.prepare(1, &mut writer).unwrap();
+        let mut fresh = Driven::new(options, stream);
+        fresh.sink.restore(&StateReader::new(writer.into_entries(), &owned_groups(0, 1, 128))).unwrap();
+        fresh.fates = self.fates;
+        *self = fresh;
+    }
+}
+
+fn input() -> Stream {
+    timed(schema("k string, v bigint"))
+}
+
+fn updating() -> Stream {
+    Stream { updating: true, unique_key: Some(vec!["k".into()]), ..stream(schema("k string, v bigint")) }
+}
+
+fn row(k: &str, v: i64) -> Batch {
+    batch(&[("k", texts([k])), ("v", ints([Some(v)]))])
+}
+
+fn came_from(batch: Batch, split: u32, position: i64) -> Batch {
+    let origin = Origin { split: vec![split; batch.rows()].into(), position: vec![position; batch.rows()].into() };
+    batch.with_hidden(Hidden { origin: Some(origin), ..batch.hidden().clone() }).unwrap()
+}
+
+#[test]
+fn a_key_has_its_newest_row_whatever_the_order_of_arrival() {
+    let mut view = Driven::new(json!({ "key": ["k"] }), input());
+    view.write(came_from(at(row("b", 1), &[10]), 0, 0)).write(came_from(at(row("a", 2), &[20]), 0, 1));
+    view.write(came_from(at(row("b", 3), &[9]), 0, 2));
+    assert_eq!(view.rows(), [r#"{"k":"a","v":2}"#, r#"{"k":"b","v":1}"#]);
+    view.write(came_from(at(row("b", 4), &[10]), 0, 3)).write(came_from(at(row("b", 5), &[10]), 0, 2));
+    assert_eq!(view.rows()[1], r#"{"k":"b","v":4}"#);
+    assert_eq!(view.fates, Fates { taken: 5, ..Fates::default() });
+    assert_eq!((view.view.version(), view.view.rows().unwrap().0), (5, 5));
+}
+
+#[test]
+fn rows_of_one_time_are_ordered_by_all_columns_once_they_are_not_from_a_source() {
+    let joined = Stream { from_source: false, ..timed(schema("k string, v bigint, w bigint")) };
+    let mut view = Driven::new(json!({ "key": ["k"], "columns": ["k", "w"] }), joined);
+    let three = |v: Option<i64>, w: i64| at(batch(&[("k", texts(["a"])), ("v", ints([v])), ("w", ints([Some(w)]))]), &[5]);
+    view.write(three(Some(7), 1)).write(three(None, 2)).write(three(Some(9), 3));
+    assert_eq!(view.rows(), [r#"{"k":"a","w":2}"#]);
+}
+
+#[test]
+fn without_a_key_every_row_is_there_in_the_order_of_arrival() {
+    let mut view = Driven::new(json!({}), input());
+    view.write(at(row("b", 1), &[3])).write(at(row("a", 2), &[2])).write(at(row("b", 1), &[1]));
+    assert_eq!(view.rows(), [r#"{"k":"b","v":1}"#, r#"{"k":"a","v":2}"#, r#"{"k":"b","v":1}"#]);
+    assert!(view.view.lookup(&["a"]).unwrap_err().message().contains("no key"));
+}
+
+#[test]
+fn a_row_is_withdrawn_by_its_equal_only() {
+    let mut view = Driven::new(json!({ "key": ["k"] }), updating());
+    view.write(weighed(row("a", 1), &[1]));
+    let both = batch(&[("k", texts(["a", "a"])), ("v", ints([Some(1), Some(2)]))]);
+    view.write(weighed(both, &[-1, 1]));
+    assert_eq!(view.rows(), [r#"{"k":"a","v":2}"#]);
+    // The withdrawal of a row that is still to come, and one that was overtaken by the row after it.
+    view.write(weighed(row("a", 3), &[-1]));
+    assert_eq!(view.rows(), [r#"{"k":"a","v":2}"#]);
+    view.write(weighed(row("a", 3), &[1])).write(weighed(row("a", 4), &[1])).write(weighed(row("a", 2), &[-1]));
+    assert_eq!(view.rows(), [r#"{"k":"a","v":4}"#]);
+    view.write(weighed(row("a", 4), &[-1]));
+    assert!(view.rows().is_empty());
+}
+
+#[test]
+fn without_a_key_changes_are_counted_row_by_row() {
+    let mut view = Driven::new(json!({}), updating());
+    view.write(weighed(row("a", 1), &[1])).write(weighed(row("a", 1), &[1])).write(weighed(row("b", 2), &[-1]));
+    view.write(weighed(row("a", 1), &[-1])).write(weighed(row("b", 2), &[1])).write(weighed(row("b", 2), &[1]));
+    assert_eq!(view.rows(), [r#"{"k":"a","v":1}"#, r#"{"k":"b","v":2}"#]);
+}
+
+#[test]
+fn old_rows_leave_and_do_not_come_back() {
+    let mut view = Driven::new(json!({ "key": ["k"], "retain": "10us" }), input());
+    view.write(at(row("a", 1), &[100])).write(at(row("b", 2), &[105])).write(at(row("c", 3), &[111]));
+    assert_eq!(view.rows(), [r#"{"k":"b","v":2}"#, r#"{"k":"c","v":3}"#]);
+    view.write(at(row("a", 4), &[100])).write(at(row("a", 5), &[101]));
+    assert_eq!(view.rows(), [r#"{"k":"a","v":5}"#, r#"{"k":"b","v":2}"#, r#"{"k":"c","v":3}"#]);
+    assert_eq!(view.fates, Fates { taken: 4, expired: 1, ..Fates::default() });
+}
+
+#[test]
+fn the_newest_rows_stay_when_there_are_too_many() {
+    let mut view = Driven::new(json!({ "max_rows": 2 }), input());
+    view.write(at(row("c", 3), &[30])).write(at(row("a", 1), &[10])).write(at(row("b", 2), &[20])).write(at(row("z", 0), &[5]));
+    assert_eq!(view.rows(), [r#"{"k":"c","v":3}"#, r#"{"k":"b","v":2}"#]);
+}
+
+#[test]
+fn lookups_read_texts_as_the_types_of_the_key() {
+    let keyed = timed(schema("k string, v bigint, t timestamp"));
+    let mut view = Driven::new(json!({ "key": ["v", "t"], "columns": ["t", "k", "v"] }), keyed);
+    let times = arrow::array::TimestampMicrosecondArray::from(vec![1_500_000]).with_timezone("+00:00");
+    view.write(at(batch(&[("k", texts(["a"])), ("v", ints([Some(-7)])), ("t", Arc::new(times))]), &[1]));
+    let found = view.view.lookup(&["-7", "1970-01-01T00:00:01.5Z"]).unwrap().1;
+    assert_eq!(record_rows(&found), [r#"{"t":"1970-01-01T00:00:01.500Z","k":"a","v":-7}"#]);
+    assert_eq!(view.view.lookup(&["8", "1970-01-01T00:00:01.5Z"]).unwrap().1.num_rows(), 0);
+    let refused = |key: &[&str]| view.view.lookup(key).unwrap_err().message().to_owned();
+    assert_eq!(refused(&["x", "1970-01-01T00:00:01Z"]), "`x` is not a bigint (key column `v`)");
+    assert_eq!(refused(&["1"]), "the key has 2 columns (v, t), and 1 values were given");
+}
+
+#[test]
+fn zeros_and_nans_are_one_key() {
+    let mut view = Driven::new(json!({ "key": ["d"] }), timed(schema("d double, v bigint")));
+    let rows = |d: f64, v: i64| batch(&[("d", Arc::new(arrow::array::Float64Array::from(vec![d])) as ArrayRef), ("v", ints([Some(v)]))]);
+    view.write(at(rows(0.0, 1), &[1]))
+        .write(at(rows(-0.0, 2), &[2]))
+        .write(at(rows(f64::NAN, 3), &[3]))
+        .write(at(rows(-f64::NAN, 4), &[4]));
+    assert_eq!(view.rows().len(), 2);
+    assert_eq!(view.view.lookup(&["0"]).unwrap().1.num_rows(), 1);
+}
+
+#[test]
+fn a_batch_is_one_version() {
+    let mut view = Driven::new(json!({ "key": ["k"] }), updating());
+    let many = batch(&[("k", texts(["a", "b", "a"])), ("v", ints([1, 2, 1].map(Some)))]);
+    view.write(weighed(many, &[1, 1, -1]));
+    let (version, rows) = view.view.rows().unwrap();
+    assert_eq!((version, rows.num_rows()), (1, 1));
+}
+
+#[test]
+fn mistakes_say_what_would_be_right() {
+    let found = |options: Value, stream: Stream| Node::mistakes::<ViewOptions>(options, vec![stream]);
+    let first = |options: Value, stream: Stream| found(options, stream).into_iter().next().unwrap();
+    assert_eq!(first(json!({}), input()).0, "unbounded-view");
+    assert!(found(json!({ "key": ["k"] }), input()).is_empty());
+    let shared = first(json!({ "key": ["v"] }), updating());
+    assert_eq!(
+        (shared.0, shared.2.as_str()),
+        ("view-key", "rows of `input` that differ only in k would share a key, and `input` is updating")
+    );
+    assert!(found(json!({ "key": ["v", "k"] }), updating()).is_empty());
+    assert_eq!(first(json!({ "key": ["k"] }), Stream { unique_key: None, ..updating() }).0, "view-key");
+    assert_eq!(first(json!({ "key": ["k"], "columns": ["v"] }), input()).0, "view-key");
+    assert_eq!(first(json!({ "key": ["K"] }), input()).0, "unknown-column");
+    assert_eq!(first(json!({ "key": ["k"], "retain": "1s" }), stream(schema("k string"))).0, "no-event-time");
+    assert_eq!(first(json!({ "key": ["k"], "max_rows": 1 }), updating()).0, "view-bound");
+}
+
+/// Changes as `(key, value, time, weight)`; what is withdrawn has come before or comes later.
+fn changes() -> impl Strategy<Value = Vec<(u8, i64, i64, i8)>> {
+    proptest::collection::vec((0u8..4, 0i64..3, 0i64..50), 1..40).prop_flat_map(|rows| {
+        let withdrawn = proptest::collection::vec(any::<bool>(), rows.len());
+        (Just(rows), withdrawn).prop_flat_map(|(rows, withdrawn)| {
+            let gone = rows.iter().zip(withdrawn).filter(|(_, gone)| *gone).map(|((k, v, t), _)| (*k, *v, *t, -1));
+            let all: Vec<_> = rows.iter().map(|(k, v, t)| (*k, *v, *t, 1)).chain(gone).collect();
+            Just(all).prop_shuffle()
+        })
+    })
+}
+
+fn applied(options: &Value, stream: &Stream, changes: &[(u8, i64, i64, i8)], cuts: usize, restored_at: usize) -> Vec<String> {
+    let mut view = Driven::new(options.clone(), stream.clone());
+    for (i, piece) in changes.chunks(cuts).enumerate() {
+        let keys: Vec<String> = piece.iter().map(|change| change.0.to_string()).collect();
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("k", Arc::new(arrow::array::StringViewArray::from_iter_values(keys))),
+            ("v", Arc::new(Int64Array::from_iter_values(piece.iter().map(|change| change.1)))),
+        ];
+        let times: Vec<i64> = piece.iter().map(|change| change.2).collect();
+        let weights: Vec<i8> = piece.iter().map(|change| change.3).collect();
+        let timed = at(batch(&columns), &times);
+        view.write(if stream.updating { weighed(timed, &weights) } else { timed });
+        if i == restored_at {
+            view.crash_and_restore(options.clone(), stream.clone());
+        }
+    }
+    let mut rows = view.rows();
+    rows.sort();
+    rows
+}
+
+proptest! {
+    #[test]
+    fn an_updating_view_ends_with_the_rows_that_are_left(changes in changes(), cuts in 1usize..9, restored_at in 0usize..9) {
+        let stream = Stream { updating: true, ..timed(schema("k string, v bigint")) };
+        let found = applied(&json!({}), &stream, &changes, cuts, restored_at);
+        let mut left: Vec<String> = Vec::new();
+        let mut counts = std::collections::BTreeMap::new();
+        changes.iter().for_each(|(k, v, _, weight)| *counts.entry((*k, *v)).or_insert(0) += i64::from(*weight));
+        counts.into_iter().for_each(|((k, v), n)| left.extend((0..n).map(|_| format!(r#"{{"k":"{k}","v":{v}}}"#))));
+        left.sort();
+        prop_assert_eq!(found, left);
+    }
+
+    #[test]
+    fn what_a_view_keeps_does_not_depend_on_order_or_batches(
+        changes in changes(),
+        cuts in 1usize..9,
+        restored_at in 0usize..9,
+        bounds in prop_oneof![Just(json!({ "key": ["k"] })), Just(json!({ "key": ["k"], "retain": "20us" })), Just(json!({ "retain": "20us" })),
+            Just(json!({ "key": ["k"], "max_rows": 2 })), Just(json!({ "max_rows": 3 }))],
+    ) {
+        let stream = Stream { from_source: false, ..timed(schema("k string, v bigint")) };
+        let mut ordered = changes.clone();
+        ordered.sort();
+        prop_assert_eq!(applied(&bounds, &stream, &changes, cuts, restored_at), applied(&bounds, &stream, &ordered, 1, 99));
+    }
+}
