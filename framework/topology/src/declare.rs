@@ -176,7 +176,9 @@ impl<'r> Scope<'r, '_> {
     fn node_type(&self, table: &Table, reader: &mut Reader<'_>) -> (String, Option<&'r NodeType>) {
         let kinds = || self.registry.types().filter(|node_type| node_type.role == self.role).map(|node_type| node_type.kind);
         let all = || kinds().collect::<Vec<_>>().join(", ");
-        match table.field("type").map(|field| &field.item.value) {
+        let field = table.field("type");
+        match field.map(|field| &field.item.value) {
+            _ if field.is_some_and(|field| field.item.broken) => (String::new(), None),
             None => {
                 let about = format!("what kind of {} it is; there are {}", role_name(self.role), all());
                 reader.note(missing_key(&reader.subject(), "type", Some(&about)));
@@ -360,6 +362,7 @@ fn names_anywhere(table: &Table, node: &[Key]) -> Vec<InputDeclaration> {
         let Some(field) = table.field(key) else { continue };
         let path: Vec<Key> = node.iter().cloned().chain([Key::Name(key.to_owned())]).collect();
         match &field.item.value {
+            _ if field.item.broken => {}
             Value::Text(stream) => found.push(InputDeclaration { path, stream: stream.clone() }),
             Value::List(items) => {
                 let names = items.iter().filter_map(|item| match &item.value {

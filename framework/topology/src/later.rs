@@ -19,10 +19,10 @@ pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
         ["checkpoint"] => {
             not_supported("durable checkpoints are").help("leave the table out; a run that has failed starts again from the beginning")
         }
-        ["tests"] => Diagnostic::warning(CODE, "tests in the file are not run by this version"),
+        ["tests"] => Diagnostic::warning(CODE, "tests in the file are not run by this version").help("the topology itself is not affected"),
         ["runtime" | "operators", .., "state"] => not_supported("state on disk is").help("leave `state` out; state is kept in memory"),
-        ["operators", _, "state_ttl"] => not_supported("forgetting keys after a time is"),
-        ["sources", _, "time", "max_ahead"] => not_supported("holding a fast split back is"),
+        ["operators", _, "state_ttl"] => not_supported("forgetting keys after a time is").help("leave `state_ttl` out; keys are kept"),
+        ["sources", _, "time", "max_ahead"] => not_supported("holding a fast split back is").help("leave `max_ahead` out"),
         ["sources", _, "time", "pace" | "speed"] => {
             not_supported("replay at the data's own speed is").help("`rate` limits the rows a second")
         }
@@ -34,7 +34,7 @@ pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
 /// A node type that the format knows.
 pub(crate) fn node_type(role: Role, kind: &str) -> Option<Diagnostic> {
     let planned = role == Role::Operator && ["join", "event_time", "deduplicate", "top_n", "unnest"].contains(&kind);
-    planned.then(|| not_supported(&format!("the operator `{kind}` is")))
+    planned.then(|| not_supported(&format!("the operator `{kind}` is")).help("`millstream operators` lists the types that there are"))
 }
 
 /// A file in another format than TOML, by the ending of its name.

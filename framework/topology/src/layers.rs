@@ -44,7 +44,7 @@ struct Given {
 impl Given {
     fn new(keys: Vec<String>, label: &str, text: &str) -> Self {
         let place = Place::Layer(label.into());
-        Given { keys, item: Item { value: Value::Text(text.to_owned()), place, untyped: true } }
+        Given { keys, item: Item { value: Value::Text(text.to_owned()), place, untyped: true, broken: false } }
     }
 }
 
@@ -192,7 +192,7 @@ impl Leaves {
                 };
                 let table = self.take_back(table, merged);
                 let place = place.or_else(|| table.fields.first().map(|field| field.key_place.clone()))?;
-                Some(Item { value: Value::Table(table), place, untyped: false })
+                Some(Item { value: Value::Table(table), place, untyped: false, broken: false })
             }
             _ => None,
         }

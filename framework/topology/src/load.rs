@@ -39,7 +39,7 @@ pub fn load(path: &Path, env: &BTreeMap<String, String>, sets: &[String], regist
             load_text(&name, &text, folder, env, sets, registry)
         }
         Err(error) => {
-            let diagnostic = Diagnostic::error("cannot-read", format!("the topology can't be read: {error}"));
+            let diagnostic = Diagnostic::error("cannot-read", format!("the topology cannot be read: {error}"));
             failed(&name, "", &Table::default(), diagnostic.help("name a file that holds a topology"), None)
         }
     }
@@ -89,8 +89,8 @@ fn check(root: &Table, source: Source<'_>, registry: &Registry, problems: &mut P
     let planned = plan(&nodes, &graph, &around, problems);
     // A reader with a misspelt name would make another node look unread.
     if !problems.has("unknown-stream") {
-        let has_main = |index: usize| planned.iter().find(|node| node.declaration == index).is_some_and(Planned::has_main);
-        resolve::warn_of_unread(&nodes, has_main, problems);
+        let has_main = planned.iter().map(|node| (node.declaration, node.has_main())).collect();
+        resolve::warn_of_unread(&nodes, &has_main, problems);
     }
     let needs = columns::needs(&nodes, &planned, problems);
     let decisions = windows::decide(&nodes, &planned, &needs, problems);

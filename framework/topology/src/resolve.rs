@@ -54,17 +54,16 @@ pub(crate) fn resolve(nodes: &[Declaration<'_>], problems: &mut Problems) -> Gra
     Graph { writers, order }
 }
 
-/// Warns of streams under a node's own name (of sources with named streams only: of all of them) that nobody reads.
-pub(crate) fn warn_of_unread(nodes: &[Declaration<'_>], has_main: impl Fn(usize) -> bool, problems: &mut Problems) {
+/// Warns of streams under a node's own name that nobody reads, and of sources with named streams of which none is read.
+/// `has_main` says of each node that could be planned whether it has a stream under its own name.
+pub(crate) fn warn_of_unread(nodes: &[Declaration<'_>], has_main: &BTreeMap<usize, bool>, problems: &mut Problems) {
     let mut read: BTreeMap<&str, bool> = BTreeMap::new();
     for input in nodes.iter().flat_map(|node| &node.inputs) {
         *read.entry(base(&input.stream)).or_default() |= !input.stream.contains('.');
     }
-    for (index, node) in nodes.iter().enumerate().filter(|(_, node)| node.role != Role::Sink) {
-        let is_read = match read.get(node.name.as_str()) {
-            Some(main) => *main || !has_main(index),
-            None => false,
-        };
+    for (index, has_main) in has_main {
+        let node = &nodes[*index];
+        let is_read = node.role == Role::Sink || read.get(node.name.as_str()).is_some_and(|main| *main || !has_main);
         if !is_read {
             let mut diagnostic = Diagnostic::warning("unread-stream", format!("nothing reads `{}`", node.name)).on_key();
             diagnostic.path.clone_from(&node.path);
@@ -163,7 +162,7 @@ fn cycle_mistake(nodes: &[Declaration<'_>], writers: &[Vec<Option<usize>>], cycl
     way.extend(way.first().copied());
     let (node, last) = (cycle[first], cycle[(first + cycle.len() - 1) % cycle.len()]);
     let message = format!("`{}` reads what it writes itself: {}", nodes[node].name, way.join(" → "));
-    let diagnostic = Diagnostic::error("cycle", message).help("a stream can't depend on itself; one of these must read another stream");
+    let diagnostic = Diagnostic::error("cycle", message).help("a stream cannot depend on itself; one of these must read another stream");
     match writers[node].iter().position(|writer| *writer == Some(last)) {
         Some(input) => at(diagnostic, &nodes[node].inputs[input]),
         None => diagnostic,

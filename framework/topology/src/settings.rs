@@ -8,8 +8,8 @@ use millstream_api::diagnostic::Key;
 use millstream_api::registry;
 use millstream_api::time::{DurationText, SizeText};
 use schemars::{JsonSchema, schema_for};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::report::Problems;
 use crate::resolve::is_name;
@@ -60,7 +60,13 @@ impl Default for RuntimeSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct ServerSettings {
     /// Address and port, for example `"127.0.0.1:8080"`. Port 0 takes any free one and says which.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is not an address with a port; write it like \"127.0.0.1:8080\"")))
 }
 
 /// Everything in a topology that is not a node.
@@ -90,7 +96,7 @@ fn read_name(root: &Table, problems: &mut Problems) -> String {
     };
     let mut reader = Reader::new(vec![Key::Name("name".to_owned())], problems);
     match &field.item.value {
-        Value::Text(name) if is_name(name) => name.clone(),
+        Value::Text(name) if is_name(name) || field.item.broken => name.clone(),
         Value::Text(name) => {
             reader.note(bad_name(name).text(0..name.len()));
             name.clone()
@@ -102,9 +108,9 @@ fn read_name(root: &Table, problems: &mut Problems) -> String {
     }
 }
 
-/// A name that can't be one.
+/// A name that cannot be one.
 pub(crate) fn bad_name(name: &str) -> Diagnostic {
-    Diagnostic::error("bad-name", format!("`{name}` can't be a name"))
+    Diagnostic::error("bad-name", format!("`{name}` cannot be a name"))
         .help("a name begins with a letter or `_`, goes on with letters, digits, `_` and `-`, and has no two `_` in a row")
 }
 

@@ -37,6 +37,7 @@ fn substitute_item(item: &mut Item, env: &BTreeMap<String, String>, path: &mut V
                 item.untyped = replaced;
             }
             Err(mistakes) => {
+                item.broken = true;
                 for Mistake { code, message, range, help } in mistakes {
                     let mut diagnostic = Diagnostic::error(code, message).help(help);
                     diagnostic.path.clone_from(path);

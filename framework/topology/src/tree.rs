@@ -24,6 +24,8 @@ pub(crate) struct Item {
     pub place: Place,
     /// A text that came from outside the file and takes the type of its key: a variable, `--set`, a `${NAME}`.
     pub untyped: bool,
+    /// Its text names a variable that is not there: that was said, and nothing more can be said of it.
+    pub broken: bool,
 }
 
 /// A typed value.
@@ -128,7 +130,7 @@ fn typed(toml: &TomlValue, key_span: &Range<usize>) -> Item {
 }
 
 fn placed(value: Value, span: Range<usize>) -> Item {
-    Item { value, place: Place::File(span), untyped: false }
+    Item { value, place: Place::File(span), untyped: false, broken: false }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Uses {
     }
 }
 
-/// Decides for each stream, by node and port. Readers that can't be served at the same time are noted.
+/// Decides for each stream, by node and port. Readers that cannot be served at the same time are noted.
 pub(crate) fn decide(nodes: &[Declaration<'_>], planned: &[Planned], needs: &[Vec<Needs>], problems: &mut Problems) -> Vec<Vec<Decision>> {
     let uses = uses(planned);
     let mut groups = Groups::of(planned);

@@ -143,7 +143,7 @@ fn tag_words<'a>(schema: Schema<'a>, tag: &str) -> Option<Vec<&'a str>> {
 
 /// A word that is not in a list of words.
 pub(super) fn unknown_word(subject: &str, found: &str, words: &[&str]) -> Diagnostic {
-    let diagnostic = Diagnostic::error("bad-value", format!("{subject} can't be `{found}`"));
+    let diagnostic = Diagnostic::error("bad-value", format!("{subject} cannot be `{found}`"));
     let all = words.join(", ");
     match nearest(found, words.iter().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`? there are {all}")),

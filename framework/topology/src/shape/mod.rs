@@ -38,6 +38,9 @@ impl<'p> Reader<'p> {
 
     /// The value as JSON of the schema's type; none when it is wrong, with the reasons noted.
     pub fn read(&mut self, schema: Schema<'_>, item: &Item) -> Option<Json> {
+        if item.broken {
+            return None;
+        }
         match schema.kind() {
             Kind::Any => self.read_any(item),
             Kind::Boolean => match &typed(item, &Kind::Boolean).value {
@@ -64,15 +67,14 @@ impl<'p> Reader<'p> {
     pub fn read_table(&mut self, schema: Schema<'_>, table: &Table) -> Option<Json> {
         let before = self.problems.len();
         let fields = Fields::of(schema, table, self);
-        let mut read = serde_json::Map::new();
+        let (mut read, mut broken) = (serde_json::Map::new(), false);
         for field in &table.fields {
             self.path.push(Key::Name(field.key.clone()));
             match fields.schema_of(&field.key) {
-                Some(schema) => {
-                    if let Some(value) = self.read(schema, &field.item) {
-                        read.insert(field.key.clone(), value);
-                    }
-                }
+                Some(schema) => match self.read(schema, &field.item) {
+                    Some(value) => drop(read.insert(field.key.clone(), value)),
+                    None => broken = true,
+                },
                 None => self.unknown(&field.key, fields.names()),
             }
             self.path.pop();
@@ -81,7 +83,7 @@ impl<'p> Reader<'p> {
         for (name, about) in fields.missing_in(table) {
             self.note(missing_key(&subject, name, about));
         }
-        (self.problems.len() == before).then_some(Json::Object(read))
+        (!broken && self.problems.len() == before).then_some(Json::Object(read))
     }
 
     /// Notes that the key at hand means nothing here.
@@ -218,7 +220,7 @@ fn typed<'i>(item: &'i Item, wanted: &Kind<'_>) -> Cow<'i, Item> {
         _ => None,
     };
     match value {
-        Some(value) => Cow::Owned(Item { value, place: item.place.clone(), untyped: false }),
+        Some(value) => Cow::Owned(Item { value, place: item.place.clone(), untyped: false, broken: false }),
         None => Cow::Borrowed(item),
     }
 }
@@ -244,7 +246,7 @@ fn from_json(json: &Json, item: &Item) -> Option<Item> {
                 .collect::<Option<_>>()?,
         }),
     };
-    Some(Item { value, place: item.place.clone(), untyped: false })
+    Some(Item { value, place: item.place.clone(), untyped: false, broken: false })
 }
 
 #[cfg(test)]

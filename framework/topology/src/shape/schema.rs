@@ -140,12 +140,7 @@ impl<'a> Schema<'a> {
     /// The schema of keys that it does not describe; none when there may be no others.
     pub fn others(self) -> Option<Schema<'a>> {
         let (schema, _) = self.target();
-        match schema.node.get("additionalProperties") {
-            Some(Json::Bool(false)) => None,
-            Some(of_others) => Some(schema.at(of_others)),
-            None if schema.node.get("properties").is_none() && schema.alternatives().is_empty() => Some(schema.at(&ANY)),
-            None => None,
-        }
+        schema.node.get("additionalProperties").filter(|of_others| **of_others != Json::Bool(false)).map(|of_others| schema.at(of_others))
     }
 
     /// The schema of a list's items.

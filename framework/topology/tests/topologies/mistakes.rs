@@ -77,7 +77,7 @@ fn all_mistakes_of_a_file_come_in_one_go() {
            | ^^^^^^
         help: it reads one stream: input = "a"
 
-        t.toml:17:12: error[bad-name]: `a b` can't be a name
+        t.toml:17:12: error[bad-name]: `a b` cannot be a name
         17 | [operators."a b"]
            |            ^^^^^
         help: a name begins with a letter or `_`, goes on with letters, digits, `_` and `-`, and has no two `_` in a row
@@ -127,12 +127,12 @@ fn cycles() {
         t.toml:7:10: error[cycle]: `a` reads what it writes itself: a → b → c → a
         7 | input = "c"
           |          ^
-        help: a stream can't depend on itself; one of these must read another stream
+        help: a stream cannot depend on itself; one of these must read another stream
 
         t.toml:16:10: error[cycle]: `own` reads what it writes itself: own → own
         16 | input = "own"
            |          ^^^
-        help: a stream can't depend on itself; one of these must read another stream
+        help: a stream cannot depend on itself; one of these must read another stream
 
     "#]]
     .assert_eq(&shown);
@@ -256,7 +256,7 @@ fn a_file_that_is_not_there() {
     let path = std::path::Path::new("no/such/file.toml");
     let outcome = millstream_topology::load(path, &std::collections::BTreeMap::new(), &[], &registry());
     assert!(outcome.topology.is_none());
-    assert!(outcome.report.render().starts_with("no/such/file.toml: error[cannot-read]: the topology can't be read: "));
+    assert!(outcome.report.render().starts_with("no/such/file.toml: error[cannot-read]: the topology cannot be read: "));
 }
 
 /// A file with everything in it, to be disturbed.
