@@ -134,7 +134,7 @@ impl Wiring {
             node.outputs.iter().map(|output| Port { edges: Vec::new(), event_time: output.stream.event_time }).collect()
         };
         Wiring {
-            slots: topology.nodes.iter().map(|n| vec![WakeSlot::default(); per_subtask(n)]).collect(),
+            slots: topology.nodes.iter().map(|n| (0..per_subtask(n)).map(|_| WakeSlot::default()).collect()).collect(),
             incoming: topology.nodes.iter().map(|n| vec![Incoming::new(); per_subtask(n)]).collect(),
             outgoing: topology.nodes.iter().map(|n| (0..per_subtask(n)).map(|_| ports(n)).collect()).collect(),
             channels: Vec::new(),

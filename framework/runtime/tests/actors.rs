@@ -1,0 +1,133 @@
+//! Topologies on real actors and threads: ends, stops, failures, fairness.
+
+mod common;
+
+use common::{ON_FINISH, Saw, seen, topology};
+use millstream_api::sink::Finish;
+use millstream_runtime::{Job, Outcome, RunOptions};
+
+fn run(text: &str) -> millstream_runtime::Report {
+    Job::prepare(topology(text), RunOptions::default()).map_err(|f| f.error).unwrap().run()
+}
+
+#[test]
+fn a_bounded_input_ends_by_itself_and_every_row_arrives() {
+    let report = run(r#"
+name = "t"
+runtime = { workers = 2, batch_rows = 7, mailbox = 1 }
+[sources.a]
+type = "numbers"
+batches = 1000
+[operators.b]
+type = "pass"
+input = "a"
+parallelism = 3
+[sinks.c1]
+type = "watch"
+input = "b"
+blocks = true
+"#);
+    assert!(matches!(report.outcome, Outcome::Done), "{:?}", report.outcome);
+    assert!(report.ledger.balances());
+    assert_eq!(report.ledger.node("c1").unwrap().fates.taken, 10_000);
+    assert!(seen("c1").contains(&Saw::Finish(Finish::End)));
+}
+
+#[test]
+fn an_error_ends_the_run_with_its_node_line_and_row() {
+    let report = run(r#"
+name = "t"
+[sources.a]
+type = "numbers"
+[operators.b]
+type = "pass"
+input = "a"
+parallelism = 2
+fail_at = 12345
+[sinks.c2]
+type = "watch"
+input = "b"
+blocks = true
+"#);
+    let Outcome::Failed(failure) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!((failure.node.as_str(), failure.line, failure.parallelism), ("b", 5, 2));
+    assert_eq!(failure.error.to_string(), "this number is not liked (at row 12345)");
+    let saw = seen("c2");
+    assert!(!saw.is_empty() && saw.iter().all(|s| *s == Saw::Drop), "a sink of a failed run is dropped, not finished: {saw:?}");
+}
+
+#[test]
+fn a_panic_ends_the_run_like_an_error() {
+    let report = run(r#"
+name = "t"
+[sources.a]
+type = "numbers"
+[operators.b]
+type = "pass"
+input = "a"
+panic_at = 777
+[sinks.c3]
+type = "watch"
+input = "b"
+"#);
+    let Outcome::Failed(failure) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!(failure.node, "b");
+    assert!(failure.error.message().contains("panicked: this number is feared"), "{}", failure.error);
+}
+
+#[test]
+fn a_stop_ends_an_endless_input_and_finishes_sinks() {
+    let job = Job::prepare(
+        topology(
+            r#"
+name = "t"
+[sources.a]
+type = "numbers"
+[sinks.c4]
+type = "watch"
+input = "a"
+blocks = true
+"#,
+        ),
+        RunOptions::default(),
+    )
+    .map_err(|f| f.error)
+    .unwrap();
+    // Before it has started: the order waits for it.
+    job.handle().stop();
+    let report = job.run();
+    assert!(matches!(report.outcome, Outcome::Stopped));
+    assert!(report.ledger.balances());
+    assert!(seen("c4").contains(&Saw::Finish(Finish::Halt)));
+}
+
+#[test]
+fn a_busy_actor_does_not_starve_its_neighbours() {
+    // One arbiter. The endless chain always has something to do; the short one must end all the same, and then stops the run.
+    let job = Job::prepare(
+        topology(
+            r#"
+name = "t"
+runtime = { workers = 1 }
+[sources.endless]
+type = "numbers"
+[sinks.busy]
+type = "watch"
+input = "endless"
+[sources.short]
+type = "numbers"
+batches = 500
+[sinks.short_end]
+type = "watch"
+input = "short"
+"#,
+        ),
+        RunOptions::default(),
+    )
+    .map_err(|f| f.error)
+    .unwrap();
+    ON_FINISH.lock().unwrap().push(("short_end".to_owned(), job.handle()));
+    let report = job.run();
+    assert!(matches!(report.outcome, Outcome::Stopped));
+    assert_eq!(report.ledger.node("short_end").unwrap().fates.taken, 5_000);
+}
