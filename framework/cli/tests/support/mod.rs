@@ -3,7 +3,7 @@
 //! Rows are compared as multisets: the order in which a sink writes them is not promised. Only what the comparison has to
 //! forgive is forgiven (the form of numbers and timestamps); which columns a row has is compared exactly.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this module")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
