@@ -33,7 +33,7 @@ fn check_names_file_line_and_column_of_every_mistake() {
     let folder = Folder::with(&[("topology.toml", &wrong), ("in.ndjson", FLIGHTS)]);
     let ended = folder.run(&["check", "topology.toml"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
-    assert!(ended.err.contains("topology.toml:20:12: error[unknown-stream]: "), "{}", ended.err);
+    assert!(ended.err.contains("topology.toml:19:12: error[unknown-stream]: "), "{}", ended.err);
     assert!(ended.err.contains("did you mean `hourly`?"), "{}", ended.err);
     assert!(ended.err.contains("topology.toml:14:"), "{}", ended.err);
     assert!(ended.err.ends_with("topology.toml: 2 mistakes\n"), "{}", ended.err);

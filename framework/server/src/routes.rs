@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use actix_web::error::BlockingError;
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version, header};
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -80,9 +80,18 @@ fn columns(schema: &Schema) -> Vec<Value> {
 
 async fn show(state: web::Data<State>, name: web::Path<String>, request: HttpRequest) -> HttpResponse {
     match rows_of(&state.views, &name, request.query_string()).await {
-        Ok(body) => json_head(StatusCode::OK).body(body),
+        Ok(body) => unchunked_before_1_1(json_head(StatusCode::OK).body(body), request.version()),
         Err(refusal) => refusal.into(),
     }
+}
+
+/// HTTP/1.0 (some proxies) knows no chunks: there the end of the connection is the end of the body.
+fn unchunked_before_1_1(mut response: HttpResponse, version: Version) -> HttpResponse {
+    if version < Version::HTTP_11 {
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 /// The rows that a request asks for, of one version, as a body.

@@ -195,10 +195,15 @@ fn a_large_view_comes_in_one_piece() {
     let names: Vec<String> = (0..50_000).map(|i| format!("carrier {i}")).collect();
     let views = Views::default();
     views.publish("board", Arc::new(Board::new(&names.iter().map(String::as_str).collect::<Vec<_>>())));
-    let body = get(&server(&views).0, "/views/board").json();
+    let (server, _) = server(&views);
+    let body = get(&server, "/views/board").json();
     let rows = body["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 50_000);
     assert_eq!(rows[49_999], json!({ "carrier": "carrier 49999", "flights": 50_000 }));
+
+    let old = send(server.address(), b"GET /views/board HTTP/1.0\r\n\r\n");
+    assert!(!old.head.contains("chunked"), "{}", old.head);
+    assert_eq!(old.json(), body, "HTTP/1.0 knows no chunks");
 }
 
 #[test]
