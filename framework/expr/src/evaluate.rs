@@ -34,9 +34,10 @@ fn all_at_once(expr: &Arc<dyn PhysicalExpr>, records: &RecordBatch) -> datafusio
 }
 
 fn typed(values: ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-    match values.data_type() == data_type {
-        true => Ok(values),
-        false => Err(Error::internal(format!("an expression gave {} where {data_type} was planned", values.data_type()))),
+    match values.data_type() {
+        found if found == data_type => Ok(values),
+        DataType::Null => Ok(new_null_array(data_type, values.len())),
+        _ => Err(Error::internal(format!("an expression gave {} where {data_type} was planned", values.data_type()))),
     }
 }
 

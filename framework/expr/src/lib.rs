@@ -5,7 +5,7 @@
 //! - [`error`]: what is wrong with an expression, and where in its text
 //! - `sql` and `nesting`: text to a syntax tree that is not too deep
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
-//! - `functions` and `formats`: which functions there are; times as text
+//! - `functions`, `formats`, `bounded`: which functions there are, and those that are ours
 //! - `names`: columns, functions and constructs, checked on the syntax tree
 //! - `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
@@ -15,6 +15,7 @@
 //! - [`aggregate`]: aggregate functions over groups of rows
 
 pub mod aggregate;
+mod bounded;
 mod canonical;
 pub mod error;
 mod evaluate;

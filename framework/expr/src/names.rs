@@ -4,17 +4,20 @@
 
 use std::ops::ControlFlow;
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Schema};
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArguments, Ident, ObjectName, Query, Spanned, TypedString, Value, Visit, Visitor,
+    AccessExpr, DataType as SqlType, Expr, Function, FunctionArguments, Ident, ObjectName, Query, Spanned, TypedString, Value,
+    ValueWithSpan, Visit, Visitor,
 };
+use datafusion_sql::sqlparser::tokenizer::Span;
 use millstream_api::diagnostic::nearest;
 use millstream_api::types::SqlName;
 
 use crate::error::ExprError;
 use crate::functions;
 use crate::sql::{Places, Sql};
-use crate::types::named_type;
+use crate::types::{TYPE_NAMES, named_type};
 
 /// What an expression is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(crate) enum Purpose {
 
 /// Checks every name in `sql`, which was parsed from `text`; the first mistake in reading order is reported.
 pub(crate) fn check(sql: &Sql, text: &str, schema: &Schema, purpose: Purpose) -> Result<(), ExprError> {
-    let mut checker = Checker { places: Places(text), schema, purpose, within: Vec::new() };
+    let mut checker = Checker { places: Places(text), schema, purpose, within: Vec::new(), fields: Vec::new() };
     match sql.tree.visit(&mut checker) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -40,6 +43,8 @@ struct Checker<'a> {
     purpose: Purpose,
     /// The aggregate functions around the node at hand.
     within: Vec<String>,
+    /// Names after a dot, which are fields and not columns.
+    fields: Vec<Span>,
 }
 
 impl Visitor for Checker<'_> {
@@ -58,7 +63,7 @@ impl Visitor for Checker<'_> {
 
     fn post_visit_expr(&mut self, node: &Expr) -> ControlFlow<ExprError> {
         if let Expr::Function(function) = node
-            && functions::aggregate(&function_name(&function.name)).is_some()
+            && functions::is_aggregate(&function_name(&function.name))
         {
             self.within.pop();
         }
@@ -69,16 +74,24 @@ impl Visitor for Checker<'_> {
 impl Checker<'_> {
     fn node(&mut self, node: &Expr) -> Result<(), ExprError> {
         match node {
+            Expr::Identifier(name) if self.fields.contains(&name.span) => Ok(()),
             Expr::Identifier(name) => self.column(name).map(|_| ()),
             Expr::CompoundIdentifier(names) => self.field(names),
             Expr::CompoundFieldAccess { root, access_chain } => self.accesses(root, access_chain),
             Expr::Function(function) => self.function(function),
-            Expr::Cast { data_type, format: None, .. } | Expr::TypedString(TypedString { data_type, .. }) => named_type(data_type)
-                .map(|_| ())
-                .map_err(|help| ExprError::new("unknown-type", format!("`{data_type}` is not a type"), self.places.of(node)).help(help)),
+            Expr::Cast { data_type, format: None, .. } | Expr::TypedString(TypedString { data_type, .. }) => {
+                self.data_type(node, data_type)
+            }
             Expr::Cast { format: Some(_), .. } => Err(self.unsupported("a cast with a format", node, "use to_char(…) or to_timestamp(…)")),
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
                 Err(self.unsupported(&format!("`{}`", value.value), node, "write the value itself, or ${NAME} from the environment"))
+            }
+            Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => {
+                Err(self.unsupported("a subquery", node, "join the two streams with an operator of type `join`"))
+            }
+            Expr::AtTimeZone { time_zone, .. } => self.time_zone(time_zone),
+            Expr::Like { escape_char: Some(escape), any: false, .. } | Expr::ILike { escape_char: Some(escape), any: false, .. } => {
+                self.escape(node, escape)
             }
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
                 Err(self.unsupported("`*`", node, "name a column; all columns are meant by `*` in `columns` of a select only"))
@@ -126,13 +139,54 @@ impl Checker<'_> {
     }
 
     /// `a[1]`, `s['x']`, `f(a).x`: what is accessed decides when types are known; names are checked where it is a column.
-    fn accesses(&self, root: &Expr, chain: &[AccessExpr]) -> Result<(), ExprError> {
-        let Expr::Identifier(root) = root else { return Ok(()) };
-        let dots = chain.iter().map_while(|access| match access {
+    fn accesses(&mut self, root: &Expr, chain: &[AccessExpr]) -> Result<(), ExprError> {
+        let field = |access: &AccessExpr| match access {
             AccessExpr::Dot(Expr::Identifier(name)) => Some(name.clone()),
             _ => None,
-        });
+        };
+        let leading = chain.iter().take_while(|access| field(access).is_some()).count();
+        let leading = if matches!(root, Expr::Identifier(_)) { leading } else { 0 };
+        if let Some(name) = chain.iter().skip(leading).find_map(field) {
+            let message = format!("`.{name}` can follow a column only");
+            return Err(ExprError::new("syntax", message, self.places.range(name.span)).help(format!("write `['{name}']`")));
+        }
+        self.fields.extend(chain.iter().filter_map(field).map(|name| name.span));
+        let Expr::Identifier(root) = root else { return Ok(()) };
+        let dots = chain.iter().map_while(field);
         self.field(&std::iter::once(root.clone()).chain(dots).collect::<Vec<_>>())
+    }
+
+    fn data_type(&self, node: &Expr, name: &SqlType) -> Result<(), ExprError> {
+        let Err(help) = named_type(name) else { return Ok(()) };
+        let place = match name {
+            SqlType::Custom(name, _) => self.places.of(name),
+            _ => self.places.of(node),
+        };
+        let text = name.to_string().to_lowercase();
+        let error = ExprError::new("unknown-type", format!("`{text}` is not a type"), place);
+        Err(match nearest(&text, TYPE_NAMES) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error.help(help),
+        })
+    }
+
+    fn time_zone(&self, node: &Expr) -> Result<(), ExprError> {
+        let name = match node {
+            Expr::Value(value) => value.value.clone().into_string(),
+            _ => None,
+        };
+        match name.map(|name| name.parse::<Tz>()) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(ExprError::new("syntax", format!("{node} is not a time zone"), self.places.of(node))
+                .help("write its name, such as 'Europe/Berlin', or an offset, such as '+01:00'")),
+        }
+    }
+
+    fn escape(&self, node: &Expr, escape: &ValueWithSpan) -> Result<(), ExprError> {
+        match &escape.value {
+            Value::SingleQuotedString(text) if text == "\\" => Ok(()),
+            _ => Err(self.unsupported("`escape`", node, "`%` and `_` are escaped with a backslash: `like '100\\%'`")),
+        }
     }
 
     fn function(&mut self, function: &Function) -> Result<(), ExprError> {
@@ -143,11 +197,19 @@ impl Checker<'_> {
         if function.over.is_some() {
             return Err(self.unsupported("`over (…)`", &function.name, "windows are made by an operator of type `window`"));
         }
-        if functions::aggregate(&name).is_some() {
+        if functions::is_aggregate(&name) {
             return self.aggregate(function, name);
         }
         if functions::scalar(&name).is_none() {
             return Err(self.unknown_function(function, &name));
+        }
+        let plain = match &function.args {
+            FunctionArguments::List(list) => list.duplicate_treatment.is_none() && list.clauses.is_empty(),
+            _ => true,
+        };
+        if !plain || function.null_treatment.is_some() || !function.within_group.is_empty() {
+            let help = format!("only aggregate functions have that, not `{name}`");
+            return Err(self.unsupported("`distinct`, `order by` or a clause on nulls", &function.name, &help));
         }
         match &function.filter {
             Some(filter) => {

@@ -1,6 +1,6 @@
 //! A syntax tree to DataFusion's logical expression: resolved, typed, and rewritten to our semantics.
 //!
-//! The path of every expression, scalar or aggregate: [`plan`] (text → logical expression of one scope, mistakes with their
+//! The path of every expression (aggregate functions take theirs as arguments): [`plan`] (text → logical expression of one scope, mistakes with their
 //! places) and later [`compile`] (logical → physical expression for batches of a physical schema). No session, no catalog.
 //! DataFusion's own simplifier is not used: it folds constants with wrapping arithmetic, and it drops and reorders operands that
 //! could fail. [`crate::rewrite`] does the little that is needed.
@@ -38,16 +38,15 @@ pub(crate) struct Planned {
 }
 
 /// Parses, resolves and types `text` (`expr` or `expr as name`) against a stream's logical schema.
-pub(crate) fn plan(text: &str, scope: &Scope, purpose: Purpose) -> Result<Planned, ExprError> {
+pub(crate) fn plan(text: &str, scope: &Scope) -> Result<Planned, ExprError> {
     let sql = sql::parse(text)?;
-    names::check(&sql, text, scope.arrow(), purpose)?;
-    mismatch::check_types(&sql, text, scope)?;
-    let Sql { tree, text: expression, alias } = sql;
-    let expr = scope.logical(tree).and_then(|e| rewrite::to_our_semantics(e, scope)).map_err(|e| mismatch::unexplained(&e))?;
-    Ok(Planned { expr, text: expression, alias })
+    names::check(&sql, text, scope.arrow(), Purpose::Scalar)?;
+    let expr = mismatch::typed(&sql, text, scope)?;
+    let Sql { text, alias, .. } = sql;
+    Ok(Planned { expr, text, alias })
 }
 
-/// Makes a planned expression (without aggregate functions) ready for batches of this physical schema.
+/// Makes a planned expression ready for batches of this physical schema.
 pub(crate) fn compile(expr: &Expr, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     compile_in(expr, &Scope::new(schema)?).map_err(Error::internal)
 }
@@ -144,8 +143,8 @@ impl ContextProvider for Functions {
         None
     }
 
-    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        functions::aggregate(name).cloned()
+    fn get_aggregate_meta(&self, _: &str) -> Option<Arc<AggregateUDF>> {
+        None
     }
 
     fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
@@ -170,7 +169,7 @@ impl ContextProvider for Functions {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        functions::aggregate_names().map(str::to_owned).collect()
+        Vec::new()
     }
 
     fn udwf_names(&self) -> Vec<String> {

@@ -6,15 +6,18 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, IntervalUnit, Schema};
+use arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{DataFusionError, Result as DfResult, ScalarValue};
+use datafusion_common::{DataFusionError, Result as DfResult, ScalarValue, internal_err};
+use datafusion_expr::expr::Case;
 use datafusion_expr::expr::{Alias, ScalarFunction};
 use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, Volatility};
-use millstream_api::types::SqlName;
+use datafusion_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, Volatility, lit};
+
+use millstream_api::types::{SqlName, timestamp_type};
 
 use crate::canonical::{canonical_float, interval_length};
+use crate::physical::failure::RowFailure;
 use crate::planner::{Scope, compile_in};
 use crate::types::stream_type;
 
@@ -24,6 +27,9 @@ pub(crate) fn unified(expr: Expr, scope: &Scope) -> DfResult<Expr> {
     let rewritten = expr.transform_up(|node| {
         Ok(match node {
             Expr::Alias(Alias { expr, .. }) => Transformed::yes(*expr),
+            Expr::Cast(cast) => zoned(cast),
+            Expr::ScalarFunction(call) if reads_epoch(&call) => Transformed::yes(timestamp_of(call, scope)?),
+            Expr::BinaryExpr(operation) if is_moved_date(&operation, scope) => Transformed::yes(as_timestamps(operation, scope)),
             Expr::BinaryExpr(_) | Expr::ScalarFunction(_) => match foreign_time(&node, scope) {
                 Some(ours) => Transformed::yes(Expr::Cast(Cast::new(Box::new(node), ours))),
                 None => Transformed::no(node),
@@ -44,8 +50,23 @@ pub(crate) fn to_our_semantics(expr: Expr, scope: &Scope) -> DfResult<Expr> {
         })
     })?;
     let comparable = scope.coerced(expanded.data)?.transform_up(|node| by_value(node, scope))?;
-    let folded = comparable.data.transform_up(folded)?;
+    let folded = scope.coerced(comparable.data)?.transform_up(folded)?;
     Ok(folded.data)
+}
+
+/// An expression as another type; the error is of a constant that has no value of that type.
+pub(crate) fn cast(expr: Expr, target: &DataType) -> Result<Expr, String> {
+    let cast = folded(Expr::Cast(Cast::new(Box::new(expr), target.clone())));
+    cast.map(|t| t.data).map_err(|e| our_message(&e).unwrap_or_else(|| e.to_string()))
+}
+
+/// The message of an error that was made here, in our words.
+pub(crate) fn our_message(error: &DataFusionError) -> Option<String> {
+    match error {
+        DataFusionError::External(cause) => cause.downcast_ref::<RowFailure>().map(|RowFailure(message)| message.clone()),
+        DataFusionError::Context(_, cause) | DataFusionError::Diagnostic(_, cause) => our_message(cause),
+        _ => None,
+    }
 }
 
 /// The type that a time or interval of another unit has in a stream.
@@ -53,6 +74,67 @@ fn foreign_time(node: &Expr, scope: &Scope) -> Option<DataType> {
     let found = node.get_type(scope.columns()).ok()?;
     let temporal = matches!(found, DataType::Timestamp(_, _) | DataType::Duration(_) | DataType::Interval(_) | DataType::Date64);
     stream_type(&found).filter(|ours| temporal && ours != &found)
+}
+
+/// `at time zone` is planned in nanoseconds, which do not reach far enough.
+fn zoned(cast: Cast) -> Transformed<Expr> {
+    match cast.field.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) => {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)));
+            Transformed::yes(Expr::Cast(Cast::new(cast.expr, micros)))
+        }
+        _ => Transformed::no(Expr::Cast(cast)),
+    }
+}
+
+/// `to_timestamp(x)` and its siblings with one argument. DataFusion's go through nanoseconds and saturate.
+fn reads_epoch(call: &ScalarFunction) -> bool {
+    call.args.len() == 1 && microseconds_of(call.func.name()).is_some()
+}
+
+/// How long one unit of an epoch is that this function reads.
+fn microseconds_of(function: &str) -> Option<i64> {
+    match function {
+        "to_timestamp" | "to_timestamp_seconds" => Some(1_000_000),
+        "to_timestamp_millis" => Some(1_000),
+        "to_timestamp_micros" => Some(1),
+        _ => None,
+    }
+}
+
+fn timestamp_of(mut call: ScalarFunction, scope: &Scope) -> DfResult<Expr> {
+    let (Some(argument), Some(micros)) = (call.args.pop(), microseconds_of(call.func.name())) else {
+        return internal_err!("{} reads no epoch", call.func.name());
+    };
+    let found = argument.get_type(scope.columns())?;
+    let count = if found.is_integer() {
+        let wide = Expr::Cast(Cast::new(Box::new(argument), DataType::Int64));
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(wide), Operator::Multiply, Box::new(lit(micros))))
+    } else if found.is_numeric() {
+        // Floats of seconds would be rounded.
+        return Err(RowFailure(format!("`{}` cannot be applied to {}", call.func.name(), SqlName(&found))).into());
+    } else {
+        argument
+    };
+    Ok(Expr::Cast(Cast::new(Box::new(count), timestamp_type())))
+}
+
+/// A date and an interval: Arrow would drop the hours of the interval.
+fn is_moved_date(operation: &BinaryExpr, scope: &Scope) -> bool {
+    let of = |operand: &Expr| operand.get_type(scope.columns()).ok();
+    let is_date = |found: &Option<DataType>| matches!(found, Some(DataType::Date32));
+    let is_interval = |found: &Option<DataType>| matches!(found, Some(DataType::Interval(_)));
+    let (left, right) = (of(&operation.left), of(&operation.right));
+    matches!(operation.op, Operator::Plus | Operator::Minus)
+        && (is_date(&left) && is_interval(&right) || is_interval(&left) && is_date(&right))
+}
+
+fn as_timestamps(operation: BinaryExpr, scope: &Scope) -> Expr {
+    let timed = |operand: Box<Expr>| match operand.get_type(scope.columns()) {
+        Ok(DataType::Date32) => Box::new(Expr::Cast(Cast::new(operand, timestamp_type()))),
+        _ => operand,
+    };
+    Expr::BinaryExpr(BinaryExpr::new(timed(operation.left), operation.op, timed(operation.right)))
 }
 
 /// Functions that evaluate an argument only where the ones before it are null.
@@ -88,6 +170,7 @@ fn by_value(node: Expr, scope: &Scope) -> DfResult<Transformed<Expr>> {
             list.list = list.list.into_iter().map(form).collect();
             Expr::InList(list)
         }
+        Expr::ScalarFunction(call) => nullif_case(call, form),
         Expr::Case(mut case) => {
             case.expr = case.expr.map(boxed);
             case.when_then_expr = case.when_then_expr.into_iter().map(|(when, then)| (boxed(when), then)).collect();
@@ -97,6 +180,18 @@ fn by_value(node: Expr, scope: &Scope) -> DfResult<Transformed<Expr>> {
     }))
 }
 
+/// `nullif(a, b)` where equality is ours: `case when a = b then null else a end`.
+fn nullif_case(call: ScalarFunction, form: fn(Expr) -> Expr) -> Expr {
+    match <[Expr; 2]>::try_from(call.args) {
+        Ok([value, other]) => {
+            let equal = BinaryExpr::new(Box::new(form(value.clone())), Operator::Eq, Box::new(form(other)));
+            let null = Expr::Literal(ScalarValue::Null, None);
+            Expr::Case(Case::new(None, vec![(Box::new(Expr::BinaryExpr(equal)), Box::new(null))], Some(Box::new(value))))
+        }
+        Err(args) => Expr::ScalarFunction(ScalarFunction::new_udf(call.func, args)),
+    }
+}
+
 /// An operand of a comparison, if the node is one.
 fn compared(node: &Expr) -> Option<&Expr> {
     match node {
@@ -104,6 +199,7 @@ fn compared(node: &Expr) -> Option<&Expr> {
         Expr::Between(between) => Some(&between.expr),
         Expr::InList(list) => Some(&list.expr),
         Expr::Case(case) => case.expr.as_deref(),
+        Expr::ScalarFunction(call) if call.func.name() == "nullif" => call.args.first(),
         _ => None,
     }
 }
@@ -129,12 +225,9 @@ fn folded(node: Expr) -> DfResult<Transformed<Expr>> {
     }
     match constant(&node) {
         Ok(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
-        Err(_) => match &node {
-            Expr::Cast(Cast { expr, field }) if matches!(expr.as_ref(), Expr::Literal(..)) => {
-                Err(DataFusionError::Plan(format!("{expr} cannot be cast to {}", SqlName(field.data_type()))))
-            }
-            _ => Ok(Transformed::no(node)),
-        },
+        // A literal that is not of its type is a slip of the pen wherever it stands; other failures wait for a row.
+        Err(error) if matches!(&node, Expr::Cast(cast) if matches!(cast.expr.as_ref(), Expr::Literal(..))) => Err(error),
+        Err(_) => Ok(Transformed::no(node)),
     }
 }
 

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Cast, Expr, ExprSchemable};
+use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_api::plan::{Columns, KeyExpressions, KeyValues};
-use millstream_api::types::SqlName;
+use millstream_api::types::{SqlName, UTC};
 use millstream_api::{Error, Result};
 
 use crate::error::ExprError;
 use crate::evaluate;
-use crate::names::Purpose;
 use crate::planner::{self, Planned, Scope};
+use crate::rewrite;
 use crate::types::stream_type;
 
 /// A typed expression over the columns of a stream. Cheap to clone.
@@ -44,7 +44,7 @@ impl Scalar {
     /// Every mistake a user can make, with its place in the text.
     pub fn parse(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
         let scope = Scope::new(schema).map_err(|e| ExprError::new("type-mismatch", e.message(), None))?;
-        Scalar::planned(planner::plan(text, &scope, Purpose::Scalar)?, &scope)
+        Scalar::planned(planner::plan(text, &scope)?, &scope)
     }
 
     /// Like [`parse`](Scalar::parse), for a condition: the type must be boolean.
@@ -74,18 +74,30 @@ impl Scalar {
         Err(ExprError::new("missing-name", message, None).help(format!("write `{} as name`", scalar.text())))
     }
 
-    /// A planned expression as a scalar: an argument of an aggregate function, for instance.
-    pub(crate) fn planned(planned: Planned, scope: &Scope) -> Result<Scalar, ExprError> {
+    fn planned(planned: Planned, scope: &Scope) -> Result<Scalar, ExprError> {
         let Planned { expr, text, alias } = planned;
         let untyped = |message: String| ExprError::new("type-mismatch", message, None);
         let found = expr.get_type(scope.columns()).map_err(|_| untyped(format!("the type of `{text}` is not known")))?;
         let wanted = stream_type(&found).ok_or_else(|| {
-            untyped(format!("`{text}` is {}, which cannot be a column", SqlName(&found))).help("cast it, as in `cast(… as string)`")
+            let help = "cast it, as in `cast(… as bigint)`";
+            match found {
+                DataType::Null => untyped(format!("the type of `{text}` is not known")).help(help),
+                _ => untyped(format!("`{text}` is {}, which cannot be a column", SqlName(&found))).help(help),
+            }
         })?;
+        if let DataType::Timestamp(_, Some(zone)) = &found
+            && zone.as_ref() != UTC
+        {
+            let message = format!("`{text}` is a time of the zone {zone}, and a column holds instants");
+            return Err(untyped(message).help("use it inside to_char(…), extract(…) or date_trunc(…)"));
+        }
         let nullable = expr.nullable(scope.columns()).unwrap_or(true);
         let columns = columns_of(&expr);
         let own_name = if let Expr::Column(column) = &expr { column.name.clone() } else { text.clone() };
-        let expr = if found == wanted { expr } else { Expr::Cast(Cast::new(Box::new(expr), wanted.clone())) };
+        let expr = match found == wanted {
+            true => expr,
+            false => rewrite::cast(expr, &wanted).map_err(untyped)?,
+        };
         let aliased = alias.is_some();
         let field = Field::new(alias.unwrap_or(own_name), wanted, nullable);
         Ok(Scalar { inner: Arc::new(Inner { text, field, columns, expr, aliased }) })
@@ -130,7 +142,7 @@ impl Scalar {
 }
 
 /// The names of the columns in an expression.
-pub(crate) fn columns_of(expr: &Expr) -> Columns {
+fn columns_of(expr: &Expr) -> Columns {
     let mut columns = BTreeSet::new();
     // The closure never fails, so neither does the walk.
     let _ = expr.apply(|node| {

@@ -46,6 +46,10 @@ fn stream_field(field: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(Field::new(field.name(), stream_type(field.data_type())?, field.is_nullable())))
 }
 
+/// The names of types, to suggest one.
+pub(crate) const TYPE_NAMES: [&str; 13] =
+    ["boolean", "smallint", "int", "bigint", "real", "double", "decimal", "string", "bytes", "date", "timestamp", "interval", "integer"];
+
 /// The Arrow type of a type that is named in a cast or a typed literal; the error says what to write instead.
 pub(crate) fn named_type(name: &SqlType) -> Result<DataType, String> {
     Ok(match name {

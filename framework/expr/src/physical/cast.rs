@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::CastOptions;
-use arrow::datatypes::{DataType, Float32Type, Schema};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use arrow::util::display::FormatOptions;
 use datafusion_common::{Result, ScalarValue, internal_err};
 use datafusion_expr::ColumnarValue;
@@ -78,15 +78,23 @@ impl Explained {
             ColumnarValue::Array(values) if values.len() == 1 => ScalarValue::try_from_array(values, 0).ok(),
             ColumnarValue::Array(_) => None,
         };
+        if matches!(self.target, DataType::Interval(_)) && !matches!(value.data_type(), DataType::Utf8 | DataType::Utf8View) {
+            // Days added to a date: nobody wrote this cast.
+            return RowFailure("overflow".to_owned());
+        }
         let shown = one.map_or_else(|| "a value".to_owned(), |value| shown(&value));
         RowFailure(format!("cannot cast {shown} to {}", SqlName(&self.target)))
     }
 }
 
 fn shown(value: &ScalarValue) -> String {
-    match value.try_as_str() {
-        Some(Some(text)) => format!("\"{}\"", shortened(text)),
-        _ => shortened(&value.to_string()),
+    match value {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            format!("\"{}\"", shortened(text))
+        }
+        // Not in full: 1e300 has 301 digits.
+        ScalarValue::Float64(Some(number)) => format!("{number:?}"),
+        other => shortened(&other.to_string()),
     }
 }
 
@@ -102,7 +110,7 @@ fn lost_to_infinity(value: &ColumnarValue, cast: &ColumnarValue) -> Result<bool>
     }
     let ColumnarValue::Array(operands) = value else { return Ok(true) };
     let before = match operands.data_type() {
-        DataType::Float64 => operands.as_primitive::<arrow::datatypes::Float64Type>().iter().flatten().filter(|v| v.is_infinite()).count(),
+        DataType::Float64 => operands.as_primitive::<Float64Type>().iter().flatten().filter(|v| v.is_infinite()).count(),
         DataType::Float32 => infinite(operands),
         _ => 0,
     };

@@ -4,12 +4,14 @@
 //!
 //! - [`arithmetic`]: overflow and division by zero are errors, for floats too
 //! - [`cast`]: a cast that fails says of which value
+//! - [`finite`]: a mathematical function that has no result fails
 //! - [`guard`]: `and` and `or` evaluate their right side only where it is needed, if it can fail
 //! - [`failure`]: why a row failed, in SQL's words
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
 pub(crate) mod failure;
+pub(crate) mod finite;
 pub(crate) mod guard;
 
 use std::fmt;
@@ -49,7 +51,10 @@ fn replacement(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<A
     if let Some(negative) = node.downcast_ref::<NegativeExpr>() {
         return Ok(Some(arithmetic::checked_negative(negative.arg())));
     }
-    node.downcast_ref::<CastExpr>().map(|cast| cast::explained(cast, schema)).transpose()
+    match node.downcast_ref::<CastExpr>() {
+        Some(cast) => cast::explained(cast, schema).map(Some),
+        None => finite::finite(node, schema),
+    }
 }
 
 /// Whether evaluating it on some row could be an error.

@@ -1,0 +1,247 @@
+//! `to_char` and `date_format`: times as text, by a format that is checked with the expression.
+//!
+//! Users bring three habits: strftime (`%Y-%m-%d`, both functions), PostgreSQL's templates (`YYYY-MM-DD HH24:MI`, `to_char`) and
+//! Java's (`yyyy-MM-dd HH:mm`, `date_format`, as in Flink and Spark). A format with a `%` is strftime, any other is the template
+//! of the function. What a template does not know is an error, not text that is copied: `yyyy-mm-dd` would print minutes.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use chrono::format::{Item, StrftimeItems};
+use datafusion_common::{DataFusionError, Result, ScalarValue};
+use datafusion_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+
+/// Which templates a function takes, besides strftime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Template {
+    /// `YYYY-MM-DD HH24:MI:SS`
+    Postgres,
+    /// `yyyy-MM-dd HH:mm:ss`
+    Java,
+}
+
+impl Template {
+    /// The templates of the function of this name.
+    pub(crate) fn of(function: &str) -> Option<Template> {
+        match function {
+            "to_char" => Some(Template::Postgres),
+            "date_format" => Some(Template::Java),
+            _ => None,
+        }
+    }
+
+    /// The strftime format that a format means; the error says what is wrong with it.
+    pub(crate) fn strftime(self, format: &str) -> std::result::Result<String, String> {
+        if format.contains('%') {
+            let wrong = StrftimeItems::new(format).any(|item| matches!(item, Item::Error));
+            return if wrong { Err(format!("`{format}` is not a time format")) } else { Ok(format.to_owned()) };
+        }
+        let mut translated = String::new();
+        let mut rest = format;
+        while let Some(first) = rest.chars().next() {
+            if first == self.quote() {
+                let (text, after) =
+                    quoted(&rest[first.len_utf8()..], first).ok_or_else(|| format!("a quote in `{format}` is not closed"))?;
+                translated.push_str(&text.replace('%', "%%"));
+                rest = after;
+            } else if first.is_alphabetic() {
+                let (code, length) = self.part(rest).ok_or_else(|| self.unknown_part(rest, format))?;
+                translated.push_str(code);
+                rest = &rest[length..];
+            } else {
+                translated.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+        Ok(translated)
+    }
+
+    fn quote(self) -> char {
+        match self {
+            Template::Postgres => '"',
+            Template::Java => '\'',
+        }
+    }
+
+    /// The strftime code of the part at the beginning of `rest`, and the part's length.
+    fn part(self, rest: &str) -> Option<(&'static str, usize)> {
+        match self {
+            Template::Postgres => {
+                POSTGRES.iter().find(|(part, _)| rest.get(..part.len()) == Some(*part)).map(|(part, code)| (*code, part.len()))
+            }
+            Template::Java => {
+                let run = run_of_one_letter(rest);
+                JAVA.iter().find(|(part, _)| *part == run).map(|(part, code)| (*code, part.len()))
+            }
+        }
+    }
+
+    fn unknown_part(self, rest: &str, format: &str) -> String {
+        let run = run_of_one_letter(rest);
+        format!("`{run}` in `{format}` is not a part of a time format")
+    }
+}
+
+/// In the order in which they are tried: longer ones first.
+const POSTGRES: [(&str, &str); 28] = [
+    ("YYYY", "%Y"),
+    ("yyyy", "%Y"),
+    ("IYYY", "%G"),
+    ("HH24", "%H"),
+    ("hh24", "%H"),
+    ("HH12", "%I"),
+    ("hh12", "%I"),
+    ("Month", "%B"),
+    ("Mon", "%b"),
+    ("DDD", "%j"),
+    ("Day", "%A"),
+    ("Dy", "%a"),
+    ("YY", "%y"),
+    ("yy", "%y"),
+    ("MM", "%m"),
+    ("mm", "%m"),
+    ("DD", "%d"),
+    ("dd", "%d"),
+    ("HH", "%I"),
+    ("hh", "%I"),
+    ("MI", "%M"),
+    ("mi", "%M"),
+    ("MS", "%3f"),
+    ("US", "%6f"),
+    ("SS", "%S"),
+    ("ss", "%S"),
+    ("IW", "%V"),
+    ("AM", "%p"),
+];
+
+const JAVA: [(&str, &str); 24] = [
+    ("yyyy", "%Y"),
+    ("uuuu", "%Y"),
+    ("yy", "%y"),
+    ("MMMM", "%B"),
+    ("MMM", "%b"),
+    ("MM", "%m"),
+    ("M", "%-m"),
+    ("dd", "%d"),
+    ("d", "%-d"),
+    ("DDD", "%j"),
+    ("EEEE", "%A"),
+    ("EEE", "%a"),
+    ("E", "%a"),
+    ("HH", "%H"),
+    ("H", "%-H"),
+    ("hh", "%I"),
+    ("h", "%-I"),
+    ("mm", "%M"),
+    ("m", "%-M"),
+    ("ss", "%S"),
+    ("s", "%-S"),
+    ("SSS", "%3f"),
+    ("SSSSSS", "%6f"),
+    ("a", "%p"),
+];
+
+/// The text up to the closing quote and what comes after it; a quote written twice stands for one.
+fn quoted(rest: &str, quote: char) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut chars = rest.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if c != quote {
+            text.push(c);
+        } else if chars.peek().is_some_and(|(_, next)| *next == quote) {
+            chars.next();
+            text.push(quote);
+        } else {
+            return Some((text, &rest[at + quote.len_utf8()..]));
+        }
+    }
+    None
+}
+
+fn run_of_one_letter(rest: &str) -> &str {
+    let first = rest.chars().next();
+    let end = rest.char_indices().find(|(_, c)| Some(*c) != first).map_or(rest.len(), |(at, _)| at);
+    &rest[..end]
+}
+
+/// The function of this name.
+pub(crate) fn time_format(name: &'static str, template: Template) -> Arc<ScalarUDF> {
+    let plain = datafusion_functions::datetime::to_char();
+    let signature = plain.signature().clone();
+    let documentation = Documentation::builder(
+        datafusion_expr::DocSection::default(),
+        "A time as text.",
+        match template {
+            Template::Postgres => "to_char(time, 'YYYY-MM-DD HH24:MI:SS')",
+            Template::Java => "date_format(time, 'yyyy-MM-dd HH:mm:ss')",
+        },
+    )
+    .build();
+    Arc::new(ScalarUDF::from(TimeFormat { name, template, plain, signature, documentation }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TimeFormat {
+    name: &'static str,
+    template: Template,
+    /// DataFusion's function, which takes strftime formats.
+    plain: Arc<ScalarUDF>,
+    signature: Signature,
+    documentation: Documentation,
+}
+
+impl ScalarUDFImpl for TimeFormat {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(format)))) = args.args.get_mut(1) {
+            *format = self.template.strftime(format).map_err(DataFusionError::Execution)?;
+        }
+        self.plain.invoke_with_args(args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_become_strftime() {
+        for (template, format, wanted) in [
+            (Template::Postgres, "YYYY-MM-DD HH24:MI:SS.MS", "%Y-%m-%d %H:%M:%S.%3f"),
+            (Template::Postgres, "HH:MI", "%I:%M"),
+            (Template::Postgres, "YYYY\"T100%\"Mon", "%YT100%%%b"),
+            (Template::Java, "yyyy-MM-dd'T'HH:mm:ss.SSS", "%Y-%m-%dT%H:%M:%S.%3f"),
+            (Template::Java, "h 'o''clock' a", "%-I o'clock %p"),
+            (Template::Java, "%Y", "%Y"),
+        ] {
+            assert_eq!(template.strftime(format).as_deref(), Ok(wanted), "{format}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_copied() {
+        for (template, format, wanted) in [
+            (Template::Postgres, "%Q", "`%Q` is not a time format"),
+            (Template::Postgres, "YYYY-XX", "`XX` in `YYYY-XX` is not a part of a time format"),
+            (Template::Java, "YYYY-MM-dd", "`YYYY` in `YYYY-MM-dd` is not a part of a time format"),
+            (Template::Java, "'T", "a quote in `'T` is not closed"),
+        ] {
+            assert_eq!(template.strftime(format).unwrap_err(), wanted);
+        }
+    }
+}

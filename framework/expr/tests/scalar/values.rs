@@ -1,0 +1,243 @@
+//! What expressions give on one row.
+
+use super::support::{one, type_of};
+
+/// A row with a value in every column that the tables use.
+const ROW: &str = r#"{"b":true,"small":3,"i":4,"n":10,"m":0,"r":1.5,"d":2.5,"e":0.0,"dec":12.34,
+"big":99999999999999999999999999999999999999,"s":"Hello, Wörld","t":"12x","day":"1969-12-31","ts":"1969-12-31T23:30:00.5Z",
+"until":"2013-01-02T15:04:05Z","tags":["a","b"],"place":{"city":"Oslo","zip":150},"Carrier":"UA","dep-delay":-7}"#;
+
+fn check(table: &[(&str, &str)]) {
+    for (text, wanted) in table {
+        assert_eq!(one(text, ROW), *wanted, "{text}");
+    }
+}
+
+#[test]
+fn arithmetic_never_wraps_and_never_divides_by_zero() {
+    check(&[
+        ("n + 1", "11"),
+        ("n / 4", "2"),
+        ("-n / 4", "-2"),
+        ("n / 4.0", "2.5"),
+        ("n % 3", "1"),
+        ("-n % 3", "-1"),
+        ("9223372036854775807 + n", "!overflow"),
+        ("9223372036854775807 + 1", "!overflow"),
+        ("-9223372036854775808 - 1", "!overflow"),
+        ("-9223372036854775808 / -1", "!overflow"),
+        ("9223372036854775807 * n", "!overflow"),
+        ("-(-9223372036854775807 - 1)", "!overflow"),
+        ("-cast('-9223372036854775808' as bigint)", "!overflow"),
+        ("abs(-9223372036854775807 - 1)", "!overflow"),
+        ("n / m", "!division by zero"),
+        ("n % m", "!division by zero"),
+        ("d / e", "!division by zero"),
+        ("d % e", "!division by zero"),
+        ("e / e", "!division by zero"),
+        ("n / 0.0", "!division by zero"),
+        ("dec / m", "!division by zero"),
+        ("null / m", "null"),
+        ("d * 1e308 * 1e10", "!overflow"),
+        ("-1e308 * 1e10 + d", "!overflow"),
+        ("cast('inf' as double) * 2", "inf"),
+        ("big + 1", "!overflow"),
+        ("big * 2", "!overflow"),
+        ("big - 1", "99999999999999999999999999999999999998"),
+        ("dec * dec", "152.2756"),
+        ("dec + 1", "13.34"),
+    ]);
+}
+
+#[test]
+fn functions_without_a_result_fail() {
+    check(&[
+        ("ln(e)", "!the result of `ln` is not a finite number"),
+        ("exp(1000.0)", "!the result of `exp` is not a finite number"),
+        ("acos(2.0)", "!the result of `acos` is not a finite number"),
+        ("power(10, 400)", "!the result of `power` is not a finite number"),
+        ("exp(cast('inf' as double))", "inf"),
+        ("sqrt(-1.0 * d)", "!cannot take square root of a negative number"),
+        ("round(d)", "3.0"),
+        ("power(2, 3)", "8.0"),
+    ]);
+}
+
+#[test]
+fn casts_say_what_they_could_not_cast() {
+    check(&[
+        ("cast(t as bigint)", "!cannot cast \"12x\" to bigint"),
+        ("t::bigint", "!cannot cast \"12x\" to bigint"),
+        ("t::timestamp", "!cannot cast \"12x\" to timestamp"),
+        ("t::double", "!cannot cast \"12x\" to double"),
+        ("(d * 1e300)::bigint", "!cannot cast 2.5e300 to bigint"),
+        ("(d * 1e300)::real", "!cannot cast 2.5e300 to real"),
+        ("(n * 100000)::smallint", "!cannot cast 1000000 to smallint"),
+        ("n::decimal(1,0)", "!cannot cast 10 to decimal(1,0)"),
+        ("try_cast(t as bigint)", "null"),
+        ("'12'::bigint + n", "22"),
+        ("d::bigint", "2"),
+        ("d::decimal(3,2)", "2.50"),
+        ("n::string || s", "'10Hello, Wörld'"),
+        ("b::int", "1"),
+        ("ts::date", "1969-12-31"),
+        ("day::timestamp", "1969-12-31T00:00:00Z"),
+        ("ts::bigint", "-1799500000"),
+        ("n::timestamp", "1970-01-01T00:00:00.000010Z"),
+    ]);
+}
+
+#[test]
+fn text_functions() {
+    check(&[
+        ("lower(s) || '!' || UPPER(s)", "'hello, wörld!HELLO, WÖRLD'"),
+        ("substr(s, 2, 3)", "'ell'"),
+        ("substring(s from 2 for 3)", "'ell'"),
+        ("split_part(s, ', ', 2)", "'Wörld'"),
+        ("regexp_match(s, 'W(.)r')[1]", "'ö'"),
+        ("regexp_replace(s, 'l+', 'L')", "'HeLo, Wörld'"),
+        ("regexp_count(s, 'l')", "3"),
+        ("char_length(s)", "12"),
+        ("replace(s, 'l', 'L')", "'HeLLo, WörLd'"),
+        ("concat(s, n, b)", "'Hello, Wörld10true'"),
+        ("trim(both 'H' from s)", "'ello, Wörld'"),
+        ("position('l' in s)", "3"),
+        ("left(s, 2)", "'He'"),
+        ("lpad(t, 5, '.')", "'..12x'"),
+        ("lpad(t, \"dep-delay\")", "''"),
+        ("rpad(t, n * 1000000000)", "!the result of `rpad` is longer than 64 KiB"),
+        ("repeat(t, 2)", "'12x12x'"),
+        ("repeat(t, -1)", "''"),
+        ("repeat(t, 30000)", "!the result of `repeat` is longer than 64 KiB"),
+        ("s like 'Hel%'", "true"),
+        ("s like 'hel%'", "false"),
+        ("s ilike 'hel%'", "true"),
+        ("s ~ '^H.*d$'", "true"),
+        ("\"Carrier\" = 'UA'", "true"),
+        ("\"dep-delay\" + 1", "-6"),
+    ]);
+}
+
+#[test]
+fn times_also_before_1970() {
+    check(&[
+        ("extract(hour from ts)", "23"),
+        ("extract(EPOCH from ts)", "-1799.5"),
+        ("date_part('minute', ts)", "30"),
+        ("date_trunc('hour', ts)", "1969-12-31T23:00:00Z"),
+        ("date_trunc('day', ts)", "1969-12-31T00:00:00Z"),
+        ("date_trunc('month', until)", "2013-01-01T00:00:00Z"),
+        ("date_bin(interval '15 minutes', ts - interval '1 minute')", "1969-12-31T23:15:00Z"),
+        ("ts + interval '1 hour'", "1970-01-01T00:30:00.500Z"),
+        ("timestamp '2013-01-31 00:00:00' + interval '1 month'", "2013-02-28T00:00:00Z"),
+        ("ts - interval '100000000 years'", "!Timestamp out of range"),
+        ("timestamp '2013-01-01T02:00:00+02:00'", "2013-01-01T00:00:00Z"),
+        ("ts > '1960-01-01' and ts < timestamp '1970-01-01 00:00:00'", "true"),
+        ("until - ts > interval '1 day'", "true"),
+        ("interval '24 hours' = interval '1 day'", "true"),
+        ("interval '2 days' > interval '47 hours'", "true"),
+        ("day + interval '1 hour'", "1969-12-31T01:00:00Z"),
+        ("day + 1", "1970-01-01"),
+        ("date '2013-03-01' - date '2013-02-01'", "28"),
+        ("day + n * 1000000000", "!overflow"),
+        ("to_timestamp_millis(n)", "1970-01-01T00:00:00.010Z"),
+        ("to_timestamp(n * 1000000000)", "2286-11-20T17:46:40Z"),
+        ("to_timestamp(9223372036854775807)", "!overflow"),
+        ("to_timestamp('2013-01-01 10:00', '%Y-%m-%d %H:%M')", "2013-01-01T10:00:00Z"),
+        ("extract(hour from ts at time zone 'Europe/Berlin')", "0"),
+        ("date_trunc('day', ts at time zone 'Europe/Berlin')", "1969-12-31T23:00:00Z"),
+    ]);
+}
+
+#[test]
+fn times_as_text_in_three_habits() {
+    check(&[
+        ("to_char(until, '%Y-%m-%d %I:%M')", "'2013-01-02 03:04'"),
+        ("to_char(until, 'YYYY-MM-DD')", "'2013-01-02'"),
+        ("to_char(until, 'HH:MI')", "'03:04'"),
+        ("to_char(until, 'HH24:MI:SS')", "'15:04:05'"),
+        ("date_format(until, 'yyyy-MM-dd')", "'2013-01-02'"),
+        ("date_format(until, 'hh:mm')", "'03:04'"),
+        ("date_format(ts, 'yyyy-MM-dd''T''HH:mm:ss.SSS')", "'1969-12-31T23:30:00.500'"),
+        ("to_char(day, 'DD.MM.YYYY HH24')", "'31.12.1969 00'"),
+        ("to_char(ts at time zone 'Europe/Berlin', 'HH24:MI')", "'00:30'"),
+    ]);
+}
+
+#[test]
+fn conditions_have_three_values() {
+    check(&[
+        ("null and false", "false"),
+        ("null and true", "null"),
+        ("null or true", "true"),
+        ("null or false", "null"),
+        ("not (n > null)", "null"),
+        ("n = null", "null"),
+        ("n in (1, null)", "null"),
+        ("n in (10, null)", "true"),
+        ("n not in (1, null)", "null"),
+        ("n is distinct from null", "true"),
+        ("null is not distinct from null", "true"),
+        ("(n > null) is unknown", "true"),
+        ("n between 1 and 10", "true"),
+        ("n not between 1 and 9", "true"),
+        ("case when null then 1 else 2 end", "2"),
+        ("case n when 10 then 1 when 0 then 2 end", "1"),
+        ("case n when 11 then 1 end", "null"),
+        ("coalesce(null, n, 1)", "10"),
+        ("nullif(n, 10)", "null"),
+        ("greatest(n, 3, null)", "10"),
+    ]);
+}
+
+#[test]
+fn zero_has_no_sign_and_not_a_number_is_one_value() {
+    check(&[
+        ("e = -0.0", "true"),
+        ("-e = e", "true"),
+        ("-e < e", "false"),
+        ("e in (-0.0, 1.0)", "true"),
+        ("e between -0.0 and -0.0", "true"),
+        ("case -e when 0.0 then 'zero' end", "'zero'"),
+        ("nullif(e, -0.0)", "null"),
+        ("-e is distinct from e", "false"),
+        ("cast('nan' as double) = -cast('nan' as double)", "true"),
+        ("cast('nan' as double) > 1e308", "true"),
+    ]);
+}
+
+#[test]
+fn lists_and_structs() {
+    check(&[
+        ("place.city", "'Oslo'"),
+        ("place['zip'] + 1", "151"),
+        ("tags[1]", "'a'"),
+        ("tags[5]", "null"),
+        ("array_length(tags)", "2"),
+        ("array_has(tags, 'b')", "true"),
+        ("array_to_string(tags, '-')", "'a-b'"),
+        ("make_array(n, 1)", "[10, 1]"),
+    ]);
+}
+
+#[test]
+fn results_have_types_that_streams_know() {
+    for (text, wanted) in [
+        ("n + 1", "bigint"),
+        ("small", "smallint"),
+        ("small + small", "smallint"),
+        ("n * 0.908", "double"),
+        ("n * cast(0.908 as decimal(3,3))", "decimal(24,3)"),
+        ("lower(s)", "string"),
+        ("string_to_array(s, ',')", "list<string>"),
+        ("regexp_match(s, 'x')", "list<string>"),
+        ("extract(hour from ts)", "int"),
+        ("to_timestamp_millis(n)", "timestamp"),
+        ("until - ts", "interval"),
+        ("array_length(tags)", "bigint"),
+        ("n > 1", "boolean"),
+        ("x'41'", "bytes"),
+    ] {
+        assert_eq!(type_of(text), wanted, "{text}");
+    }
+}
