@@ -153,9 +153,14 @@ impl Running {
         self.program.report(&after.finished, &new.collect::<Vec<_>>(), out)
     }
 
-    /// Lets go of groups without rows; all their accumulators are empty.
+    /// Whether nothing is left of a group. One with as many withdrawals as rows may still wait for rows that were overtaken.
+    fn is_empty(&self, group: usize) -> bool {
+        self.counts[group] == 0 && self.groups.iter().all(|groups| groups.is_empty(group))
+    }
+
+    /// Lets go of groups of which nothing is left.
     fn drop_empty(&mut self, touched: &[usize]) {
-        let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] == 0).collect();
+        let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.is_empty(group)).collect();
         if !self.program.key_types().is_empty() {
             self.interner.release(&empty);
         }
@@ -184,7 +189,7 @@ impl Operator for Running {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let live: Vec<usize> = (0..self.counts.len()).filter(|&group| self.counts[group] != 0).collect();
+        let live: Vec<usize> = (0..self.counts.len()).filter(|&group| !self.is_empty(group)).collect();
         let indices = UInt32Array::from_iter_values(live.iter().map(|&group| group as u32));
         let mut states = Vec::new();
         for groups in &mut self.groups {

@@ -35,6 +35,10 @@ impl Groups for Count {
         Ok(())
     }
 
+    fn is_empty(&self, group: usize) -> bool {
+        self.counts.get(group).is_none_or(|&count| count == 0)
+    }
+
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
         grow(&mut self.counts, total);
         let added = state[0].as_primitive::<Int64Type>().values();
@@ -102,6 +106,10 @@ impl Groups for Truth {
     fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
         self.add(arguments, groups, total, -1);
         Ok(())
+    }
+
+    fn is_empty(&self, group: usize) -> bool {
+        self.trues.get(group).is_none_or(|&count| count == 0) && self.falses.get(group).is_none_or(|&count| count == 0)
     }
 
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {

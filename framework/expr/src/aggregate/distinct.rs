@@ -11,7 +11,7 @@ use millstream_api::batch::Hidden;
 
 use super::collect::full_list_of;
 use super::interner::Interner;
-use super::rows::each;
+use super::rows::{each, grow};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
 
@@ -22,6 +22,8 @@ pub(super) struct Distinct {
     /// Rows of each pair; below zero when a withdrawal has overtaken its row.
     counts: Vec<i64>,
     inner: Box<dyn Groups>,
+    /// How many values each group has that came more or less often than they were withdrawn.
+    values: Vec<usize>,
     /// Whether null is a value (array_agg), else rows with null take no part.
     nulls: bool,
     total: usize,
@@ -30,12 +32,13 @@ pub(super) struct Distinct {
 impl Distinct {
     pub(super) fn new(value: &DataType, inner: Box<dyn Groups>, nulls: bool) -> Result<Self> {
         let pairs = Interner::new(&[DataType::UInt64, value.clone()])?;
-        Ok(Distinct { pairs, counts: Vec::new(), inner, nulls, total: 0 })
+        Ok(Distinct { pairs, counts: Vec::new(), inner, values: Vec::new(), nulls, total: 0 })
     }
 
     /// Changes the counts of pairs by `weights` and tells the inner accumulators what came and what went.
     fn change(&mut self, values: &ArrayRef, groups: &[usize], total: usize, weight: impl Fn(usize) -> i64) -> Result<()> {
         self.total = self.total.max(total);
+        grow(&mut self.values, total);
         let group_column: ArrayRef = Arc::new(groups.iter().map(|&group| group as u64).collect::<UInt64Array>());
         let mut pairs = Vec::new();
         self.pairs.intern(&[group_column, values.clone()], groups.len(), &mut pairs)?;
@@ -49,8 +52,14 @@ impl Distinct {
                 (true, false) => went.push(row as u32),
                 _ => {}
             }
-            if self.counts[pair] == 0 {
-                gone.push(pair);
+            match (before, self.counts[pair]) {
+                (0, 0) => {}
+                (0, _) => self.values[groups[row]] += 1,
+                (_, 0) => {
+                    self.values[groups[row]] -= 1;
+                    gone.push(pair);
+                }
+                _ => {}
             }
         }
         self.tell(values, groups, came, true)?;
@@ -100,6 +109,10 @@ impl Groups for Distinct {
 
     fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
         self.change_rows(arguments, groups, total, -1)
+    }
+
+    fn is_empty(&self, group: usize) -> bool {
+        self.values.get(group).is_none_or(|&values| values == 0)
     }
 
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {

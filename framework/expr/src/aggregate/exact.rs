@@ -82,7 +82,7 @@ impl ExactSum {
 
     /// The sum, unless it needs more than 128 bits.
     fn sum(&self, group: usize) -> Option<i128> {
-        (self.carries.is_empty() || !self.carries.contains_key(&group)).then(|| self.sums[group])
+        (self.carries.is_empty() || !self.carries.contains_key(&group)).then(|| self.sums.get(group).copied().unwrap_or(0))
     }
 
     /// The result of each group: `None` for no value, an error for one that does not fit.
@@ -112,6 +112,10 @@ impl Groups for ExactSum {
     fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
         self.accumulate(arguments, groups, total, -1);
         Ok(())
+    }
+
+    fn is_empty(&self, group: usize) -> bool {
+        self.counts.get(group).is_none_or(|&count| count == 0) && self.sum(group) == Some(0)
     }
 
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {

@@ -15,6 +15,8 @@ use crate::scalar::Evaluated;
 
 /// From here on values are added up scaled by [`SCALE`], so that no partial sum can overflow: 2^63 smaller ones can't either.
 const GREAT: f64 = f64::from_bits((1023 + 960) << 52);
+/// 2^-64
+const NEGLIGIBLE: f64 = f64::from_bits((1023 - 64) << 52);
 /// 2^-128
 const SCALE: f64 = f64::from_bits((1023 - 128) << 52);
 
@@ -91,6 +93,17 @@ impl FloatSum {
         });
     }
 
+    /// Called when as many rows were withdrawn as came, the last of them with `value`. If nothing is left but what was lost
+    /// far behind the point, the sum is exactly zero again; else some withdrawal is ahead of its row.
+    fn settle(&mut self, group: usize, value: f64) {
+        if self.sums[group].high.abs() <= value.abs() * NEGLIGIBLE {
+            self.sums[group] = Double::default();
+        }
+        if self.apart.get(&group).is_some_and(|apart| *apart == Apart::default()) {
+            self.apart.remove(&group);
+        }
+    }
+
     fn result(&self, group: usize) -> Option<f64> {
         let count = self.counts[group];
         if count == 0 {
@@ -126,12 +139,15 @@ impl Groups for FloatSum {
                 self.apart.entry(group).or_default().add(value, -1);
             }
             if self.counts[group] == 0 {
-                // An empty group is exactly zero again, whatever was lost far behind the point.
-                self.sums[group] = Double::default();
-                self.apart.remove(&group);
+                self.settle(group, value);
             }
         });
         Ok(())
+    }
+
+    fn is_empty(&self, group: usize) -> bool {
+        let nothing = self.counts.get(group).is_none_or(|&count| count == 0) && !self.apart.contains_key(&group);
+        nothing && self.sums.get(group).is_none_or(|sum| sum.high == 0.0)
     }
 
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {

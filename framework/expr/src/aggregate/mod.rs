@@ -210,11 +210,17 @@ pub trait Groups: Send {
     /// Adds rows: `groups[i]` is the group of row `i`, below `total`. New groups start empty.
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()>;
 
-    /// Withdraws rows that were added, or will be: a withdrawal may overtake its row. A group from which all rows are
-    /// withdrawn is empty again. Only where [`Aggregate::retractable`].
+    /// Withdraws rows that were added, or will be: a withdrawal may overtake its row. Only where [`Aggregate::retractable`].
     fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
         let _ = (arguments, groups, total);
         Err(Error::internal("rows are withdrawn from an aggregate that cannot do that"))
+    }
+
+    /// Whether a group is as if no row had ever come: all were withdrawn, and no withdrawal is ahead of its row. Never where
+    /// rows cannot be withdrawn.
+    fn is_empty(&self, group: usize) -> bool {
+        let _ = group;
+        false
     }
 
     /// Merges states of other accumulators: row `i` of the state into group `groups[i]`.

@@ -174,6 +174,11 @@ impl Harness {
     }
 }
 
+/// A value as it is after it was written and read: serde_json reads some doubles one unit in the last place off.
+pub(super) fn as_read(value: &Value) -> Value {
+    serde_json::from_str(&value.to_string()).unwrap()
+}
+
 pub(super) fn json_rows(batch: &Batch) -> Vec<Value> {
     (0..batch.rows()).map(|row| serde_json::from_str(&row_text(batch.records(), row).unwrap()).unwrap()).collect()
 }

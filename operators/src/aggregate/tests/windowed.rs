@@ -9,7 +9,7 @@ use millstream_api::time::rfc3339;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::harness::{Harness, Row, input, json_rows};
+use super::harness::{Harness, Row, as_read, input, json_rows};
 use crate::aggregate::{LATE, MAIN};
 
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ fn results((end, start): (i64, i64), rows: &[Row]) -> Vec<Value> {
             });
             distinct.dedup();
             let positive: Vec<i64> = values.iter().copied().filter(|v| *v > 0).collect();
-            json!({
+            as_read(&json!({
                 "key": key,
                 "n": rows.len(),
                 "total": sum,
@@ -119,7 +119,7 @@ fn results((end, start): (i64, i64), rows: &[Row]) -> Vec<Value> {
                 "middle": median,
                 "window_start": rfc3339(start),
                 "window_end": rfc3339(end),
-            })
+            }))
         })
         .collect();
     results.sort_by_key(Value::to_string);
