@@ -95,3 +95,35 @@ fn every_code_is_documented_and_has_a_bad_topology() {
     assert_eq!(seen.difference(&documented).collect::<Vec<_>>(), Vec::<&String>::new(), "not in docs/errors.md");
     assert_eq!(documented.difference(&seen).collect::<Vec<_>>(), Vec::<&String>::new(), "without a topology in tests/bad");
 }
+
+/// The codes in a source file: what follows `Diagnostic::error(`, `Diagnostic::warning(` and `ExprError::new(`.
+fn codes_in(text: &str) -> impl Iterator<Item = &str> {
+    // Unit tests stand at the end of a file and make up codes of their own.
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    ["Diagnostic::error(", "Diagnostic::warning(", "ExprError::new("]
+        .into_iter()
+        .flat_map(move |call| code.split(call).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next()))
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    found.extend(files(folder, "rs").into_iter().filter(|path| !path.ends_with("tests.rs")));
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_dir()).for_each(|folder| sources(&folder, found));
+}
+
+#[test]
+fn no_code_is_left_out_of_the_documentation() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let documented = documented();
+    for folder in ["framework/expr/src", "framework/topology/src", "operators/src"] {
+        let mut paths = Vec::new();
+        sources(&root.join(folder), &mut paths);
+        assert!(!paths.is_empty(), "{folder}");
+        for path in paths {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for code in codes_in(&text) {
+                assert!(documented.contains(code), "`{code}` of {} is not in docs/errors.md", path.display());
+            }
+        }
+    }
+}

@@ -85,7 +85,8 @@ fn check(root: &Table, source: Source<'_>, registry: &Registry, problems: &mut P
             .push(Diagnostic::error("no-nodes", "the topology has no nodes").help("add a source and a sink: [sources.NAME], [sinks.NAME]"));
     }
     let graph = resolve::resolve(&nodes, problems);
-    let around = Surroundings { folder: source.folder, workers: settings.runtime.workers.get() };
+    let around =
+        Surroundings { folder: source.folder, workers: settings.runtime.workers.get(), key_groups: settings.runtime.key_groups.get() };
     let planned = plan(&nodes, &graph, &around, problems);
     // A reader with a misspelt name would make another node look unread.
     if !problems.has("unknown-stream") {

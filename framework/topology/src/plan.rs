@@ -4,10 +4,11 @@
 //! only hide the mistake that matters.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use millstream_api::diagnostic::{Key, nearest};
-use millstream_api::plan::{Inputs, Make, OutputPlan, Parallelism, Plan, rejected_schema};
+use millstream_api::plan::{Inputs, Make, OutputPlan, Parallelism, Plan, Route, rejected_schema};
 use millstream_api::registry::Role;
 use millstream_api::types::{SqlName, timestamp_type};
 use millstream_api::{Diagnostic, Diagnostics, Stream};
@@ -44,6 +45,8 @@ pub(crate) struct Surroundings<'a> {
     pub folder: &'a Path,
     /// `runtime.workers`.
     pub workers: usize,
+    /// `runtime.key_groups`.
+    pub key_groups: u16,
 }
 
 /// Plans all nodes that can be planned, in the graph's order.
@@ -88,7 +91,7 @@ impl Forward<'_, '_> {
             return self.note(node, fault.into());
         }
         let times = if node.role == Role::Source { self.event_times(node, &mut plan) } else { Vec::new() };
-        let parallelism = self.parallelism(node, plan.parallelism);
+        let parallelism = self.parallelism(node, &plan);
         let names: Vec<String> = plan.outputs.iter().map(|output| full_name(&node.name, output)).collect();
         for (port, name) in names.iter().enumerate() {
             self.streams.entry(name.clone()).or_insert((self.planned.len(), port));
@@ -146,20 +149,29 @@ impl Forward<'_, '_> {
         times
     }
 
-    fn parallelism(&mut self, node: &Declaration<'_>, allowed: Parallelism) -> usize {
-        let wanted = node.common.parallelism.map(std::num::NonZeroUsize::get);
-        match (node.role, allowed, wanted) {
-            (Role::Source, _, _) => 1,
-            (_, Parallelism::Any, wanted) => wanted.unwrap_or(self.around.workers),
-            (_, Parallelism::One(reason), Some(wanted)) if wanted > 1 => {
-                let message = format!("`{}` can have one subtask only: {reason}", node.name);
-                self.note(node, Diagnostic::error("bad-parallelism", message).key("parallelism").help("leave `parallelism` out").into());
-                1
-            }
-            (_, Parallelism::One(_), _) => 1,
+    /// How many subtasks a node has. More than there are key groups would have nothing to do.
+    fn parallelism(&mut self, node: &Declaration<'_>, plan: &Plan) -> usize {
+        let keyed = plan.inputs.iter().any(|input| matches!(input.route, Route::Key(_)));
+        let most = if keyed { usize::from(self.around.key_groups) } else { SUBTASKS };
+        let (most, why) = match plan.parallelism {
+            _ if node.role == Role::Source => (1, "a source reads with one"),
+            Parallelism::One(reason) => (1, reason),
+            Parallelism::Any if keyed => (most, "there are no more key groups (`runtime.key_groups`)"),
+            Parallelism::Any => (most, "more would be of no use"),
+        };
+        let wanted = node.common.parallelism.map(NonZeroUsize::get);
+        if wanted.is_some_and(|wanted| wanted > most) {
+            let subtasks = if most == 1 { "1 subtask".to_owned() } else { format!("{most} subtasks") };
+            let message = format!("`{}` can have at most {subtasks}: {why}", node.name);
+            let help = if most == 1 { "leave `parallelism` out".to_owned() } else { format!("write parallelism = {most} or less") };
+            self.note(node, Diagnostic::error("bad-parallelism", message).key("parallelism").help(help).into());
         }
+        wanted.unwrap_or(self.around.workers).min(most)
     }
 }
+
+/// More subtasks no node has.
+const SUBTASKS: usize = 1024;
 
 /// The side stream that every source has.
 pub(crate) const REJECTED: &str = "rejected";

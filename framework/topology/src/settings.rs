@@ -1,7 +1,7 @@
 //! `[runtime]`, `[server]` and the other tables that are not nodes. Their doc comments are the user's documentation.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 
 use millstream_api::Diagnostic;
 use millstream_api::diagnostic::Key;
@@ -21,19 +21,23 @@ use crate::tree::{Table, Value};
 #[serde(default)]
 pub struct RuntimeSettings {
     /// Actor threads, and the bound of decoding threads. Default: the machine's cores.
+    #[schemars(range(min = 1, max = 1024))]
     pub workers: NonZeroUsize,
     /// A batch is sent when it has this many rows …
+    #[schemars(range(min = 1, max = 1048576))]
     pub batch_rows: NonZeroUsize,
     /// … or its first row has waited this long.
     pub linger: DurationText,
     /// Batches not yet processed on each channel between two subtasks, at most …
+    #[schemars(range(min = 1, max = 65536))]
     pub mailbox: NonZeroUsize,
     /// … and bytes on all channels of one edge of the graph. One batch per channel is always allowed.
     pub in_flight: SizeText,
     /// Keyed state of all nodes. Beyond it the run fails with an error that names the node.
     pub memory: SizeText,
     /// In how many groups keys are divided; the unit in which state moves between subtasks.
-    pub key_groups: std::num::NonZeroU16,
+    #[schemars(range(min = 1, max = 32768))]
+    pub key_groups: NonZeroU16,
 }
 
 impl Default for RuntimeSettings {
@@ -51,7 +55,7 @@ impl Default for RuntimeSettings {
             mailbox: const { at_least_one(8) },
             in_flight: SizeText::mebibytes(64),
             memory: SizeText::mebibytes(2048),
-            key_groups: std::num::NonZeroU16::MIN.saturating_add(127),
+            key_groups: NonZeroU16::MIN.saturating_add(127),
         }
     }
 }

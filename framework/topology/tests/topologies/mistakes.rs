@@ -149,7 +149,7 @@ fn a_failed_node_hides_nothing_and_has_no_followers() {
         7 | input = "s"
           |          ^
 
-        t.toml:16:15: error[bad-parallelism]: `h` can have one subtask only: it has no key
+        t.toml:16:15: error[bad-parallelism]: `h` can have at most 1 subtask: it has no key
         16 | parallelism = 2
            |               ^
         help: leave `parallelism` out
@@ -197,6 +197,7 @@ fn warnings_do_not_stop_a_topology() {
         t.toml:16:3: warning[not-supported]: tests in the file are not run by this version
         16 | [[tests]]
            |   ^^^^^
+        help: the topology itself is not affected
 
     "#]]
     .assert_eq(&shown);
