@@ -20,8 +20,8 @@ use crate::status::Status;
 pub struct Trouble {
     /// `topology.toml:31`, or what else it is about.
     pub place: Option<String>,
-    /// The node and the subtask of it.
-    pub node: Option<(String, usize)>,
+    /// The node, the subtask of it, and how many it has.
+    pub node: Option<(String, usize, usize)>,
     /// What was wrong.
     pub message: String,
     /// Where in the data it happened.
@@ -39,7 +39,11 @@ impl Trouble {
     /// In the form of `check`'s messages.
     fn text(&self) -> String {
         let place = self.place.as_ref().map_or(String::new(), |place| format!("{place}: "));
-        let node = self.node.as_ref().map_or(String::new(), |(node, subtask)| format!("`{node}` (subtask {subtask}): "));
+        let node = match &self.node {
+            Some((node, subtask, all)) if *all > 1 => format!("`{node}` (subtask {subtask} of {all}): "),
+            Some((node, ..)) => format!("`{node}`: "),
+            None => String::new(),
+        };
         let data = self.data.as_ref().map_or(String::new(), |data| format!("  at {data}\n"));
         let help = self.help.as_ref().map_or(String::new(), |help| format!("help: {help}\n"));
         format!("{place}error: {node}{}\n{data}{help}", self.message)
@@ -94,8 +98,8 @@ impl Console {
             LogFormat::Json => error!(
                 target: "millstream",
                 place = trouble.place,
-                node = trouble.node.as_ref().map(|(node, _)| node),
-                subtask = trouble.node.as_ref().map(|(_, subtask)| subtask),
+                node = trouble.node.as_ref().map(|(node, ..)| node),
+                subtask = trouble.node.as_ref().map(|(_, subtask, _)| subtask),
                 data = trouble.data,
                 help = trouble.help,
                 "{}",
@@ -113,10 +117,10 @@ impl Console {
         }
     }
 
-    /// Shows what became of every row. `stopped`: windows may have stayed open.
-    pub fn ledger(self, ledger: &Ledger, stopped: bool, summary: &str) {
+    /// Shows what became of every row of a run that ended like this.
+    pub fn ledger(self, ledger: &Ledger, status: Status, summary: &str) {
         match self.format {
-            LogFormat::Text => to_stderr(&format!("{}{summary}\n", ledger::table(ledger, stopped))),
+            LogFormat::Text => to_stderr(&format!("{}{summary}\n", ledger::table(ledger, status))),
             LogFormat::Json => {
                 ledger.rows.iter().for_each(log_row);
                 info!(target: "millstream", balances = ledger.balances(), "{summary}");
@@ -193,14 +197,14 @@ mod tests {
     fn trouble_reads_like_a_message_of_check() {
         let trouble = Trouble {
             place: Some("topology.toml:31".to_owned()),
-            node: Some(("delays".to_owned(), 1)),
+            node: Some(("delays".to_owned(), 1, 2)),
             message: "bad row: division by zero: {\"a\":0}".to_owned(),
             data: Some("row of delays".to_owned()),
             help: Some("on_bad_row = \"skip\" leaves such rows out".to_owned()),
         };
         assert_eq!(
             trouble.text(),
-            "topology.toml:31: error: `delays` (subtask 1): bad row: division by zero: {\"a\":0}\n  at row of delays\nhelp: on_bad_row = \"skip\" leaves such rows out\n"
+            "topology.toml:31: error: `delays` (subtask 1 of 2): bad row: division by zero: {\"a\":0}\n  at row of delays\nhelp: on_bad_row = \"skip\" leaves such rows out\n"
         );
         assert_eq!(Trouble::new("cannot listen", None).text(), "error: cannot listen\n");
     }

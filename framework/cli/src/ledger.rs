@@ -3,21 +3,23 @@
 use comfy_table::{CellAlignment, Table, presets};
 use millstream_runtime::{Ledger, LedgerRow};
 
+use crate::status::Status;
+
 const COLUMNS: [&str; 12] =
     ["node", "rows in", "passed", "filtered", "taken", "late", "rejected", "skipped", "expired", "in state", "rows out", "balance"];
 
-/// The ledger as a table, and below it whether the sums balance. `stopped`: rows may be in windows that did not close.
-pub fn table(ledger: &Ledger, stopped: bool) -> String {
+/// The ledger as a table, and below it whether the sums balance. How the run ended decides what a gap means.
+pub fn table(ledger: &Ledger, status: Status) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(COLUMNS);
     for row in &ledger.rows {
         table.add_row(cells(row));
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2)).set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
     }
     let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    lines + &remarks(ledger, stopped)
+    lines + &remarks(ledger, status)
 }
 
 fn cells(row: &LedgerRow) -> Vec<String> {
@@ -43,17 +45,20 @@ fn difference(row: &LedgerRow) -> i128 {
     i128::from(row.fates.total()) + i128::from(row.in_state) - i128::from(row.rows_in)
 }
 
-fn remarks(ledger: &Ledger, stopped: bool) -> String {
-    let mut text = match ledger.balances() {
-        true => "every row has one fate: the sums balance\n".to_owned(),
-        false => "the sums DO NOT balance: rows were lost or counted twice; please report this\n".to_owned(),
-    };
+fn remarks(ledger: &Ledger, status: Status) -> String {
+    let mut text = match (ledger.balances(), status) {
+        (true, _) => "every row has one fate: the sums balance\n",
+        // A node that fails, and those that are ended because of it, stop in the middle of a batch.
+        (false, Status::Failed) => "the run failed with rows under way: the sums need not balance\n",
+        (false, _) => "the sums DO NOT balance: rows were lost or counted twice; please report this\n",
+    }
+    .to_owned();
     let partly_late: u64 = ledger.rows.iter().map(|row| row.fates.partly_late).sum();
     if partly_late > 0 {
         text.push_str(&format!("{} of the rows taken were too late for some of their windows\n", grouped(partly_late)));
     }
     let in_state: u64 = ledger.rows.iter().map(|row| row.in_state).sum();
-    if stopped && in_state > 0 {
+    if status == Status::Stopped && in_state > 0 {
         text.push_str(&format!(
             "warning: {} rows are in windows or groups that had not been sent at the stop, and are gone; --drain sends them\n",
             grouped(in_state)
@@ -112,23 +117,26 @@ mod tests {
 
     #[test]
     fn every_fate_has_a_column() {
-        expect![[r"
-             node        rows in  passed  filtered   taken  late  rejected  skipped  expired  in state  rows out  balance
-             departures   27,004  26,483         0       0     0         0      521        0         0    26,483       ok
-             delays       26,483       0         0  26,400    83         0        0        0         0     9,500       ok
-             board         9,500       0         0   9,500     0         0        0        0         0         0       ok
+        expect![[r#"
+            node        rows in  passed  filtered   taken  late  rejected  skipped  expired  in state  rows out  balance
+            departures   27,004  26,483         0       0     0         0      521        0         0    26,483       ok
+            delays       26,483       0         0  26,400    83         0        0        0         0     9,500       ok
+            board         9,500       0         0   9,500     0         0        0        0         0         0       ok
             every row has one fate: the sums balance
             2 of the rows taken were too late for some of their windows
-        "]]
-        .assert_eq(&table(&ledger(), false));
+        "#]]
+        .assert_eq(&table(&ledger(), Status::Done));
     }
 
     #[test]
     fn a_lost_row_is_not_kept_secret() {
         let mut ledger = ledger();
         ledger.rows[1].rows_in += 1;
-        let text = table(&ledger, false);
-        assert!(text.contains("off by -1") && text.contains("DO NOT balance"), "{text}");
+        for (status, remark) in [(Status::Done, "DO NOT balance"), (Status::Stopped, "DO NOT balance"), (Status::Failed, "rows under way")]
+        {
+            let text = table(&ledger, status);
+            assert!(text.contains("off by -1") && text.contains(remark), "{text}");
+        }
     }
 
     #[test]
@@ -136,8 +144,8 @@ mod tests {
         let mut ledger = ledger();
         ledger.rows[1].fates.taken -= 1_000;
         ledger.rows[1].in_state = 1_000;
-        assert!(table(&ledger, true).contains("warning: 1,000 rows are in windows"));
-        assert!(!table(&ledger, false).contains("warning"));
+        assert!(table(&ledger, Status::Stopped).contains("warning: 1,000 rows are in windows"));
+        assert!(!table(&ledger, Status::Done).contains("warning"));
     }
 
     #[test]

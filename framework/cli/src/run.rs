@@ -84,7 +84,7 @@ impl<'a> Prepared<'a> {
             console.trouble(&failure_trouble(&file, failure));
         }
         let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-        console.ledger(&report.ledger, status == Status::Stopped && !args.drain, &ledger::summary(&report.ledger, &sources, seconds));
+        console.ledger(&report.ledger, status, &ledger::summary(&report.ledger, &sources, seconds));
         if let Some(server) = server {
             if args.keep_serving && status == Status::Done {
                 health.set(Phase::Done);
@@ -141,7 +141,7 @@ fn note_served(console: &Console, views: &Views) {
 fn failure_trouble(file: &str, failure: &Failure) -> Box<Trouble> {
     Box::new(Trouble {
         place: Some(format!("{file}:{}", failure.line)),
-        node: Some((failure.node.clone(), failure.subtask)),
+        node: Some((failure.node.clone(), failure.subtask, failure.parallelism)),
         message: failure.error.message().to_owned(),
         data: failure.error.place().map(str::to_owned),
         help: failure.error.help_text().map(str::to_owned),

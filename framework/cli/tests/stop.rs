@@ -1,4 +1,5 @@
 //! Signals and the server, while a topology runs.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 #![cfg(unix)]
 
 mod command;

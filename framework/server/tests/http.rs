@@ -1,4 +1,5 @@
 //! The server over a real loopback socket, asked by a client of a few lines that hides nothing of the protocol.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
