@@ -19,7 +19,7 @@ fn assert_shows(document: &str, text: &str) {
 }
 
 #[test]
-fn the_readme_shows_the_table_of_its_first_command() {
+fn the_readme_shows_the_tables_of_its_first_command() {
     let out = tempfile::tempdir().unwrap();
     let run = Run::new(repository().join("examples/flights/topology.toml"))
         .set("sinks.archive.path", out.path().join("delays.csv").display())
@@ -27,8 +27,10 @@ fn the_readme_shows_the_table_of_its_first_command() {
     // Rows of different carriers come in any order, so each line is looked for by itself.
     let output = run.finish().unwrap_or_else(|failure| panic!("{failure}"));
     let readme = read("README.md");
-    let table = String::from_utf8(output.stdout).unwrap();
+    let mut table = String::from_utf8(output.stdout).unwrap();
     assert!(table.lines().count() > 11, "no table was printed:\n{table}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    table.extend(said.lines().skip_while(|line| !line.contains("rows in ")).take(11).map(|line| format!("{line}\n")));
     for line in table.lines() {
         assert!(readme.contains(line.trim_end()), "README.md does not show this line:\n{line}");
     }
