@@ -2,6 +2,8 @@
 //!
 //! The order matters: an address that cannot be had, like a mistake in the file, ends the command before any row is read.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use millstream_api::Registry;
 use millstream_api::registry::Role;
 use millstream_api::time::Clock;
@@ -65,8 +67,11 @@ impl<'a> Prepared<'a> {
             console.note(&format!("serving on http://{}", server.address()));
         }
         let options = RunOptions { drain: args.drain, views: views.clone() };
+        // Sinks open their temporary files while the job is made: from here on a signal must not end the process by itself.
+        let stop = Stop::default();
+        let signals = watch(stop.clone(), health.clone(), args.drain, *console)?;
         let job = Job::prepare(topology, options).map_err(|failure| failure_trouble(&file, &failure))?;
-        let signals = watch(job.handle(), health.clone(), args.drain, *console)?;
+        stop.arm(job.handle());
         Ok(Prepared { console, name, file, sources, views, health, server, signals, job })
     }
 
@@ -107,16 +112,36 @@ fn start_server(topology: &Topology, views: &Views, health: &Health) -> Result<O
     Server::start(settings.listen, views.clone(), info).map(Some)
 }
 
+/// Stops the job, or has it stopped as soon as there is one.
+#[derive(Clone, Default)]
+struct Stop(Arc<Mutex<(bool, Option<Handle>)>>);
+
+impl Stop {
+    /// There is a job now.
+    fn arm(&self, handle: Handle) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 {
+            handle.stop();
+        }
+        state.1 = Some(handle);
+    }
+
+    fn stop(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = true;
+        if let Some(handle) = &state.1 {
+            handle.stop();
+        }
+    }
+}
+
 /// From now on the first signal stops the run.
-fn watch(handle: Handle, health: Health, drain: bool, console: Console) -> Result<Signals, Box<Trouble>> {
+fn watch(stop: Stop, health: Health, drain: bool, console: Console) -> Result<Signals, Box<Trouble>> {
     let stop = move || {
-        console.note(if drain {
-            "stopping; open windows close; Ctrl-C again to end at once"
-        } else {
-            "stopping; Ctrl-C again to end at once"
-        });
+        let closing = if drain { " open windows close;" } else { "" };
+        console.note(&format!("stopping;{closing} Ctrl-C again to end at once"));
         health.set(Phase::Stopping);
-        handle.stop();
+        stop.stop();
     };
     Signals::watch(stop).map_err(|cause| Box::new(Trouble::new(format!("cannot watch for Ctrl-C: {cause}"), None)))
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Where the run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the run stands, in the order in which a run goes through them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Subtasks are being made.
     Starting,
     /// Rows flow.
     Running,
-    /// A stop was asked for.
-    Stopping,
     /// All inputs have ended; views stay as they are.
     Done,
+    /// A stop was asked for.
+    Stopping,
 }
 
 impl Phase {
@@ -38,18 +38,18 @@ impl Phase {
 pub struct Health(Arc<AtomicU8>);
 
 impl Health {
-    /// Notes a new phase.
+    /// Notes a phase. A run never goes back: one that stops is not running again because somebody notes that late.
     pub fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.0.fetch_max(phase as u8, Ordering::Relaxed);
     }
 
-    /// The phase that was noted last; [`Phase::Starting`] at first.
+    /// The furthest phase that was noted; [`Phase::Starting`] at first.
     pub fn phase(&self) -> Phase {
         match self.0.load(Ordering::Relaxed) {
             0 => Phase::Starting,
             1 => Phase::Running,
-            2 => Phase::Stopping,
-            _ => Phase::Done,
+            2 => Phase::Done,
+            _ => Phase::Stopping,
         }
     }
 }
@@ -59,12 +59,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_phase_is_read_as_it_was_set() {
+    fn phases_are_read_as_set_and_never_go_back() {
         let health = Health::default();
-        assert_eq!(health.phase(), Phase::Starting);
-        for phase in [Phase::Running, Phase::Stopping, Phase::Done, Phase::Starting] {
+        for phase in [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping] {
             health.clone().set(phase);
             assert_eq!(health.phase(), phase);
         }
+        health.set(Phase::Running);
+        assert_eq!(health.phase(), Phase::Stopping);
     }
 }

@@ -136,7 +136,7 @@ fn get(server: &Server, path: &str) -> Answer {
 #[test]
 fn health_follows_the_run() {
     let (server, health) = server(&Views::default());
-    for (phase, status) in [(Phase::Starting, 503), (Phase::Running, 200), (Phase::Stopping, 503), (Phase::Done, 200)] {
+    for (phase, status) in [(Phase::Starting, 503), (Phase::Running, 200), (Phase::Done, 200), (Phase::Stopping, 503)] {
         health.set(phase);
         let answer = get(&server, "/health");
         assert_eq!(answer.status, status);

@@ -49,6 +49,11 @@ impl View for Reader {
         self.read(|contents| contents.visible().cloned().collect())
     }
 
+    fn size(&self) -> Result<(u64, usize)> {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        Ok((contents.version(), contents.visible().count()))
+    }
+
     fn lookup(&self, key: &[&str]) -> Result<(u64, RecordBatch)> {
         let key = self.format.key_of(key)?;
         self.read(|contents| contents.get(&key).cloned().into_iter().collect())
