@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use datafusion_sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment, Spanned,
+    DuplicateTreatment, Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
 };
 use millstream_api::plan::Columns;
 use millstream_api::types::SqlName;
@@ -48,10 +48,8 @@ impl Parser<'_> {
         match tree {
             Expr::Nested(inner) => self.call(inner),
             Expr::Function(call) if Function::named(&function_name(&call.name)).is_some() => Ok(call),
-            other => {
-                Err(ExprError::new("not-an-aggregate", format!("`{other}` is not a call of an aggregate function"), self.places.of(other))
-                    .help("compute aggregates here, such as `sum(x) as total`, and calculate with them in a `select` that reads this node"))
-            }
+            other => Err(ExprError::new("not-an-aggregate", format!("`{other}` is not a call of an aggregate function"), None)
+                .help("compute aggregates here, such as `sum(x) as total`, and calculate with them in a `select` that reads this node")),
         }
     }
 
@@ -168,12 +166,16 @@ impl Parser<'_> {
     }
 
     fn wrong_arguments(&self, call: &Call, function: &Function) -> ExprError {
-        ExprError::new("wrong-arguments", format!("`{call}` does not have the arguments of `{}`", function.name()), self.places.of(call))
-            .help(format!("write {}", function.usage()))
+        ExprError::new(
+            "wrong-arguments",
+            format!("`{call}` does not have the arguments of `{}`", function.name()),
+            self.places.of(&call.name),
+        )
+        .help(format!("write {}", function.usage()))
     }
 
-    fn error(&self, node: &impl Spanned, message: &str) -> ExprError {
-        ExprError::new("wrong-arguments", message, self.places.of(node))
+    fn error(&self, call: &Call, message: &str) -> ExprError {
+        ExprError::new("wrong-arguments", message, self.places.of(&call.name))
     }
 }
 

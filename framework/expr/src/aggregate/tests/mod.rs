@@ -1,7 +1,12 @@
-//! What the tests of the accumulators share.
+//! Tests of all functions together; those of one accumulator stand beside it.
+
+mod model;
+mod parsing;
+mod properties;
+
+use arrow::array::ArrayRef;
 
 use super::Arguments;
-use arrow::array::ArrayRef;
 
 /// Arguments of one column without a filter.
 pub(super) fn arguments(values: ArrayRef) -> Arguments {
