@@ -2,6 +2,7 @@
 //!
 //! A file may say with which variables and arguments it is checked, in lines that begin with `#: env NAME=value` and
 //! `#: set key=value`. `UPDATE_EXPECT=1` writes the texts anew.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
