@@ -1,2 +1,11 @@
-//! placeholder
-fn main() {}
+//! What single parts cost: `cargo bench -p millstream-benches`. Throughput is in rows (decoding: in bytes as well).
+
+mod aggregate;
+mod decode;
+mod edges;
+mod exchange;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(parts, edges::bench, exchange::bench, aggregate::bench, decode::bench);
+criterion_main!(parts);

@@ -3,12 +3,10 @@
 //! Every operator with expressions settles its bad rows here, before it counts or sends the others, so that `on_bad_row`
 //! means the same everywhere. Nothing here decides whether a row is bad, and no bad row is dropped without being counted.
 
-use std::sync::Arc;
-
-use arrow::array::{BooleanArray, Int8Array, RecordBatch, StringViewArray};
+use arrow::array::{BooleanArray, Int8Array, RecordBatch};
 use millstream_api::batch::Hidden;
 use millstream_api::options::OnBadRow;
-use millstream_api::plan::{OperatorContext, OutputPlan, rejected_schema};
+use millstream_api::plan::{OperatorContext, OutputPlan, rejected_records, rejected_schema};
 use millstream_api::time::rfc3339;
 use millstream_api::{BadRow, Batch, Output, Result, Stream};
 use millstream_expr::BadValue;
@@ -102,12 +100,6 @@ impl BadRows {
             raw: json::row_text(batch.records(), value.row)?,
         })
     }
-}
-
-fn rejected_records(rows: &[BadRow]) -> Result<RecordBatch> {
-    let text = |part: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(rows.iter().map(part)));
-    let columns: Vec<arrow::array::ArrayRef> = vec![text(|row| &row.reason), text(|row| &row.place), text(|row| &row.raw)];
-    Ok(RecordBatch::try_new(rejected_schema(), columns)?)
 }
 
 /// The rows where both masks are true; `None` stands for all rows.

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::diagnostic::Diagnostics;
-use crate::error::Result;
+use crate::error::{BadRow, Result};
 use crate::operator::Operator;
 use crate::options::OnBadRow;
 use crate::sink::Sink;
@@ -68,6 +68,15 @@ impl OutputPlan {
 pub fn rejected_schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, arrow::datatypes::DataType::Utf8View, false);
     Arc::new(Schema::new(vec![text("reason"), text("place"), text("raw")]))
+}
+
+/// Bad rows as rows of a `.rejected` stream.
+///
+/// # Errors
+/// Only internal ones.
+pub fn rejected_records(rows: &[BadRow]) -> Result<RecordBatch> {
+    let text = |part: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(rows.iter().map(part))) as ArrayRef;
+    Ok(RecordBatch::try_new(rejected_schema(), vec![text(|row| &row.reason), text(|row| &row.place), text(|row| &row.raw)])?)
 }
 
 /// How rows find the subtask of a node that reads them.

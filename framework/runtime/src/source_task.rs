@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::message::Item;
 use millstream_api::options::OnBadRow;
-use millstream_api::plan::rejected_schema;
+use millstream_api::plan::rejected_records;
 use millstream_api::source::{Next, Position, SourcePart, SourceRows};
 use millstream_api::time::ClockTime;
 use millstream_api::{BadRow, Batch, EventTime, Result};
@@ -262,7 +262,7 @@ impl SourceTask {
             }
             OnBadRow::Reject => {
                 self.parts.stats.update(|c| c.fates.rejected += count);
-                self.parts.outbox.push(self.parts.rejected_port, Batch::plain(rejected(&bad)?), now)
+                self.parts.outbox.push(self.parts.rejected_port, Batch::plain(rejected_records(&bad)?), now)
             }
         }
     }
@@ -322,9 +322,4 @@ fn keep(records: RecordBatch, times: Int64Array, position: Option<Int64Array>, g
     let kept = Batch::new(records, hidden)?.filter(&BooleanArray::from(mask))?;
     let position = kept.hidden().origin.as_ref().map(|origin| origin.position.clone());
     Ok((kept.records().clone(), kept.hidden().times.clone(), position))
-}
-
-fn rejected(bad: &[BadRow]) -> Result<RecordBatch> {
-    let column = |of: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(bad.iter().map(of))) as _;
-    Ok(RecordBatch::try_new(rejected_schema(), vec![column(|b| &b.reason), column(|b| &b.place), column(|b| &b.raw)])?)
 }
