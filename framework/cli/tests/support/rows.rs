@@ -58,9 +58,14 @@ pub fn columns(rows: Vec<Value>, names: &[&str]) -> Vec<Value> {
     rows.into_iter().map(pick).map(Value::Object).collect()
 }
 
-/// The text of each row, sorted: for comparing two outputs byte by byte.
-pub fn sorted_lines(rows: &[Value]) -> Vec<String> {
-    let mut lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+/// The lines of a file, sorted: for comparing two outputs byte by byte. Of changes, the rows that are left.
+pub fn sorted_lines(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut lines: Vec<String> = if text.contains(&format!("\"{WEIGHT}\":")) {
+        applied(read_rows(path)).iter().map(Value::to_string).collect()
+    } else {
+        text.lines().map(str::to_owned).collect()
+    };
     lines.sort();
     lines
 }
