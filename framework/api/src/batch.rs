@@ -19,6 +19,7 @@ use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take};
 use arrow::datatypes::{ArrowPrimitiveType, Int8Type, Int64Type, SchemaRef, UInt32Type};
 
 use crate::error::{Error, Result};
+use crate::memory::{compacted, retained_bytes};
 use crate::time::EventTime;
 
 /// The bounds of each row's window, in microseconds since 1970.
@@ -175,7 +176,7 @@ impl Batch {
             return Ok(self.clone());
         }
         let hidden = Arc::new(self.hidden.map(|a| Ok(filter(a, mask)?))?);
-        Ok(Batch { records: filter_record_batch(&self.records, mask)?, hidden })
+        Ok(Batch { records: compacted(filter_record_batch(&self.records, mask)?)?, hidden })
     }
 
     /// The rows at `indices`, in that order; a row may be taken more than once.
@@ -204,23 +205,10 @@ impl Batch {
         Batch::new(records, concat_hidden(batches)?)
     }
 
-    /// Memory of the batch in bytes, counting shared buffers fully: the measure of `in_flight`.
+    /// Memory that the batch retains, in bytes: the measure of `in_flight`. Buffers shared with other batches count fully.
     pub fn size_bytes(&self) -> usize {
-        let visible: usize = self.records.columns().iter().map(column_bytes).sum();
-        visible + self.hidden.size_bytes(self.rows())
+        retained_bytes(&self.records) + self.hidden.size_bytes(self.rows())
     }
-}
-
-/// `take_record_batch`, also for rows of which no column flows.
-fn take_records(records: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
-    let columns = records.columns().iter().map(|column| take(column, indices, None)).collect::<Result<_, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
-    Ok(RecordBatch::try_new_with_options(records.schema(), columns, &options)?)
-}
-
-/// The bytes of a column's rows (not of the buffers that a slice shares with others).
-fn column_bytes(column: &ArrayRef) -> usize {
-    column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
 }
 
 fn concat_hidden(batches: &[Batch]) -> Result<Hidden> {

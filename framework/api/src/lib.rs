@@ -22,6 +22,7 @@ pub mod batch;
 pub mod diagnostic;
 pub mod error;
 pub mod key_group;
+mod memory;
 pub mod message;
 pub mod operator;
 pub mod options;

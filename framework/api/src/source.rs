@@ -33,7 +33,8 @@ pub enum Next {
 pub struct SourceRows {
     /// Which of the source's splits: its index in [`crate::plan::SourcePlan::splits`].
     pub split: u32,
-    /// The rows, by stream of the source. A source with one stream has one part.
+    /// The rows, by stream of the source. A source with one stream has one part. Lateness is judged within each part: a
+    /// source whose streams are out of order with each other hands over one part at a time.
     pub parts: Vec<SourcePart>,
     /// Rows that could not be read, with their reasons. They count as rows in.
     pub bad: Vec<BadRow>,

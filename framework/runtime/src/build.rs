@@ -190,6 +190,9 @@ fn receivers(route: &Route, sender: usize, senders: usize, receivers: usize) -> 
     }
 }
 
+/// Into how many batches a second of a source with a `rate` is cut.
+const BATCHES_PER_SECOND: usize = 100;
+
 /// Makes one task.
 struct Maker<'a> {
     topology: &'a Topology,
@@ -208,7 +211,7 @@ impl Maker<'_> {
                 let splits = self.splits(factory.splits()?, surroundings.restore);
                 let context = SourceContext {
                     node: self.node.name.clone(),
-                    batch_rows: self.topology.runtime.batch_rows.get(),
+                    batch_rows: self.read_rows(),
                     workers: self.topology.runtime.workers.get(),
                     outputs: self.shapes(),
                     positions: positions(&splits),
@@ -299,6 +302,13 @@ impl Maker<'_> {
             schedule: around.schedule.clone(),
             snapshots: around.snapshots.clone(),
         })
+    }
+
+    /// Rows that a source reads at once: with a `rate`, so few that they come evenly.
+    fn read_rows(&self) -> usize {
+        let full = self.topology.runtime.batch_rows.get();
+        let rate = self.node.source.as_ref().and_then(|source| source.rate);
+        rate.map_or(full, |rows_per_second| (rows_per_second / BATCHES_PER_SECOND).clamp(1, full))
     }
 
     /// The splits of a source, each where the checkpoint left it.

@@ -11,6 +11,8 @@ use millstream_api::EventTime;
 #[derive(Clone, Copy, Debug)]
 struct Split {
     greatest: EventTime,
+    /// The greatest event time before the rows that are being read.
+    before: EventTime,
     ended: bool,
     idle: bool,
 }
@@ -26,7 +28,7 @@ pub struct SplitWatermarks {
 impl SplitWatermarks {
     /// `splits` splits that have read nothing yet.
     pub fn new(splits: usize, max_delay_micros: i64) -> Self {
-        let fresh = Split { greatest: EventTime::MIN, ended: false, idle: false };
+        let fresh = Split { greatest: EventTime::MIN, before: EventTime::MIN, ended: false, idle: false };
         SplitWatermarks { splits: vec![fresh; splits], max_delay_micros, latest: EventTime::MIN }
     }
 
@@ -42,12 +44,20 @@ impl SplitWatermarks {
         }
     }
 
-    /// Notes rows of a split in the order of reading, and gives their marks if any of them is behind.
+    /// Rows of a split follow, in one or several parts that were read side by side.
+    pub fn begin(&mut self, split: usize) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.before = split.greatest;
+        }
+    }
+
+    /// Notes a part of the rows of a split in the order of reading, and gives their marks if any of them is behind. Rows of
+    /// one part are not behind those of another one that came along with it: which of them was first is not known.
     pub fn read(&mut self, split: usize, times: &Int64Array) -> Option<Int64Array> {
         let state = self.splits.get_mut(split)?;
         state.idle = false;
         let delay = self.max_delay_micros;
-        let mut greatest = state.greatest;
+        let mut greatest = state.before;
         let mut marks: Vec<i64> = Vec::new();
         for (row, &time) in times.values().iter().enumerate() {
             let watermark = greatest.minus(delay);
@@ -57,7 +67,7 @@ impl SplitWatermarks {
             }
             greatest = greatest.max(EventTime(time));
         }
-        state.greatest = greatest;
+        state.greatest = state.greatest.max(greatest);
         (!marks.is_empty()).then(|| {
             marks.resize(times.len(), i64::MIN);
             Int64Array::from(marks)
@@ -96,6 +106,7 @@ mod tests {
     use super::*;
 
     fn read(splits: &mut SplitWatermarks, split: usize, times: &[i64]) -> Option<Vec<i64>> {
+        splits.begin(split);
         splits.read(split, &Int64Array::from(times.to_vec())).map(|marks| marks.values().to_vec())
     }
 
@@ -118,6 +129,17 @@ mod tests {
                 times.chunks(size).flat_map(|part| read(&mut cut, 0, part).unwrap_or_else(|| vec![i64::MIN; part.len()])).collect();
             assert_eq!(marks, expected);
         }
+    }
+
+    #[test]
+    fn parts_read_side_by_side_do_not_make_each_other_late() {
+        let mut splits = SplitWatermarks::new(1, 0);
+        for parts in [[[10, 20], [11, 21]], [[22, 30], [21, 29]]] {
+            splits.begin(0);
+            assert!(parts.iter().all(|times| splits.read(0, &Int64Array::from(times.to_vec())).is_none()));
+        }
+        assert_eq!(splits.watermark(), EventTime(30));
+        assert_eq!(read(&mut splits, 0, &[29]), Some(vec![30]));
     }
 
     #[test]

@@ -196,6 +196,7 @@ impl SourceTask {
             pace.rows += count as u64;
         }
         self.bad_rows(rows.bad, self.parts.on_bad_row, now)?;
+        self.watermarks.begin(split as usize);
         for part in rows.parts {
             self.part(split, part, now)?;
         }
