@@ -48,10 +48,12 @@ pub fn load(path: &Path, env: &BTreeMap<String, String>, sets: &[String], regist
 /// Checks the text of a topology file. `name` is how messages call it, relative paths in it start in `folder`.
 pub fn load_text(name: &str, text: &str, folder: &Path, env: &BTreeMap<String, String>, sets: &[String], registry: &Registry) -> Outcome {
     let mut problems = Problems::default();
+    // Some editors begin a file with a byte order mark; it is no part of the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut file = match tree::parse(text) {
         Ok(file) => file,
         Err(error) => {
-            let diagnostic = Diagnostic::error("syntax", format!("this is not TOML: {}", error.message));
+            let diagnostic = Diagnostic { help: error.help, ..Diagnostic::error("syntax", error.message) };
             return failed(name, text, &Table::default(), diagnostic, Some(Place::File(error.span)));
         }
     };

@@ -84,16 +84,44 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub message: String,
+    pub help: Option<String>,
     pub span: Range<usize>,
 }
 
 /// Parses TOML.
 pub(crate) fn parse(text: &str) -> Result<Table, SyntaxError> {
-    let document = Document::parse(text).map_err(|error| SyntaxError {
-        message: error.message().trim_end().replace('\n', "; "),
-        span: error.span().unwrap_or(text.len()..text.len()),
+    let document = Document::parse(text).map_err(|error| {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        let message = error.message().trim_end().replace('\n', "; ");
+        let (message, help) = explain(message, text.get(span.clone()).unwrap_or_default());
+        SyntaxError { message, help, span }
     })?;
     Ok(table(document.as_table()))
+}
+
+/// The parser speaks of its grammar; for the mistakes that are made most this says what to do.
+fn explain(message: String, found: &str) -> (String, Option<String>) {
+    let help = if message.starts_with("duplicate key") {
+        return (
+            format!("`{found}` is defined twice"),
+            Some("a table or key can stand in a file once only; put all of it in one place".to_owned()),
+        );
+    } else if message.starts_with("invalid boolean") || message.contains("must be quoted") {
+        return (format!("`{found}` is not a value of TOML"), Some(format!("text stands in quotes: \"{found}\"")));
+    } else if message.starts_with("missing escaped value") {
+        "write a backslash as \\\\, or the text in single quotes: '…'"
+    } else if message.starts_with("key with no value") {
+        "write key = value"
+    } else if message.starts_with("unexpected key or value") {
+        "each key starts a line of its own"
+    } else if message.starts_with("missing comma") {
+        "lists look like [\"a\", \"b\"]"
+    } else if message.starts_with("unclosed") || message.starts_with("invalid basic string") {
+        "something that was opened here is not closed"
+    } else {
+        return (format!("this is not TOML: {message}"), None);
+    };
+    (format!("this is not TOML: {message}"), Some(help.to_owned()))
 }
 
 fn table(toml: &dyn TableLike) -> Table {
@@ -165,10 +193,26 @@ mod tests {
     }
 
     #[test]
+    fn usual_slips_are_told_what_to_do() {
+        for (text, message, help) in [
+            ("a = file", "`file` is not a value of TOML", "text stands in quotes: \"file\""),
+            ("a = \"x \\d\"", "this is not TOML: missing escaped value, ", "write a backslash as \\\\, or the text in single quotes: '…'"),
+            ("a: 1", "this is not TOML: key with no value, expected `=`", "write key = value"),
+            ("a = 1 b = 2", "this is not TOML: unexpected key or value, ", "each key starts a line of its own"),
+            ("a = [1, 2\nb = 3", "this is not TOML: missing comma ", "lists look like [\"a\", \"b\"]"),
+            ("[a", "this is not TOML: unclosed table, expected `]`", "something that was opened here is not closed"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.message.starts_with(message), "{error:?}");
+            assert_eq!(error.help.as_deref(), Some(help), "{text}");
+        }
+    }
+
+    #[test]
     fn a_syntax_error_has_a_place() {
         let error = parse("a = 1\nb = = 2\n").unwrap_err();
         assert_eq!(error.span.start, 10, "{error:?}");
         let error = parse("[a]\nx = 1\nx = 2\n").unwrap_err();
-        assert!(error.message.contains("duplicate key"), "{error:?}");
+        assert_eq!(error.message, "`x` is defined twice");
     }
 }

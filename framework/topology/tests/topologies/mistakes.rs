@@ -244,6 +244,8 @@ fn files_that_are_no_topology() {
 
     "#]]
     .assert_eq(&report("a = 1\nb = = 2\n").render());
+    let after_mark = report("\u{feff}nam = 1\n").render();
+    assert!(after_mark.contains("t.toml:1:1: error[unknown-key]"), "{after_mark}");
     let empty: Vec<&str> = report("").entries().iter().map(|entry| entry.code).collect();
     assert_eq!(empty, ["missing-key"]);
     let no_nodes: Vec<&str> = report("name = \"n\"").entries().iter().map(|entry| entry.code).collect();
