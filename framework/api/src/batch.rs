@@ -211,6 +211,13 @@ impl Batch {
     }
 }
 
+/// `take_record_batch`, also for rows of which no column flows.
+fn take_records(records: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
+    let columns = records.columns().iter().map(|column| take(column, indices, None)).collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    compacted(RecordBatch::try_new_with_options(records.schema(), columns, &options)?)
+}
+
 fn concat_hidden(batches: &[Batch]) -> Result<Hidden> {
     fn joined<T: ArrowPrimitiveType>(
         batches: &[Batch],
