@@ -37,13 +37,15 @@ pub(super) struct Pane {
     ids: Vec<usize>,
     /// Rows taken, of which no window has closed yet.
     pub(super) rows: u64,
+    /// What [`size_bytes`](Pane::size_bytes) gave after the last change.
+    pub(super) measured_bytes: usize,
 }
 
 impl Pane {
     /// A pane without groups.
     pub(super) fn new(key_types: &[DataType], aggregates: &[BoundAggregate]) -> Result<Self> {
         let groups = aggregates.iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
-        Ok(Pane { interner: Interner::new(key_types)?, groups, ids: Vec::new(), rows: 0 })
+        Ok(Pane { interner: Interner::new(key_types)?, groups, ids: Vec::new(), rows: 0, measured_bytes: 0 })
     }
 
     /// Takes rows in.

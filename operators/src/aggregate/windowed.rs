@@ -129,10 +129,10 @@ impl Operator for Windowed {
         out.fates().taken += rows.rows as u64;
         out.fates().partly_late += partly_late;
         match places {
-            Places::One(key) => self.open.pane(key, &self.program)?.update(&rows),
+            Places::One(key) => self.open.change(key, &self.program, |pane| pane.update(&rows)),
             Places::Many(panes) => panes.iter().try_for_each(|(key, indices)| {
                 let rows = rows.take(indices)?;
-                self.open.pane(*key, &self.program)?.update(&rows)
+                self.open.change(*key, &self.program, |pane| pane.update(&rows))
             }),
         }
     }
@@ -173,9 +173,10 @@ impl Operator for Windowed {
                 let key = |row: usize| (rows.numbers[0].value(row), rows.numbers[1].value(row));
                 let length = (from..rows.len()).take_while(|&row| key(row) == key(from)).count();
                 let run = rows.slice(from, length);
-                let pane = self.open.pane(key(from), &self.program)?;
-                pane.merge_state(&run.keys, &run.states, length)?;
-                pane.rows += run.numbers[2].values().iter().sum::<i64>().unsigned_abs();
+                self.open.change(key(from), &self.program, |pane| {
+                    pane.rows += run.numbers[2].values().iter().sum::<i64>().unsigned_abs();
+                    pane.merge_state(&run.keys, &run.states, length)
+                })?;
                 from += length;
             }
         }
@@ -193,7 +194,7 @@ impl Operator for Windowed {
     }
 
     fn state_bytes(&self) -> usize {
-        self.open.iter().map(|pane| pane.size_bytes()).sum()
+        self.open.size_bytes()
     }
 }
 

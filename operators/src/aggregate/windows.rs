@@ -6,6 +6,7 @@
 //! matter. Where rows carry their window, a pane is that window.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
 use arrow::array::{BooleanArray, UInt32Array};
@@ -33,6 +34,8 @@ pub(super) struct OpenPanes {
     kind: Kind,
     lateness: i64,
     panes: BTreeMap<PaneKey, Pane>,
+    /// The sum of what the panes measured when they were last changed.
+    bytes: usize,
 }
 
 enum Kind {
@@ -51,7 +54,7 @@ impl OpenPanes {
             Some(slices) => Kind::Implicit { slices, cursor: i64::MIN },
             None => Kind::Explicit,
         };
-        OpenPanes { kind, lateness, panes: BTreeMap::new() }
+        OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0 }
     }
 
     /// The rows that are late for all their windows; `None`: none is.
@@ -118,12 +121,17 @@ impl OpenPanes {
         Ok(least.is_some_and(|least| least < node.0))
     }
 
-    /// The pane of this key.
-    pub(super) fn pane(&mut self, key: PaneKey, program: &Program) -> Result<&mut Pane> {
-        Ok(match self.panes.entry(key) {
-            std::collections::btree_map::Entry::Occupied(pane) => pane.into_mut(),
-            std::collections::btree_map::Entry::Vacant(vacant) => vacant.insert(program.pane()?),
-        })
+    /// Changes the pane of this key, which is made if it is not there.
+    pub(super) fn change(&mut self, key: PaneKey, program: &Program, change: impl FnOnce(&mut Pane) -> Result<()>) -> Result<()> {
+        let pane = match self.panes.entry(key) {
+            Entry::Occupied(pane) => pane.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(program.pane()?),
+        };
+        change(pane)?;
+        let before = pane.measured_bytes;
+        pane.measured_bytes = pane.size_bytes();
+        self.bytes = self.bytes + pane.measured_bytes - before;
+        Ok(())
     }
 
     /// The next window, by end and start, that has rows and is closed at this watermark.
@@ -161,6 +169,7 @@ impl OpenPanes {
         match &mut self.kind {
             Kind::Explicit => {
                 let mut pane = self.panes.remove(&(window.1, window.0)).ok_or_else(|| Error::internal("a window without a pane"))?;
+                self.bytes -= pane.measured_bytes;
                 f(&mut pane)
             }
             Kind::Implicit { slices, cursor } => {
@@ -179,7 +188,7 @@ impl OpenPanes {
                 while let Some(first) = self.panes.first_entry()
                     && done(first.key().0)
                 {
-                    first.remove();
+                    self.bytes -= first.remove().measured_bytes;
                 }
                 Ok(result)
             }
@@ -193,6 +202,11 @@ impl OpenPanes {
             Kind::Explicit => None,
         };
         self.panes.iter_mut().map(move |(&(a, b), pane)| ((a, cursor.map_or(b, |cursor| b.max(cursor))), pane))
+    }
+
+    /// Memory of all panes, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// All panes.

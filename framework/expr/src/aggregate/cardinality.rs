@@ -31,6 +31,7 @@ const GREATEST: usize = 64 - INDEX_BITS as usize + 1;
 #[derive(Default)]
 pub(super) struct Cardinality {
     sketches: Vec<Sketch>,
+    heap_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,6 +59,10 @@ impl Sketch {
     fn collapse(&mut self) {
         let registers = self.registers.get_or_insert_with(|| vec![0; REGISTERS].into());
         std::mem::take(&mut self.hashes).into_iter().for_each(|hash| raise(registers, hash));
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.hashes.len() * 2 * size_of::<u64>() + self.registers.as_ref().map_or(0, |registers| registers.len())
     }
 
     fn estimate(&self) -> i64 {
@@ -137,7 +142,12 @@ impl Groups for Cardinality {
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         grow(&mut self.sketches, total);
         let hashes = hashes(&arguments.values[0])?;
-        each(groups, arguments.taking_part().as_ref(), |row, group| self.sketches[group].add(hashes[row]));
+        each(groups, arguments.taking_part().as_ref(), |row, group| {
+            let sketch = &mut self.sketches[group];
+            let before = sketch.heap_bytes();
+            sketch.add(hashes[row]);
+            self.heap_bytes = self.heap_bytes + sketch.heap_bytes() - before;
+        });
         Ok(())
     }
 
@@ -146,10 +156,12 @@ impl Groups for Cardinality {
         let (hashes, registers) = (state[0].as_list::<i32>(), state[1].as_binary_view());
         for (row, &group) in groups.iter().enumerate() {
             let sketch = &mut self.sketches[group];
+            let before = sketch.heap_bytes();
             hashes.value(row).as_primitive::<UInt64Type>().values().iter().for_each(|&hash| sketch.add(hash));
             if registers.is_valid(row) {
                 sketch.merge_registers(registers.value(row));
             }
+            self.heap_bytes = self.heap_bytes + sketch.heap_bytes() - before;
         }
         Ok(())
     }
@@ -171,8 +183,7 @@ impl Groups for Cardinality {
     }
 
     fn size_bytes(&self) -> usize {
-        let of = |s: &Sketch| size_of::<Sketch>() + s.hashes.len() * 2 * size_of::<u64>() + s.registers.as_ref().map_or(0, |r| r.len());
-        self.sketches.iter().map(of).sum()
+        self.sketches.capacity() * size_of::<Sketch>() + self.heap_bytes
     }
 }
 

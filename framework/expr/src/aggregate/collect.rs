@@ -131,7 +131,7 @@ impl Groups for Collect {
     }
 
     fn size_bytes(&self) -> usize {
-        let members: usize = self.members.iter().map(|m| m.capacity() * size_of::<usize>() + size_of::<Vec<usize>>()).sum();
+        let members = self.store.len() * size_of::<usize>() + self.members.capacity() * size_of::<Vec<usize>>();
         self.store.size_bytes() + self.keys.size_bytes() + members
     }
 }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::Result;
 use millstream_api::batch::Hidden;
 
@@ -31,7 +31,7 @@ pub(super) struct Distinct {
 
 impl Distinct {
     pub(super) fn new(value: &DataType, inner: Box<dyn Groups>, nulls: bool) -> Result<Self> {
-        let pairs = Interner::new(&[DataType::UInt64, value.clone()])?;
+        let pairs = Interner::new(&[DataType::Int64, value.clone()])?;
         Ok(Distinct { pairs, counts: Vec::new(), inner, values: Vec::new(), nulls, total: 0 })
     }
 
@@ -39,7 +39,7 @@ impl Distinct {
     fn change(&mut self, values: &ArrayRef, groups: &[usize], total: usize, weight: impl Fn(usize) -> i64) -> Result<()> {
         self.total = self.total.max(total);
         grow(&mut self.values, total);
-        let group_column: ArrayRef = Arc::new(groups.iter().map(|&group| group as u64).collect::<UInt64Array>());
+        let group_column: ArrayRef = Arc::new(groups.iter().map(|&group| Some(group as i64)).collect::<Int64Array>());
         let mut pairs = Vec::new();
         self.pairs.intern(&[group_column, values.clone()], groups.len(), &mut pairs)?;
         self.counts.resize(self.counts.len().max(self.pairs.total()), 0);
@@ -130,7 +130,7 @@ impl Groups for Distinct {
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
         let pairs: Vec<usize> = (0..self.counts.len()).filter(|&pair| self.counts[pair] != 0).collect();
         let columns = self.pairs.columns(&pairs)?;
-        let groups = columns[0].as_primitive::<UInt64Type>();
+        let groups = columns[0].as_primitive::<Int64Type>();
         let mut order: Vec<u32> = (0..pairs.len() as u32).collect();
         order.sort_by_key(|&i| groups.value(i as usize));
         let mut lengths = vec![0; self.total];

@@ -21,6 +21,7 @@ pub(super) struct Edge {
     store: Store,
     places: Vec<Option<usize>>,
     keys: Vec<Vec<u8>>,
+    key_bytes: usize,
 }
 
 /// The store is rewritten when it has more than twice as many values as there are groups, and this many more.
@@ -29,7 +30,7 @@ const SLACK_ROWS: usize = 4096;
 impl Edge {
     /// `last_value` when `last`, else `first_value`.
     pub(super) fn new(data_type: DataType, last: bool) -> Self {
-        Edge { last, store: Store::new(data_type.clone()), data_type, places: Vec::new(), keys: Vec::new() }
+        Edge { last, store: Store::new(data_type.clone()), data_type, places: Vec::new(), keys: Vec::new(), key_bytes: 0 }
     }
 
     /// Lets rows compete; `key` gives the order of each.
@@ -50,6 +51,7 @@ impl Edge {
             let better = if self.last { new > old } else { new < old };
             if better || self.places[group].is_none() {
                 self.places[group] = Some(base + row);
+                self.key_bytes = self.key_bytes + new.len() - old.len();
                 self.keys[group].clear();
                 self.keys[group].extend_from_slice(new);
             }
@@ -122,7 +124,6 @@ impl Groups for Edge {
     }
 
     fn size_bytes(&self) -> usize {
-        let keys: usize = self.keys.iter().map(Vec::capacity).sum();
-        self.store.size_bytes() + keys + self.places.capacity() * (size_of::<Option<usize>>() + size_of::<Vec<u8>>())
+        self.store.size_bytes() + self.key_bytes + self.places.capacity() * (size_of::<Option<usize>>() + size_of::<Vec<u8>>())
     }
 }

@@ -11,6 +11,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use millstream_api::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -29,8 +30,17 @@ enum Keys {
     Unit,
     /// One column that fits 64 bits.
     Words { table: HashTable<usize>, words: Vec<i64> },
+    /// Two columns that fit 64 bits each.
+    Pairs { table: HashTable<usize>, pairs: Vec<Pair> },
     /// Anything else: one column of strings or bytes as it is, several columns or other types as Arrow rows.
     Bytes { table: HashTable<usize>, bytes: Vec<Box<[u8]>>, converter: Option<RowConverter>, heap_bytes: usize },
+}
+
+/// Two words and which of them are null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pair {
+    words: [i64; 2],
+    nulls: [bool; 2],
 }
 
 impl Interner {
@@ -39,6 +49,7 @@ impl Interner {
         let keys = match types {
             [] => Keys::Unit,
             [one] if fits_word(one) => Keys::Words { table: HashTable::new(), words: Vec::new() },
+            [one, two] if fits_word(one) && fits_word(two) => Keys::Pairs { table: HashTable::new(), pairs: Vec::new() },
             [DataType::Utf8View | DataType::BinaryView] => bytes_keys(None),
             several => {
                 let fields = several.iter().map(|t| SortField::new(t.clone())).collect();
@@ -60,6 +71,10 @@ impl Interner {
         let [first, ..] = columns else { return Err(Error::internal("a key without its columns")) };
         if let Keys::Words { .. } = self.keys {
             self.intern_words(&to_words(first)?, ids);
+            return Ok(());
+        }
+        if let (Keys::Pairs { .. }, [_, second]) = (&self.keys, columns) {
+            self.intern_pairs(&to_words(first)?, &to_words(second)?, ids);
             return Ok(());
         }
         match self.convert(columns)? {
@@ -102,6 +117,11 @@ impl Interner {
                 let words: Int64Array = ids.iter().map(|&id| (self.null != Some(id)).then(|| words[id])).collect();
                 Ok(vec![from_words(&words, &self.types[0])?])
             }
+            Keys::Pairs { pairs, .. } => {
+                let word = |column: usize, pair: &Pair| (!pair.nulls[column]).then_some(pair.words[column]);
+                let column = |column: usize| ids.iter().map(|&id| word(column, &pairs[id])).collect::<Int64Array>();
+                [0, 1].into_iter().map(|i| from_words(&column(i), &self.types[i])).collect()
+            }
             Keys::Bytes { bytes, converter: Some(converter), .. } => {
                 let parser = converter.parser();
                 Ok(converter.convert_rows(ids.iter().map(|&id| parser.parse(&bytes[id])))?)
@@ -120,6 +140,7 @@ impl Interner {
         free + match &self.keys {
             Keys::Unit => 0,
             Keys::Words { table, words } => table.allocation_size() + words.capacity() * size_of::<i64>(),
+            Keys::Pairs { table, pairs } => table.allocation_size() + pairs.capacity() * size_of::<Pair>(),
             Keys::Bytes { table, bytes, heap_bytes, .. } => {
                 table.allocation_size() + bytes.capacity() * size_of::<Box<[u8]>>() + heap_bytes
             }
@@ -156,8 +177,8 @@ impl Interner {
         let Keys::Words { table, words } = &mut self.keys else { return 0 };
         let entry = table.entry(hash_word(word), |&id| words[id] == word, |&id| hash_word(words[id]));
         match entry {
-            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(vacant) => {
                 let id = next_id(&mut self.free, &mut self.used);
                 vacant.insert(id);
                 set_at(words, id, word);
@@ -166,13 +187,32 @@ impl Interner {
         }
     }
 
+    fn intern_pairs(&mut self, first: &Int64Array, second: &Int64Array, ids: &mut Vec<usize>) {
+        let Keys::Pairs { table, pairs } = &mut self.keys else { return };
+        let word = |column: &Int64Array, row: usize| if column.is_null(row) { 0 } else { column.value(row) };
+        for row in 0..first.len() {
+            let words = [word(first, row), word(second, row)];
+            let pair = Pair { words, nulls: [first.is_null(row), second.is_null(row)] };
+            let entry = table.entry(hash_pair(&pair), |&id| pairs[id] == pair, |&id| hash_pair(&pairs[id]));
+            ids.push(match entry {
+                Entry::Occupied(found) => *found.get(),
+                Entry::Vacant(vacant) => {
+                    let id = next_id(&mut self.free, &mut self.used);
+                    vacant.insert(id);
+                    set_at(pairs, id, pair);
+                    id
+                }
+            });
+        }
+    }
+
     fn intern_bytes(&mut self, key: Option<&[u8]>) -> usize {
         let Some(key) = key else { return self.intern_null() };
         let Keys::Bytes { table, bytes, heap_bytes, .. } = &mut self.keys else { return 0 };
         let entry = table.entry(xxh3_64(key), |&id| &*bytes[id] == key, |&id| xxh3_64(&bytes[id]));
         match entry {
-            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(vacant) => {
                 let id = next_id(&mut self.free, &mut self.used);
                 vacant.insert(id);
                 *heap_bytes += key.len();
@@ -188,7 +228,7 @@ impl Interner {
         }
         let id = next_id(&mut self.free, &mut self.used);
         match &mut self.keys {
-            Keys::Unit => {}
+            Keys::Unit | Keys::Pairs { .. } => {}
             Keys::Words { words, .. } => set_at(words, id, 0),
             Keys::Bytes { bytes, .. } => set_at(bytes, id, Box::default()),
         }
@@ -201,6 +241,11 @@ impl Interner {
             Keys::Unit => {}
             Keys::Words { table, words } => {
                 if let Ok(found) = table.find_entry(hash_word(words[id]), |&other| other == id) {
+                    found.remove();
+                }
+            }
+            Keys::Pairs { table, pairs } => {
+                if let Ok(found) = table.find_entry(hash_pair(&pairs[id]), |&other| other == id) {
                     found.remove();
                 }
             }
@@ -231,6 +276,10 @@ fn set_at<T: Default>(values: &mut Vec<T>, index: usize, value: T) {
         values.resize_with(index + 1, T::default);
     }
     values[index] = value;
+}
+
+fn hash_pair(pair: &Pair) -> u64 {
+    hash_word(pair.words[0]).rotate_left(5) ^ hash_word(pair.words[1] ^ i64::from(pair.nulls[1]) << 32 ^ i64::from(pair.nulls[0]) << 33)
 }
 
 /// A folded multiplication: all bits of the key reach all bits that the table looks at.
@@ -295,7 +344,7 @@ mod tests {
     fn words_strings_and_rows_number_in_the_order_of_coming() {
         let words: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None, Some(7), Some(i64::MIN), None]));
         let strings: ArrayRef = Arc::new(StringViewArray::from(vec![Some("b"), None, Some("b"), Some(""), None]));
-        for columns in [vec![words.clone()], vec![strings.clone()], vec![words, strings]] {
+        for columns in [vec![words.clone()], vec![strings.clone()], vec![words.clone(), words.clone()], vec![words, strings]] {
             let types: Vec<DataType> = columns.iter().map(|c| c.data_type().clone()).collect();
             let mut interner = Interner::new(&types).unwrap();
             assert_eq!(ids(&mut interner, &columns), [0, 1, 0, 2, 1]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array};
 use arrow::array::{ArrowPrimitiveType, PrimitiveArray};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Decimal128Type, DecimalType, Float64Type};
 use millstream_api::Result;
@@ -62,13 +62,15 @@ pub(super) fn decimal_median(precision: u8, scale: i8) -> DataType {
 /// All values of each group.
 pub(super) struct Median<T: Middle> {
     values: Vec<Vec<T::Native>>,
+    /// How many values there are in all.
+    held: usize,
     argument: DataType,
     result: DataType,
 }
 
 impl<T: Middle> Median<T> {
     pub(super) fn new(argument: DataType, result: DataType) -> Self {
-        Median { values: Vec::new(), argument, result }
+        Median { values: Vec::new(), held: 0, argument, result }
     }
 
     /// The median of a group: `None` without values, `Some(None)` if it does not fit.
@@ -86,7 +88,10 @@ impl<T: Middle> Groups for Median<T> {
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         grow(&mut self.values, total);
         let values = arguments.values[0].as_primitive::<T>().values();
-        each(groups, arguments.taking_part().as_ref(), |row, group| self.values[group].push(values[row]));
+        each(groups, arguments.taking_part().as_ref(), |row, group| {
+            self.values[group].push(values[row]);
+            self.held += 1;
+        });
         Ok(())
     }
 
@@ -94,7 +99,9 @@ impl<T: Middle> Groups for Median<T> {
         grow(&mut self.values, total);
         let lists = state[0].as_list::<i32>();
         for (row, &group) in groups.iter().enumerate() {
-            self.values[group].extend_from_slice(lists.value(row).as_primitive::<T>().values());
+            let list = lists.value(row);
+            self.values[group].extend_from_slice(list.as_primitive::<T>().values());
+            self.held += list.len();
         }
         Ok(())
     }
@@ -118,6 +125,6 @@ impl<T: Middle> Groups for Median<T> {
     }
 
     fn size_bytes(&self) -> usize {
-        self.values.iter().map(|v| v.capacity() * size_of::<T::Native>() + size_of::<Vec<T::Native>>()).sum()
+        self.held * size_of::<T::Native>() + self.values.capacity() * size_of::<Vec<T::Native>>()
     }
 }

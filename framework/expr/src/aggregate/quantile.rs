@@ -26,6 +26,7 @@ const DROPPED_BITS: u32 = 52 - 8;
 pub(super) struct Quantile {
     fraction: f64,
     sketches: Vec<Sketch>,
+    heap_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,8 +85,8 @@ impl Sketch {
         found.map_or(f64::NAN, |(bucket, _)| middle(*bucket))
     }
 
-    fn size_bytes(&self) -> usize {
-        size_of::<Sketch>() + self.exact.capacity() * size_of::<f64>() + self.buckets.len() * 3 * size_of::<i64>()
+    fn heap_bytes(&self) -> usize {
+        self.exact.capacity() * size_of::<f64>() + self.buckets.len() * 3 * size_of::<i64>()
     }
 }
 
@@ -107,7 +108,7 @@ fn middle(bucket: i64) -> f64 {
 impl Quantile {
     /// `fraction` from 0 to 1.
     pub(super) fn new(fraction: f64) -> Self {
-        Quantile { fraction, sketches: Vec::new() }
+        Quantile { fraction, sketches: Vec::new(), heap_bytes: 0 }
     }
 }
 
@@ -115,7 +116,12 @@ impl Groups for Quantile {
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         grow(&mut self.sketches, total);
         let values = arguments.values[0].as_primitive::<Float64Type>().values();
-        each(groups, arguments.taking_part().as_ref(), |row, group| self.sketches[group].add(values[row]));
+        each(groups, arguments.taking_part().as_ref(), |row, group| {
+            let sketch = &mut self.sketches[group];
+            let before = sketch.heap_bytes();
+            sketch.add(values[row]);
+            self.heap_bytes = self.heap_bytes + sketch.heap_bytes() - before;
+        });
         Ok(())
     }
 
@@ -124,10 +130,12 @@ impl Groups for Quantile {
         let (exact, buckets, counts) = (state[0].as_list::<i32>(), state[1].as_list::<i32>(), state[2].as_list::<i32>());
         for (row, &group) in groups.iter().enumerate() {
             let sketch = &mut self.sketches[group];
+            let before = sketch.heap_bytes();
             exact.value(row).as_primitive::<Float64Type>().values().iter().for_each(|&value| sketch.add(value));
             let (buckets, counts) = (buckets.value(row), counts.value(row));
             let buckets = buckets.as_primitive::<Int64Type>().values().iter();
             buckets.zip(counts.as_primitive::<Int64Type>().values()).for_each(|(&b, &count)| sketch.add_bucket(b, count));
+            self.heap_bytes = self.heap_bytes + sketch.heap_bytes() - before;
         }
         Ok(())
     }
@@ -155,7 +163,7 @@ impl Groups for Quantile {
     }
 
     fn size_bytes(&self) -> usize {
-        self.sketches.iter().map(Sketch::size_bytes).sum()
+        self.sketches.capacity() * size_of::<Sketch>() + self.heap_bytes
     }
 }
 
