@@ -3,6 +3,8 @@
 //! Each case runs as it is and with the engine cut in many ways, since neither the number of workers nor the size of batches
 //! may show in a result.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

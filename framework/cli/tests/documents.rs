@@ -1,5 +1,7 @@
 //! What the papers at the root and in `docs` show is what the command really prints, and their links lead somewhere.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

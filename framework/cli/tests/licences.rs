@@ -2,6 +2,8 @@
 //!
 //! `cargo deny` says the same and more, where it is installed; this needs nothing but cargo.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

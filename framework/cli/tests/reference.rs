@@ -1,5 +1,7 @@
 //! `docs/nodes.md` is what `millstream operators` says of each type. `UPDATE_EXPECT=1` writes it anew.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;

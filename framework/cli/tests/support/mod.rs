@@ -4,6 +4,7 @@
 //! forgive is forgiven (the form of numbers and timestamps); which columns a row has is compared exactly.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this module")]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
