@@ -154,6 +154,9 @@ pub struct Plan {
     pub parallelism: Parallelism,
     /// State that it keeps.
     pub state: Vec<StateDecl>,
+    /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
+    /// key`. `None`: nothing does, or there is no state.
+    pub bound: Option<String>,
     /// Things to warn of.
     pub warnings: Diagnostics,
     /// What makes its subtasks.
@@ -163,7 +166,7 @@ pub struct Plan {
 impl Plan {
     /// A plan without state or warnings.
     pub fn new(inputs: Vec<InputPlan>, outputs: Vec<OutputPlan>, make: Make) -> Self {
-        Plan { outputs, inputs, parallelism: Parallelism::Any, state: Vec::new(), warnings: Diagnostics::default(), make }
+        Plan { outputs, inputs, parallelism: Parallelism::Any, state: Vec::new(), bound: None, warnings: Diagnostics::default(), make }
     }
 }
 

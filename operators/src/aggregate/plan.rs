@@ -237,12 +237,24 @@ impl Planner<'_> {
             false => Parallelism::Any,
         };
         let outputs = self.outputs(schema, key_names);
+        let bound = self.bound(&design);
         let factory = AggregateFactory { design };
         let state = match self.windowed {
             true => vec![StateDecl { name: PANES, keyed: true }, StateDecl { name: WATERMARK, keyed: false }],
             false => vec![StateDecl { name: GROUPS, keyed: true }],
         };
-        Plan { parallelism, state, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
+        Plan { parallelism, state, bound, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
+    }
+
+    /// What keeps its groups from growing in number.
+    fn bound(&self, design: &Design) -> Option<String> {
+        match &design.windows {
+            Some(_) if design.by.is_empty() => Some("one group in each window that is open".to_owned()),
+            Some(_) => Some("one group for each key in each window that is open".to_owned()),
+            None if design.by.is_empty() => Some("one group".to_owned()),
+            None if self.input.bounded => Some("one group for each key of an input that ends".to_owned()),
+            None => None,
+        }
     }
 
     fn outputs(&self, schema: SchemaRef, mut key: Vec<String>) -> Vec<OutputPlan> {

@@ -81,6 +81,7 @@ impl NodeOptions for ViewOptions {
             inputs: vec![input],
             parallelism: Parallelism::One("a view is one table"),
             state: vec![StateDecl { name: ROWS, keyed: false }],
+            bound: self.bound(stream),
             warnings: found,
             make: Make::Sink(Arc::new(ViewFactory { settings })),
         })
@@ -88,6 +89,20 @@ impl NodeOptions for ViewOptions {
 }
 
 impl ViewOptions {
+    /// What keeps its rows from growing in number.
+    fn bound(&self, stream: &Stream) -> Option<String> {
+        let mut bounds = Vec::new();
+        if !self.key.is_empty() {
+            bounds.push(format!("one row for each {}", self.key.join(", ")));
+        }
+        bounds.extend(self.retain.map(|retain| format!("rows of the last {retain} of event time")));
+        bounds.extend(self.max_rows.map(|most| format!("{most} rows")));
+        if bounds.is_empty() && stream.bounded {
+            bounds.push("every row of an input that ends".to_owned());
+        }
+        (!bounds.is_empty()).then(|| bounds.join("; "))
+    }
+
     fn settings(&self, picked: &Picked, stream: &Stream, is_ordered: bool) -> Settings {
         let by_position = is_ordered && stream.from_source;
         let mut required: Columns = picked.required();
