@@ -21,7 +21,11 @@ pub(crate) fn locate(root: &Table, source: &str, path: &[Key], part: &Part) -> O
             Key::Index(index) => list.get(*index).map(|item| (None, item)),
         };
         let Some((field, item)) = next else {
-            return found.map(|(field, item)| key_place(field, item));
+            return found.map(|(field, item)| match &item.place {
+                // A list that was given as text has no items of its own in the tree.
+                Place::Layer(_) => item.place.clone(),
+                Place::File(_) => key_place(field, item),
+            });
         };
         table = None;
         list = &[];

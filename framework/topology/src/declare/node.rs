@@ -1,0 +1,128 @@
+//! One node's table.
+
+use millstream_api::Diagnostic;
+use millstream_api::diagnostic::{Key, nearest};
+use millstream_api::registry::{NodeType, Registry, Role};
+use serde_json::{Map, Value as Json};
+
+use super::{Common, Declaration, ROLES, inputs, role_name, with_article};
+use crate::later;
+use crate::shape::{Fields, Reader, Schema, missing_key};
+use crate::tree::{Field, Table, Value};
+
+/// What is the same for all nodes of a role.
+pub(super) struct Scope<'r, 's> {
+    pub role: Role,
+    pub registry: &'r Registry,
+    pub common: Schema<'s>,
+}
+
+/// The values of a node's keys, by whose they are.
+#[derive(Default)]
+struct Keys {
+    /// The type's own options; none when any is wrong.
+    own: Option<Json>,
+    /// Those of the shared keys that could be read.
+    shared: Map<String, Json>,
+}
+
+impl<'r> Scope<'r, '_> {
+    /// Reads a node; none when it is no table.
+    pub fn declare(&self, field: &Field, mut reader: Reader<'_>) -> Option<Declaration<'r>> {
+        let Value::Table(table) = &field.item.value else {
+            reader.wrong_type("a table", &field.item.value);
+            return None;
+        };
+        let (kind, node_type) = self.node_type(table, &mut reader);
+        let inputs = node_type.and_then(|node_type| inputs::read(node_type.inputs, table, &mut reader));
+        let keys = node_type.map(|node_type| self.keys(node_type, table, &mut reader)).unwrap_or_default();
+        let common = Common::of(self.role, keys.shared, table, &mut reader);
+        let path = reader.path;
+        Some(Declaration {
+            name: field.key.clone(),
+            role: self.role,
+            place: field.key_place.clone(),
+            kind,
+            options: node_type.zip(keys.own).filter(|_| inputs.is_some()),
+            common,
+            inputs: inputs.unwrap_or_else(|| inputs::names_anywhere(table, &path)),
+            path,
+        })
+    }
+
+    fn node_type(&self, table: &Table, reader: &mut Reader<'_>) -> (String, Option<&'r NodeType>) {
+        let kinds = || self.registry.types().filter(|node_type| node_type.role == self.role).map(|node_type| node_type.kind);
+        let all = || kinds().collect::<Vec<_>>().join(", ");
+        let field = table.field("type");
+        match field.map(|field| &field.item.value) {
+            _ if field.is_some_and(|field| field.item.broken) => (String::new(), None),
+            None => {
+                let about = format!("what kind of {} it is; there are {}", role_name(self.role), all());
+                reader.note(missing_key(&reader.subject(), "type", Some(&about)));
+                (String::new(), None)
+            }
+            Some(Value::Text(kind)) => {
+                let node_type = self.registry.get(self.role, kind);
+                if node_type.is_none() {
+                    let mistake = later::node_type(self.role, kind).unwrap_or_else(|| self.unknown_type(kind, kinds(), &all()));
+                    reader.note(mistake.key("type").text(0..kind.len()));
+                }
+                (kind.clone(), node_type)
+            }
+            Some(other) => {
+                reader.path.push(Key::Name("type".to_owned()));
+                reader.wrong_type("text", other);
+                reader.path.pop();
+                (String::new(), None)
+            }
+        }
+    }
+
+    fn unknown_type<'k>(&self, kind: &str, kinds: impl Iterator<Item = &'k str>, all: &str) -> Diagnostic {
+        let role = role_name(self.role);
+        let diagnostic = Diagnostic::error("unknown-type", format!("there is no {role} type `{kind}`"));
+        let elsewhere = ROLES.iter().find(|(role, _, _)| self.registry.get(*role, kind).is_some());
+        match (nearest(kind, kinds), elsewhere) {
+            (Some(near), _) => diagnostic.help(format!("did you mean `{near}`? there are {all}")),
+            (None, Some((other, section, _))) => {
+                diagnostic.help(format!("`{kind}` is {}: it belongs into [{section}.…]", with_article(*other)))
+            }
+            (None, None) => diagnostic.help(format!("there are {all}")),
+        }
+    }
+
+    fn keys(&self, node_type: &NodeType, table: &Table, reader: &mut Reader<'_>) -> Keys {
+        let before = reader.problems.len();
+        let own = Fields::of(Schema::root(&node_type.schema), table, reader);
+        let shared = Fields::of(self.common, table, reader);
+        let input_keys = inputs::names(node_type.inputs);
+        let mut wrong = reader.problems.len() > before;
+        let mut keys = Keys::default();
+        let mut options = Map::new();
+        for field in table.fields.iter().filter(|field| field.key != "type" && !input_keys.contains(&field.key.as_str())) {
+            let key = field.key.as_str();
+            reader.path.push(Key::Name(key.to_owned()));
+            // A type's own key goes before a shared one of the same name, and that before keys a type takes unseen.
+            if let Some(schema) = shared.named(key).filter(|_| own.named(key).is_none()) {
+                keys.shared.extend(reader.read(schema, &field.item).map(|value| (key.to_owned(), value)));
+            } else if let Some(schema) = own.schema_of(key) {
+                let value = reader.read(schema, &field.item);
+                wrong |= value.is_none();
+                options.extend(value.map(|value| (key.to_owned(), value)));
+            } else if let Some((_, help)) = inputs::misplaced(node_type.inputs, table).filter(|(misplaced, _)| *misplaced == key) {
+                let message = format!("`{}` does not read its streams by `{key}`", node_type.kind);
+                reader.note(Diagnostic::error("wrong-inputs", message).on_key().help(help));
+            } else {
+                reader.unknown(key, own.names().chain(shared.names()).chain(input_keys.iter().copied()).chain(["type"]));
+            }
+            reader.path.pop();
+        }
+        let subject = reader.subject();
+        for (name, about) in own.missing_in(table) {
+            reader.note(missing_key(&subject, name, about));
+            wrong = true;
+        }
+        keys.own = (!wrong).then_some(Json::Object(options));
+        keys
+    }
+}
