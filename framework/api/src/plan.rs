@@ -145,6 +145,7 @@ pub enum Parallelism {
 }
 
 /// A planned node.
+#[derive(Clone)]
 pub struct Plan {
     /// The streams it defines; the index is the port of [`crate::operator::Output::emit`]. Sinks have none.
     pub outputs: Vec<OutputPlan>,
@@ -276,6 +277,12 @@ pub trait SinkFactory: Send + Sync {
     /// Whether it blocks (files, sockets) and so wants a thread of its own.
     fn blocks(&self) -> bool {
         true
+    }
+
+    /// Whether it only publishes a view of its rows (see [`SinkContext::views`]). Tests in the file run such a sink as it is and
+    /// put a reader of their own in the place of any other.
+    fn is_view(&self) -> bool {
+        false
     }
 
     /// A fresh subtask.

@@ -55,6 +55,15 @@ pub trait NodeOptions: DeserializeOwned + JsonSchema + 'static {
     /// # Errors
     /// All mistakes that can be found in one go.
     fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics>;
+
+    /// Plans a source or sink in whose place a test stands: only its streams and the columns that it reads count, subtasks are
+    /// never made. A type whose `plan` looks at something outside, such as a path, leaves that out here as far as it can.
+    ///
+    /// # Errors
+    /// As [`plan`](NodeOptions::plan).
+    fn plan_replaced(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        self.plan(inputs)
+    }
 }
 
 type Planner = dyn Fn(Value, &Inputs<'_>) -> Result<Plan, Diagnostics> + Send + Sync;
@@ -71,6 +80,7 @@ pub struct NodeType {
     /// The JSON Schema of its options.
     pub schema: Schema,
     planner: Arc<Planner>,
+    planner_replaced: Arc<Planner>,
 }
 
 impl NodeType {
@@ -80,6 +90,14 @@ impl NodeType {
     /// What the options struct or its plan finds wrong.
     pub fn plan(&self, options: Value, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
         (self.planner)(options, inputs)
+    }
+
+    /// The same for a node in whose place a test stands; see [`NodeOptions::plan_replaced`].
+    ///
+    /// # Errors
+    /// As [`plan`](NodeType::plan).
+    pub fn plan_replaced(&self, options: Value, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        (self.planner_replaced)(options, inputs)
     }
 }
 
@@ -103,6 +121,7 @@ impl Registry {
             inputs: O::INPUTS,
             schema: SchemaGenerator::default().into_root_schema_for::<O>(),
             planner: Arc::new(|options, inputs| read::<O>(options)?.plan(inputs)),
+            planner_replaced: Arc::new(|options, inputs| read::<O>(options)?.plan_replaced(inputs)),
         };
         self.types.insert((O::ROLE, O::KIND), node_type);
     }

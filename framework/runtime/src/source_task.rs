@@ -150,6 +150,8 @@ impl SourceTask {
         match order {
             Order::Halt => self.last(&Item::Halt, now),
             Order::Drain => self.last(&Item::End, now),
+            Order::Idle if self.watermarks.all_idle() => self.parts.outbox.control(&Item::Idle, now),
+            Order::Idle => Ok(()),
             Order::Checkpoint(id) => {
                 let greatest = self.watermarks.greatest();
                 self.parts.splits.iter_mut().zip(greatest).for_each(|(split, greatest)| split.greatest = greatest);

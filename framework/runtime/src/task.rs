@@ -25,6 +25,8 @@ pub enum Order {
     Drain,
     /// Note where it stands, and send this barrier.
     Checkpoint(CheckpointId),
+    /// Count as idle from now on until there are rows, without waiting for `idle_after`.
+    Idle,
 }
 
 /// How a turn ended.

@@ -72,6 +72,30 @@ impl NodeOptions for FileSourceOptions {
         plan.warnings = warnings;
         errors.into_result(plan)
     }
+
+    fn plan_replaced(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        let Some(schema) = &self.schema else {
+            return self.plan(inputs).map_err(|mut found| {
+                found.0.iter_mut().filter(|one| one.code == "path-not-found").for_each(without_schema);
+                found
+            });
+        };
+        let mut errors = Diagnostics::default();
+        let format = errors.ok(self.format());
+        let columns = errors.ok(schema.columns().map_err(under_schema));
+        let (Some(format), Some(columns)) = (format, columns) else {
+            return Err(errors);
+        };
+        let stream = Stream { from_source: true, ..Stream::plain(arrow_schema(&columns)) };
+        let factory = FileFactory::new(self.path, Vec::new(), format, columns);
+        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
+    }
+}
+
+/// Says what a test needs, since the columns cannot be inferred.
+fn without_schema(diagnostic: &mut Diagnostic) {
+    diagnostic.message.push_str(", and there is no `schema`");
+    diagnostic.help = Some("tests in the file look at no path; give the source a `schema`, so that its columns are known".to_owned());
 }
 
 impl FileSourceOptions {

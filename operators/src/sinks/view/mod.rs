@@ -43,6 +43,10 @@ impl SinkFactory for ViewFactory {
         false
     }
 
+    fn is_view(&self) -> bool {
+        true
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let format = Arc::new(RowFormat::new(&context.input.schema, &self.settings.columns, &self.settings.key)?);
         let contents = Arc::new(RwLock::new(Contents::new(self.settings.rules)));
