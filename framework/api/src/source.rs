@@ -31,7 +31,7 @@ pub enum Next {
 /// Rows of one split, in its order.
 #[derive(Debug)]
 pub struct SourceRows {
-    /// Which of the source's splits: its index in [`crate::plan::SourcePlan::splits`].
+    /// Which of the source's splits: its index in [`crate::plan::SourceFactory::splits`].
     pub split: u32,
     /// The rows, by stream of the source. A source with one stream has one part. Lateness is judged within each part: a
     /// source whose streams are out of order with each other hands over one part at a time.
