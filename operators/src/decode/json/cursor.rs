@@ -27,9 +27,9 @@ impl<'a> Cursor<'a> {
         Cursor { text, at: 0, depth: 0 }
     }
 
-    /// A cursor before a value of the line's object, at byte `at`, which must be the start of a character.
-    pub(crate) fn inside_object(text: &'a str, at: usize) -> Self {
-        Cursor { text, at, depth: 1 }
+    /// A cursor before a value of an object.
+    pub(crate) fn inside_object(text: &'a str) -> Self {
+        Cursor { text, at: 0, depth: 1 }
     }
 
     /// How many bytes have been read.

@@ -40,18 +40,14 @@ impl Decode for JsonDecoder {
         let mut start = 0;
         while start < block.bytes.len() {
             let end = memchr::memchr(b'\n', &block.bytes[start..]).map_or(block.bytes.len(), |length| start + length);
-            let line = start..end - usize::from(block.bytes[start..end].ends_with(b"\r"));
+            let line = block.bytes[start..end].strip_suffix(b"\r").unwrap_or(&block.bytes[start..end]);
             start = (end + 1).min(block.bytes.len());
-            let bytes = &block.bytes[line.clone()];
-            if bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+            if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
                 rows.skip(1);
                 continue;
             }
-            let written = match clean.text {
-                Some(text) => append_line(&mut self.scanner, &text[line.clone()], clean.no_controls, rows.columns()),
-                None => append_bytes(&mut self.scanner, bytes, clean.no_controls, rows.columns()),
-            };
-            rows.end_row(written, bytes, 1, start)?;
+            let written = append_line(&mut self.scanner, line, clean, rows.columns());
+            rows.end_row(written, line, 1, start)?;
         }
         rows.finish()
     }
@@ -59,39 +55,46 @@ impl Decode for JsonDecoder {
 
 /// What is known of all lines of a block, so that it need not be found out for each.
 #[derive(Clone, Copy, Debug)]
-struct Clean<'a> {
-    /// The block as text, if all of it is valid UTF-8.
-    text: Option<&'a str>,
+struct Clean {
+    /// All is valid UTF-8.
+    utf8: bool,
     /// There are no control characters but line ends.
     no_controls: bool,
 }
 
-impl<'a> Clean<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        Clean { text: std::str::from_utf8(bytes).ok(), no_controls: !has_controls(bytes) }
+impl Clean {
+    fn of(bytes: &[u8]) -> Self {
+        let seen = Seen::in_bytes(bytes);
+        Clean { utf8: seen.ascii || std::str::from_utf8(bytes).is_ok(), no_controls: !seen.controls }
     }
 }
 
-/// Whether there are control characters other than `\n`. Written so that it compiles to vector instructions.
-fn has_controls(bytes: &[u8]) -> bool {
-    bytes.chunks(4096).any(|chunk| chunk.iter().fold(false, |found, &byte| found | ((byte < 0x20) & (byte != b'\n'))))
+/// Which kinds of bytes there are.
+struct Seen {
+    ascii: bool,
+    /// Control characters other than `\n`.
+    controls: bool,
 }
 
-fn append_bytes(scanner: &mut Scanner, line: &[u8], no_controls: bool, columns: &mut ColumnSet) -> Result<(), Mismatch> {
-    match std::str::from_utf8(line) {
-        Ok(text) => append_line(scanner, text, no_controls, columns),
-        Err(error) => Err(format!("not valid UTF-8 at byte {} of the line", error.valid_up_to() + 1)),
+impl Seen {
+    /// A plain loop over all bytes, so that it compiles to vector instructions.
+    fn in_bytes(bytes: &[u8]) -> Self {
+        let (all, controls) =
+            bytes.iter().fold((0u8, 0u8), |(all, controls), &byte| (all | byte, controls | u8::from((byte < 0x20) & (byte != b'\n'))));
+        Seen { ascii: all < 0x80, controls: controls != 0 }
     }
 }
 
-fn append_line(scanner: &mut Scanner, line: &str, no_controls: bool, columns: &mut ColumnSet) -> Result<(), Mismatch> {
-    let tidy = no_controls || !has_controls(line.as_bytes());
+fn append_line(scanner: &mut Scanner, line: &[u8], clean: Clean, columns: &mut ColumnSet) -> Result<(), Mismatch> {
+    let valid = clean.utf8 || std::str::from_utf8(line).is_ok();
+    let tidy = valid && (clean.no_controls || !Seen::in_bytes(line).controls);
     if tidy && scanner.scan(line, columns) {
         return Ok(());
     }
-    row::append_line(line, columns)?;
+    let text = std::str::from_utf8(line).map_err(|error| format!("not valid UTF-8 at byte {} of the line", error.valid_up_to() + 1))?;
+    row::append_line(text, columns)?;
     if tidy {
-        scanner.learn(line, columns);
+        scanner.learn(text, columns);
     }
     Ok(())
 }
