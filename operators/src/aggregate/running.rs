@@ -5,6 +5,7 @@
 
 use arrow::array::{Int8Array, Int64Array, RecordBatch, UInt32Array, make_comparator};
 use arrow::compute::{SortOptions, concat_batches};
+use hashbrown::HashSet;
 use millstream_api::batch::Hidden;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
@@ -144,10 +145,8 @@ impl Running {
         if after.finished.bad.is_empty() {
             return Ok(());
         }
-        let was_bad: Vec<usize> = {
-            let present: Vec<usize> = touched.iter().zip(had).filter(|(_, had)| **had).map(|(&group, _)| group).collect();
-            before.finished.bad.iter().map(|value| present[value.row]).collect()
-        };
+        let present: Vec<usize> = touched.iter().zip(had).filter(|(_, had)| **had).map(|(&group, _)| group).collect();
+        let was_bad: HashSet<usize> = before.finished.bad.iter().map(|value| present[value.row]).collect();
         let present: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] > 0).collect();
         let new = after.finished.bad.iter().filter(|value| !was_bad.contains(&present[value.row])).cloned();
         self.program.report(&after.finished, &new.collect::<Vec<_>>(), out)

@@ -127,3 +127,30 @@ impl Groups for Edge {
         self.store.size_bytes() + self.key_bytes + self.places.capacity() * (size_of::<Option<usize>>() + size_of::<Vec<u8>>())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, RecordBatch, RecordBatchOptions};
+    use arrow::datatypes::{Int64Type, Schema};
+    use millstream_api::batch::Hidden;
+
+    use super::*;
+    use crate::aggregate::tests::arguments;
+
+    #[test]
+    fn what_no_longer_wins_is_let_go_of() {
+        let mut last = Edge::new(DataType::Int64, true);
+        for round in 0..40i64 {
+            let values = Int64Array::from_iter_values((0..1000).map(|i| round * 1000 + i));
+            let options = RecordBatchOptions::new().with_row_count(Some(1000));
+            let records = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
+            let order = RowOrder { hidden: Hidden { times: Some(values.clone()), ..Hidden::default() }, records };
+            let groups: Vec<usize> = (0..1000).map(|i| i % 500).collect();
+            last.update(&arguments(Arc::new(values)), &groups, 501, Some(&order)).unwrap();
+            assert!(last.store.len() <= 2 * 501 + SLACK_ROWS, "{}", last.store.len());
+        }
+        let values = last.evaluate().unwrap().values;
+        assert!((0..500).all(|group| values.as_primitive::<Int64Type>().value(group) == 39_500 + group as i64));
+        assert!(values.is_null(500), "a group without rows");
+    }
+}

@@ -223,3 +223,42 @@ impl Groups for BestBytes {
         self.best.capacity() * size_of::<Option<Box<[u8]>>>() + self.heap_bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, TimestampMicrosecondArray};
+    use millstream_api::types::{UTC, timestamp_type};
+
+    use super::*;
+    use crate::aggregate::tests::arguments;
+
+    fn of(values: ArrayRef, greatest: bool) -> ArrayRef {
+        let mut groups = groups(values.data_type(), greatest).unwrap();
+        groups.update(&arguments(values.clone()), &vec![0; values.len()], 1, None).unwrap();
+        groups.evaluate().unwrap().values
+    }
+
+    #[test]
+    fn a_nan_is_greatest_and_zeros_are_one() {
+        let other_nan = f64::from_bits(f64::NAN.to_bits() | 1 | (1 << 63));
+        let values = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
+        let double = |array: ArrayRef| array.as_primitive::<Float64Type>().value(0);
+        assert_eq!(double(of(values(vec![f64::INFINITY, other_nan]), true)).to_bits(), f64::NAN.to_bits());
+        assert_eq!(double(of(values(vec![other_nan, 3.0, f64::INFINITY]), false)), 3.0);
+        assert_eq!(double(of(values(vec![-0.0, 0.0]), false)).to_bits(), 0);
+        assert_eq!(double(of(values(vec![-0.0]), true)).to_bits(), 0);
+    }
+
+    #[test]
+    fn the_type_stays() {
+        let at: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(-5), None, Some(7)]).with_timezone(UTC));
+        let first = of(at, false);
+        assert_eq!((first.data_type(), first.as_primitive::<TimestampMicrosecondType>().value(0)), (&timestamp_type(), -5));
+        let decimals = arrow::array::Decimal128Array::from(vec![3, 10, 4]).with_data_type(DataType::Decimal128(5, 2));
+        let most = of(Arc::new(decimals), true);
+        assert_eq!((most.data_type(), most.as_primitive::<Decimal128Type>().value(0)), (&DataType::Decimal128(5, 2), 10));
+        let bytes: ArrayRef = Arc::new(BinaryViewArray::from_iter_values([b"b".as_slice(), b"\xff", b"a"]));
+        assert_eq!(of(bytes, true).as_binary_view().value(0), b"\xff");
+        assert!(groups(&DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano), true).is_none());
+    }
+}

@@ -82,3 +82,44 @@ fn column_rows(columns: &[ArrayRef]) -> Result<Option<arrow::row::Rows>> {
 fn sortable(value: i64) -> [u8; 8] {
     ((value as u64) ^ (1 << 63)).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, RecordBatch, StringViewArray, UInt32Array};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use millstream_api::batch::{Hidden, Origin};
+
+    use super::*;
+
+    fn ranked(hidden: Hidden) -> Vec<usize> {
+        let schema = Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("t", DataType::Utf8View, true)]);
+        let numbers = Int64Array::from(vec![Some(2), None, Some(1), Some(1), Some(1)]);
+        let texts = StringViewArray::from(vec![Some("a"), Some("a"), Some("b"), None, Some("a")]);
+        let records = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(numbers), Arc::new(texts)]).unwrap();
+        let keys = Keys::of(Some(&RowOrder { hidden, records })).unwrap();
+        let mut rows: Vec<usize> = (0..5).collect();
+        rows.sort_by(|&a, &b| keys.get(a).cmp(keys.get(b)));
+        rows
+    }
+
+    fn ints(values: [i64; 5]) -> Int64Array {
+        Int64Array::from(values.to_vec())
+    }
+
+    #[test]
+    fn time_then_position_then_columns() {
+        assert_eq!(ranked(Hidden::default()), [4, 2, 3, 0, 1], "by columns from left to right, nulls last");
+        let times = Some(ints([0, -1, i64::MAX, i64::MIN, -1]));
+        assert_eq!(ranked(Hidden { times: times.clone(), ..Hidden::default() }), [3, 4, 1, 0, 2]);
+        let origin = Some(Origin { split: UInt32Array::from(vec![1, 256, 1, 1, 2]), position: ints([9, 0, 8, -1, 0]) });
+        assert_eq!(ranked(Hidden { origin: origin.clone(), ..Hidden::default() }), [3, 2, 0, 4, 1]);
+        assert_eq!(ranked(Hidden { times, origin, ..Hidden::default() }), [3, 4, 1, 0, 2]);
+    }
+
+    #[test]
+    fn without_an_order_it_is_a_mistake_of_ours() {
+        assert!(Keys::of(None).is_err());
+    }
+}
