@@ -11,14 +11,15 @@ use datafusion_expr::planner::ExprPlanner;
 use datafusion_functions::{core, datetime, math, regex, string, unicode};
 use datafusion_functions_nested as nested;
 
+use crate::adapted::adapted;
 use crate::bounded::{UNBOUNDED, bounded};
 use crate::formats::{Template, time_format};
+use crate::syntax::Syntax;
 
 /// Functions of one value each for one row, by the names they can be called by.
 static SCALAR: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let mut named = BTreeMap::new();
     for function in scalar_functions() {
-        let function = if UNBOUNDED.contains(&function.name()) { bounded(function) } else { function };
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
             named.insert(name.to_owned(), Arc::clone(&function));
         }
@@ -63,8 +64,7 @@ static PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
         Arc::new(core::planner::CoreFunctionPlanner::default()),
         Arc::new(nested::planner::NestedFunctionPlanner),
         Arc::new(nested::planner::FieldAccessPlanner),
-        Arc::new(datetime::planner::DatetimeFunctionPlanner),
-        Arc::new(unicode::planner::UnicodeFunctionPlanner),
+        Arc::new(Syntax),
     ]
 });
 
@@ -132,22 +132,23 @@ fn core_functions() -> Vec<Arc<ScalarUDF>> {
 
 fn math_functions() -> Vec<Arc<ScalarUDF>> {
     let skipped = ["random"];
-    math::functions().into_iter().filter(|f| !skipped.contains(&f.name())).collect()
+    math::functions().into_iter().filter(|f| !skipped.contains(&f.name())).map(adapted).collect()
 }
 
 fn text_functions() -> Vec<Arc<ScalarUDF>> {
     let skipped = ["uuid"];
     let all = string::functions().into_iter().chain(unicode::functions()).chain(regex::functions());
-    all.filter(|f| !skipped.contains(&f.name())).collect()
+    let all = all.filter(|f| !skipped.contains(&f.name()));
+    all.map(|f| adapted(if UNBOUNDED.contains(&f.name()) { bounded(f) } else { f })).collect()
 }
 
 fn time_functions() -> Vec<Arc<ScalarUDF>> {
     let skipped = ["now", "current_date", "current_time", "make_time", "to_time", "to_unixtime", "to_local_time", "to_timestamp_nanos"];
-    datetime::functions().into_iter().filter(|f| !skipped.contains(&f.name())).collect()
+    datetime::functions().into_iter().filter(|f| !skipped.contains(&f.name())).map(adapted).collect()
 }
 
 fn nested_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![
+    let all = [
         nested::array_has::array_has_udf(),
         nested::array_has::array_has_all_udf(),
         nested::array_has::array_has_any_udf(),
@@ -165,7 +166,8 @@ fn nested_functions() -> Vec<Arc<ScalarUDF>> {
         nested::sort::array_sort_udf(),
         nested::string::array_to_string_udf(),
         nested::string::string_to_array_udf(),
-    ]
+    ];
+    all.into_iter().map(adapted).collect()
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@
 //! - [`error`]: what is wrong with an expression, and where in its text
 //! - `sql` and `nesting`: text to a syntax tree that is not too deep
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
-//! - `functions`, `formats`, `bounded`: which functions there are, and those that are ours
+//! - `functions`: which functions there are; `adapted`, `bounded` and `formats`: what is ours about them
 //! - `names`: columns, functions and constructs, checked on the syntax tree
-//! - `planner`: the path from text to a logical expression, and from that to a physical one
+//! - `syntax` and `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
 //! - `rewrite` and `canonical`: our semantics on logical expressions
 //! - `physical` and `evaluate`: our semantics row by row
 //! - [`scalar`]: expressions that give one value for each row
 //! - [`aggregate`]: aggregate functions over groups of rows
 
+mod adapted;
 pub mod aggregate;
 mod bounded;
 mod canonical;
@@ -30,6 +31,7 @@ mod rewrite;
 mod rules;
 pub mod scalar;
 mod sql;
+mod syntax;
 mod types;
 
 pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, Interner, RowOrder};

@@ -19,21 +19,14 @@ use millstream_api::types::{SqlName, timestamp_type};
 use crate::canonical::{canonical_float, interval_length};
 use crate::physical::failure::RowFailure;
 use crate::planner::{Scope, compile_in};
-use crate::types::stream_type;
 
-/// Applied to a resolved expression before it is coerced: aliases are dropped, and times and intervals that functions give in
-/// other units become ours, so that they compare without loss.
+/// Applied to a resolved expression before it is coerced: aliases are dropped, and what would go through nanoseconds does not.
 pub(crate) fn unified(expr: Expr, scope: &Scope) -> DfResult<Expr> {
     let rewritten = expr.transform_up(|node| {
         Ok(match node {
             Expr::Alias(Alias { expr, .. }) => Transformed::yes(*expr),
             Expr::Cast(cast) => zoned(cast),
             Expr::ScalarFunction(call) if reads_epoch(&call) => Transformed::yes(timestamp_of(call, scope)?),
-            Expr::BinaryExpr(operation) if is_moved_date(&operation, scope) => Transformed::yes(as_timestamps(operation, scope)),
-            Expr::BinaryExpr(_) | Expr::ScalarFunction(_) => match foreign_time(&node, scope) {
-                Some(ours) => Transformed::yes(Expr::Cast(Cast::new(Box::new(node), ours))),
-                None => Transformed::no(node),
-            },
             other => Transformed::no(other),
         })
     });
@@ -67,13 +60,6 @@ pub(crate) fn our_message(error: &DataFusionError) -> Option<String> {
         DataFusionError::Context(_, cause) | DataFusionError::Diagnostic(_, cause) => our_message(cause),
         _ => None,
     }
-}
-
-/// The type that a time or interval of another unit has in a stream.
-fn foreign_time(node: &Expr, scope: &Scope) -> Option<DataType> {
-    let found = node.get_type(scope.columns()).ok()?;
-    let temporal = matches!(found, DataType::Timestamp(_, _) | DataType::Duration(_) | DataType::Interval(_) | DataType::Date64);
-    stream_type(&found).filter(|ours| temporal && ours != &found)
 }
 
 /// `at time zone` is planned in nanoseconds, which do not reach far enough.
@@ -117,24 +103,6 @@ fn timestamp_of(mut call: ScalarFunction, scope: &Scope) -> DfResult<Expr> {
         argument
     };
     Ok(Expr::Cast(Cast::new(Box::new(count), timestamp_type())))
-}
-
-/// A date and an interval: Arrow would drop the hours of the interval.
-fn is_moved_date(operation: &BinaryExpr, scope: &Scope) -> bool {
-    let of = |operand: &Expr| operand.get_type(scope.columns()).ok();
-    let is_date = |found: &Option<DataType>| matches!(found, Some(DataType::Date32));
-    let is_interval = |found: &Option<DataType>| matches!(found, Some(DataType::Interval(_)));
-    let (left, right) = (of(&operation.left), of(&operation.right));
-    matches!(operation.op, Operator::Plus | Operator::Minus)
-        && (is_date(&left) && is_interval(&right) || is_interval(&left) && is_date(&right))
-}
-
-fn as_timestamps(operation: BinaryExpr, scope: &Scope) -> Expr {
-    let timed = |operand: Box<Expr>| match operand.get_type(scope.columns()) {
-        Ok(DataType::Date32) => Box::new(Expr::Cast(Cast::new(operand, timestamp_type()))),
-        _ => operand,
-    };
-    Expr::BinaryExpr(BinaryExpr::new(timed(operation.left), operation.op, timed(operation.right)))
 }
 
 /// Functions that evaluate an argument only where the ones before it are null.

@@ -42,6 +42,13 @@ pub(crate) fn stream_type(found: &DataType) -> Option<DataType> {
     })
 }
 
+/// What a function or operator should give in place of this type: our form of times, and numbers with a sign. `None` where it
+/// is right as it is, and for types that only a column must not have.
+pub(crate) fn ours(found: &DataType) -> Option<DataType> {
+    let temporal = matches!(found, DataType::Timestamp(_, _) | DataType::Duration(_) | DataType::Interval(_) | DataType::Date64);
+    stream_type(found).filter(|ours| (temporal || found.is_unsigned_integer()) && ours != found)
+}
+
 fn stream_field(field: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(Field::new(field.name(), stream_type(field.data_type())?, field.is_nullable())))
 }
