@@ -44,7 +44,7 @@ pub struct Run {
     #[arg(long)]
     pub drain: bool,
 
-    /// Go on serving views after all inputs have ended, until Ctrl-C. Needs [server] in the topology.
+    /// Go on serving views after all inputs have ended, until Ctrl-C. Needs the table `[server]` in the topology.
     #[arg(long)]
     pub keep_serving: bool,
 }
