@@ -41,7 +41,12 @@ fn describe_node(topology: &Topology, node: &Node, out: &mut String) -> std::fmt
         writeln!(out, "  {description}")?;
     }
     for input in &node.inputs {
-        writeln!(out, "  reads {} {}", stream_name(topology, input), route(&input.route, topology.nodes[input.node].parallelism, node))?;
+        writeln!(
+            out,
+            "  reads {} {}",
+            stream_name(topology, input),
+            route_text(&input.route, topology.nodes[input.node].parallelism, node)
+        )?;
     }
     for output in &node.outputs {
         describe_output(node, output, out)?;
@@ -49,11 +54,12 @@ fn describe_node(topology: &Topology, node: &Node, out: &mut String) -> std::fmt
     Ok(())
 }
 
-fn stream_name<'a>(topology: &'a Topology, input: &Input) -> &'a str {
+pub(crate) fn stream_name<'a>(topology: &'a Topology, input: &Input) -> &'a str {
     &topology.nodes[input.node].outputs[input.port].name
 }
 
-fn route(route: &Route, senders: usize, node: &Node) -> String {
+/// How rows of a writer with so many subtasks find the right subtask of `node`.
+pub(crate) fn route_text(route: &Route, senders: usize, node: &Node) -> String {
     match route {
         Route::Key(key) => format!("by key {}", key.text()),
         Route::Broadcast => "in every subtask".to_owned(),
@@ -92,20 +98,26 @@ fn describe_output(node: &Node, output: &NodeOutput, out: &mut String) -> std::f
 }
 
 fn windows(windowed: &Windowed, judges: bool) -> String {
-    let WindowKind::Hop { size, slide, offset } = windowed.windows;
-    let text = |micros: i64| DurationText::from_micros(micros).unwrap_or_default().to_string();
-    let mut said = format!("windows of {}", text(size));
-    if slide != size {
-        said = format!("{said} every {}", text(slide));
-    }
-    if offset != 0 {
-        said = format!("{said} shifted by {}", text(offset));
-    }
+    let said = window_text(&windowed.windows);
     match (judges, windowed.judge) {
         (true, _) => said + ", lateness judged here",
         (false, Judge::Reader) => said + ", lateness judged by the reader",
         (false, Judge::Done) => said,
     }
+}
+
+/// `windows of 1h every 5m`.
+pub(crate) fn window_text(windows: &WindowKind) -> String {
+    let WindowKind::Hop { size, slide, offset } = windows;
+    let text = |micros: i64| DurationText::from_micros(micros).unwrap_or_default().to_string();
+    let mut said = format!("windows of {}", text(*size));
+    if slide != size {
+        said = format!("{said} every {}", text(*slide));
+    }
+    if *offset != 0 {
+        said = format!("{said} shifted by {}", text(*offset));
+    }
+    said
 }
 
 fn describe_columns<'a>(fields: impl Iterator<Item = &'a Field> + Clone, shape: &Shape, out: &mut String) -> std::fmt::Result {

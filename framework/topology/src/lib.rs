@@ -2,20 +2,21 @@
 //!
 //! Modules in reading order, which is the order in which a file goes through them:
 //!
-//! - [`load`]: the way through all of them
-//! - [`tree`]: the file as typed values with places; [`place`]: from a key path to the bytes that are meant
-//! - [`substitute`], [`layers`]: `${NAME}`, `MILLSTREAM__…` variables, `--set`
-//! - [`shape`]: values against the JSON Schema of the option structs
-//! - [`settings`], [`declare`]: the tables that are not nodes, and those that are; [`later`]: keys that are not built yet
-//! - [`resolve`]: names to edges, cycles, order
-//! - [`plan`]: forward over the graph: every node is planned from the streams that it reads
-//! - [`windows`], [`columns`]: backward: who judges lateness, which columns flow
-//! - [`graph`]: what is left behind for the runtime; [`describe`]: the same as text
-//! - [`report`]: all that was found wrong on the way
+//! - `load`: the way through all of them
+//! - `tree`: the file as typed values with places; `place`: from a key path to the bytes that are meant
+//! - `substitute`, `layers`: `${NAME}`, `MILLSTREAM__…` variables, `--set`
+//! - `shape`: values against the JSON Schema of the option structs
+//! - `settings`, `declare`: the tables that are not nodes, and those that are; `later`: keys that are not built yet
+//! - `resolve`: names to edges, cycles, order
+//! - `plan`: forward over the graph: every node is planned from the streams that it reads
+//! - `windows`, `columns`: backward: who judges lateness, which columns flow
+//! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing
+//! - `report`: all that was found wrong on the way
 
 mod columns;
 mod declare;
 mod describe;
+mod draw;
 mod graph;
 mod later;
 mod layers;
@@ -31,6 +32,7 @@ mod tree;
 mod windows;
 
 pub use describe::describe;
+pub use draw::{Drawing, draw};
 pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};
 pub use load::{Outcome, load, load_text};
 pub use report::{Entry, Position, Report};
