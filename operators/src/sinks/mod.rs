@@ -1,6 +1,6 @@
 //! The sinks: where rows leave Millstream.
 //!
-//! - [`file`]: one file, published when it is complete
+//! - [`mod@file`]: one file, published when it is complete
 //! - [`stdout`]: JSON lines or a table on standard output
 //! - [`view`]: a materialised view that a server reads
 //! - [`discard`]: counts rows and throws them away
