@@ -30,6 +30,8 @@ pub enum Command {
     Run(Run),
     /// Find every mistake in a topology without running it.
     Check(Check),
+    /// Draw a topology: nodes, routes, parallelism, side streams.
+    Graph(Graph),
     /// Show which node types there are; with a name, its keys.
     Operators(Operators),
 }
@@ -58,6 +60,43 @@ pub struct Check {
     /// Also print the columns and properties of every stream, and how rows are routed.
     #[arg(long)]
     pub schemas: bool,
+
+    /// How what was found is printed: as text on standard error, or as one JSON document on standard output, for editors.
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
+    pub format: CheckFormat,
+}
+
+/// How `check` prints what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    Text,
+    /// For editors: file, line, column, end, code, severity, message and help of everything that was found.
+    Json,
+}
+
+/// `millstream graph`.
+#[derive(Debug, Group)]
+pub struct Graph {
+    #[command(flatten)]
+    pub file: File,
+
+    /// The format of the drawing.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid, value_name = "FORMAT")]
+    pub format: GraphFormat,
+}
+
+/// The formats of a drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For Markdown pages.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// For programs: nodes, streams with their columns, edges.
+    Json,
+    /// A finished drawing, light or dark as its viewer likes.
+    Svg,
 }
 
 /// `millstream operators`.

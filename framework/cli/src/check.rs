@@ -4,19 +4,37 @@ use millstream_api::Registry;
 use millstream_api::registry::Role;
 use millstream_topology::{Topology, describe};
 
-use crate::args::Check;
-use crate::console::Console;
-use crate::files::checked;
+use crate::args::{Check, CheckFormat};
+use crate::console::{Console, Trouble};
+use crate::files::{checked, loaded};
+use crate::found;
 use crate::status::Status;
 
 /// Checks a topology without running it.
 pub fn check(args: &Check, registry: &Registry, console: &Console) -> Status {
+    if args.format == CheckFormat::Json {
+        return for_editors(args, registry, console);
+    }
     let Some((topology, warnings)) = checked(&args.file, registry, console) else {
         return Status::Wrong;
     };
     let mut text = if args.schemas { describe(&topology) } else { String::new() };
     text.push_str(&verdict(&topology, warnings));
     console.print(&text)
+}
+
+/// One document on standard output. Nothing else may be there.
+fn for_editors(args: &Check, registry: &Registry, console: &Console) -> Status {
+    if args.schemas {
+        let help = "`millstream graph --format json` has the schemas of all streams";
+        console.trouble(&Trouble::new("--format json prints what was found only", Some(help)));
+        return Status::Wrong;
+    }
+    let outcome = loaded(&args.file, registry);
+    match console.print(&found::json(&outcome.report)) {
+        Status::Done if outcome.topology.is_none() => Status::Wrong,
+        status => status,
+    }
 }
 
 /// `late-departures: 1 source, 2 operators, 2 sinks; no mistakes`.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use millstream_api::Registry;
-use millstream_topology::{Report, Topology, load};
+use millstream_topology::{Outcome, Report, Topology, load};
 
 use crate::args::{File, LogFormat};
 use crate::console::{Console, to_stderr};
 
 /// The topology, if it may run, and how many warnings there were. What was found is said already.
 pub fn checked(file: &File, registry: &Registry, console: &Console) -> Option<(Topology, usize)> {
-    let outcome = load(&file.path, &environment(), &file.sets, registry);
+    let outcome = loaded(file, registry);
     show(&outcome.report, console);
     let warnings = outcome.report.warnings();
     match outcome.topology {
@@ -22,6 +22,11 @@ pub fn checked(file: &File, registry: &Registry, console: &Console) -> Option<(T
             None
         }
     }
+}
+
+/// What came of reading the topology; nothing is shown.
+pub fn loaded(file: &File, registry: &Registry) -> Outcome {
+    load(&file.path, &environment(), &file.sets, registry)
 }
 
 /// Variables that are not Unicode cannot be named in a topology, so they are left out.

@@ -13,7 +13,7 @@
 //! - `status`: exit statuses
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
-//! - `check`, `run`, `operators`: the subcommands
+//! - `check`, `run`, `graph`, `operators`: the subcommands; `found`: mistakes as JSON
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
 //! - `keys` and `prose`: JSON Schema as a list of keys, doc comments as text
@@ -22,6 +22,8 @@ mod args;
 mod check;
 mod console;
 mod files;
+mod found;
+mod graph;
 mod keys;
 mod ledger;
 mod operators;
@@ -59,6 +61,7 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
     match &args.command {
         Command::Run(run) => run::run(run, registry, &console),
         Command::Check(check) => check::check(check, registry, &console),
+        Command::Graph(args) => graph::graph(args, registry, &console),
         Command::Operators(operators) => operators::operators(operators, registry, &console),
     }
 }

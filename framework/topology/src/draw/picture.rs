@@ -32,7 +32,7 @@ pub(super) struct Arrow<'a> {
     pub to: usize,
     /// The stream, where it has another name than the node: `delays.late`.
     pub side: Option<&'a str>,
-    /// How rows find their subtask; none where each subtask sends to the one of its own number.
+    /// How rows find their subtask; none where there is nothing to find: one subtask, or each sends to the one of its own number.
     pub route: Option<String>,
     pub updating: bool,
 }
@@ -90,7 +90,7 @@ impl<'a> Arrow<'a> {
     fn of(topology: &'a Topology, to: usize, reader: &Node, input: &Input) -> Self {
         let writer = &topology.nodes[input.node];
         let output = &writer.outputs[input.port];
-        let straight = matches!(input.route, Route::Any) && writer.parallelism == reader.parallelism;
+        let straight = matches!(input.route, Route::Any) && (reader.parallelism == 1 || writer.parallelism == reader.parallelism);
         Arrow {
             from: input.node,
             to,

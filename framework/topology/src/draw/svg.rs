@@ -13,7 +13,7 @@ const TITLE: f64 = 34.0;
 const LINE: f64 = 17.0;
 const PADDING: f64 = 16.0;
 /// Texts are laid out without a font: so wide is a character of each size at most, as a rule.
-const NAME_CHARACTER: f64 = 8.2;
+const NAME_CHARACTER: f64 = 9.4;
 const TEXT_CHARACTER: f64 = 6.4;
 const LABEL_CHARACTER: f64 = 6.0;
 /// Longer texts end in `…`; the whole of them is shown under the pointer.
