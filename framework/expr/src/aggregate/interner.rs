@@ -7,13 +7,15 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, Int64Array, PrimitiveArray};
-use arrow::compute::cast;
+use arrow::compute::{cast, max, min};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use millstream_api::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
+
+use super::words::{WordTable, hash_word};
 
 /// Numbers keys of fixed column types.
 pub struct Interner {
@@ -29,7 +31,7 @@ enum Keys {
     /// No columns: one key.
     Unit,
     /// One column that fits 64 bits.
-    Words { table: HashTable<usize>, words: Vec<i64> },
+    Words { table: WordTable, words: Vec<i64> },
     /// Two columns that fit 64 bits each.
     Pairs { table: HashTable<usize>, pairs: Vec<Pair> },
     /// Anything else: one column of strings or bytes as it is, several columns or other types as Arrow rows.
@@ -48,7 +50,7 @@ impl Interner {
     pub fn new(types: &[DataType]) -> Result<Self> {
         let keys = match types {
             [] => Keys::Unit,
-            [one] if fits_word(one) => Keys::Words { table: HashTable::new(), words: Vec::new() },
+            [one] if fits_word(one) => Keys::Words { table: WordTable::new(), words: Vec::new() },
             [one, two] if fits_word(one) && fits_word(two) => Keys::Pairs { table: HashTable::new(), pairs: Vec::new() },
             [DataType::Utf8View | DataType::BinaryView] => bytes_keys(None),
             several => {
@@ -139,7 +141,7 @@ impl Interner {
         let free = self.free.capacity() * size_of::<usize>();
         free + match &self.keys {
             Keys::Unit => 0,
-            Keys::Words { table, words } => table.allocation_size() + words.capacity() * size_of::<i64>(),
+            Keys::Words { table, words } => table.size_bytes() + words.capacity() * size_of::<i64>(),
             Keys::Pairs { table, pairs } => table.allocation_size() + pairs.capacity() * size_of::<Pair>(),
             Keys::Bytes { table, bytes, heap_bytes, .. } => {
                 table.allocation_size() + bytes.capacity() * size_of::<Box<[u8]>>() + heap_bytes
@@ -154,37 +156,23 @@ impl Interner {
     }
 
     fn intern_words(&mut self, column: &Int64Array, ids: &mut Vec<usize>) {
+        let Interner { keys: Keys::Words { table, words }, free, used, null, .. } = self else { return };
+        if let Some((least, greatest)) = min(column).zip(max(column)) {
+            table.prepare(least, greatest, *used + column.len());
+        }
+        let mut new = |word: i64| {
+            let id = next_id(free, used);
+            set_at(words, id, word);
+            id
+        };
         if column.null_count() == 0 {
-            // Runs of one key are common (sorted input, few keys): they need no look-up.
-            let mut last: Option<(i64, usize)> = None;
-            for &word in column.values() {
-                let id = match last {
-                    Some((same, id)) if same == word => id,
-                    _ => self.intern_word(word),
-                };
-                last = Some((word, id));
-                ids.push(id);
-            }
+            ids.extend(column.values().iter().map(|&word| table.number(word, || new(word))));
             return;
         }
-        for row in 0..column.len() {
-            let id = if column.is_null(row) { self.intern_null() } else { self.intern_word(column.value(row)) };
-            ids.push(id);
-        }
-    }
-
-    fn intern_word(&mut self, word: i64) -> usize {
-        let Keys::Words { table, words } = &mut self.keys else { return 0 };
-        let entry = table.entry(hash_word(word), |&id| words[id] == word, |&id| hash_word(words[id]));
-        match entry {
-            Entry::Occupied(found) => *found.get(),
-            Entry::Vacant(vacant) => {
-                let id = next_id(&mut self.free, &mut self.used);
-                vacant.insert(id);
-                set_at(words, id, word);
-                id
-            }
-        }
+        ids.extend(column.iter().map(|word| match word {
+            Some(word) => table.number(word, || new(word)),
+            None => *null.get_or_insert_with(|| new(0)),
+        }));
     }
 
     fn intern_pairs(&mut self, first: &Int64Array, second: &Int64Array, ids: &mut Vec<usize>) {
@@ -228,8 +216,7 @@ impl Interner {
         }
         let id = next_id(&mut self.free, &mut self.used);
         match &mut self.keys {
-            Keys::Unit | Keys::Pairs { .. } => {}
-            Keys::Words { words, .. } => set_at(words, id, 0),
+            Keys::Unit | Keys::Words { .. } | Keys::Pairs { .. } => {}
             Keys::Bytes { bytes, .. } => set_at(bytes, id, Box::default()),
         }
         self.null = Some(id);
@@ -239,11 +226,7 @@ impl Interner {
     fn forget(&mut self, id: usize) {
         match &mut self.keys {
             Keys::Unit => {}
-            Keys::Words { table, words } => {
-                if let Ok(found) = table.find_entry(hash_word(words[id]), |&other| other == id) {
-                    found.remove();
-                }
-            }
+            Keys::Words { table, words } => table.remove(words[id]),
             Keys::Pairs { table, pairs } => {
                 if let Ok(found) = table.find_entry(hash_pair(&pairs[id]), |&other| other == id) {
                     found.remove();
@@ -280,12 +263,6 @@ fn set_at<T: Default>(values: &mut Vec<T>, index: usize, value: T) {
 
 fn hash_pair(pair: &Pair) -> u64 {
     hash_word(pair.words[0]).rotate_left(5) ^ hash_word(pair.words[1] ^ i64::from(pair.nulls[1]) << 32 ^ i64::from(pair.nulls[0]) << 33)
-}
-
-/// A folded multiplication: all bits of the key reach all bits that the table looks at.
-fn hash_word(word: i64) -> u64 {
-    let product = u128::from(word as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    (product >> 64) as u64 ^ product as u64
 }
 
 pub(super) fn fits_word(data_type: &DataType) -> bool {

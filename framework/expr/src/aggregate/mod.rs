@@ -5,7 +5,8 @@
 //!
 //! - `parse`: an item of `compute` to a function, its arguments and its filter
 //! - `function`: which functions there are, what they take, give and keep
-//! - `rows`, `order`, `interner`, `store`: which rows take part, which is first, numbers for keys, columns that grow
+//! - `rows`, `order`, `interner` (on `words`), `store`: which rows take part, which is first, numbers for keys, columns that
+//!   grow
 //! - `count`, `exact`, `float` (on `double`), `spread`, `extreme`: accumulators of fixed size
 //! - `edge`, `collect`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
 //!
@@ -31,6 +32,7 @@ mod quantile;
 mod rows;
 mod spread;
 mod store;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ use crate::sql::{self, Places, Sql};
 pub(super) fn parse(text: &str, schema: &Schema) -> Result<Spec, ExprError> {
     let sql = sql::parse(text)?;
     names::check(&sql, text, schema, Purpose::Aggregate)?;
-    let Sql { tree, text: expression, alias } = sql;
+    let Sql { tree, text: expression, alias, .. } = sql;
     let parser = Parser { places: Places(text), text, schema };
     let call = parser.call(&tree)?;
     let Some(name) = alias else {
