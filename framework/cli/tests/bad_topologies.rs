@@ -128,3 +128,46 @@ fn no_code_is_left_out_of_the_documentation() {
         }
     }
 }
+
+/// Numbers that look random and are the same in every run (a linear congruential generator, Knuth's MMIX).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound.max(1)
+    }
+}
+
+/// The text with a few of its pieces cut out, doubled, swapped or replaced.
+fn disturbed(text: &str, numbers: &mut Numbers) -> String {
+    const PIECES: [&str; 16] =
+        ["\"", "'", "(", ")", "[", "]", "{", "}", "=", ",", "0", "-9223372036854775808", "ü", "null", " as x", "input = \"out\"\n"];
+    let mut characters: Vec<char> = text.chars().collect();
+    for _ in 0..=numbers.below(3) {
+        let start = numbers.below(characters.len());
+        let end = (start + numbers.below(12)).min(characters.len());
+        let cut: Vec<char> = characters.splice(start..end, PIECES[numbers.below(PIECES.len())].chars()).collect();
+        if numbers.below(3) == 0 {
+            let other = numbers.below(characters.len());
+            characters.splice(other..other, cut);
+        }
+    }
+    characters.into_iter().collect()
+}
+
+#[test]
+fn no_disturbed_topology_makes_it_panic() {
+    let mut numbers = Numbers(1);
+    let mut registry = Registry::new();
+    millstream_operators::register(&mut registry);
+    for path in files(&folder(), "toml") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for _ in 0..40 {
+            let text = disturbed(&text, &mut numbers);
+            let checked = || load_text("disturbed.toml", &text, &folder(), &BTreeMap::new(), &[], &registry).report.render();
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(checked));
+            assert!(result.is_ok(), "this makes it panic:\n{text}");
+        }
+    }
+}

@@ -35,6 +35,15 @@ fn only_columns_that_are_read_flow() {
 }
 
 #[test]
+fn no_node_has_more_subtasks_than_key_groups() {
+    let rest = "[operators.p]\ntype = \"pass\"\ninput = \"s\"\n[operators.g]\ntype = \"gather\"\ninput = \"p\"\nby = [\"b\"]\n\
+                [sinks.d]\ntype = \"drain\"\ninput = \"g\"\n";
+    let outcome = check_with(&format!("{SOURCE}{rest}"), &[], &["runtime.workers=9", "runtime.key_groups=5"]);
+    let topology = outcome.topology.unwrap();
+    assert_eq!(topology.nodes.iter().map(|node| node.parallelism).collect::<Vec<_>>(), [1, 9, 5, 1]);
+}
+
+#[test]
 fn every_source_has_a_stream_of_rejected_rows_and_times_for_the_others() {
     let topology = with_source("[sinks.d]\ntype = \"drain\"\ninput = \"s\"\n[sinks.r]\ntype = \"drain\"\ninput = \"s.rejected\"\n");
     let source = topology.node("s").unwrap();

@@ -260,6 +260,8 @@ fn a_file_that_is_not_there() {
     let outcome = millstream_topology::load(path, &std::collections::BTreeMap::new(), &[], &registry());
     assert!(outcome.topology.is_none());
     assert!(outcome.report.render().starts_with("no/such/file.toml: error[cannot-read]: the topology cannot be read: "));
+    let yaml = millstream_topology::load(std::path::Path::new("t.YAML"), &std::collections::BTreeMap::new(), &[], &registry());
+    assert!(yaml.report.render().starts_with("t.YAML: error[not-supported]: "), "{}", yaml.report.render());
 }
 
 /// A file with everything in it, to be disturbed.
