@@ -102,10 +102,44 @@ impl BadRows {
     }
 }
 
-/// The rows where both masks are true; `None` stands for all rows.
-pub fn both(a: Option<BooleanArray>, b: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
-    Ok(match (a, b) {
-        (Some(a), Some(b)) => Some(arrow::compute::and(&a, &b)?),
-        (one, other) => one.or(other),
-    })
+#[cfg(test)]
+mod tests {
+    use millstream_api::options::OnBadRow::{Fail, Reject, Skip};
+
+    use super::*;
+    use crate::testing::{at, batch, ints, rows, schema, stream, weighed};
+
+    fn settled(policy: OnBadRow, bad: &[usize]) -> (Result<Option<BooleanArray>>, Output) {
+        let rules = BadRows { node: "ratio".into(), policy, rejected_port: 1 };
+        let reasons = bad.iter().enumerate().map(|(i, &row)| BadValue { row, reason: format!("reason {i}") });
+        let mut out = Output::new(10);
+        let batch = weighed(at(batch(&[("a", ints([Some(7), None, Some(9)]))]), &[0, 1, 2]), &[1, -1, 1]);
+        (rules.settle(&batch, &reasons.collect::<Vec<_>>(), &mut out), out)
+    }
+
+    #[test]
+    fn a_rejected_row_says_why_and_where_and_may_be_withdrawn() {
+        let (remains, mut out) = settled(Reject, &[1, 0, 1]);
+        assert_eq!(remains.unwrap().unwrap(), BooleanArray::from(vec![false, false, true]));
+        let sent = out.take_batches();
+        let expected = [
+            r#"{"reason":"reason 1","place":"row of ratio with event time 1970-01-01T00:00:00Z","raw":"{\"a\":7}"}"#,
+            r#"{"reason":"reason 0","place":"row of ratio with event time 1970-01-01T00:00:00.000001Z","raw":"{\"a\":null}"}"#,
+        ];
+        assert_eq!(rows(&sent, 1), expected);
+        assert_eq!(sent[0].1.weights(), Some(&[1i8, -1][..]));
+        assert_eq!(out.take_fates().rejected, 2);
+        let updating = Stream { updating: true, ..stream(schema("a bigint")) };
+        assert!(rejected_output([&stream(schema("a bigint")), &updating]).stream.updating);
+    }
+
+    #[test]
+    fn policies_count_or_fail_at_the_first_row() {
+        let (remains, mut out) = settled(Skip, &[2]);
+        assert_eq!(remains.unwrap().unwrap().true_count(), 2);
+        assert_eq!(out.take_fates().skipped, 1);
+        let error = settled(Fail, &[2, 0]).0.unwrap_err();
+        assert_eq!(error.message(), "bad row: reason 1: {\"a\":7}");
+        assert!(settled(Fail, &[]).0.unwrap().is_none());
+    }
 }

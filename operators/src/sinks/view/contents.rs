@@ -24,7 +24,7 @@ pub(super) struct Rules {
 pub(super) type Bytes = Arc<[u8]>;
 
 /// How new a row is. Rows of one rank are ordered by their bytes, which is by their columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Rank {
     /// Event time; 0 where there is none.
     pub(super) time: i64,
@@ -43,13 +43,19 @@ impl Rank {
     }
 }
 
+/// A row with its rank. Two are equal, so that one withdraws the other, when both are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Held {
+    pub(super) rank: Rank,
+    pub(super) row: Bytes,
+}
+
 /// A row that comes or is withdrawn.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     /// None: the view has no key.
     pub(super) key: Option<Bytes>,
-    pub(super) row: Bytes,
-    pub(super) rank: Rank,
+    pub(super) held: Held,
     pub(super) is_withdrawn: bool,
 }
 
@@ -58,17 +64,9 @@ pub(super) struct Change {
 pub(super) struct Kept {
     /// The key, or the number of arrival.
     pub(super) key: Bytes,
-    pub(super) row: Bytes,
-    pub(super) rank: Rank,
+    pub(super) held: Held,
     /// How many there are; a debt is negative.
     pub(super) count: i64,
-}
-
-/// Rows of one key, in the order of arrival; nearly always one.
-#[derive(Clone, Debug)]
-struct Held {
-    row: Bytes,
-    rank: Rank,
 }
 
 /// The table.
@@ -79,12 +77,14 @@ pub(super) struct Contents {
     /// The greatest event time so far, from which age is counted.
     newest: Option<i64>,
     arrivals: u64,
+    /// The rows of each key, in the order of arrival; nearly always one.
     rows: BTreeMap<Bytes, Vec<Held>>,
     /// Where equal rows are, for views without a key of updating streams.
-    by_row: HashMap<Bytes, Vec<Bytes>>,
+    by_row: HashMap<Held, Vec<Bytes>>,
     /// All rows from the oldest to the newest; only where old ones leave.
-    by_age: BTreeSet<(Rank, Bytes, Bytes)>,
-    debts: HashMap<Bytes, (u64, Rank)>,
+    by_age: BTreeSet<(Held, Bytes)>,
+    /// How often a row was withdrawn that is still to come.
+    debts: HashMap<Held, u64>,
 }
 
 impl Contents {
@@ -95,6 +95,11 @@ impl Contents {
     /// How many batches there have been.
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How many rows are to be seen.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// All rows that are to be seen, in order.
@@ -111,8 +116,8 @@ impl Contents {
     pub(super) fn apply(&mut self, changes: impl Iterator<Item = Change>) -> u64 {
         let mut expired = 0;
         for change in changes {
-            self.newest = self.newest.max(Some(change.rank.time));
-            if self.is_old(change.rank) {
+            self.newest = self.newest.max(Some(change.held.rank.time));
+            if self.is_old(change.held.rank) {
                 expired += 1;
             } else if !self.rules.updating {
                 self.insert(change);
@@ -135,33 +140,32 @@ impl Contents {
     /// A row of an insert-only stream: takes the place of the key's older one.
     fn insert(&mut self, change: Change) {
         let key = change.key.unwrap_or_else(|| self.next_arrival());
-        let new = Held { row: change.row, rank: change.rank };
         match self.rows.get(&key).and_then(|held| held.last()) {
-            Some(old) if (old.rank, &old.row) > (new.rank, &new.row) => return,
+            Some(old) if *old > change.held => return,
             Some(old) => {
-                self.by_age.remove(&(old.rank, old.row.clone(), key.clone()));
+                self.by_age.remove(&(old.clone(), key.clone()));
             }
             None => {}
         }
-        self.note_age(&new, &key);
-        self.rows.insert(key, vec![new]);
+        self.note_age(&change.held, &key);
+        self.rows.insert(key, vec![change.held]);
     }
 
     /// A row of an updating stream comes.
     fn add(&mut self, change: Change) {
-        if let Some((count, _)) = self.debts.get_mut(&change.row) {
+        let new = change.held;
+        if let Some(count) = self.debts.get_mut(&new) {
             *count -= 1;
             if *count == 0 {
-                self.debts.remove(&change.row);
+                self.debts.remove(&new);
             }
             return;
         }
-        let new = Held { row: change.row, rank: change.rank };
         let key = match change.key {
             Some(key) => key,
             None => {
                 let key = self.next_arrival();
-                self.by_row.entry(new.row.clone()).or_default().push(key.clone());
+                self.by_row.entry(new.clone()).or_default().push(key.clone());
                 key
             }
         };
@@ -173,30 +177,32 @@ impl Contents {
     fn withdraw(&mut self, change: Change) {
         let key = match change.key {
             Some(key) => Some(key),
-            None => self.by_row.get(&change.row).and_then(|keys| keys.last().cloned()),
+            None => self.by_row.get(&change.held).and_then(|keys| keys.last().cloned()),
         };
-        if key.is_some_and(|key| self.remove(&key, &change.row)) {
-            return;
+        if !key.is_some_and(|key| self.remove(&key, &change.held)) {
+            *self.debts.entry(change.held).or_default() += 1;
         }
-        self.debts.entry(change.row).or_insert((0, change.rank)).0 += 1;
     }
 
-    /// Removes one row of a key that is equal to `row`; false when there is none.
-    fn remove(&mut self, key: &Bytes, row: &Bytes) -> bool {
+    /// Removes one row of a key that is equal to `gone`; false when there is none.
+    fn remove(&mut self, key: &Bytes, gone: &Held) -> bool {
         let Some(held) = self.rows.get_mut(key) else { return false };
-        let Some(place) = held.iter().rposition(|held| held.row == *row) else { return false };
-        let removed = held.remove(place);
-        let is_last = !held.iter().any(|other| other.row == removed.row && other.rank == removed.rank);
+        let Some(place) = held.iter().rposition(|held| held == gone) else { return false };
+        held.remove(place);
+        let is_last = !held.contains(gone);
         if held.is_empty() {
             self.rows.remove(key);
         }
         if is_last {
-            self.by_age.remove(&(removed.rank, removed.row.clone(), key.clone()));
+            self.by_age.remove(&(gone.clone(), key.clone()));
         }
-        if let Some(keys) = self.by_row.get_mut(row) {
-            keys.retain(|other| other != key);
+        if let Some(keys) = self.by_row.get_mut(gone) {
+            match keys.last() {
+                Some(last) if last == key => drop(keys.pop()),
+                _ => keys.retain(|other| other != key),
+            }
             if keys.is_empty() {
-                self.by_row.remove(row);
+                self.by_row.remove(gone);
             }
         }
         true
@@ -209,38 +215,45 @@ impl Contents {
 
     fn note_age(&mut self, held: &Held, key: &Bytes) {
         if self.rules.retain_us.is_some() || self.rules.max_rows.is_some() {
-            self.by_age.insert((held.rank, held.row.clone(), key.clone()));
+            self.by_age.insert((held.clone(), key.clone()));
         }
     }
 
     /// Lets the oldest rows leave until the rules are kept.
     fn drop_old(&mut self) {
-        while let Some((rank, row, key)) = self.by_age.first().cloned() {
+        while let Some((oldest, key)) = self.by_age.first().cloned() {
             let is_one_too_many = self.rules.max_rows.is_some_and(|max| self.rows.len() > max);
-            if !is_one_too_many && !self.is_old(rank) {
+            if !is_one_too_many && !self.is_old(oldest.rank) {
                 break;
             }
-            while self.remove(&key, &row) {}
-            self.by_age.remove(&(rank, row, key));
+            while self.remove(&key, &oldest) {}
+            self.by_age.remove(&(oldest, key));
         }
         if self.rules.retain_us.is_some() && !self.debts.is_empty() {
             // Their rows are older as well and will not be let in.
             let mut debts = std::mem::take(&mut self.debts);
-            debts.retain(|_, (_, rank)| !self.is_old(*rank));
+            debts.retain(|withdrawn, _| !self.is_old(withdrawn.rank));
             self.debts = debts;
         }
     }
 
+    /// How far the view has come: its version, and the event time from which age is counted.
+    pub(super) fn progress(&self) -> (u64, Option<i64>) {
+        (self.version, self.newest)
+    }
+
+    /// Takes back what [`progress`](Contents::progress) gave.
+    pub(super) fn restore_progress(&mut self, version: u64, newest: Option<i64>) {
+        self.version = version;
+        self.newest = newest;
+    }
+
     /// Everything, for a checkpoint.
     pub(super) fn kept(&self) -> Vec<Kept> {
-        let rows = self
-            .rows
-            .iter()
-            .flat_map(|(key, held)| held.iter().map(|held| Kept { key: key.clone(), row: held.row.clone(), rank: held.rank, count: 1 }));
-        let debts = self.debts.iter().map(|(row, (count, rank))| Kept {
+        let rows = self.rows.iter().flat_map(|(key, held)| held.iter().map(|held| Kept { key: key.clone(), held: held.clone(), count: 1 }));
+        let debts = self.debts.iter().map(|(withdrawn, count)| Kept {
             key: Bytes::default(),
-            row: row.clone(),
-            rank: *rank,
+            held: withdrawn.clone(),
             count: -i64::try_from(*count).unwrap_or(i64::MAX),
         });
         rows.chain(debts).collect()
@@ -248,20 +261,18 @@ impl Contents {
 
     /// Takes back a part of what [`kept`](Contents::kept) gave.
     pub(super) fn restore(&mut self, kept: Kept, has_key: bool) {
-        self.newest = self.newest.max(Some(kept.rank.time));
         if kept.count < 0 {
-            self.debts.insert(kept.row, (kept.count.unsigned_abs(), kept.rank));
+            self.debts.insert(kept.held, kept.count.unsigned_abs());
             return;
         }
         if !has_key {
             let arrival = <[u8; 8]>::try_from(kept.key.as_ref()).map_or(0, u64::from_be_bytes);
             self.arrivals = self.arrivals.max(arrival);
             if self.rules.updating {
-                self.by_row.entry(kept.row.clone()).or_default().push(kept.key.clone());
+                self.by_row.entry(kept.held.clone()).or_default().push(kept.key.clone());
             }
         }
-        let held = Held { row: kept.row, rank: kept.rank };
-        self.note_age(&held, &kept.key);
-        self.rows.entry(kept.key).or_default().push(held);
+        self.note_age(&kept.held, &kept.key);
+        self.rows.entry(kept.key).or_default().push(kept.held);
     }
 }

@@ -22,13 +22,16 @@ use millstream_api::{Batch, Result, Sink};
 
 pub use self::plan::ViewOptions;
 
-use self::contents::{Change, Contents, Kept, Rank};
+use self::contents::{Change, Contents, Held, Kept, Rank};
 use self::plan::Settings;
 use self::reader::Reader;
 use self::rows::RowFormat;
 
-/// The state's name.
+/// The state with the rows that are kept.
 const ROWS: &str = "rows";
+
+/// The state with one row that says how far the view has come.
+const PROGRESS: &str = "progress";
 
 struct ViewFactory {
     settings: Settings,
@@ -69,8 +72,7 @@ impl Sink for ViewSink {
         let weights = batch.weights();
         let changes = (0..batch.rows()).map(|row| Change {
             key: keys.as_ref().map(|keys| keys.row(row).as_ref().into()),
-            row: rows.row(row).as_ref().into(),
-            rank: self.rank(&batch, row),
+            held: Held { row: rows.row(row).as_ref().into(), rank: self.rank(&batch, row) },
             is_withdrawn: weights.is_some_and(|weights| weights[row] < 0),
         });
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +85,7 @@ impl Sink for ViewSink {
     fn prepare(&mut self, _: CheckpointId, state: &mut StateWriter) -> Result<()> {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
         state.put(ROWS, to_state(contents.kept())?);
+        state.put(PROGRESS, progress_to_state(contents.progress())?);
         Ok(())
     }
 
@@ -90,6 +93,10 @@ impl Sink for ViewSink {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         for records in state.get(ROWS) {
             from_state(records).for_each(|kept| contents.restore(kept, self.format.has_key()));
+        }
+        for records in state.get(PROGRESS).filter(|records| records.num_rows() > 0) {
+            let number = |column: usize| records.column(column).as_primitive::<Int64Type>().iter().next().flatten();
+            contents.restore_progress(number(0).unwrap_or_default() as u64, number(1));
         }
         Ok(())
     }
@@ -113,14 +120,20 @@ fn to_state(kept: Vec<Kept>) -> Result<RecordBatch> {
     let numbers = |of: fn(&Kept) -> i64| Arc::new(Int64Array::from_iter_values(kept.iter().map(of))) as ArrayRef;
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("key", bytes(|kept| &kept.key)),
-        ("row", bytes(|kept| &kept.row)),
+        ("row", bytes(|kept| &kept.held.row)),
         ("count", numbers(|kept| kept.count)),
-        ("time", numbers(|kept| kept.rank.time)),
-        ("position", numbers(|kept| kept.rank.place.1)),
-        ("split", Arc::new(UInt32Array::from_iter_values(kept.iter().map(|kept| kept.rank.place.0)))),
+        ("time", numbers(|kept| kept.held.rank.time)),
+        ("position", numbers(|kept| kept.held.rank.place.1)),
+        ("split", Arc::new(UInt32Array::from_iter_values(kept.iter().map(|kept| kept.held.rank.place.0)))),
     ];
     let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), false)).collect();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect())?)
+}
+
+fn progress_to_state((version, newest): (u64, Option<i64>)) -> Result<RecordBatch> {
+    let field = |name: &str| Field::new(name, DataType::Int64, true);
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![version as i64])), Arc::new(Int64Array::from(vec![newest]))];
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(vec![field("version"), field("newest")])), columns)?)
 }
 
 fn from_state(records: &RecordBatch) -> impl Iterator<Item = Kept> + '_ {
@@ -129,9 +142,14 @@ fn from_state(records: &RecordBatch) -> impl Iterator<Item = Kept> + '_ {
     let number = |column: usize| records.column(column).as_primitive::<Int64Type>();
     (0..records.num_rows()).map(move |row| Kept {
         key: bytes(0).value(row).into(),
-        row: bytes(1).value(row).into(),
         count: number(2).value(row),
-        rank: Rank { time: number(3).value(row), place: (records.column(5).as_primitive::<UInt32Type>().value(row), number(4).value(row)) },
+        held: Held {
+            row: bytes(1).value(row).into(),
+            rank: Rank {
+                time: number(3).value(row),
+                place: (records.column(5).as_primitive::<UInt32Type>().value(row), number(4).value(row)),
+            },
+        },
     })
 }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::contents::Rules;
-use super::{ROWS, ViewFactory};
+use super::{PROGRESS, ROWS, ViewFactory};
 use crate::columns;
 use crate::sinks::columns::{Picked, known_columns};
 
@@ -80,7 +80,7 @@ impl NodeOptions for ViewOptions {
             outputs: Vec::new(),
             inputs: vec![input],
             parallelism: Parallelism::One("a view is one table"),
-            state: vec![StateDecl { name: ROWS, keyed: false }],
+            state: [ROWS, PROGRESS].map(|name| StateDecl { name, keyed: false }).into(),
             bound: self.bound(stream),
             warnings: found,
             make: Make::Sink(Arc::new(ViewFactory { settings })),

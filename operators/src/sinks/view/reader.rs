@@ -51,7 +51,7 @@ impl View for Reader {
 
     fn size(&self) -> Result<(u64, usize)> {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
-        Ok((contents.version(), contents.visible().count()))
+        Ok((contents.version(), contents.len()))
     }
 
     fn lookup(&self, key: &[&str]) -> Result<(u64, RecordBatch)> {

@@ -220,13 +220,24 @@ fn applied(options: &Value, stream: &Stream, changes: &[(u8, i64, i64, i8)], cut
 
 proptest! {
     #[test]
-    fn an_updating_view_ends_with_the_rows_that_are_left(changes in changes(), cuts in 1usize..9, restored_at in 0usize..9) {
+    fn an_updating_view_ends_with_the_rows_that_are_left(
+        changes in changes(),
+        cuts in 1usize..9,
+        restored_at in 0usize..9,
+        retain in proptest::option::of(0i64..40),
+    ) {
         let stream = Stream { updating: true, ..timed(schema("k string, v bigint")) };
-        let found = applied(&json!({}), &stream, &changes, cuts, restored_at);
-        let mut left: Vec<String> = Vec::new();
+        let options = retain.map_or_else(|| json!({}), |micros| json!({ "retain": format!("{micros}us") }));
+        let found = applied(&options, &stream, &changes, cuts, restored_at);
+        let oldest = retain.map(|micros| changes.iter().map(|change| change.2).max().unwrap() - micros);
         let mut counts = std::collections::BTreeMap::new();
-        changes.iter().for_each(|(k, v, _, weight)| *counts.entry((*k, *v)).or_insert(0) += i64::from(*weight));
-        counts.into_iter().for_each(|((k, v), n)| left.extend((0..n).map(|_| format!(r#"{{"k":"{k}","v":{v}}}"#))));
+        for (k, v, time, weight) in &changes {
+            if oldest.is_none_or(|oldest| *time >= oldest) {
+                *counts.entry((*k, *v)).or_insert(0) += i64::from(*weight);
+            }
+        }
+        let lines = counts.into_iter().flat_map(|((k, v), n)| (0..n).map(move |_| format!(r#"{{"k":"{k}","v":{v}}}"#)));
+        let mut left: Vec<String> = lines.collect();
         left.sort();
         prop_assert_eq!(found, left);
     }
