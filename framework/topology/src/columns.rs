@@ -6,6 +6,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use millstream_api::Diagnostic;
 use millstream_api::plan::{Columns, Make, Route};
 
+use crate::cases::Tap;
 use crate::declare::Declaration;
 use crate::plan::Planned;
 use crate::report::Problems;
@@ -20,9 +21,14 @@ pub(crate) struct Needs {
     pub read: bool,
 }
 
-/// The needs for each stream, by node and port.
-pub(crate) fn needs(nodes: &[Declaration<'_>], planned: &[Planned], problems: &mut Problems) -> Vec<Vec<Needs>> {
+/// The needs for each stream, by node and port. `taps` are further readers.
+pub(crate) fn needs(nodes: &[Declaration<'_>], planned: &[Planned], taps: &[Tap], problems: &mut Problems) -> Vec<Vec<Needs>> {
     let mut needs: Vec<Vec<Needs>> = planned.iter().map(|node| vec![Needs::default(); node.plan.outputs.len()]).collect();
+    for tap in taps {
+        let needs = &mut needs[tap.place.0][tap.place.1];
+        needs.read = true;
+        needs.columns.extend(tap.columns.iter().cloned());
+    }
     for (index, node) in planned.iter().enumerate().rev() {
         let mut required = required(node, &needs[index]);
         if required.len() != node.inputs.len() {

@@ -10,9 +10,13 @@
 //! - `resolve`: names to edges, cycles, order
 //! - `plan`: forward over the graph: every node is planned from the streams that it reads
 //! - `windows`, `columns`: backward: who judges lateness, which columns flow
+//! - `checked`: everything that is known of a topology, before it is fixed who reads what
+//! - `cases`: the tests in the file; `tests_file`: those in a file of their own
 //! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing
 //! - `report`: all that was found wrong on the way
 
+pub mod cases;
+mod checked;
 mod columns;
 mod declare;
 mod describe;
@@ -28,12 +32,13 @@ mod resolve;
 mod settings;
 mod shape;
 mod substitute;
+mod tests_file;
 mod tree;
 mod windows;
 
 pub use describe::describe;
 pub use draw::{Drawing, draw};
 pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};
-pub use load::{Outcome, load, load_text};
+pub use load::{Outcome, TestsOutcome, load, load_tests, load_text};
 pub use report::{Entry, Position, Report};
 pub use settings::{RuntimeSettings, ServerSettings};

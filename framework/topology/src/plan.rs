@@ -19,6 +19,7 @@ use crate::report::Problems;
 use crate::resolve::Graph;
 
 /// A node that could be planned.
+#[derive(Clone)]
 pub(crate) struct Planned {
     /// Its index among the declarations.
     pub declaration: usize,
@@ -47,6 +48,8 @@ pub(crate) struct Surroundings<'a> {
     pub workers: usize,
     /// `runtime.key_groups`.
     pub key_groups: u16,
+    /// Whether a test stands in the place of sources and sinks.
+    pub replaced: bool,
 }
 
 /// Plans all nodes that can be planned, in the graph's order.
@@ -82,7 +85,12 @@ impl Forward<'_, '_> {
             on_bad_row: node.common.on_bad_row,
             folder: self.around.folder.to_path_buf(),
         };
-        let mut plan = match node_type.plan(options.clone(), &described) {
+        let replaced = self.around.replaced && node.role != Role::Operator;
+        let planned = match replaced {
+            true => node_type.plan_replaced(options.clone(), &described),
+            false => node_type.plan(options.clone(), &described),
+        };
+        let mut plan = match planned {
             Ok(plan) => plan,
             Err(mistakes) => return self.note(node, mistakes),
         };

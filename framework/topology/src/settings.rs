@@ -74,7 +74,7 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
 }
 
 /// Everything in a topology that is not a node.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub name: String,
     pub runtime: RuntimeSettings,
