@@ -155,3 +155,63 @@ fn counted(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        BooleanArray, Decimal128Array, Float64Array, Int16Array, Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn groups(columns: &[ArrayRef]) -> Vec<u16> {
+        key_groups(columns, columns[0].len(), 128).unwrap()
+    }
+
+    /// Computed from the table in the module's documentation with another implementation of XXH3 (Python's `xxhash`).
+    /// State on disk depends on these numbers: they must never change.
+    #[test]
+    fn golden_values() {
+        let integers = Int64Array::from(vec![Some(0), Some(1), Some(-1), Some(42), Some(1 << 53), None]);
+        assert_eq!(groups(&[Arc::new(integers)]), [0, 119, 12, 108, 106, 91]);
+        assert_eq!(groups(&[Arc::new(Float64Array::from(vec![0.0, 1.5, f64::NAN]))]), [0, 56, 87]);
+        assert_eq!(groups(&[Arc::new(BooleanArray::from(vec![false, true]))]), [64, 115]);
+        let texts = StringViewArray::from(vec!["", "UA", "a longer text than twelve bytes", "ü"]);
+        assert_eq!(groups(&[Arc::new(texts)]), [104, 43, 124, 1]);
+        let decimals = Decimal128Array::from(vec![12345, -1]);
+        assert_eq!(groups(&[Arc::new(decimals)]), [51, 48]);
+        let pair: [ArrayRef; 2] = [Arc::new(StringViewArray::from(vec!["UA", "UA"])), Arc::new(Int64Array::from(vec![Some(7), None]))];
+        assert_eq!(groups(&pair), [81, 1]);
+        assert_eq!(key_groups(&[], 2, 128).unwrap(), [66, 66]);
+    }
+
+    #[test]
+    fn equal_keys_are_in_one_group_whatever_their_arrow_type() {
+        let number = groups(&[Arc::new(Int64Array::from(vec![7]))]);
+        assert_eq!(groups(&[Arc::new(Int16Array::from(vec![7]))]), number);
+        assert_eq!(groups(&[Arc::new(TimestampMicrosecondArray::from(vec![7]))]), number);
+        assert_eq!(groups(&[Arc::new(StringArray::from(vec!["UA"]))]), groups(&[Arc::new(StringViewArray::from(vec!["UA"]))]));
+        assert_eq!(groups(&[Arc::new(Float64Array::from(vec![-0.0]))]), groups(&[Arc::new(Float64Array::from(vec![0.0]))]));
+        let nans = [f64::NAN, -f64::NAN, f64::from_bits(0x7ff8_0000_0000_0001)];
+        assert_eq!(groups(&[Arc::new(Float64Array::from(nans.to_vec()))]), [87; 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_group_has_exactly_the_owner_whose_range_it_is_in(parallelism in 1usize..40, total in 1u16..300) {
+            let mut next = 0;
+            for subtask in 0..parallelism {
+                let owned = owned_groups(subtask, parallelism, total);
+                prop_assert_eq!(owned.start, next);
+                next = owned.end;
+                for group in owned {
+                    prop_assert_eq!(owner(group, parallelism, total), subtask);
+                }
+            }
+            prop_assert_eq!(next, total);
+        }
+    }
+}
