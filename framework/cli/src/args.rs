@@ -34,6 +34,8 @@ pub enum Command {
     Graph(Graph),
     /// Show which node types there are; with a name, its keys.
     Operators(Operators),
+    /// Print the JSON Schema of topology files, for editors.
+    Schema(Schema),
 }
 
 /// `millstream run`.
@@ -105,6 +107,36 @@ pub struct Operators {
     /// A node type, for example `window`.
     #[arg(value_name = "TYPE")]
     pub kind: Option<String>,
+
+    /// How the list of all types is printed.
+    #[arg(long, value_enum, default_value_t = CatalogueFormat::Text, value_name = "FORMAT", conflicts_with = "kind")]
+    pub format: CatalogueFormat,
+}
+
+/// How the list of node types is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CatalogueFormat {
+    /// Names and one line on each.
+    Text,
+    /// A page with all types and all their keys.
+    Markdown,
+}
+
+/// `millstream schema`.
+#[derive(Debug, Group)]
+pub struct Schema {
+    /// The form of the schema.
+    #[arg(long, value_enum, default_value_t = SchemaFormat::Json, value_name = "FORMAT")]
+    pub format: SchemaFormat,
+}
+
+/// The forms of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema (2020-12), for editors.
+    Json,
+    /// A topology file with every key commented out, for people.
+    Toml,
 }
 
 /// A topology file and what changes it.

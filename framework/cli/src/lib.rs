@@ -13,12 +13,13 @@
 //! - `status`: exit statuses
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
-//! - `check`, `run`, `graph`, `operators`: the subcommands; `found`: mistakes as JSON
+//! - `check`, `run`, `graph`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
 //! - `keys` and `prose`: JSON Schema as a list of keys, doc comments as text
 
 mod args;
+mod catalogue;
 mod check;
 mod console;
 mod files;
@@ -29,6 +30,7 @@ mod ledger;
 mod operators;
 mod prose;
 mod run;
+mod schema;
 mod signals;
 mod status;
 
@@ -62,6 +64,7 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
         Command::Run(run) => run::run(run, registry, &console),
         Command::Check(check) => check::check(check, registry, &console),
         Command::Graph(args) => graph::graph(args, registry, &console),
+        Command::Schema(args) => schema::schema(args, registry, &console),
         Command::Operators(operators) => operators::operators(operators, registry, &console),
     }
 }

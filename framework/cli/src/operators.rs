@@ -7,7 +7,8 @@ use millstream_api::registry::{InputKeys, NodeType, Role};
 use schemars::schema_for;
 use serde_json::Value;
 
-use crate::args::Operators;
+use crate::args::{CatalogueFormat, Operators};
+use crate::catalogue::catalogue;
 use crate::console::{Console, Trouble};
 use crate::keys::{KeyDoc, Need, doc, keys};
 use crate::prose::{headline, wrapped};
@@ -16,7 +17,10 @@ use crate::status::Status;
 /// Lists all node types, or shows those of one name.
 pub fn operators(args: &Operators, registry: &Registry, console: &Console) -> Status {
     let Some(kind) = &args.kind else {
-        return console.print(&list(registry));
+        return match args.format {
+            CatalogueFormat::Text => console.print(&list(registry)),
+            CatalogueFormat::Markdown => console.print(&catalogue(registry)),
+        };
     };
     let pages: Vec<String> = registry.types().filter(|node_type| node_type.kind == kind).map(page).collect();
     if pages.is_empty() {
@@ -88,7 +92,7 @@ fn entry(key: &KeyDoc) -> String {
 }
 
 /// The keys that name the streams a node reads: they are in no options struct.
-fn input_keys(inputs: InputKeys) -> Vec<KeyDoc> {
+pub fn input_keys(inputs: InputKeys) -> Vec<KeyDoc> {
     let key = |name: &str, kind: &str, text: &str| KeyDoc {
         name: name.to_owned(),
         kind: kind.to_owned(),

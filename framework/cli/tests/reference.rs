@@ -1,47 +1,90 @@
-//! `docs/nodes.md` is what `millstream operators` says of each type. `UPDATE_EXPECT=1` writes it anew.
-
+//! What is generated from the option structs is what the command prints: `docs/operators.md` and the files of `config`.
+//! `UPDATE_EXPECT=1` writes them anew.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use std::fmt::Write;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const HEAD: &str = "# Node types
+use serde_json::Value;
 
-Generated from the options of each type; `millstream operators TYPE` says the same. Do not edit: `UPDATE_EXPECT=1 cargo test -p millstream-cli
---test reference` writes it anew.
-";
-
-fn operators(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_millstream")).arg("operators").args(arguments).output().unwrap();
+fn millstream(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_millstream")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The names of all types in the order of the list, each once: they stand indented under a title for each role.
-fn names(list: &str) -> Vec<&str> {
-    let mut names = Vec::new();
-    for name in list.lines().filter(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 #[test]
-fn the_page_of_node_types_is_up_to_date() {
-    let list = operators(&[]);
-    let names = names(&list);
-    assert!(names.contains(&"aggregate"), "cannot read the list:\n{list}");
-    let mut page = HEAD.to_owned();
-    for name in names {
-        write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", operators(&[name]).trim_end()).unwrap();
+fn generated_files_are_up_to_date() {
+    let files: [(&str, &[&str]); 3] = [
+        ("docs/operators.md", &["operators", "--format", "markdown"]),
+        ("config/topology.schema.json", &["schema"]),
+        ("config/reference.toml", &["schema", "--format", "toml"]),
+    ];
+    let mut stale = Vec::new();
+    for (file, arguments) in files {
+        let (path, text) = (repository().join(file), millstream(arguments));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        if std::fs::read_to_string(&path).unwrap_or_default() != text {
+            stale.push(file);
+        }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/nodes.md");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&path, &page).unwrap();
+    assert!(stale.is_empty(), "out of date: {}; run this test with UPDATE_EXPECT=1", stale.join(", "));
+}
+
+/// All `$ref`s of a schema.
+fn references<'a>(schema: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match schema {
+        Value::Object(map) => {
+            found.extend(map.get("$ref").and_then(Value::as_str));
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
     }
-    let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == page, "docs/nodes.md is out of date; run this test with UPDATE_EXPECT=1");
+}
+
+#[test]
+fn the_schema_knows_every_type_and_key_and_refers_to_nothing_that_is_not_there() {
+    let schema: Value = serde_json::from_str(&millstream(&["schema"])).unwrap();
+    let mut found = BTreeSet::new();
+    references(&schema, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        assert!(schema.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference} leads nowhere");
+    }
+    let operators = schema["properties"]["operators"]["additionalProperties"]["oneOf"].as_array().unwrap();
+    let window = operators.iter().find(|variant| variant["properties"]["type"]["const"] == "window").unwrap();
+    for key in ["input", "kind", "size", "slide", "offset", "on_bad_row", "parallelism"] {
+        assert!(window["properties"].get(key).is_some(), "window lacks {key}");
+    }
+    let required: Vec<&str> = window["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(required, ["type", "input", "kind", "size"]);
+    assert_eq!(schema["properties"]["runtime"]["properties"]["workers"].get("default"), None, "the cores of one machine are no default");
+}
+
+/// Settings that are there to be uncommented must be TOML then.
+#[test]
+fn the_reference_is_toml_when_its_comments_are_taken_away() {
+    let reference = millstream(&["schema", "--format", "toml"]);
+    let mut number = 0;
+    let setting = |line: &str| {
+        let rest = line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()));
+        // Each table of a node has a name of its own.
+        rest.map(|rest| {
+            number += 1;
+            rest.replace("NAME]", &format!("n{number}]"))
+        })
+    };
+    let settings: Vec<String> = reference.lines().filter_map(setting).collect();
+    assert!(settings.len() > 50, "too few settings:\n{}", settings.join("\n"));
+    settings.join("\n").parse::<toml_edit::DocumentMut>().unwrap_or_else(|error| panic!("{error}"));
+    reference.parse::<toml_edit::DocumentMut>().unwrap();
 }

@@ -21,7 +21,7 @@ use crate::tree::{Table, Value};
 #[serde(default)]
 pub struct RuntimeSettings {
     /// Actor threads, and the bound of decoding threads. Default: the machine's cores.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = 1024), skip_serializing_if = "depends_on_the_machine")]
     pub workers: NonZeroUsize,
     /// A batch is sent when it has this many rows …
     #[schemars(range(min = 1, max = 1048576))]
@@ -38,6 +38,11 @@ pub struct RuntimeSettings {
     /// In how many groups keys are divided; the unit in which state moves between subtasks.
     #[schemars(range(min = 1, max = 32768))]
     pub key_groups: NonZeroU16,
+}
+
+/// Keeps the number of this machine's cores out of the JSON Schema.
+fn depends_on_the_machine(_: &NonZeroUsize) -> bool {
+    true
 }
 
 impl Default for RuntimeSettings {

@@ -21,7 +21,7 @@ pub(super) fn dot(picture: &Picture<'_>) -> String {
         if !label.is_empty() {
             attributes.push(format!("label = {}", quoted(&label)));
         }
-        if arrow.side.is_some() {
+        if arrow.side {
             attributes.push("style = dashed".to_owned());
         }
         let attributes = if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };

@@ -39,7 +39,7 @@ fn label(node: &Box<'_>) -> String {
 
 /// Side streams are dotted.
 fn line(arrow: &Arrow<'_>) -> String {
-    let stroke = if arrow.side.is_some() { "-.->" } else { "-->" };
+    let stroke = if arrow.side { "-.->" } else { "-->" };
     match arrow.label() {
         label if label.is_empty() => stroke.to_owned(),
         label => format!("{stroke}|\"{}\"|", escaped(&label)),

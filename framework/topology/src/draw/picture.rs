@@ -31,7 +31,9 @@ pub(super) struct Arrow<'a> {
     pub from: usize,
     pub to: usize,
     /// The stream, where it has another name than the node: `delays.late`.
-    pub side: Option<&'a str>,
+    pub stream: Option<&'a str>,
+    /// Whether it is a side stream.
+    pub side: bool,
     /// How rows find their subtask; none where there is nothing to find: one subtask, or each sends to the one of its own number.
     pub route: Option<String>,
     pub updating: bool,
@@ -94,7 +96,8 @@ impl<'a> Arrow<'a> {
         Arrow {
             from: input.node,
             to,
-            side: Some(output.name.as_str()).filter(|name| *name != writer.name),
+            stream: Some(output.name.as_str()).filter(|name| *name != writer.name),
+            side: is_side(writer, input.port),
             route: (!straight).then(|| route_text(&input.route, writer.parallelism, reader)),
             updating: output.stream.updating,
         }
@@ -102,7 +105,14 @@ impl<'a> Arrow<'a> {
 
     /// What stands at the arrow: `delays.late, in turn`; empty when there is nothing to say.
     pub fn label(&self) -> String {
-        let parts: Vec<&str> = self.side.into_iter().chain(self.route.as_deref()).collect();
+        let parts: Vec<&str> = self.stream.into_iter().chain(self.route.as_deref()).collect();
         parts.join(", ")
     }
+}
+
+/// A source may define named streams in place of one of its own name; its rejected rows are a side stream all the same.
+fn is_side(writer: &Node, port: usize) -> bool {
+    let has_main = writer.plan.outputs.iter().any(|output| output.side.is_none());
+    let rejected = writer.source.as_ref().is_some_and(|source| source.rejected_port == port);
+    rejected || has_main && writer.plan.outputs[port].side.is_some()
 }

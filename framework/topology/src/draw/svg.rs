@@ -111,8 +111,8 @@ fn write_arrow(out: &mut String, picture: &Picture<'_>, arrow: &Arrow<'_>, path:
         }
         last = (*x, *y);
     }
-    let class = if arrow.side.is_some() { "arrow side" } else { "arrow" };
-    let stream = arrow.side.unwrap_or(picture.boxes[arrow.from].name);
+    let class = if arrow.side { "arrow side" } else { "arrow" };
+    let stream = arrow.stream.unwrap_or(picture.boxes[arrow.from].name);
     let kind = if arrow.updating { " (updating)" } else { "" };
     let title = format!("{stream}{kind} → {}", picture.boxes[arrow.to].name);
     let _ = writeln!(out, "<path class=\"{class}\" d=\"{curve}\" marker-end=\"url(#head)\"><title>{}</title></path>", escaped(&title));
