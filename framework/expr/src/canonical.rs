@@ -1,10 +1,12 @@
 //! Values in a form in which equal ones have equal bits and order is the order of the form.
 //!
-//! Two functions that no expression can name; [`crate::rewrite`] puts them around operands of comparisons.
+//! Functions that no expression can name; [`crate::rewrite`] puts them around operands of comparisons, and in place of `nullif`.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray, Decimal128Array};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, IntervalMonthDayNanoType};
 use datafusion_common::{Result, internal_err};
 use datafusion_expr::expr::ScalarFunction;
@@ -20,6 +22,13 @@ pub(crate) fn canonical_float(operand: Expr) -> Expr {
 pub(crate) fn interval_length(operand: Expr) -> Expr {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::from(Form::new(Of::Interval))));
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&FUNCTION), vec![operand]))
+}
+
+/// `nullif` of floats or intervals, which are compared in these forms.
+pub(crate) fn nullif_by_value(operands: Vec<Expr>) -> Expr {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(ScalarUDF::from(NullIf { signature: Signature::any(2, Volatility::Immutable) })));
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&FUNCTION), operands))
 }
 
 const LENGTH_TYPE: DataType = DataType::Decimal128(38, 0);
@@ -101,4 +110,33 @@ fn length_form(array: &ArrayRef) -> Result<ArrayRef> {
         .as_primitive::<IntervalMonthDayNanoType>()
         .unary(|i| (i128::from(i.months) * 30 + i128::from(i.days)) * NANOSECONDS_OF_DAY + i128::from(i.nanoseconds));
     Ok(Arc::new(lengths.with_data_type(LENGTH_TYPE)))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NullIf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for NullIf {
+    fn name(&self) -> &str {
+        "nullif_by_value"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        match arguments {
+            [first, _] => Ok(first.clone()),
+            _ => internal_err!("{} takes two arguments", self.name()),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [value, other] = args.args.as_slice() else { return internal_err!("{} takes two arguments", self.name()) };
+        let (value, other) = (value.to_array(args.number_rows)?, other.to_array(args.number_rows)?);
+        let form = if matches!(value.data_type(), DataType::Interval(_)) { length_form } else { float_form };
+        Ok(ColumnarValue::Array(nullif(&value, &eq(&form(&value)?, &form(&other)?)?)?))
+    }
 }

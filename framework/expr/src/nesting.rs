@@ -11,18 +11,20 @@ use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 /// How deep an expression may be nested, counting each operator of a chain: `a + b + c` is two deep.
 pub(crate) const NESTING_LIMIT: usize = 100;
 
-/// The token with which the tokens become nested too deeply, if they do.
-pub(crate) fn too_deep(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+/// How deep the tokens are nested; the token with which they are nested too deeply, if they are.
+pub(crate) fn depth(tokens: &[TokenWithSpan]) -> Result<usize, &TokenWithSpan> {
     let mut depth = Depth::default();
+    let mut deepest = 0;
     let mut before = &Token::EOF;
     for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
         depth.add(&token.token, ends_operand(before));
-        if depth.total > NESTING_LIMIT {
-            return Some(token);
+        deepest = deepest.max(depth.total);
+        if deepest > NESTING_LIMIT {
+            return Err(token);
         }
         before = &token.token;
     }
-    None
+    Ok(deepest)
 }
 
 /// What is open at one token: the levels counted in each bracket.
@@ -105,7 +107,7 @@ mod tests {
 
     fn refused(text: &str) -> bool {
         let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().unwrap();
-        too_deep(&tokens).is_some()
+        depth(&tokens).is_err()
     }
 
     #[test]

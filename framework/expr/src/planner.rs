@@ -23,6 +23,7 @@ use millstream_api::{Error, Result};
 use crate::error::ExprError;
 use crate::names::{self, Purpose};
 use crate::sql::{self, Sql};
+use crate::stack::with_room;
 use crate::types::named_type;
 use crate::{functions, mismatch, physical, rewrite};
 
@@ -35,20 +36,23 @@ pub(crate) struct Planned {
     pub(crate) text: String,
     /// The name that `as` gives it.
     pub(crate) alias: Option<String>,
+    /// How deep it is nested: see [`with_room`].
+    pub(crate) depth: usize,
 }
 
 /// Parses, resolves and types `text` (`expr` or `expr as name`) against a stream's logical schema.
 pub(crate) fn plan(text: &str, scope: &Scope) -> Result<Planned, ExprError> {
     let sql = sql::parse(text)?;
     names::check(&sql, text, scope.arrow(), Purpose::Scalar)?;
-    let expr = mismatch::typed(&sql, text, scope)?;
-    let Sql { text, alias, .. } = sql;
-    Ok(Planned { expr, text, alias })
+    let expr = with_room(sql.depth, || mismatch::typed(&sql, text, scope))?;
+    let Sql { text, alias, depth, .. } = sql;
+    Ok(Planned { expr, text, alias, depth })
 }
 
 /// Makes a planned expression ready for batches of this physical schema.
-pub(crate) fn compile(expr: &Expr, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
-    compile_in(expr, &Scope::new(schema)?).map_err(Error::internal)
+pub(crate) fn compile(expr: &Expr, depth: usize, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
+    let scope = Scope::new(schema)?;
+    with_room(depth, || compile_in(expr, &scope)).map_err(Error::internal)
 }
 
 /// The columns that an expression may name.

@@ -9,14 +9,14 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DataFusionError, Result as DfResult, ScalarValue, internal_err};
-use datafusion_expr::expr::Case;
 use datafusion_expr::expr::{Alias, ScalarFunction};
 use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, Volatility, lit};
+use datafusion_functions::core::coalesce;
 
 use millstream_api::types::{SqlName, timestamp_type};
 
-use crate::canonical::{canonical_float, interval_length};
+use crate::canonical::{canonical_float, interval_length, nullif_by_value};
 use crate::physical::failure::RowFailure;
 use crate::planner::{Scope, compile_in};
 
@@ -33,12 +33,12 @@ pub(crate) fn unified(expr: Expr, scope: &Scope) -> DfResult<Expr> {
     rewritten.map(|t| t.data)
 }
 
-/// Applied to a coerced expression: conditional functions become `case`, floats and intervals compare by value, constants are
+/// Applied to a coerced expression: conditional functions evaluate what is needed, floats and intervals compare by value, constants are
 /// computed.
 pub(crate) fn to_our_semantics(expr: Expr, scope: &Scope) -> DfResult<Expr> {
     let expanded = expr.transform_up(|node| {
         Ok(match node {
-            Expr::ScalarFunction(call) if is_conditional(&call) => expanded(call)?,
+            Expr::ScalarFunction(call) => conditional(call)?,
             other => Transformed::no(other),
         })
     })?;
@@ -105,17 +105,17 @@ fn timestamp_of(mut call: ScalarFunction, scope: &Scope) -> DfResult<Expr> {
     Ok(Expr::Cast(Cast::new(Box::new(count), timestamp_type())))
 }
 
-/// Functions that evaluate an argument only where the ones before it are null.
-fn is_conditional(call: &ScalarFunction) -> bool {
-    matches!(call.func.name(), "coalesce" | "nvl" | "nvl2")
-}
-
-fn expanded(call: ScalarFunction) -> DfResult<Transformed<Expr>> {
+/// `nvl` and `nvl2` in other words, in which only what is needed is evaluated.
+fn conditional(call: ScalarFunction) -> DfResult<Transformed<Expr>> {
     let ScalarFunction { func, args } = call;
-    Ok(match func.simplify(args, &SimplifyContext::default())? {
-        ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
-        ExprSimplifyResult::Original(args) => Transformed::no(Expr::ScalarFunction(ScalarFunction::new_udf(func, args))),
-    })
+    match func.name() {
+        "nvl" => Ok(Transformed::yes(coalesce().call(args))),
+        "nvl2" => match func.simplify(args, &SimplifyContext::default())? {
+            ExprSimplifyResult::Simplified(expr) => Ok(Transformed::yes(expr)),
+            ExprSimplifyResult::Original(args) => Ok(Transformed::no(func.call(args))),
+        },
+        _ => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
+    }
 }
 
 /// Arrow compares floats by their bits (−0.0 below 0.0) and intervals by their months first: operands of comparisons are
@@ -138,7 +138,7 @@ fn by_value(node: Expr, scope: &Scope) -> DfResult<Transformed<Expr>> {
             list.list = list.list.into_iter().map(form).collect();
             Expr::InList(list)
         }
-        Expr::ScalarFunction(call) => nullif_case(call, form),
+        Expr::ScalarFunction(call) => nullif_by_value(call.args),
         Expr::Case(mut case) => {
             case.expr = case.expr.map(boxed);
             case.when_then_expr = case.when_then_expr.into_iter().map(|(when, then)| (boxed(when), then)).collect();
@@ -146,18 +146,6 @@ fn by_value(node: Expr, scope: &Scope) -> DfResult<Transformed<Expr>> {
         }
         other => other,
     }))
-}
-
-/// `nullif(a, b)` where equality is ours: `case when a = b then null else a end`.
-fn nullif_case(call: ScalarFunction, form: fn(Expr) -> Expr) -> Expr {
-    match <[Expr; 2]>::try_from(call.args) {
-        Ok([value, other]) => {
-            let equal = BinaryExpr::new(Box::new(form(value.clone())), Operator::Eq, Box::new(form(other)));
-            let null = Expr::Literal(ScalarValue::Null, None);
-            Expr::Case(Case::new(None, vec![(Box::new(Expr::BinaryExpr(equal)), Box::new(null))], Some(Box::new(value))))
-        }
-        Err(args) => Expr::ScalarFunction(ScalarFunction::new_udf(call.func, args)),
-    }
 }
 
 /// An operand of a comparison, if the node is one.

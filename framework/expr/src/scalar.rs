@@ -19,6 +19,7 @@ use crate::error::ExprError;
 use crate::evaluate;
 use crate::planner::{self, Planned, Scope};
 use crate::rewrite;
+use crate::stack::{with_room, with_room_to_evaluate};
 use crate::types::stream_type;
 
 /// A typed expression over the columns of a stream. Cheap to clone.
@@ -35,6 +36,7 @@ struct Inner {
     /// Gives exactly the field's type.
     expr: Expr,
     aliased: bool,
+    depth: usize,
 }
 
 impl Scalar {
@@ -44,7 +46,8 @@ impl Scalar {
     /// Every mistake a user can make, with its place in the text.
     pub fn parse(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
         let scope = Scope::new(schema).map_err(|e| ExprError::new("type-mismatch", e.message(), None))?;
-        Scalar::planned(planner::plan(text, &scope)?, &scope)
+        let planned = planner::plan(text, &scope)?;
+        with_room(planned.depth, || Scalar::planned(planned.clone(), &scope))
     }
 
     /// Like [`parse`](Scalar::parse), for a condition: the type must be boolean.
@@ -75,7 +78,7 @@ impl Scalar {
     }
 
     fn planned(planned: Planned, scope: &Scope) -> Result<Scalar, ExprError> {
-        let Planned { expr, text, alias } = planned;
+        let Planned { expr, text, alias, depth } = planned;
         let untyped = |message: String| ExprError::new("type-mismatch", message, None);
         let found = expr.get_type(scope.columns()).map_err(|_| untyped(format!("the type of `{text}` is not known")))?;
         let wanted = stream_type(&found).ok_or_else(|| {
@@ -100,7 +103,7 @@ impl Scalar {
         };
         let aliased = alias.is_some();
         let field = Field::new(alias.unwrap_or(own_name), wanted, nullable);
-        Ok(Scalar { inner: Arc::new(Inner { text, field, columns, expr, aliased }) })
+        Ok(Scalar { inner: Arc::new(Inner { text, field, columns, expr, aliased, depth }) })
     }
 
     /// The expression's text without `as name`.
@@ -137,7 +140,7 @@ impl Scalar {
             let index = schema.index_of(name).map_err(Error::internal)?;
             return Ok(BoundScalar { how: How::Column(index), data_type });
         }
-        Ok(BoundScalar { how: How::Computed(planner::compile(&self.inner.expr, schema)?), data_type })
+        Ok(BoundScalar { how: How::Computed(planner::compile(&self.inner.expr, self.inner.depth, schema)?, self.inner.depth), data_type })
     }
 }
 
@@ -163,7 +166,8 @@ pub struct BoundScalar {
 enum How {
     /// The column at this place, as it is.
     Column(usize),
-    Computed(Arc<dyn PhysicalExpr>),
+    /// Anything else, and how deep it is nested.
+    Computed(Arc<dyn PhysicalExpr>, usize),
 }
 
 impl BoundScalar {
@@ -178,7 +182,7 @@ impl BoundScalar {
                 Some(column) => Ok(Evaluated { values: Arc::clone(column), bad: Vec::new() }),
                 None => Err(Error::internal(format!("a batch has no column {index}"))),
             },
-            How::Computed(expr) => evaluate::rows(expr, records, &self.data_type),
+            How::Computed(expr, depth) => with_room_to_evaluate(*depth, || evaluate::rows(expr, records, &self.data_type)),
         }
     }
 }

@@ -9,10 +9,12 @@ use datafusion_sql::sqlparser::ast::{Expr, Ident, Spanned};
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
+use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::ExprError;
-use crate::nesting::{NESTING_LIMIT, too_deep};
+use crate::nesting::{NESTING_LIMIT, depth};
+use crate::shorthands;
+use crate::stack::with_room;
 
 /// How many bytes an expression may have.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
@@ -26,6 +28,8 @@ pub(crate) struct Sql {
     pub(crate) text: String,
     /// The name that `as` gives it.
     pub(crate) alias: Option<String>,
+    /// How deep it is nested: see [`with_room`].
+    pub(crate) depth: usize,
 }
 
 /// Parses `expr` or `expr as name`.
@@ -38,15 +42,20 @@ pub(crate) fn parse(text: &str) -> Result<Sql, ExprError> {
     let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|e| syntax(lowered(&e.message), places.byte(e.location).map(|at| at..text.len())))?;
-    if let Some(token) = too_deep(&tokens) {
-        return Err(syntax("the expression is nested too deeply", places.range(token.span))
-            .help(format!("{NESTING_LIMIT} operators within one another are the most there may be; split it over several columns")));
-    }
     if tokens.iter().all(|t| matches!(t.token, Token::Whitespace(_) | Token::EOF)) {
         return Err(syntax("there is no expression", None).help("write an SQL expression such as `price * 2`"));
     }
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
-    let tree = parser.parse_expr().map_err(|e| syntax_error(e, &places))?;
+    let depth = depth(&tokens).map_err(|token| {
+        syntax("the expression is nested too deeply", places.range(token.span))
+            .help(format!("{NESTING_LIMIT} operators within one another are the most there may be; split it over several columns"))
+    })?;
+    with_room(depth, || parse_tokens(text, tokens.clone(), depth))
+}
+
+fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<Sql, ExprError> {
+    let places = Places(text);
+    let mut parser = Parser::new(&GenericDialect {}).with_recursion_limit(2 * NESTING_LIMIT).with_tokens_with_locations(tokens);
+    let mut tree = parser.parse_expr().map_err(|e| syntax_error(e, &places))?;
     let end = places.byte(parser.peek_token_ref().span.start).unwrap_or(text.len());
     let alias = if parser.parse_keyword(Keyword::AS) {
         let name = parser.parse_identifier().map_err(|e| syntax_error(e, &places))?;
@@ -59,7 +68,8 @@ pub(crate) fn parse(text: &str) -> Result<Sql, ExprError> {
         return Err(syntax(format!("`{}` is left over after the expression", rest.token), places.range(rest.span))
             .help("a name is given with `as`; a column name that is not a plain word is put in double quotes"));
     }
-    Ok(Sql { tree, text: text[..end].trim().to_owned(), alias })
+    let depth = depth + shorthands::write_out(&mut tree, text)?;
+    Ok(Sql { tree, text: text[..end].trim().to_owned(), alias, depth })
 }
 
 /// Finds bytes of a text by line and column.

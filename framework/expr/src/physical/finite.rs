@@ -16,7 +16,7 @@ use super::failure::RowFailure;
 pub(crate) fn finite(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let Some(call) = node.downcast_ref::<ScalarFunctionExpr>() else { return Ok(None) };
     let float = matches!(call.data_type(schema)?, DataType::Float32 | DataType::Float64);
-    let computes = !call.children().is_empty() && call.name() != "canonical_float";
+    let computes = !call.children().is_empty() && !["canonical_float", "nullif_by_value"].contains(&call.name());
     Ok((float && computes).then(|| Arc::new(Finite { call: Operand(Arc::clone(node)), name: call.name().to_owned() }) as _))
 }
 

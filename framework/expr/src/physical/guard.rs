@@ -1,14 +1,10 @@
 //! `and` and `or` whose right side counts only where the left side does not decide.
-//!
-//! DataFusion skips the right side for a batch of which it is not needed at all, and sometimes for single rows, as it finds
-//! cheaper. Here it is evaluated on all rows first, which is cheapest while nothing fails; only when that fails, on the rows
-//! that need it.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{and_kleene, filter_record_batch, is_null, or, or_kleene, take};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{and_kleene, is_null, not, or, or_kleene};
 use arrow::datatypes::{DataType, Schema};
 use datafusion_common::{Result, internal_err};
 use datafusion_expr::{ColumnarValue, Operator};
@@ -16,6 +12,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::BinaryExpr;
 
 use super::Operand;
+use super::needed::where_needed;
 
 /// In place of an `and` or `or` of DataFusion's.
 pub(crate) fn guarded(binary: &BinaryExpr) -> Arc<dyn PhysicalExpr> {
@@ -56,11 +53,7 @@ impl PhysicalExpr for Guarded {
         if decided == rows {
             return Ok(ColumnarValue::Array(Arc::new(left.clone())));
         }
-        let right = match self.right.0.evaluate(batch).and_then(|value| value.into_array(rows)) {
-            Ok(values) => values,
-            Err(failure) if decided == 0 => return Err(failure),
-            Err(_) => self.right_where_needed(batch, left)?,
-        };
+        let right = where_needed(&self.right.0, batch, || self.undecided(left))?;
         let kernel = if self.is_and { and_kleene } else { or_kleene };
         Ok(ColumnarValue::Array(Arc::new(kernel(left, right.as_boolean())?)))
     }
@@ -80,24 +73,10 @@ impl PhysicalExpr for Guarded {
 }
 
 impl Guarded {
-    /// The right side, null on rows that the left side decides.
-    fn right_where_needed(&self, batch: &RecordBatch, left: &BooleanArray) -> Result<ArrayRef> {
-        let undecided = if self.is_and { left.clone() } else { arrow::compute::not(left)? };
-        let needed = or(&is_null(left)?, &true_only(&undecided))?;
-        let some = filter_record_batch(batch, &needed)?;
-        let values = self.right.0.evaluate(&some)?.into_array(some.num_rows())?;
-        let mut next = 0;
-        let places: UInt32Array = needed
-            .values()
-            .iter()
-            .map(|needed| {
-                needed.then(|| {
-                    next += 1;
-                    next - 1
-                })
-            })
-            .collect();
-        Ok(take(&values, &places, None)?)
+    /// The rows that the left side does not decide.
+    fn undecided(&self, left: &BooleanArray) -> Result<BooleanArray> {
+        let open = if self.is_and { left.clone() } else { not(left)? };
+        Ok(or(&is_null(left)?, &true_only(&open))?)
     }
 }
 

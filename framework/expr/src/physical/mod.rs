@@ -5,14 +5,17 @@
 //! - [`arithmetic`]: overflow and division by zero are errors, for floats too
 //! - [`cast`]: a cast that fails says of which value
 //! - [`finite`]: a mathematical function that has no result fails
-//! - [`guard`]: `and` and `or` evaluate their right side only where it is needed, if it can fail
+//! - [`needed`]: evaluation on the rows that need it
+//! - [`coalesce`] and [`guard`]: an argument, or the right side of `and` and `or`, counts only where it is needed
 //! - [`failure`]: why a row failed, in SQL's words
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
+pub(crate) mod coalesce;
 pub(crate) mod failure;
 pub(crate) mod finite;
 pub(crate) mod guard;
+pub(crate) mod needed;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -22,10 +25,10 @@ use arrow::datatypes::Schema;
 use datafusion_common::Result;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::Operator;
-use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr, NotExpr,
 };
+use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 /// The same expression with nodes that fail where ours must.
 pub(crate) fn with_row_semantics(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
@@ -50,6 +53,11 @@ fn replacement(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<A
     }
     if let Some(negative) = node.downcast_ref::<NegativeExpr>() {
         return Ok(Some(arithmetic::checked_negative(negative.arg())));
+    }
+    if let Some(call) = node.downcast_ref::<ScalarFunctionExpr>()
+        && call.name() == "coalesce"
+    {
+        return coalesce::coalesce(call, schema).map(Some);
     }
     match node.downcast_ref::<CastExpr>() {
         Some(cast) => cast::explained(cast, schema).map(Some),

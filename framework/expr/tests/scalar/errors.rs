@@ -33,6 +33,7 @@ fn unknown_names() {
         ("place.town", "unknown-column [town] there is no field `town` | there are city, zip"),
         ("n.x", "unknown-column [x] `x` is asked of a bigint, which has no fields"),
         ("n + lowr(s)", "unknown-function [lowr] there is no function `lowr` | did you mean `lower`?"),
+        ("hours(ts)", "unknown-function [hours] there is no function `hours` | did you mean `hour`?"),
         ("frobnicate(s)", "unknown-function [frobnicate] there is no function `frobnicate` | docs/expressions.md lists the functions"),
         (
             "ts < now()",
@@ -67,6 +68,8 @@ fn types_that_do_not_fit() {
         ("coalesce(n, s)", &format!("type-mismatch [coalesce(n, s)] the arguments of `coalesce` are bigint and string | {CAST}")),
         ("lower( b ) = 'x'", "type-mismatch [lower( b )] `lower` cannot be applied to (boolean) | it is called as `lower(str)`"),
         ("substr(s)", "type-mismatch [s] `substr` cannot be applied to (string) | it is called as `substr(str, start_pos[, length])`"),
+        ("1 + hour(ts, 2)", "type-mismatch [hour(ts, 2)] `hour` has other arguments | it is called as `hour(time)`"),
+        ("1 + hour(s)", "type-mismatch [s] `date_part` needs a timestamp or a date, found string | cast it, as in `cast(… as timestamp)`"),
         ("b::timestamp", "type-mismatch [b] boolean cannot be cast to timestamp"),
         (
             "extract(hour from s)",

@@ -182,8 +182,7 @@ const TIMES: [&str; 14] = [
     "cast(#z as date)",
     "date_trunc('week', #z at time zone 'Europe/Berlin')",
 ];
-const INTERVALS: [&str; 6] =
-    ["interval '1 month'", "interval '3 days'", "interval '-1 second'", "(#i + #i)", "(ts - #z)", "(- (#i))"];
+const INTERVALS: [&str; 6] = ["interval '1 month'", "interval '3 days'", "interval '-1 second'", "(#i + #i)", "(ts - #z)", "(- (#i))"];
 const DOUBLES: [&str; 16] = [
     "d",
     "e",
@@ -278,6 +277,36 @@ fn run(text: &str) -> Result<(), TestCaseError> {
         prop_assert_eq!(&one.values, &all.values.slice(row, 1), "{} row {}", text, row);
     }
     Ok(())
+}
+
+#[test]
+fn the_deepest_expression_allowed_fits_the_stack() {
+    for (open, middle, close) in [
+        ("(", "n", ")"),
+        ("- ", "n", ""),
+        ("not ", "b", ""),
+        ("lower(", "s", ")"),
+        ("coalesce(n, ", "m", ")"),
+        ("case when b then n else ", "m", " end"),
+        ("regexp_extract(", "s", ", 'x', 0)"),
+        ("1 + ", "n", ""),
+        ("", "n", " + 1"),
+        ("", "b", " and b"),
+        ("nullif(", "d", ", 0)"),
+        ("coalesce(", "n", ", m)"),
+        ("cast(", "n", " as bigint)"),
+        ("", "n", "::bigint"),
+    ] {
+        let text = |depth: usize| open.repeat(depth) + middle + &close.repeat(depth);
+        let refused = |depth| Scalar::parse(&text(depth), &schema()).is_err_and(|e| e.message.contains("nested too deeply"));
+        let (mut fine, mut too_deep) = (1, 200);
+        while too_deep - fine > 1 {
+            let depth = (fine + too_deep) / 2;
+            if refused(depth) { too_deep = depth } else { fine = depth }
+        }
+        assert!(fine >= 9, "{open}");
+        run(&text(fine)).unwrap();
+    }
 }
 
 proptest! {

@@ -207,6 +207,27 @@ fn zero_has_no_sign_and_not_a_number_is_one_value() {
 }
 
 #[test]
+fn shorthands_of_other_dialects() {
+    check(&[
+        ("hour(ts) + minute(ts) + second(ts)", "53"),
+        ("year(ts) || '-' || quarter(ts) || '-' || month(ts) || '-' || week(ts)", "'1969-4-12-1'"),
+        ("dayofmonth(until) * 1000 + dayofyear(until) * 10 + dayofweek(until)", "2024"),
+        ("regexp_extract('a&channel_id=77&x', '(&|^)channel_id=([^&]*)', 2)", "'77'"),
+        ("regexp_extract(s, 'W(.)r')", "'Wör'"),
+        ("regexp_extract(s, 'x', 1)", "null"),
+        ("split_index(s, ', ', 1)", "'Wörld'"),
+        ("split_index(s, ', ', 2)", "null"),
+        ("if(n > 5, 'big', 'small')", "'big'"),
+        ("if(m = 0, 0, n / m)", "0"),
+        ("mod(n + 1, 4)", "3"),
+        ("mod(n, m)", "!division by zero"),
+        ("locate('l', s)", "3"),
+        ("ceiling(d)", "3.0"),
+        ("ifnull(null, n)", "10"),
+    ]);
+}
+
+#[test]
 fn lists_and_structs() {
     check(&[
         ("place.city", "'Oslo'"),
