@@ -1,6 +1,10 @@
 //! What is in flight when a sink does not take anything: exactly counted, and bounded for ever.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod common;
+
+use std::sync::Arc;
 
 use common::topology;
 use millstream_runtime::channel::Fill;
@@ -21,7 +25,7 @@ input = "b"
 "#;
 
 fn start(text: &str, seed: u64) -> VirtualRun {
-    VirtualRun::new(&topology(text), seed, None, &mut |_, source, _| Ok(Box::new(InPlace(source)) as Box<dyn Feed>)).unwrap()
+    VirtualRun::new(&topology(text), seed, Arc::default(), None, &mut |_, source, _| Ok(Box::new(InPlace(source)) as Box<dyn Feed>)).unwrap()
 }
 
 #[test]

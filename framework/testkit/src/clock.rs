@@ -14,6 +14,11 @@ impl ManualClock {
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
+
+    /// Goes on to `time`, if that is not past already.
+    pub fn advance_to(&self, time: ClockTime) {
+        self.0.fetch_max(time.0, Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {

@@ -14,12 +14,14 @@ use millstream_api::plan::{
 };
 use millstream_api::registry::{InputKeys, NodeOptions, Registry, Role};
 use millstream_api::sink::Finish;
-use millstream_api::source::{Next, Source};
+use millstream_api::source::{Next, Position, Source, SourcePart, SourceRows};
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::types::ColumnType;
 use millstream_api::view::View;
-use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink, Stream};
+use millstream_api::{BadRow, Batch, Diagnostic, Diagnostics, Error, Result, Sink, Stream};
 use millstream_runtime::feed::Feed;
+use millstream_state::JobSnapshot;
+use millstream_topology::Topology;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -54,7 +56,8 @@ impl NodeOptions for ScriptOptions {
     }
 }
 
-struct ScriptFactory(String);
+/// Makes a source whose rows come from a [`ScriptFeed`].
+pub(crate) struct ScriptFactory(pub String);
 
 impl SourceFactory for ScriptFactory {
     fn splits(&self) -> Result<Vec<String>> {
@@ -75,14 +78,30 @@ impl Source for Unfed {
     }
 }
 
+/// What was sent in one go.
+#[derive(Clone, Debug)]
+pub struct SentRows {
+    /// Which of the source's streams.
+    pub port: usize,
+    /// The rows, with all columns of the stream.
+    pub records: RecordBatch,
+    /// What could not be read as rows.
+    pub bad: Vec<BadRow>,
+}
+
 /// What a test has sent to a source, kept so that it can be sent again after a crash.
 #[derive(Clone, Debug, Default)]
-pub struct Sent(Arc<Mutex<VecDeque<RecordBatch>>>, Arc<Mutex<bool>>);
+pub struct Sent(Arc<Mutex<VecDeque<SentRows>>>, Arc<Mutex<bool>>);
 
 impl Sent {
-    /// Sends rows.
+    /// Sends rows of the first stream.
     pub fn push(&self, records: RecordBatch) {
-        locked(&self.0).push_back(records);
+        self.push_rows(SentRows { port: 0, records, bad: Vec::new() });
+    }
+
+    /// Sends rows.
+    pub fn push_rows(&self, rows: SentRows) {
+        locked(&self.0).push_back(rows);
     }
 
     /// Says that no more rows come.
@@ -90,23 +109,18 @@ impl Sent {
         *locked(&self.1) = true;
     }
 
-    fn get(&self, index: usize) -> Next {
-        match locked(&self.0).get(index) {
-            Some(records) => rows(index, records.clone()),
-            None if *locked(&self.1) => Next::End,
-            None => Next::Nothing,
-        }
+    fn get(&self, index: usize) -> Option<SentRows> {
+        locked(&self.0).get(index).cloned()
     }
 
-    fn rows_before(&self, index: usize) -> usize {
-        locked(&self.0).iter().take(index).map(RecordBatch::num_rows).sum()
+    fn has_ended(&self) -> bool {
+        *locked(&self.1)
     }
-}
 
-fn rows(index: usize, records: RecordBatch) -> Next {
-    use millstream_api::source::{Position, SourcePart, SourceRows};
-    let parts = vec![SourcePart { output: 0, records, first_row: 0 }];
-    Next::Rows(SourceRows { split: 0, parts, bad: Vec::new(), position: Position((index + 1).to_string()) })
+    /// Rows of a stream that were sent before those of `index`.
+    fn rows_before(&self, port: usize, index: usize) -> usize {
+        locked(&self.0).iter().take(index).filter(|sent| sent.port == port).map(|sent| sent.records.num_rows()).sum()
+    }
 }
 
 /// Hands a source's task what the test has sent, from some index on.
@@ -115,22 +129,35 @@ pub struct ScriptFeed {
     pub sent: Sent,
     /// The next one.
     pub index: usize,
-    /// The columns that the topology wants.
-    pub schema: SchemaRef,
+    /// The columns that the topology wants of each stream.
+    pub schemas: Vec<SchemaRef>,
+}
+
+impl ScriptFeed {
+    /// The feed of a source, going on where a checkpoint has left it.
+    ///
+    /// # Errors
+    /// Only when there is no such source.
+    pub fn new(topology: &Topology, node: &str, sent: Sent, checkpoint: Option<&JobSnapshot>) -> Result<Self> {
+        let source = topology.node(node).ok_or_else(|| Error::internal(format!("no source `{node}`")))?;
+        let schemas = source.outputs.iter().map(|output| output.shape.schema.clone()).collect();
+        let read = checkpoint.map(|snapshot| snapshot.positions(node)).unwrap_or_default();
+        let index = read.first().and_then(|split| split.position.as_ref()?.0.parse().ok()).unwrap_or(0);
+        Ok(ScriptFeed { sent, index, schemas })
+    }
 }
 
 impl Feed for ScriptFeed {
     fn poll(&mut self) -> Result<Next> {
-        let mut next = self.sent.get(self.index);
-        if let Next::Rows(found) = &mut next {
-            for part in &mut found.parts {
-                let wanted: Result<Vec<usize>, _> = self.schema.fields().iter().map(|f| part.records.schema().index_of(f.name())).collect();
-                part.records = part.records.project(&wanted?)?;
-                part.first_row = self.sent.rows_before(self.index) as i64;
-            }
-            self.index += 1;
-        }
-        Ok(next)
+        let Some(SentRows { port, records, bad }) = self.sent.get(self.index) else {
+            return Ok(if self.sent.has_ended() { Next::End } else { Next::Nothing });
+        };
+        let schema = self.schemas.get(port).ok_or_else(|| Error::internal(format!("rows were sent to port {port}")))?;
+        let wanted: Result<Vec<usize>, _> = schema.fields().iter().map(|field| records.schema().index_of(field.name())).collect();
+        let first_row = self.sent.rows_before(port, self.index) as i64;
+        let parts = vec![SourcePart { output: port, records: records.project(&wanted?)?, first_row }];
+        self.index += 1;
+        Ok(Next::Rows(SourceRows { split: 0, parts, bad, position: Position(self.index.to_string()) }))
     }
 }
 
@@ -151,7 +178,8 @@ impl NodeOptions for CollectOptions {
     }
 }
 
-struct CollectFactory(Columns);
+/// Makes sinks that keep the rows of these columns.
+pub(crate) struct CollectFactory(pub Columns);
 
 impl SinkFactory for CollectFactory {
     fn required(&self) -> Columns {

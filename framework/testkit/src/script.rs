@@ -176,13 +176,9 @@ fn start(
     let topology = load(registry, text, settings)?;
     let mut feed = |node: &str, _: Box<dyn Source>, _: WakeSlot| {
         let sent = sent.entry(node.to_owned()).or_default().clone();
-        let read = checkpoint.map(|snapshot| snapshot.positions(node)).unwrap_or_default();
-        let index = read.first().and_then(|split| split.position.as_ref()?.0.parse().ok()).unwrap_or(0);
-        let schema = topology.node(node).map(|n| n.outputs[0].shape.schema.clone());
-        let schema = schema.ok_or_else(|| Error::internal(format!("no source `{node}`")))?;
-        Ok(Box::new(ScriptFeed { sent, index, schema }) as Box<dyn Feed>)
+        Ok(Box::new(ScriptFeed::new(&topology, node, sent, checkpoint)?) as Box<dyn Feed>)
     };
-    let run = VirtualRun::new(&topology, seed, checkpoint, &mut feed)?;
+    let run = VirtualRun::new(&topology, seed, Arc::default(), checkpoint, &mut feed)?;
     Ok((run, sent))
 }
 

@@ -62,8 +62,14 @@ impl VirtualRun {
     ///
     /// # Errors
     /// When a node can't be made.
-    pub fn new<'a>(topology: &Topology, seed: u64, restore: Option<&'a JobSnapshot>, feed: &'a mut MakeFeed<'a>) -> Result<VirtualRun> {
-        let (clock, seed) = (Arc::new(ManualClock::default()), Arc::new(Seed::new(seed)));
+    pub fn new<'a>(
+        topology: &Topology,
+        seed: u64,
+        clock: Arc<ManualClock>,
+        restore: Option<&'a JobSnapshot>,
+        feed: &'a mut MakeFeed<'a>,
+    ) -> Result<VirtualRun> {
+        let seed = Arc::new(Seed::new(seed));
         let (views, checkpoints) = (Views::default(), MemoryCheckpoints::default());
         let surroundings = Surroundings {
             schedule: Schedule { clock: clock.clone(), order: MergeOrder::Seeded(seed.clone()) },
@@ -133,12 +139,21 @@ impl VirtualRun {
         Ok(true)
     }
 
-    /// Lets time pass, and what waited for it happen.
+    /// Lets time pass, and what waited for it happen, each at its own time.
     ///
     /// # Errors
     /// The first failure of a task.
     pub fn advance(&mut self, duration: Duration) -> Result<()> {
-        self.clock.advance(duration);
+        let end = self.clock.now().plus(duration);
+        let due = |run: &Self| {
+            let running = run.tasks.iter().filter(|t| t.task.is_some() && run.held.as_ref() != Some(&t.id.node));
+            running.filter_map(|t| t.timer).filter(|at| *at <= end).min()
+        };
+        while let Some(at) = due(self) {
+            self.clock.advance_to(at);
+            self.run()?;
+        }
+        self.clock.advance_to(end);
         self.run()
     }
 
@@ -149,7 +164,16 @@ impl VirtualRun {
 
     /// Gives an order to all sources that still run.
     pub fn order(&mut self, order: Order) {
-        for running in self.tasks.iter_mut().filter(|t| t.is_source) {
+        self.order_some(order, |_| true);
+    }
+
+    /// Gives an order to one source, if it still runs.
+    pub fn order_source(&mut self, source: &str, order: Order) {
+        self.order_some(order, |id| id.node == source);
+    }
+
+    fn order_some(&mut self, order: Order, meant: impl Fn(&TaskId) -> bool) {
+        for running in self.tasks.iter_mut().filter(|t| t.is_source && meant(&t.id)) {
             if let Some(task) = &mut running.task {
                 task.order(order);
                 running.woken.wake();
