@@ -1,6 +1,8 @@
 //! Every operator as part of a small topology, step by step: rows, watermarks, a checkpoint in mid-stream, a crash, and back
 //! at another parallelism. Expected rows stand beside the steps; `UPDATE_EXPECT=1` writes them anew.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 use expect_test::{Expect, expect};
 use millstream_api::Registry;
 use millstream_testkit::Script;
