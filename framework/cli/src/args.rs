@@ -36,6 +36,8 @@ pub enum Command {
     Operators(Operators),
     /// Print the JSON Schema of topology files, for editors.
     Schema(Schema),
+    /// Run the tests in a file, in virtual time.
+    Test(Test),
 }
 
 /// `millstream run`.
@@ -62,6 +64,11 @@ pub struct Check {
     /// Also print the columns and properties of every stream, and how rows are routed.
     #[arg(long)]
     pub schemas: bool,
+
+    /// Also say what bounds each node's state, which rows can be late or rejected and where they go, and what holds of a
+    /// row from source to sink.
+    #[arg(long)]
+    pub explain: bool,
 
     /// How what was found is printed: as text on standard error, or as one JSON document on standard output, for editors.
     #[arg(long, value_enum, default_value_t = CheckFormat::Text, value_name = "FORMAT")]
@@ -137,6 +144,34 @@ pub enum SchemaFormat {
     Json,
     /// A topology file with every key commented out, for people.
     Toml,
+}
+
+/// `millstream test`.
+#[derive(Debug, Group)]
+pub struct Test {
+    #[command(flatten)]
+    pub file: File,
+
+    /// Run only the tests that have this in their name.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+
+    /// How the results are printed.
+    #[arg(long, value_enum, default_value_t = TestFormat::Text)]
+    pub format: TestFormat,
+
+    /// Write the rows that are there into the file, as the expected ones. Comments and layout stay.
+    #[arg(long, conflicts_with = "format")]
+    pub update: bool,
+}
+
+/// How the results of tests are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    /// For people.
+    Text,
+    /// JUnit's XML, for build servers.
+    Junit,
 }
 
 /// A topology file and what changes it.

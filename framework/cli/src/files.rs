@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_api::Registry;
-use millstream_topology::{Outcome, Report, Topology, load};
+use millstream_topology::cases::Tests;
+use millstream_topology::{Outcome, Report, Topology, load, load_tests};
 
 use crate::args::{File, LogFormat};
 use crate::console::{Console, to_stderr};
@@ -16,12 +17,25 @@ pub fn checked(file: &File, registry: &Registry, console: &Console) -> Option<(T
     match outcome.topology {
         Some(topology) => Some((topology, warnings)),
         None => {
-            let errors = outcome.report.errors();
-            let count = if errors == 1 { "1 mistake".to_owned() } else { format!("{errors} mistakes") };
-            console.note(&format!("{}: {count}", file.path.display()));
+            note_mistakes(file, outcome.report.errors(), console);
             None
         }
     }
+}
+
+/// The tests of a file, if they may run. What was found is said already.
+pub fn checked_tests(file: &File, registry: &Registry, console: &Console) -> Option<Tests> {
+    let outcome = load_tests(&file.path, &environment(), &file.sets, registry);
+    outcome.reports.iter().for_each(|report| show(report, console));
+    if outcome.tests.is_none() {
+        note_mistakes(file, outcome.reports.iter().map(Report::errors).sum(), console);
+    }
+    outcome.tests
+}
+
+fn note_mistakes(file: &File, errors: usize, console: &Console) {
+    let count = if errors == 1 { "1 mistake".to_owned() } else { format!("{errors} mistakes") };
+    console.note(&format!("{}: {count}", file.path.display()));
 }
 
 /// What came of reading the topology; nothing is shown.

@@ -14,6 +14,7 @@
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
 //! - `check`, `run`, `graph`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
+//! - `test`: the tests in a file
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
 //! - `keys` and `prose`: JSON Schema as a list of keys, doc comments as text
@@ -33,6 +34,7 @@ mod run;
 mod schema;
 mod signals;
 mod status;
+mod test;
 
 use std::process::ExitCode;
 
@@ -65,6 +67,7 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
         Command::Check(check) => check::check(check, registry, &console),
         Command::Graph(args) => graph::graph(args, registry, &console),
         Command::Schema(args) => schema::schema(args, registry, &console),
+        Command::Test(args) => test::test(args, registry, &console),
         Command::Operators(operators) => operators::operators(operators, registry, &console),
     }
 }

@@ -18,7 +18,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("millstream-server", &["millstream-api"]),
     ("millstream-operators", &["millstream-api", "millstream-expr"]),
     ("millstream-testkit", &["millstream-api", "millstream-expr", "millstream-state", "millstream-topology", "millstream-runtime"]),
-    ("millstream-cli", &["millstream-api", "millstream-topology", "millstream-runtime", "millstream-server", "millstream-operators"]),
+    (
+        "millstream-cli",
+        &["millstream-api", "millstream-topology", "millstream-runtime", "millstream-testkit", "millstream-server", "millstream-operators"],
+    ),
 ];
 
 /// What tests of any room may import beside that.

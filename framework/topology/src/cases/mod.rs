@@ -9,13 +9,15 @@
 //! that a test names are read by it, and so computed, as by a sink.
 //!
 //! Modules in reading order: [`keys`] as they are written, [`rows`] and [`cell`] their values, [`arrays`] cells and columns,
-//! [`names`] what they can name, [`types`] rows against columns, [`read`] everything put together, [`taps`] where tests look.
+//! [`names`] what they can name, [`types`] rows against columns, [`read`] everything put together, [`taps`] where tests look,
+//! [`rewrite`] other expected rows for the file.
 
 mod arrays;
 mod cell;
 mod keys;
 mod names;
 mod read;
+mod rewrite;
 mod rows;
 mod taps;
 mod types;
@@ -33,6 +35,7 @@ pub use cell::Cell;
 pub use keys::{StepKeys, TestKeys};
 pub(crate) use names::Streams;
 pub(crate) use read::{Draft, read};
+pub use rewrite::{NewRow, NewRows, rewrite};
 pub use rows::Written;
 pub(crate) use taps::{Tap, check as check_taps};
 
