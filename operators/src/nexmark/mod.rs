@@ -59,10 +59,7 @@ impl NodeOptions for NexmarkOptions {
         if end > MAX_EVENT || self.first_event > MAX_EVENT {
             let key = if self.first_event > MAX_EVENT { "first_event" } else { "events" };
             let message = format!("the last event would have a number greater than {MAX_EVENT}");
-            return Err(Diagnostic::error("out-of-range", message)
-                .key(key)
-                .help("begin earlier, or make fewer events")
-                .into());
+            return Err(Diagnostic::error("out-of-range", message).key(key).help("begin earlier, or make fewer events").into());
         }
         let outputs = Kind::ALL.map(|kind| {
             let stream = Stream {
