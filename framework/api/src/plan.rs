@@ -249,10 +249,27 @@ pub trait SourceFactory: Send + Sync {
     /// A fresh reader over all splits.
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>>;
 
+    /// Whether a run that starts anew is given the same rows again (files that stay as they are), so that a failure loses
+    /// none for good.
+    fn repeats(&self) -> bool {
+        false
+    }
+
     /// How many rows or bytes there are to read in all, where that is known: for progress.
     fn size_hint(&self) -> Option<u64> {
         None
     }
+}
+
+/// What a sink has given out when a run does not come to its end. `check --explain` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nothing: all of it comes out at once, when the input has ended or the run is stopped.
+    Whole,
+    /// What has come so far, and it cannot be taken back.
+    Immediate,
+    /// What has come so far, and it is gone with the process.
+    Held,
 }
 
 /// What a factory of sinks is told.
@@ -283,6 +300,11 @@ pub trait SinkFactory: Send + Sync {
     /// put a reader of their own in the place of any other.
     fn is_view(&self) -> bool {
         false
+    }
+
+    /// What it has given out when a run does not come to its end.
+    fn delivery(&self) -> Delivery {
+        Delivery::Immediate
     }
 
     /// A fresh subtask.

@@ -32,6 +32,8 @@ pub enum Command {
     Check(Check),
     /// Draw a topology: nodes, routes, parallelism, side streams.
     Graph(Graph),
+    /// Make a folder with a topology to start from.
+    New(New),
     /// Show which node types there are; with a name, its keys.
     Operators(Operators),
     /// Print the JSON Schema of topology files, for editors.
@@ -106,6 +108,18 @@ pub enum GraphFormat {
     Json,
     /// A finished drawing, light or dark as its viewer likes.
     Svg,
+}
+
+/// `millstream new`.
+#[derive(Debug, Group)]
+pub struct New {
+    /// The folder to make; its name is the topology's. Nothing that exists is touched.
+    #[arg(value_name = "NAME", required_unless_present = "from")]
+    pub folder: Option<PathBuf>,
+
+    /// Read this file of JSON lines or CSV: its columns and their types are inferred and written out.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
 }
 
 /// `millstream operators`.

@@ -2,7 +2,7 @@
 
 use millstream_api::Registry;
 use millstream_api::registry::Role;
-use millstream_topology::{Topology, describe};
+use millstream_topology::{Topology, describe, explain};
 
 use crate::args::{Check, CheckFormat};
 use crate::console::{Console, Trouble};
@@ -19,15 +19,21 @@ pub fn check(args: &Check, registry: &Registry, console: &Console) -> Status {
         return Status::Wrong;
     };
     let mut text = if args.schemas { describe(&topology) } else { String::new() };
+    if args.explain {
+        if args.schemas {
+            text.push('\n');
+        }
+        text.push_str(&explain(&topology));
+    }
     text.push_str(&verdict(&topology, warnings));
     console.print(&text)
 }
 
 /// One document on standard output. Nothing else may be there.
 fn for_editors(args: &Check, registry: &Registry, console: &Console) -> Status {
-    if args.schemas {
-        let help = "`millstream graph --format json` has the schemas of all streams";
-        console.trouble(&Trouble::new("--format json prints what was found only", Some(help)));
+    if args.schemas || args.explain {
+        let help = "`millstream graph --format json` has the schemas of all streams, and what bounds state";
+        console.trouble(&Trouble::new("--format json prints what was found and nothing else", Some(help)));
         return Status::Wrong;
     }
     let outcome = loaded(&args.file, registry);

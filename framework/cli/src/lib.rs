@@ -13,7 +13,7 @@
 //! - `status`: exit statuses
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
-//! - `check`, `run`, `graph`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
+//! - `check`, `run`, `graph`, `new`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
 //! - `test`: the tests in a file
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
@@ -28,6 +28,7 @@ mod found;
 mod graph;
 mod keys;
 mod ledger;
+mod new;
 mod operators;
 mod prose;
 mod run;
@@ -66,6 +67,7 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
         Command::Run(run) => run::run(run, registry, &console),
         Command::Check(check) => check::check(check, registry, &console),
         Command::Graph(args) => graph::graph(args, registry, &console),
+        Command::New(args) => new::new(args, registry, &console),
         Command::Schema(args) => schema::schema(args, registry, &console),
         Command::Test(args) => test::test(args, registry, &console),
         Command::Operators(operators) => operators::operators(operators, registry, &console),

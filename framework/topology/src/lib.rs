@@ -12,7 +12,7 @@
 //! - `windows`, `columns`: backward: who judges lateness, which columns flow
 //! - `checked`: everything that is known of a topology, before it is fixed who reads what
 //! - `cases`: the tests in the file; `tests_file`: those in a file of their own
-//! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing
+//! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing; `explain`: what follows from it
 //! - `report`: all that was found wrong on the way
 
 pub mod cases;
@@ -21,6 +21,7 @@ mod columns;
 mod declare;
 mod describe;
 mod draw;
+mod explain;
 mod graph;
 mod later;
 mod layers;
@@ -38,6 +39,7 @@ mod windows;
 
 pub use describe::describe;
 pub use draw::{Drawing, draw};
+pub use explain::explain;
 pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};
 pub use load::{Outcome, TestsOutcome, load, load_tests, load_text};
 pub use report::{Entry, Position, Report};

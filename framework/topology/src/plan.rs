@@ -144,7 +144,12 @@ impl Forward<'_, '_> {
             output.stream.from_source = true;
             let time = node.common.time.as_ref().map(|time| event_time(&time.by, &output.stream));
             times.push(match time.transpose() {
-                Ok(time) => time,
+                Ok(time) => {
+                    if time.as_ref().is_some_and(|time| time.columns().is_empty()) {
+                        self.note(node, watermark_stands(&node.name).into());
+                    }
+                    time
+                }
                 Err(mistake) => {
                     self.note(node, under(mistake, "time").into());
                     None
@@ -200,6 +205,13 @@ fn event_time(by: &str, stream: &Stream) -> Result<Scalar, Diagnostic> {
     let message = format!("event time must be a timestamp, `{by}` is {}", SqlName(found));
     let help = "declare the column as timestamp, or as timestamp(s), timestamp(ms) … when it is a number";
     Err(Diagnostic::error("type-mismatch", message).key("by").text(0..by.len()).help(help))
+}
+
+/// Event time that no column has a part in.
+fn watermark_stands(source: &str) -> Diagnostic {
+    let message = format!("every row of `{source}` has the same event time, so that its watermark can never advance");
+    let help = "name the column that says when a row happened: no window behind it closes before the input ends";
+    Diagnostic::warning("watermark-stands", message).key("time").key("by").help(help)
 }
 
 fn under(mut diagnostic: Diagnostic, key: &str) -> Diagnostic {

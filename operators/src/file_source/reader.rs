@@ -84,6 +84,10 @@ impl SourceFactory for FileFactory {
         Ok(vec![self.path.clone()])
     }
 
+    fn repeats(&self) -> bool {
+        true
+    }
+
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
         let wanted = self.wanted(context)?;
         let position = context.positions.iter().find(|(split, _)| *split == SPLIT);

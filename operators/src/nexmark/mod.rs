@@ -86,6 +86,10 @@ impl SourceFactory for NexmarkFactory {
         Ok(vec!["events".to_owned()])
     }
 
+    fn repeats(&self) -> bool {
+        true
+    }
+
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
         let from = match context.positions.iter().find(|(split, _)| *split == 0) {
             Some((_, Position(text))) => {

@@ -13,7 +13,7 @@ use arrow::datatypes::{
 };
 use arrow::row::{RowConverter, SortField};
 use millstream_api::operator::Fates;
-use millstream_api::plan::{Columns, InputPlan, Inputs, Make, Plan, SinkContext, SinkFactory, WindowUse};
+use millstream_api::plan::{Columns, Delivery, InputPlan, Inputs, Make, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::sink::Finish;
 use millstream_api::{Batch, Diagnostics, Result, Sink};
@@ -58,6 +58,10 @@ impl SinkFactory for DiscardFactory {
 
     fn blocks(&self) -> bool {
         false
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Held
     }
 
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {

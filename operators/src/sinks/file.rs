@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_api::operator::Fates;
-use millstream_api::plan::{Columns, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
+use millstream_api::plan::{Columns, Delivery, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::sink::Finish;
 use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink};
@@ -133,6 +133,10 @@ struct FileSinkFactory {
 impl SinkFactory for FileSinkFactory {
     fn required(&self) -> Columns {
         self.picked.required()
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Whole
     }
 
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {

@@ -15,7 +15,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
 use millstream_api::message::CheckpointId;
 use millstream_api::operator::Fates;
-use millstream_api::plan::{Columns, SinkContext, SinkFactory};
+use millstream_api::plan::{Columns, Delivery, SinkContext, SinkFactory};
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Result, Sink};
@@ -44,6 +44,10 @@ impl SinkFactory for ViewFactory {
 
     fn blocks(&self) -> bool {
         false
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Held
     }
 
     fn is_view(&self) -> bool {

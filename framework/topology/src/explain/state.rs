@@ -1,0 +1,38 @@
+//! What bounds each node's state.
+
+use millstream_api::plan::WindowUse;
+
+use super::{Entry, listed};
+use crate::describe::window_text;
+use crate::graph::{Node, Topology};
+
+pub(super) fn lines(topology: &Topology) -> Vec<Entry> {
+    let (stateful, stateless): (Vec<&Node>, Vec<&Node>) = topology.nodes.iter().partition(|node| !node.plan.state.is_empty());
+    let mut entries: Vec<Entry> = stateful.iter().map(|node| entry(topology, node)).collect();
+    let keyed: Vec<&str> =
+        stateful.iter().filter(|node| node.plan.state.iter().any(|state| state.keyed)).map(|node| node.name.as_str()).collect();
+    if !keyed.is_empty() {
+        let limit = format!("runtime.memory = \"{}\"; beyond it the run fails and names the node", topology.runtime.memory);
+        entries.push(Entry::new(format!("{} together", listed(&keyed)), vec![limit]));
+    }
+    let names: Vec<&str> = stateless.iter().map(|node| node.name.as_str()).collect();
+    if !names.is_empty() {
+        entries.push(Entry::new(listed(&names), vec!["no state".to_owned()]));
+    }
+    let channels = &topology.runtime;
+    let queues =
+        format!("{} batches on a channel, {} on an edge (runtime.mailbox, runtime.in_flight)", channels.mailbox, channels.in_flight);
+    entries.push(Entry::new("rows between nodes", vec![queues]));
+    entries
+}
+
+fn entry(topology: &Topology, node: &Node) -> Entry {
+    let mut says = vec![node.plan.bound.clone().unwrap_or_else(|| "nothing: it grows with the rows that come".to_owned())];
+    for (input, plan) in node.inputs.iter().zip(&node.plan.inputs) {
+        let stream = &topology.nodes[input.node].outputs[input.port].stream;
+        if let Some(windowed) = stream.windowed.as_ref().filter(|_| plan.windows == WindowUse::Judges) {
+            says.push(format!("{}, open until the watermark reaches their end and any allowed lateness", window_text(&windowed.windows)));
+        }
+    }
+    Entry::new(&node.name, says)
+}
