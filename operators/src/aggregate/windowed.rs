@@ -14,7 +14,7 @@ use super::plan::Design;
 use super::program::{Program, Window};
 use super::slices::Slices;
 use super::state::Layout;
-use super::windows::{OpenPanes, Places};
+use super::windows::{OpenPanes, Places, Survey};
 use super::{LATE, MAIN};
 use crate::columns::places;
 
@@ -68,8 +68,8 @@ impl Windowed {
     }
 
     /// Puts aside the rows that are late for all their windows; the others are left.
-    fn without_late(&self, batch: Batch, node: EventTime, out: &mut Output) -> Result<Batch> {
-        let Some(late) = self.open.late(&batch, node)? else { return Ok(batch) };
+    fn without_late(&self, batch: Batch, node: EventTime, survey: &Survey, out: &mut Output) -> Result<Batch> {
+        let Some(late) = self.open.late(&batch, node, survey)? else { return Ok(batch) };
         out.fates().late += late.true_count() as u64;
         if self.late_read {
             let rows = batch.filter(&late)?;
@@ -123,9 +123,10 @@ impl Windowed {
 impl Operator for Windowed {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let node = out.watermark().max(self.watermark);
-        let batch = self.without_late(batch, node, out)?;
+        let survey = self.open.survey(&batch, node)?;
+        let batch = self.without_late(batch, node, &survey, out)?;
         let (batch, rows) = self.program.evaluate(batch, out)?;
-        let (places, partly_late) = self.open.places(&batch, node)?;
+        let (places, partly_late) = self.open.places(&batch, node, &survey)?;
         out.fates().taken += rows.rows as u64;
         out.fates().partly_late += partly_late;
         match places {

@@ -29,6 +29,14 @@ pub(super) enum Places {
     Many(Vec<(PaneKey, UInt32Array)>),
 }
 
+/// What is to be known of a batch before its rows are looked at one by one, which mostly is not necessary.
+pub(super) struct Survey {
+    /// The least and the greatest instant that matter; `None`: no rows.
+    range: Option<(i64, i64)>,
+    /// Whether some row may be behind the watermark that judges it.
+    behind: bool,
+}
+
 /// All panes that some open window needs.
 pub(super) struct OpenPanes {
     kind: Kind,
@@ -57,9 +65,19 @@ impl OpenPanes {
         OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0 }
     }
 
+    /// Looks at the rows of a batch as a whole.
+    pub(super) fn survey(&self, batch: &Batch, node: EventTime) -> Result<Survey> {
+        let range = match &self.kind {
+            Kind::Explicit => range(bounds(batch)?.end.values()).map(|(least, greatest)| (least.saturating_sub(1), greatest)),
+            Kind::Implicit { .. } => range(times(batch)?),
+        };
+        let behind = batch.hidden().marks.is_some() || range.is_some_and(|(least, _)| least < node.0);
+        Ok(Survey { range, behind })
+    }
+
     /// The rows that are late for all their windows; `None`: none is.
-    pub(super) fn late(&self, batch: &Batch, node: EventTime) -> Result<Option<BooleanArray>> {
-        if !self.may_be_late(batch, node)? {
+    pub(super) fn late(&self, batch: &Batch, node: EventTime, survey: &Survey) -> Result<Option<BooleanArray>> {
+        if !survey.behind {
             return Ok(None);
         }
         let mask: BooleanArray = match &self.kind {
@@ -69,56 +87,27 @@ impl OpenPanes {
             }
             Kind::Implicit { slices, .. } => {
                 let times = times(batch)?;
-                (0..batch.rows()).map(|row| Some(slices.closed(slices.last_window(times[row]), batch.judged_at(row, node)))).collect()
+                let late = |row: usize| {
+                    let (time, judged) = (times[row], batch.judged_at(row, node));
+                    // A window ends behind every instant in it, so a row that is not behind is late for none.
+                    judged.0 > time && slices.closed(slices.last_window(time), judged)
+                };
+                (0..batch.rows()).map(|row| Some(late(row))).collect()
             }
         };
         Ok((mask.true_count() > 0).then_some(mask))
     }
 
-    /// Where the rows go, none of which is late for all its windows; and how many are for some.
-    pub(super) fn places(&self, batch: &Batch, node: EventTime) -> Result<(Places, u64)> {
+    /// Where the rows go, none of which is late for all its windows; and how many are for some. The survey may be of more rows.
+    pub(super) fn places(&self, batch: &Batch, node: EventTime, survey: &Survey) -> Result<(Places, u64)> {
         match &self.kind {
             Kind::Explicit => {
                 let Bounds { start, end } = bounds(batch)?;
                 let keys = end.values().iter().zip(start.values()).map(|(&end, &start)| (end, start));
                 Ok((split(keys), 0))
             }
-            Kind::Implicit { slices, .. } => self.slice_places(slices, batch, node),
+            Kind::Implicit { slices, .. } => slice_places(slices, batch, node, survey),
         }
-    }
-
-    fn slice_places(&self, slices: &Slices, batch: &Batch, node: EventTime) -> Result<(Places, u64)> {
-        let times = times(batch)?;
-        let Some((least, greatest)) = range(times) else { return Ok((Places::Many(Vec::new()), 0)) };
-        let mut slice = slices.at(least);
-        let exact = self.may_be_late(batch, node)?;
-        if !exact && slice.contains(greatest) {
-            return Ok((Places::One((slice.start, slice.first_window)), 0));
-        }
-        let mut partly = 0;
-        let key = |row: usize| {
-            let time = times[row];
-            if !slice.contains(time) {
-                slice = slices.at(time);
-            }
-            let first = if exact { first_open(slices, &slice, batch.judged_at(row, node)) } else { slice.first_window };
-            partly += u64::from(first != slice.first_window);
-            (slice.start, first)
-        };
-        let places = split((0..times.len()).map(key));
-        Ok((places, partly))
-    }
-
-    /// Whether there is any need to look at the rows one by one.
-    fn may_be_late(&self, batch: &Batch, node: EventTime) -> Result<bool> {
-        if batch.hidden().marks.is_some() {
-            return Ok(true);
-        }
-        let least = match &self.kind {
-            Kind::Explicit => bounds(batch)?.end.values().iter().min().copied().map(|end| end.saturating_sub(1)),
-            Kind::Implicit { .. } => times(batch)?.iter().min().copied(),
-        };
-        Ok(least.is_some_and(|least| least < node.0))
     }
 
     /// Changes the pane of this key, which is made if it is not there.
@@ -215,8 +204,32 @@ impl OpenPanes {
     }
 }
 
+fn slice_places(slices: &Slices, batch: &Batch, node: EventTime, survey: &Survey) -> Result<(Places, u64)> {
+    let Some((least, greatest)) = survey.range else { return Ok((Places::Many(Vec::new()), 0)) };
+    let mut slice = slices.at(least);
+    if !survey.behind && slice.contains(greatest) {
+        return Ok((Places::One((slice.start, slice.first_window)), 0));
+    }
+    let times = times(batch)?;
+    let mut partly_late = 0;
+    let key = |row: usize| {
+        let time = times[row];
+        if !slice.contains(time) {
+            slice = slices.at(time);
+        }
+        let first = if survey.behind { first_open(slices, &slice, time, batch.judged_at(row, node)) } else { slice.first_window };
+        partly_late += u64::from(first != slice.first_window);
+        (slice.start, first)
+    };
+    let places = split((0..times.len()).map(key));
+    Ok((places, partly_late))
+}
+
 /// The first open window of a row that is not late for all of them.
-fn first_open(slices: &Slices, slice: &Slice, judged: EventTime) -> i64 {
+fn first_open(slices: &Slices, slice: &Slice, time: i64, judged: EventTime) -> i64 {
+    if judged.0 <= time {
+        return slice.first_window;
+    }
     slices.first_open(slice, judged).unwrap_or(slice.last_window)
 }
 
