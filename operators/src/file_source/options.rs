@@ -18,6 +18,15 @@ use crate::decode::infer::{Inference, Inferred};
 use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, SchemaText, arrow_schema};
 
 /// Reads rows from files: JSON lines or CSV. All files are one split, in the order of their names.
+///
+/// ```toml
+/// [sources.departures]
+/// type   = "file"
+/// path   = "data/departures.ndjson"
+/// format = "json"
+/// time   = { by = "departed", max_delay = "1h" }
+/// schema = { flight = "string", carrier = "string not null", departed = "timestamp", dep_delay = "bigint" }
+/// ```
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct FileSourceOptions {
     /// A file, a folder (all files in it and in its folders) or a glob such as `"in/*.ndjson"`, relative to the topology file.
