@@ -2,6 +2,8 @@
 //! `UPDATE_EXPECT=1` writes them anew.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod schema;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,4 +89,49 @@ fn the_reference_is_toml_when_its_comments_are_taken_away() {
     assert!(settings.len() > 50, "too few settings:\n{}", settings.join("\n"));
     settings.join("\n").parse::<toml_edit::DocumentMut>().unwrap_or_else(|error| panic!("{error}"));
     reference.parse::<toml_edit::DocumentMut>().unwrap();
+}
+
+/// The topologies of the repository that `check` takes.
+fn topologies() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in ["examples", "framework/cli/tests/conformance/cases"] {
+        for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
+            found.extend(Some(entry.unwrap().path().join("topology.toml")).filter(|path| path.exists()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_schema_takes_every_topology_that_runs() {
+    let schema: Value = serde_json::from_str(&millstream(&["schema"])).unwrap();
+    let topologies = topologies();
+    assert!(topologies.len() > 15, "{topologies:?}");
+    for path in topologies {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(schema::complaint(&schema, &schema, &schema::json(&text), ""), None, "{}", path.display());
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_check_refuses_of_shape() {
+    let schema: Value = serde_json::from_str(&millstream(&["schema"])).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
+    for name in ["unknown-key", "missing-key", "wrong-type", "unknown-type", "wrong-inputs"] {
+        let text = std::fs::read_to_string(folder.join(name).with_extension("toml")).unwrap();
+        assert!(schema::complaint(&schema, &schema, &schema::json(&text), "").is_some(), "{name}.toml");
+    }
+}
+
+#[test]
+fn a_variable_may_stand_for_any_value() {
+    let schema: Value = serde_json::from_str(&millstream(&["schema"])).unwrap();
+    let topology = |workers: &str| {
+        format!(
+            "name = \"n\"\n[runtime]\nworkers = {workers}\n[sources.s]\ntype = \"file\"\npath = \"${{IN}}\"\nformat = \"${{FORMAT:-json}}\"\n"
+        )
+    };
+    let complaint = |text: &str| schema::complaint(&schema, &schema, &schema::json(text), "");
+    assert_eq!(complaint(&topology("\"${WORKERS:-4}\"")), None);
+    assert!(complaint(&topology("\"four\"")).unwrap().starts_with(".runtime.workers: "));
 }

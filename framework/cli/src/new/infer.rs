@@ -26,7 +26,7 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
     let options = format_of(file)?;
     let source = source_name(file);
     let absolute = std::path::absolute(file).map_err(|cause| Stop::failed("find", file, &cause))?;
-    let asked = format!("name = \"asked\"\n\n{}", source_table(&source, &absolute, &options));
+    let asked = format!("name = \"asked\"\n\n{}", source_table(&source, &absolute, options));
     let outcome = load_text("topology.toml", &asked, Path::new("."), &BTreeMap::new(), &[], registry);
     let notes = notes(&outcome, &source, file)?;
     let columns = columns(&outcome, &source);
@@ -35,7 +35,7 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
     }
     // Quoted, since a file's name may have a line end in it.
     let head = format!("# Reads {}. Its columns and types are those of its first 1,000 rows.\n", quoted(&file.to_string_lossy()));
-    let table = source_table(&source, &path_from(folder, file)?, &options);
+    let table = source_table(&source, &path_from(folder, file)?, options);
     let topology = format!("{head}name = {}\n\n{table}{}{}{}", quoted(name), time(&columns), schema(&source, &columns), sink(&source));
     Ok(Written { topology, notes })
 }

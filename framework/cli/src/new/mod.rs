@@ -35,17 +35,17 @@ pub fn new(args: &New, registry: &Registry, console: &Console) -> Status {
 }
 
 /// Why there is no folder.
-struct Stop(Trouble, Status);
+struct Stop(Box<Trouble>, Status);
 
 impl Stop {
     /// The user can say it better.
     fn wrong(message: impl Into<String>, help: &str) -> Self {
-        Stop(Trouble::new(message, Some(help)), Status::Wrong)
+        Stop(Box::new(Trouble::new(message, Some(help))), Status::Wrong)
     }
 
     /// The disk would not.
     fn failed(what: &str, path: &Path, cause: &std::io::Error) -> Self {
-        Stop(Trouble::new(format!("cannot {what} {}: {cause}", path.display()), None), Status::Failed)
+        Stop(Box::new(Trouble::new(format!("cannot {what} {}: {cause}", path.display()), None)), Status::Failed)
     }
 }
 

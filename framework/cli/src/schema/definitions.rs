@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::document::closed;
+
 /// All definitions so far.
 #[derive(Default)]
 pub struct Definitions {
@@ -19,7 +21,12 @@ pub struct Definitions {
 impl Definitions {
     /// Takes the definitions out of a root schema; what is left refers to them by their names here.
     pub fn take(&mut self, prefix: &str, mut root: Value) -> Value {
-        let own = root.as_object_mut().and_then(|root| root.remove("$defs"));
+        let own = root.as_object_mut().and_then(|root| {
+            // The names of structs mean nothing to users.
+            root.remove("title");
+            root.remove("$schema");
+            root.remove("$defs")
+        });
         let own = own.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
         let mut renamed = BTreeMap::new();
         let mut added = Vec::new();
@@ -36,6 +43,10 @@ impl Definitions {
         }
         for (target, name) in added {
             let mut definition = own[&name].clone();
+            // Structs of the options need not say that they take no other keys: `check` reads their schemas so.
+            if definition.get("properties").is_some() && definition.get("additionalProperties").is_none() {
+                definition = closed(definition);
+            }
             rename(&mut definition, &renamed);
             self.finished.insert(target, definition);
         }

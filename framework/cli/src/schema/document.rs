@@ -3,6 +3,7 @@
 use millstream_api::Registry;
 use millstream_api::options::{OperatorCommon, SinkCommon, SourceCommon};
 use millstream_api::registry::{InputKeys, NodeType, Role};
+use millstream_topology::cases::TestKeys;
 use millstream_topology::{RuntimeSettings, ServerSettings};
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,8 @@ pub fn document(registry: &Registry) -> Value {
             }),
         );
     }
+    let test = closed(definitions.take("test", schema_for!(TestKeys).to_value()));
+    properties.insert("tests".to_owned(), json!({ "type": "array", "items": test, "description": "Tests, run by `millstream test`." }));
     let mut document = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Millstream topology",
@@ -112,7 +115,7 @@ fn input_keys(inputs: InputKeys) -> Vec<(&'static str, Value)> {
 }
 
 /// A table with these keys and no others, also where alternatives add some.
-fn closed(mut table: Value) -> Value {
+pub fn closed(mut table: Value) -> Value {
     let has_alternatives = ["oneOf", "anyOf", "allOf"].iter().any(|key| table.get(key).is_some());
     let key = if has_alternatives { "unevaluatedProperties" } else { "additionalProperties" };
     table[key] = Value::Bool(false);
