@@ -13,7 +13,7 @@ pub struct Args {
     pub command: Command,
 
     /// How messages are written to standard error.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
 
     /// Say more about what happens inside; -vv and -vvv say still more. RUST_LOG takes precedence.
@@ -88,6 +88,7 @@ pub enum CheckFormat {
 
 /// `millstream graph`.
 #[derive(Debug, Group)]
+#[command(after_help = GRAPH_EXAMPLES)]
 pub struct Graph {
     #[command(flatten)]
     pub file: File,
@@ -96,6 +97,10 @@ pub struct Graph {
     #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid, value_name = "FORMAT")]
     pub format: GraphFormat,
 }
+
+const GRAPH_EXAMPLES: &str = "Examples:
+  millstream graph topology.toml --format svg > topology.svg
+  millstream graph topology.toml --format dot | dot -Tpng > topology.png";
 
 /// The formats of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -112,8 +117,9 @@ pub enum GraphFormat {
 
 /// `millstream new`.
 #[derive(Debug, Group)]
+#[command(after_help = NEW_EXAMPLES)]
 pub struct New {
-    /// The folder to make; its name is the topology's. Nothing that exists is touched.
+    /// The folder to make; its name is the topology's. Nothing that exists is touched. With --from it may be left out.
     #[arg(value_name = "NAME", required_unless_present = "from")]
     pub folder: Option<PathBuf>,
 
@@ -121,6 +127,10 @@ pub struct New {
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
 }
+
+const NEW_EXAMPLES: &str = "Examples:
+  millstream new cafe                                    sample data and a topology that explains itself
+  millstream new --from data/departures.ndjson flights   a topology that reads the file, its schema written out";
 
 /// `millstream operators`.
 #[derive(Debug, Group)]
@@ -145,11 +155,16 @@ pub enum CatalogueFormat {
 
 /// `millstream schema`.
 #[derive(Debug, Group)]
+#[command(after_help = SCHEMA_EXAMPLES)]
 pub struct Schema {
     /// The form of the schema.
     #[arg(long, value_enum, default_value_t = SchemaFormat::Json, value_name = "FORMAT")]
     pub format: SchemaFormat,
 }
+
+const SCHEMA_EXAMPLES: &str = "Editors that understand TOML schemas take it from the first line of a topology:
+  millstream schema > topology.schema.json
+  #:schema ./topology.schema.json";
 
 /// The forms of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

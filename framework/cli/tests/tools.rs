@@ -218,3 +218,23 @@ fn help_names_every_subcommand_and_the_version_is_said() {
     }
     assert_eq!(folder.run(&["--version"]).out, format!("millstream {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+/// What `--help` shows is on the page of the command.
+#[test]
+fn the_page_of_the_command_has_every_subcommand_and_option() {
+    let folder = Folder::with(&[]);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/command.md")).unwrap();
+    let help = folder.run(&["--help"]).out;
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let names = list.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    let mut options = 0;
+    for name in names.filter(|name| *name != "help") {
+        assert!(page.contains(&format!("millstream {name}")), "docs/command.md lacks {name}");
+        let own = folder.run(&[name, "--help"]).out;
+        for option in own.split_whitespace().filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches(['.', ',', ':'])) {
+            assert!(option == "--help" || page.contains(option), "docs/command.md lacks {option} of {name}");
+            options += 1;
+        }
+    }
+    assert!(options > 20, "options were not found in:\n{help}");
+}
