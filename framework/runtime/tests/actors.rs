@@ -1,5 +1,7 @@
 //! Topologies on real actors and threads: ends, stops, failures, fairness.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod common;
 
 use common::{ON_FINISH, Saw, seen, topology};

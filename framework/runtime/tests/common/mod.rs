@@ -1,5 +1,8 @@
 //! Node types of these tests: a source that counts, an operator that fails when told, a sink that says what it saw.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
