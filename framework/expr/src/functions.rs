@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn every_function_is_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/expressions.md");
+        let text = std::fs::read_to_string(page).unwrap_or_default();
+        let names = SCALAR
+            .values()
+            .map(|function| function.name())
+            .chain(aggregate_names())
+            .chain(crate::shorthands::SHORTHANDS.map(|(name, ..)| name));
+        let missing: Vec<&str> =
+            names.filter(|name| !text.contains(&format!("`{name}`")) && !text.contains(&format!("`{name}("))).collect();
+        assert!(missing.is_empty(), "not in docs/expressions.md: {missing:?}");
+    }
+
+    #[test]
     fn no_name_is_both_scalar_and_aggregate() {
         assert_eq!(aggregate_names().filter(|name| scalar(name).is_some()).count(), 0);
     }

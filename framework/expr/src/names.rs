@@ -95,6 +95,7 @@ impl Checker<'_> {
             Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => {
                 Err(self.unsupported("a subquery", node, "join the two streams with an operator of type `join`"))
             }
+            Expr::SimilarTo { .. } => Err(self.unsupported("`similar to`", node, "use `like`, or `~` with a regular expression")),
             Expr::AtTimeZone { time_zone, .. } => self.time_zone(time_zone),
             Expr::Like { escape_char: Some(escape), any: false, .. } | Expr::ILike { escape_char: Some(escape), any: false, .. } => {
                 self.escape(node, escape)
@@ -287,7 +288,6 @@ fn supported(node: &Expr) -> bool {
             | Expr::BinaryOp { .. }
             | Expr::Like { any: false, .. }
             | Expr::ILike { any: false, .. }
-            | Expr::SimilarTo { .. }
             | Expr::UnaryOp { .. }
             | Expr::AtTimeZone { .. }
             | Expr::Extract { .. }

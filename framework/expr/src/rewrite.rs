@@ -26,6 +26,7 @@ pub(crate) fn unified(expr: Expr, scope: &Scope) -> DfResult<Expr> {
         Ok(match node {
             Expr::Alias(Alias { expr, .. }) => Transformed::yes(*expr),
             Expr::Cast(cast) => zoned(cast),
+            Expr::ScalarFunction(call) if reads_date(&call) => Transformed::yes(date_of(call)?),
             Expr::ScalarFunction(call) if reads_epoch(&call) => Transformed::yes(timestamp_of(call, scope)?),
             other => Transformed::no(other),
         })
@@ -70,6 +71,18 @@ fn zoned(cast: Cast) -> Transformed<Expr> {
             Transformed::yes(Expr::Cast(Cast::new(cast.expr, micros)))
         }
         _ => Transformed::no(Expr::Cast(cast)),
+    }
+}
+
+/// `to_date(x)` with one argument.
+fn reads_date(call: &ScalarFunction) -> bool {
+    call.args.len() == 1 && call.func.name() == "to_date"
+}
+
+fn date_of(mut call: ScalarFunction) -> DfResult<Expr> {
+    match call.args.pop() {
+        Some(argument) => Ok(Expr::Cast(Cast::new(Box::new(argument), DataType::Date32))),
+        None => internal_err!("{} reads no date", call.func.name()),
     }
 }
 

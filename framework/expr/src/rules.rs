@@ -40,11 +40,15 @@ pub(crate) fn violation(expr: &Expr, scope: &Scope) -> Option<Refused> {
         Expr::Between(b) => refused_comparison(&b.expr, &b.low, scope).or_else(|| refused_comparison(&b.expr, &b.high, scope)),
         Expr::Case(case) => refused_case(case, scope),
         Expr::Not(operand) => refused_condition("not", operand, scope),
+        Expr::IsTrue(operand) | Expr::IsNotTrue(operand) | Expr::IsFalse(operand) | Expr::IsNotFalse(operand) => {
+            refused_condition("is", operand, scope)
+        }
+        Expr::IsUnknown(operand) | Expr::IsNotUnknown(operand) => refused_condition("is", operand, scope),
         Expr::Negative(operand) => {
             let found = type_of(operand, scope)?;
             (!matches!(Kind::of(&found), Kind::Number | Kind::Interval | Kind::Null)).then(|| refused_sign("-", &found).into())
         }
-        Expr::Like(like) | Expr::SimilarTo(like) => {
+        Expr::Like(like) => {
             let (text, pattern) = (type_of(&like.expr, scope)?, type_of(&like.pattern, scope)?);
             let strings = [&text, &pattern].iter().all(|t| matches!(Kind::of(t), Kind::Text | Kind::Null));
             (!strings).then(|| refused_operator("like", &text, &pattern).into())

@@ -56,6 +56,7 @@ fn types_that_do_not_fit() {
         ("b = 1", &format!("type-mismatch [b = 1] boolean cannot be compared with bigint | {CAST}")),
         ("n and b", "type-mismatch [n and b] `and` needs a condition, found bigint"),
         ("not n", "type-mismatch [n] `not` needs a condition, found bigint"),
+        ("n is not true", "type-mismatch [n] `is` needs a condition, found bigint"),
         ("-s", "type-mismatch [s] `-` cannot be applied to string"),
         ("-ts", "type-mismatch [ts] `-` cannot be applied to timestamp"),
         ("ts + ts", "type-mismatch [ts + ts] `+` cannot be applied to timestamp and timestamp"),
@@ -133,6 +134,14 @@ fn what_cannot_stand_in_an_expression() {
         (
             "lower(distinct s)",
             "syntax [lower] `distinct`, `order by` or a clause on nulls cannot stand in an expression | only aggregate functions have that, not `lower`",
+        ),
+        (
+            "s similar to 'H%'",
+            "syntax [s similar to 'H%'] `similar to` cannot stand in an expression | use `like`, or `~` with a regular expression",
+        ),
+        (
+            "s like 'a!%' escape '!'",
+            "syntax [s like 'a!%'] `escape` cannot stand in an expression | `%` and `_` are escaped with a backslash: `like '100\\%'`",
         ),
         ("tags[1].x", "syntax [x] `.x` can follow a column only | write `['x']`"),
         ("n +", "syntax [+] the expression ends where an expression was expected"),

@@ -143,6 +143,10 @@ fn times_also_before_1970() {
         ("to_timestamp_millis(n)", "1970-01-01T00:00:00.010Z"),
         ("to_timestamp(n * 1000000000)", "2286-11-20T17:46:40Z"),
         ("to_timestamp(9223372036854775807)", "!overflow"),
+        ("to_date('2013-01-31') + 1", "2013-02-01"),
+        ("to_date('31.01.2013', '%d.%m.%Y')", "2013-01-31"),
+        ("to_date(t)", "!cannot cast \"12x\" to date"),
+        ("make_date(2013, 1, n)", "2013-01-10"),
         ("to_timestamp('2013-01-01 10:00', '%Y-%m-%d %H:%M')", "2013-01-01T10:00:00Z"),
         ("extract(hour from ts at time zone 'Europe/Berlin')", "0"),
         ("date_trunc('day', ts at time zone 'Europe/Berlin')", "1969-12-31T23:00:00Z"),
@@ -238,6 +242,13 @@ fn lists_and_structs() {
         ("array_has(tags, 'b')", "true"),
         ("array_to_string(tags, '-')", "'a-b'"),
         ("make_array(n, 1)", "[10, 1]"),
+        ("array_element(tags, 1)", "'a'"),
+        ("array_slice(tags, 1, 1)", "[a]"),
+        ("array_sort([3, 1, 2])", "[1, 2, 3]"),
+        ("array_distinct([1, 1])", "[1]"),
+        ("array_position(tags, 'b')", "2"),
+        ("tags || 'c'", "[a, b, c]"),
+        ("named_struct('a', n)['a']", "10"),
     ]);
 }
 
