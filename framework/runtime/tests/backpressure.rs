@@ -25,7 +25,8 @@ input = "b"
 "#;
 
 fn start(text: &str, seed: u64) -> VirtualRun {
-    VirtualRun::new(&topology(text), seed, Arc::default(), None, &mut |_, source, _| Ok(Box::new(InPlace(source)) as Box<dyn Feed>)).unwrap()
+    VirtualRun::new(&topology(text), seed, Arc::default(), None, &mut |_, source, _| Ok(Box::new(InPlace(source)) as Box<dyn Feed>))
+        .unwrap()
 }
 
 #[test]
