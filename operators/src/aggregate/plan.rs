@@ -215,14 +215,7 @@ impl Planner<'_> {
 
     fn assemble(&self, design: Design, schema: SchemaRef, ordered: bool, mut warnings: Diagnostics) -> Plan {
         let key_names: Vec<String> = design.by.iter().map(|key| key.field().name().clone()).collect();
-        let unbounded = !self.windowed && !self.input.bounded && !design.by.is_empty();
-        if unbounded {
-            warnings.push(
-                Diagnostic::warning("unbounded-state", "a running aggregate keeps every key for ever")
-                    .key("by")
-                    .help("aggregate per window, or by keys of which there are only so many"),
-            );
-        }
+        self.warn_of_growth(&design, &mut warnings);
         let input = InputPlan {
             route: if design.by.is_empty() { Route::Any } else { Route::Key(Arc::new(ScalarKey(design.by.clone()))) },
             windows: match (self.windowed, &self.input.windowed) {
@@ -246,15 +239,40 @@ impl Planner<'_> {
         Plan { parallelism, state, bound, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
     }
 
-    /// What keeps its groups from growing in number.
-    fn bound(&self, design: &Design) -> Option<String> {
-        match &design.windows {
-            Some(_) if design.by.is_empty() => Some("one group in each window that is open".to_owned()),
-            Some(_) => Some("one group for each key in each window that is open".to_owned()),
-            None if design.by.is_empty() => Some("one group".to_owned()),
-            None if self.input.bounded => Some("one group for each key of an input that ends".to_owned()),
-            None => None,
+    /// Without windows nothing is ever forgotten, and an input without end goes on for ever.
+    fn warn_of_growth(&self, design: &Design, warnings: &mut Diagnostics) {
+        if self.windowed || self.input.bounded {
+            return;
         }
+        if !design.by.is_empty() {
+            warnings.push(
+                Diagnostic::warning("unbounded-state", "a running aggregate keeps every key for ever")
+                    .key("by")
+                    .help("aggregate per window, or by keys of which there are only so many"),
+            );
+        }
+        for (index, function) in design.compute.iter().enumerate().filter(|(_, function)| function.keeps_values()) {
+            let message = format!("`{}` keeps each value for ever in a running aggregate", function.text());
+            let help = "aggregate per window, or use a function that needs no values, such as approx_distinct or approx_percentile_cont";
+            warnings.push(Diagnostic::warning("unbounded-state", message).key("compute").index(index).help(help));
+        }
+    }
+
+    /// What keeps its groups from growing in number and size.
+    fn bound(&self, design: &Design) -> Option<String> {
+        let mut bound = match &design.windows {
+            Some(_) if design.by.is_empty() => "one group in each window that is open".to_owned(),
+            Some(_) => "one group for each key in each window that is open".to_owned(),
+            None if design.by.is_empty() => "one group".to_owned(),
+            None if self.input.bounded => "one group for each key of an input that ends".to_owned(),
+            None => return None,
+        };
+        let keeping: Vec<&str> = design.compute.iter().filter(|function| function.keeps_values()).map(Aggregate::text).collect();
+        if keeping.is_empty() {
+            return Some(bound);
+        }
+        bound.push_str(&format!("; the values of its rows, for {}", keeping.join(", ")));
+        (self.windowed || self.input.bounded).then_some(bound)
     }
 
     fn outputs(&self, schema: SchemaRef, mut key: Vec<String>) -> Vec<OutputPlan> {

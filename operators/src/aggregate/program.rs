@@ -168,16 +168,29 @@ impl Program {
         self.bad_rows.settle_results(&finished.computed.project(&of_group)?, bad, out)
     }
 
-    /// The rows to be sent, and for each result whether it is one of them.
-    pub(super) fn wanted(&self, finished: &Finished) -> Result<(RecordBatch, BooleanArray)> {
-        let mut wanted: Vec<bool> = match &finished.passes {
-            None => vec![true; finished.computed.num_rows()],
-            Some(passes) => passes.iter().map(|passes| passes == Some(true)).collect(),
-        };
-        finished.bad.iter().for_each(|value| wanted[value.row] = false);
-        let wanted = BooleanArray::from(wanted);
+    /// The rows to be sent, and for each result whether it is one of them; `None`: all are.
+    pub(super) fn wanted(&self, finished: &Finished) -> Result<(RecordBatch, Option<BooleanArray>)> {
         let all = finished.computed.project(&self.output_places)?;
-        let rows = if wanted.true_count() == wanted.len() { all } else { filter_record_batch(&all, &wanted)? };
+        let wanted = finished.wanted().filter(|wanted| wanted.false_count() > 0);
+        let rows = match &wanted {
+            None => all,
+            Some(wanted) => filter_record_batch(&all, wanted)?,
+        };
         Ok((records(&self.output, rows.columns().to_vec(), rows.num_rows())?, wanted))
+    }
+}
+
+impl Finished {
+    /// Which results are neither bad nor left out by `having`; `None`: all.
+    fn wanted(&self) -> Option<BooleanArray> {
+        if self.bad.is_empty() && self.passes.is_none() {
+            return None;
+        }
+        let mut wanted = vec![true; self.computed.num_rows()];
+        if let Some(passes) = &self.passes {
+            wanted = passes.iter().map(|passes| passes == Some(true)).collect();
+        }
+        self.bad.iter().for_each(|value| wanted[value.row] = false);
+        Some(BooleanArray::from(wanted))
     }
 }

@@ -79,12 +79,13 @@ impl Running {
         let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&present)).collect::<Result<_>>()?;
         let finished = self.program.finish(self.interner.columns(&present)?, results, None, present.len())?;
         let (records, wanted) = self.program.wanted(&finished)?;
-        let mut next = wanted.iter().map(|wanted| wanted == Some(true));
-        let mut place = 0;
+        let (mut result, mut place) = (0, 0);
         let places = touched.iter().map(|&group| {
-            let wanted = self.counts[group] > 0 && next.next().unwrap_or(false);
-            place += u32::from(wanted);
-            wanted.then(|| place - 1)
+            let present = self.counts[group] > 0;
+            let sent = present && wanted.as_ref().is_none_or(|wanted| wanted.value(result));
+            result += usize::from(present);
+            place += u32::from(sent);
+            sent.then(|| place - 1)
         });
         Ok(Sent { places: places.collect(), records, finished })
     }

@@ -219,3 +219,23 @@ fn state_that_nothing_bounds_is_a_warning() {
     assert_eq!((found.0[0].code, found.0[0].severity), ("unbounded-state", Severity::Warning));
     assert!(warned(input(None)).0.is_empty());
 }
+
+#[test]
+fn functions_that_keep_values_are_a_warning_where_nothing_bounds_them() {
+    let computes = json!({ "compute": ["count(*) as n", "count(distinct k) as keys", "median(v) as middle"] });
+    let planned = |stream: Stream| plan(computes.clone(), stream, OnBadRow::Fail).unwrap();
+    let endless = planned(Stream { bounded: false, ..input(None) });
+    let places: Vec<&[Key]> = endless.warnings.0.iter().map(|warning| warning.path.as_slice()).collect();
+    let at = |index| [Key::Name("compute".to_owned()), Key::Index(index)];
+    assert_eq!(places, [at(1).as_slice(), at(2).as_slice()]);
+    assert_eq!(endless.bound, None);
+
+    let ends = planned(input(None));
+    assert!(ends.warnings.0.is_empty());
+    assert_eq!(ends.bound.as_deref(), Some("one group; the values of its rows, for count(distinct k), median(v)"));
+    let windows = planned(Stream { bounded: false, ..windowed() });
+    assert_eq!(
+        windows.bound.as_deref(),
+        Some("one group in each window that is open; the values of its rows, for count(distinct k), median(v)")
+    );
+}
