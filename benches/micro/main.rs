@@ -1,5 +1,7 @@
 //! What single parts cost: `cargo bench -p millstream-benches`. Throughput is in rows (decoding: in bytes as well).
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up has nothing to measure")]
+
 mod aggregate;
 mod decode;
 mod edges;
