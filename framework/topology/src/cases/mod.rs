@@ -9,7 +9,7 @@
 //! that a test names are read by it, and so computed, as by a sink.
 //!
 //! Modules in reading order: [`keys`] as they are written, [`rows`] and [`cell`] their values, [`arrays`] cells and columns,
-//! [`names`] what they can name, [`types`] rows against columns, [`read`] everything put together, [`taps`] where tests look,
+//! [`names`] what they can name, [`types`] rows against columns, [`mod@read`] everything put together, [`taps`] where tests look,
 //! [`rewrite`] other expected rows for the file.
 
 mod arrays;
