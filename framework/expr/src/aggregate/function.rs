@@ -114,6 +114,11 @@ impl Function {
         matches!(self, Function::FirstValue | Function::LastValue | Function::ArrayAgg | Function::StringAgg(_))
     }
 
+    /// Whether it keeps each value until the end.
+    pub(super) fn keeps_values(&self) -> bool {
+        matches!(self, Function::Median | Function::ArrayAgg | Function::StringAgg(_))
+    }
+
     /// Whether rows can be withdrawn from it.
     pub(super) fn retractable(&self) -> bool {
         matches!(self, Function::Count | Function::Sum | Function::Avg | Function::BoolAnd | Function::BoolOr)

@@ -107,6 +107,11 @@ impl Aggregate {
         self.spec.function.ordered() && !self.spec.distinct
     }
 
+    /// Whether a group keeps each of its values, or each different one, so that its state grows with its rows.
+    pub fn keeps_values(&self) -> bool {
+        self.spec.distinct || self.spec.function.keeps_values()
+    }
+
     /// Whether rows can be withdrawn from it ([`Groups::retract`]).
     pub fn retractable(&self) -> bool {
         self.spec.function.retractable()
