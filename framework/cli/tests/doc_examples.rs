@@ -9,14 +9,25 @@ use millstream_api::registry::{InputKeys, NodeType, Role};
 use millstream_topology::load_text;
 use toml_edit::{DocumentMut, Item, Table};
 
+/// A stream of Nexmark events under a name of its own.
+macro_rules! nexmark {
+    ($kind:literal) => {
+        concat!(
+            "[sources.events_for_NAME]\ntype = \"nexmark\"\ntime = { by = \"date_time\" }\n",
+            "[operators.NAME]\ntype = \"filter\"\ninput = \"events_for_NAME.",
+            $kind,
+            "\"\nwhere = \"true\"\n"
+        )
+    };
+}
+
 /// Streams that examples read, by name. One may read another.
-const STREAMS: [(&str, &str); 7] = [
+const STREAMS: [(&str, &str); 9] = [
     ("departures", FLIGHTS),
     ("arrivals", FLIGHTS),
-    (
-        "bids",
-        "[sources.nexmark_of_bids]\ntype = \"nexmark\"\ntime = { by = \"date_time\" }\n[operators.bids]\ntype = \"filter\"\ninput = \"nexmark_of_bids.bid\"\nwhere = \"true\"\n",
-    ),
+    ("persons", nexmark!("person")),
+    ("auctions", nexmark!("auction")),
+    ("bids", nexmark!("bid")),
     ("big_bids", "[operators.big_bids]\ntype = \"filter\"\ninput = \"bids\"\nwhere = \"price > 1000\"\n"),
     ("hourly", "[operators.hourly]\ntype = \"window\"\ninput = \"departures\"\nkind = \"tumble\"\nsize = \"1h\"\n"),
     (

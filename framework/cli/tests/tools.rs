@@ -145,6 +145,7 @@ fn a_new_topology_runs_at_once_and_nothing_is_ever_overwritten() {
     assert!(made.out.contains("    millstream run cafe/topology.toml\n"), "{}", made.out);
     let checked = folder.run(&["check", "cafe/topology.toml"]);
     assert_eq!((checked.out.as_str(), checked.err.as_str()), ("cafe: 1 source, 2 operators, 3 sinks; no mistakes\n", ""));
+    assert!(folder.run(&["test", "cafe/topology.toml"]).out.contains("1 passed"));
     let run = folder.run(&["run", "cafe/topology.toml"]);
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert_eq!(run.out.lines().count(), 2 + 15, "{}", run.out);
