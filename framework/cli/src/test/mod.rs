@@ -82,7 +82,7 @@ impl Results<'_> {
     }
 
     fn seconds(&self) -> f64 {
-        self.verdicts.iter().map(|verdict| verdict.seconds).sum()
+        self.verdicts.iter().fold(0.0, |sum, verdict| sum + verdict.seconds)
     }
 
     /// Where a step is: `flights.toml:120`.

@@ -12,7 +12,7 @@ use schemars::schema_for;
 
 use super::arrays::column;
 use super::cell::Cell;
-use super::keys::{Does, TestKeys};
+use super::keys::{Does, StepKeys, TestKeys};
 use super::names::{Seen, Sender, Streams};
 use super::rows::{self, WrittenRows};
 use super::taps::Tap;
@@ -43,22 +43,17 @@ pub(crate) fn read(tests: &Field, source: &str, streams: &Streams<'_>, problems:
     let (mut drafts, mut names) = (Vec::new(), BTreeSet::new());
     for (index, item) in items.iter().enumerate() {
         let path: Vec<Key> = path.iter().cloned().chain([Key::Index(index)]).collect();
-        let Some(json) = Reader::new(path.clone(), problems).read(Schema::root(&schema), item) else { continue };
-        let keys: TestKeys = match registry::read(json) {
-            Ok(keys) => keys,
-            Err(mistakes) => {
-                mistakes.0.into_iter().for_each(|mistake| Reader::new(path.clone(), problems).note(mistake));
-                continue;
-            }
-        };
-        if !names.insert(keys.name.clone()) {
-            let message = format!("another test is called {:?} as well", keys.name);
+        Reader::new(path.clone(), problems).read(Schema::root(&schema), item);
+        let Value::Table(table) = &item.value else { continue };
+        let Some(Value::Text(name)) = table.field("name").map(|field| &field.item.value) else { continue };
+        if !names.insert(name.clone()) {
+            let message = format!("another test is called {name:?} as well");
             Reader::new(path.clone(), problems).note(Diagnostic::error("duplicate-name", message).key("name").help("give it another name"));
         }
-        drafts.extend(
-            Test { path, source, lines: &lines, streams, problems, crashed: false, ended: BTreeSet::new(), taps: BTreeMap::new() }
-                .draft(keys, item),
-        );
+        let (crashed, ended, taps) = (false, BTreeSet::new(), BTreeMap::new());
+        let mut test = Test { path, source, lines: &lines, streams, problems, crashed, ended, taps };
+        let steps = test.steps(table);
+        drafts.push(Draft { name: name.clone(), line: test.line(item), steps, taps: test.taps.into_values().collect() });
     }
     drafts
 }
@@ -78,21 +73,23 @@ struct Test<'a, 'p> {
 }
 
 impl Test<'_, '_> {
-    fn draft(mut self, keys: TestKeys, item: &Item) -> Option<Draft> {
-        let Value::Table(table) = &item.value else { return None };
-        let Some(Value::List(items)) = table.field("steps").map(|field| &field.item.value) else { return None };
+    /// All steps that are right. What does not fit their keys is noted already.
+    fn steps(&mut self, table: &Table) -> Vec<Step> {
+        let Some(Value::List(items)) = table.field("steps").map(|field| &field.item.value) else { return Vec::new() };
+        let schema = schema_for!(StepKeys);
         let mut steps = Vec::with_capacity(items.len());
-        for (index, (keys, item)) in keys.steps.into_iter().zip(items).enumerate() {
-            let Value::Table(table) = &item.value else { continue };
+        for (index, item) in items.iter().enumerate() {
             let path: Vec<Key> = self.path.iter().cloned().chain([Key::Name("steps".to_owned()), Key::Index(index)]).collect();
-            let action = keys.does().and_then(|does| self.action(does, table, &path));
+            let json = Reader::new(path.clone(), &mut Problems::default()).read(Schema::root(&schema), item);
+            let (Value::Table(table), Some(json)) = (&item.value, json) else { continue };
+            let keys = registry::read::<StepKeys>(json).map_err(|mistakes| mistakes.0);
+            let action = keys.and_then(StepKeys::does).and_then(|does| self.action(does, table, &path));
             match action {
                 Ok(action) => steps.push(Step { line: self.line(item), action }),
                 Err(mistakes) => mistakes.into_iter().for_each(|mistake| Reader::new(path.clone(), self.problems).note(mistake)),
             }
         }
-        let line = self.line(item);
-        Some(Draft { name: keys.name, line, steps, taps: self.taps.into_values().collect() })
+        steps
     }
 
     fn line(&self, item: &Item) -> usize {

@@ -35,6 +35,10 @@ impl Types<'_> {
                 Err(mistake) => mistakes.push(mistake),
             }
         }
+        if mistakes.iter().any(|mistake| mistake.code == "unknown-column") {
+            // The name that is missing may be the one that was misspelt.
+            return Err(mistakes);
+        }
         let is_wrong = |field: &Column| row.values.iter().any(|value| value.column == *field.name() && !value.json.is_null());
         for (field, _) in self.schema.fields().iter().zip(&cells).filter(|(field, cell)| !field.is_nullable() && **cell == Cell::Null) {
             if !is_wrong(field) {
