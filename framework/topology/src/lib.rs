@@ -43,4 +43,5 @@ pub use explain::explain;
 pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};
 pub use load::{Outcome, TestsOutcome, load, load_tests, load_text};
 pub use report::{Entry, Position, Report};
+pub use resolve::is_name;
 pub use settings::{RuntimeSettings, ServerSettings};

@@ -22,7 +22,7 @@ pub(crate) struct Graph {
 
 /// Whether a text may be the name of a node: `[A-Za-z_][A-Za-z0-9_-]*` without a double underscore, which separates keys in
 /// the names of variables.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         && !text.contains("__")

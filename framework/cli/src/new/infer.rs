@@ -10,9 +10,9 @@ use millstream_api::Registry;
 use millstream_api::diagnostic::Severity;
 use millstream_api::registry::Role;
 use millstream_api::types::{SqlName, timestamp_type};
-use millstream_topology::{Outcome, load_text};
+use millstream_topology::{Outcome, is_name, load_text};
 
-use super::{Stop, is_name};
+use super::Stop;
 
 /// What was made of a file.
 pub(super) struct Written {

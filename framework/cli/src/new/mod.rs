@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use millstream_api::Registry;
+use millstream_topology::is_name;
 
 use crate::args::New;
 use crate::console::{Console, Trouble};
@@ -77,13 +78,6 @@ fn name_of(folder: &Path) -> Result<String, Stop> {
     Err(Stop::wrong(format!("`{}` cannot be the name of a topology", folder.display()), help))
 }
 
-/// Whether `check` would take it.
-fn is_name(text: &str) -> bool {
-    let mut letters = text.chars();
-    let first = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
-    first && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-') && !text.contains("__")
-}
-
 /// Makes the folder, which must not be there, and its files.
 fn write(folder: &Path, files: &[(&str, String)]) -> Result<(), Stop> {
     if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -112,16 +106,6 @@ fn shell(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_those_that_check_takes() {
-        for name in ["a", "_a", "late-departures", "A1_b"] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "1a", "a__b", "a b", "-a", "ä"] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_path_can_be_pasted_into_a_shell() {

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn sources_stand_before_their_readers_and_long_arrows_have_items() {
-        // 0 → 1 → 2 → 3, 0 → 3, and a late source 4 → 5 is not possible before its writer: 4 is at the end of the file.
+        // A chain of four, an arrow past it, and a branch at its third.
         let order = order(5, &[(0, 1), (1, 2), (2, 3), (0, 3), (2, 4)]);
         assert_eq!(order.layers.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2, 2, 2]);
         assert_eq!(order.chains[3].len(), 4, "an arrow over two layers is led through both");
