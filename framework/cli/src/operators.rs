@@ -2,16 +2,14 @@
 
 use millstream_api::Registry;
 use millstream_api::diagnostic::nearest;
-use millstream_api::options::{OperatorCommon, SinkCommon, SourceCommon};
-use millstream_api::registry::{InputKeys, NodeType, Role};
-use schemars::schema_for;
-use serde_json::Value;
+use millstream_api::registry::{InputKeys, NodeType};
 
 use crate::args::{CatalogueFormat, Operators};
 use crate::catalogue::catalogue;
 use crate::console::{Console, Trouble};
 use crate::keys::{KeyDoc, Need, doc, keys};
 use crate::prose::{headline, wrapped};
+use crate::schema::{ROLES, RoleTable};
 use crate::status::Status;
 
 /// Lists all node types, or shows those of one name.
@@ -34,9 +32,9 @@ pub fn operators(args: &Operators, registry: &Registry, console: &Console) -> St
 fn list(registry: &Registry) -> String {
     let width = registry.types().map(|node_type| node_type.kind.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for (role, title) in [(Role::Source, "sources"), (Role::Operator, "operators"), (Role::Sink, "sinks")] {
-        text.push_str(&format!("{title}\n"));
-        for node_type in registry.types().filter(|node_type| node_type.role == role) {
+    for role in &ROLES {
+        text.push_str(&format!("{}\n", role.table));
+        for node_type in registry.types().filter(|node_type| node_type.role == role.role) {
             let line = headline(doc(node_type.schema.as_value()));
             text.push_str(format!("  {:width$}  {line}", node_type.kind).trim_end());
             text.push('\n');
@@ -63,20 +61,19 @@ fn unknown(kind: &str, registry: &Registry) -> Trouble {
 
 /// All there is to know of one node type.
 fn page(node_type: &NodeType) -> String {
-    let (role, table, common) = match node_type.role {
-        Role::Source => ("source", "sources", Value::from(schema_for!(SourceCommon))),
-        Role::Operator => ("operator", "operators", Value::from(schema_for!(OperatorCommon))),
-        Role::Sink => ("sink", "sinks", Value::from(schema_for!(SinkCommon))),
-    };
+    ROLES.iter().filter(|role| role.role == node_type.role).map(|role| page_of(role, node_type)).collect()
+}
+
+fn page_of(role: &RoleTable, node_type: &NodeType) -> String {
     let schema = node_type.schema.as_value();
-    let mut text = format!("{role} `{}`\n\n{}\n", node_type.kind, wrapped(doc(schema), 0));
-    text.push_str(&format!("keys of [{table}.NAME] with type = \"{}\":\n", node_type.kind));
-    for key in input_keys(node_type.inputs).iter().chain(&keys(schema, &[])) {
+    let mut text = format!("{} `{}`\n\n{}\n", role.noun, node_type.kind, wrapped(doc(schema), 0));
+    text.push_str(&format!("keys of [{}.NAME] with type = \"{}\":\n", role.table, node_type.kind));
+    let own: Vec<KeyDoc> = keys(schema, &[]);
+    for key in input_keys(node_type.inputs).iter().chain(&own) {
         text.push_str(&entry(key));
     }
-    text.push_str(&format!("\nkeys of every {role}:\n"));
-    let own: Vec<KeyDoc> = keys(schema, &[]);
-    for key in keys(&common, &own.iter().map(|key| key.name.as_str()).collect::<Vec<_>>()) {
+    text.push_str(&format!("\nkeys of every {}:\n", role.noun));
+    for key in keys(&(role.common)(), &own.iter().map(|key| key.name.as_str()).collect::<Vec<_>>()) {
         text.push_str(&entry(&key));
     }
     text
@@ -111,7 +108,7 @@ pub fn input_keys(inputs: InputKeys) -> Vec<KeyDoc> {
 mod tests {
     use millstream_api::Diagnostics;
     use millstream_api::plan::{Inputs, Plan};
-    use millstream_api::registry::NodeOptions;
+    use millstream_api::registry::{NodeOptions, Role};
     use schemars::JsonSchema;
     use serde::Deserialize;
 

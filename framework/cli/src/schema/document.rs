@@ -24,9 +24,9 @@ pub fn document(registry: &Registry) -> Value {
         .insert("name".to_owned(), json!({ "type": "string", "pattern": NAME, "description": "Identifies state, views and metrics." }));
     properties.insert("runtime".to_owned(), closed(runtime));
     properties.insert("server".to_owned(), closed(server));
-    for role in ROLES {
+    for role in &ROLES {
         let variants: Vec<Value> =
-            registry.types().filter(|known| known.role == role.role).map(|known| node(known, &role, &mut definitions)).collect();
+            registry.types().filter(|known| known.role == role.role).map(|known| node(known, role, &mut definitions)).collect();
         properties.insert(
             role.table.to_owned(),
             json!({
@@ -54,7 +54,7 @@ pub fn document(registry: &Registry) -> Value {
 }
 
 /// The three tables of nodes.
-pub const ROLES: [RoleTable; 3] = [
+pub static ROLES: [RoleTable; 3] = [
     RoleTable { role: Role::Source, table: "sources", noun: "source", common: || schema_for!(SourceCommon).to_value() },
     RoleTable { role: Role::Operator, table: "operators", noun: "operator", common: || schema_for!(OperatorCommon).to_value() },
     RoleTable { role: Role::Sink, table: "sinks", noun: "sink", common: || schema_for!(SinkCommon).to_value() },
