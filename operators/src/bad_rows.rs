@@ -4,6 +4,7 @@
 //! means the same everywhere. Nothing here decides whether a row is bad, and no bad row is dropped without being counted.
 
 use arrow::array::{BooleanArray, Int8Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use millstream_api::batch::Hidden;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{OperatorContext, OutputPlan, rejected_records, rejected_schema};
@@ -30,12 +31,15 @@ pub struct BadRows {
     node: String,
     policy: OnBadRow,
     rejected_port: usize,
+    /// The columns of it that somebody reads.
+    flowing: SchemaRef,
 }
 
 impl BadRows {
     /// The policy of the node of `context`, whose stream `.rejected` has the port `rejected_port`.
     pub fn new(context: &OperatorContext, rejected_port: usize) -> Self {
-        BadRows { node: context.node.clone(), policy: context.on_bad_row, rejected_port }
+        let flowing = context.outputs.get(rejected_port).map_or_else(rejected_schema, |shape| shape.schema.clone());
+        BadRows { node: context.node.clone(), policy: context.on_bad_row, rejected_port, flowing }
     }
 
     /// Settles the rows of `batch` that are in `bad` (in any order; a row that failed several times counts once, with its
@@ -77,7 +81,7 @@ impl BadRows {
         let mut described: Vec<BadRow> = described.collect::<Result<_>>()?;
         match self.policy {
             OnBadRow::Fail if !described.is_empty() => return Err(described.swap_remove(0).into_error()),
-            OnBadRow::Reject => out.emit(self.rejected_port, Batch::plain(rejected_records(&described)?)),
+            OnBadRow::Reject => out.emit(self.rejected_port, Batch::plain(rejected_records(&described, &self.flowing)?)),
             OnBadRow::Fail | OnBadRow::Skip => {}
         }
         Ok(())
@@ -85,7 +89,7 @@ impl BadRows {
 
     fn reject(&self, batch: &Batch, rows: &[&BadValue], out: &mut Output) -> Result<()> {
         let described: Vec<BadRow> = rows.iter().map(|value| self.describe(batch, value)).collect::<Result<_>>()?;
-        let records = rejected_records(&described)?;
+        let records = rejected_records(&described, &self.flowing)?;
         let weights = batch.weights().map(|weights| Int8Array::from_iter_values(rows.iter().map(|value| weights[value.row])));
         out.emit(self.rejected_port, Batch::new(records, Hidden { weights, ..Hidden::default() })?);
         Ok(())
@@ -110,7 +114,7 @@ mod tests {
     use crate::testing::{at, batch, ints, rows, schema, stream, weighed};
 
     fn settled(policy: OnBadRow, bad: &[usize]) -> (Result<Option<BooleanArray>>, Output) {
-        let rules = BadRows { node: "ratio".into(), policy, rejected_port: 1 };
+        let rules = BadRows { node: "ratio".into(), policy, rejected_port: 1, flowing: rejected_schema() };
         let reasons = bad.iter().enumerate().map(|(i, &row)| BadValue { row, reason: format!("reason {i}") });
         let mut out = Output::new(10);
         let batch = weighed(at(batch(&[("a", ints([Some(7), None, Some(9)]))]), &[0, 1, 2]), &[1, -1, 1]);

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::diagnostic::Diagnostics;
-use crate::error::{BadRow, Result};
+use crate::error::{BadRow, Error, Result};
 use crate::operator::Operator;
 use crate::options::OnBadRow;
 use crate::sink::Sink;
@@ -70,13 +70,23 @@ pub fn rejected_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![text("reason"), text("place"), text("raw")]))
 }
 
-/// Bad rows as rows of a `.rejected` stream.
+/// Bad rows as rows of a `.rejected` stream of which these columns flow.
 ///
 /// # Errors
 /// Only internal ones.
-pub fn rejected_records(rows: &[BadRow]) -> Result<RecordBatch> {
-    let text = |part: fn(&BadRow) -> &str| Arc::new(StringViewArray::from_iter_values(rows.iter().map(part))) as ArrayRef;
-    Ok(RecordBatch::try_new(rejected_schema(), vec![text(|row| &row.reason), text(|row| &row.place), text(|row| &row.raw)])?)
+pub fn rejected_records(rows: &[BadRow], flowing: &SchemaRef) -> Result<RecordBatch> {
+    let text = |name: &str| -> Result<ArrayRef> {
+        let part: fn(&BadRow) -> &str = match name {
+            "reason" => |row| &row.reason,
+            "place" => |row| &row.place,
+            "raw" => |row| &row.raw,
+            other => return Err(Error::internal(format!("bad rows have no column `{other}`"))),
+        };
+        Ok(Arc::new(StringViewArray::from_iter_values(rows.iter().map(part))))
+    };
+    let columns = flowing.fields().iter().map(|field| text(field.name())).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(RecordBatch::try_new_with_options(flowing.clone(), columns, &options)?)
 }
 
 /// How rows find the subtask of a node that reads them.

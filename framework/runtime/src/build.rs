@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_api::key_group::owned_groups;
-use millstream_api::plan::{Make, OperatorContext, Route, Shape, SinkContext, SourceContext};
+use millstream_api::plan::{Make, OperatorContext, Route, Shape, SinkContext, SourceContext, rejected_schema};
 use millstream_api::view::Views;
 use millstream_api::{Error, EventTime, Result, Source};
 use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskId};
@@ -286,12 +286,15 @@ impl Maker<'_> {
             let time = time.as_ref().map(|time| time.bind(&output.shape.schema)).transpose()?;
             Ok(SourcePort { time, origin: output.shape.origin, read: output.shape.read })
         });
+        let rejected = self.node.outputs.get(settings.rejected_port);
+        let rejected_schema = rejected.map_or_else(rejected_schema, |output| output.shape.schema.clone());
         Ok(SourceParts {
             id: self.id.clone(),
             feed,
             outbox,
             ports: ports.collect::<Result<_>>()?,
             rejected_port: settings.rejected_port,
+            rejected_schema,
             on_bad_row: self.node.on_bad_row,
             on_null: settings.on_null,
             idle_after: settings.idle_after.map(|after| Duration::from_micros(after.micros().unsigned_abs())),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::message::Item;
 use millstream_api::options::OnBadRow;
@@ -50,6 +50,8 @@ pub struct SourceParts {
     pub ports: Vec<SourcePort>,
     /// The port of `.rejected`.
     pub rejected_port: usize,
+    /// The columns of `.rejected` that somebody reads.
+    pub rejected_schema: SchemaRef,
     /// What happens to bad rows.
     pub on_bad_row: OnBadRow,
     /// What happens to rows without a time.
@@ -265,7 +267,7 @@ impl SourceTask {
             }
             OnBadRow::Reject => {
                 self.parts.stats.update(|c| c.fates.rejected += count);
-                self.parts.outbox.push(self.parts.rejected_port, Batch::plain(rejected_records(&bad)?), now)
+                self.parts.outbox.push(self.parts.rejected_port, Batch::plain(rejected_records(&bad, &self.parts.rejected_schema)?), now)
             }
         }
     }

@@ -134,7 +134,7 @@ impl VirtualRun {
             Turn::Again => running.woken.wake(),
             Turn::Wait(at) => running.timer = at,
             Turn::Finished => running.task = None,
-            Turn::Failed(error) => return Err(Error::new(error.kind(), format!("{}: {}", running.id.node, error))),
+            Turn::Failed(error) => return Err(of_node(&running.id.node, &error)),
         }
         Ok(true)
     }
@@ -218,5 +218,17 @@ impl VirtualRun {
     pub fn ledger(&self) -> Ledger {
         let of = |index: usize| self.tasks.iter().filter(|t| t.node == index).map(|t| t.stats.get()).collect();
         Ledger::new(self.nodes.iter().enumerate().map(|(index, name)| (name.as_str(), of(index))))
+    }
+}
+
+/// The failure of a task, with the name of its node.
+fn of_node(node: &str, error: &Error) -> Error {
+    let mut named = Error::new(error.kind(), format!("{node}: {}", error.message()));
+    if let Some(place) = error.place() {
+        named = named.at(place);
+    }
+    match error.help_text() {
+        Some(help) => named.help(help),
+        None => named,
     }
 }
