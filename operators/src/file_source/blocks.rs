@@ -1,7 +1,6 @@
 //! Cuts files into blocks that start and end where a record does.
 //!
-//! Runs on one thread, so it does as little as it can: reads, looks for the last record end, counts lines. Buffers come back
-//! to it when their rows are decoded, because fresh memory costs more than the reading.
+//! Only one thread can do it at a time, so it does as little as it can: reads, looks for the last record end, counts lines.
 
 use std::fmt;
 use std::fs::File;

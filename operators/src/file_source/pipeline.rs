@@ -1,16 +1,19 @@
-//! The threads of a `file` source: one reads, some decode, in file order.
+//! The threads of a `file` source: each reads a block when it is its turn, decodes it beside the others, and the rows come out
+//! in file order.
 //!
 //! ```text
-//!            ┌ jobs[0] ─ decoder ─ done[0] ┐
-//!  reader ───┤                             ├─── whoever calls `next`
-//!            └ jobs[1] ─ decoder ─ done[1] ┘
+//!  turn (a lock): the reader, and who took the next block ─ order ──┐
+//!        │            │                                             ├─── whoever calls `next`
+//!     decoder 0    decoder 1  … ──────────────────────── done[0…] ──┘
 //! ```
-//! Block n goes to decoder n mod N and its rows are taken from there in turn, so they come back in order without being sorted.
-//! Each channel holds one item; so at most 3 N + 1 blocks exist, and a slow reader of rows stops everything behind it.
+//! A decoder reads its block itself, so that the bytes are still in its core's cache when it decodes them: a thread that only
+//! reads would have to hand each byte from one core to another. With the turn it says that the next block is its own; rows are
+//! taken in that order, so nothing is sorted. A decoder has one block in work and one done: 2 N blocks exist at most, and whoever
+//! is slow in taking rows stops everything behind.
 //!
-//! Who wakes whom: dropping the pipeline drops the ends of `done`; a decoder that sends then fails and ends, which drops its
-//! end of `jobs`; the reader that sends then fails and ends.
+//! Who wakes whom: dropping the pipeline drops the receiving ends; a decoder that sends then fails and ends.
 
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -20,18 +23,11 @@ use millstream_api::error::{Error, Result};
 use super::blocks::{BlockReader, PlacedBlock};
 use crate::decode::{Block, Decode, Decoded};
 
-/// What a decoder is given, and in the same order what it hands on.
-enum Item<T> {
-    Rows(T),
-    Failed(Error),
-    End,
-}
-
 /// The rows of one block.
 #[derive(Debug)]
 pub(crate) struct DecodedBlock {
     /// The name of the file.
-    pub(crate) name: std::sync::Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The byte of the file at which the block starts.
     pub(crate) offset: u64,
     /// The line at which it starts.
@@ -54,35 +50,40 @@ pub(crate) enum Came {
 /// Running threads that read and decode.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    /// Dropping these ends the decoders.
-    done: Vec<Receiver<Item<DecodedBlock>>>,
-    /// Whose rows come next.
-    turn: usize,
+    /// Which decoder has the next block. Dropping it ends a decoder that takes its turn.
+    order: Receiver<usize>,
+    /// What each decoder has done. Dropping them ends a decoder that waits for room.
+    done: Vec<Receiver<Result<Came>>>,
+    /// The decoder whose block comes next, where that is known.
+    next: Option<usize>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Pipeline {
-    /// Starts reading, with one thread for each decoder.
-    pub(crate) fn start(reader: BlockReader, decoders: Vec<Box<dyn Decode>>) -> Result<Self> {
-        let mut pipeline = Pipeline { done: Vec::new(), turn: 0, threads: Vec::new() };
-        let (spare_in, spare_out) = bounded(decoders.len() * 3 + 1);
-        let mut jobs = Vec::new();
-        for decoder in decoders {
-            let (job_in, job_out) = bounded(1);
-            let (done_in, done_out) = bounded(1);
-            let spare = spare_in.clone();
-            pipeline.spawn("file-decoder", move || decode_blocks(decoder, &job_out, &done_in, &spare))?;
-            jobs.push(job_in);
-            pipeline.done.push(done_out);
-        }
-        pipeline.spawn("file-reader", move || read_blocks(reader, &jobs, &spare_out))?;
-        Ok(pipeline)
-    }
+/// What the decoders share.
+#[derive(Debug)]
+struct Turn {
+    reader: BlockReader,
+    order: Sender<usize>,
+    /// Whether the reader has said its last: the end, or a failure.
+    over: bool,
+}
 
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = Builder::new().name(name.to_owned()).spawn(body).map_err(|error| Error::io("cannot start a thread", error))?;
-        self.threads.push(thread);
-        Ok(())
+impl Pipeline {
+    /// Starts a thread for each decoder.
+    pub(crate) fn start(reader: BlockReader, decoders: Vec<Box<dyn Decode>>) -> Result<Self> {
+        // Room for all that can be under way, so that nobody waits with the lock in hand.
+        let (order_in, order) = bounded(decoders.len() * 2);
+        let turn = Arc::new(Mutex::new(Turn { reader, order: order_in, over: false }));
+        let mut pipeline = Pipeline { order, done: Vec::new(), next: None, threads: Vec::new() };
+        for (index, decoder) in decoders.into_iter().enumerate() {
+            let (done_in, done) = bounded(1);
+            let turn = turn.clone();
+            let body = move || decode_blocks(index, decoder, &turn, &done_in);
+            let thread = Builder::new().name("file-decoder".to_owned()).spawn(body);
+            pipeline.threads.push(thread.map_err(|error| Error::io("cannot start a thread", error))?);
+            pipeline.done.push(done);
+        }
+        Ok(pipeline)
     }
 
     /// The next block's rows, in file order.
@@ -90,21 +91,31 @@ impl Pipeline {
     /// # Errors
     /// The failure of the reader or a decoder, after all rows of before it.
     pub(crate) fn next(&mut self, wait: Duration) -> Result<Came> {
-        match self.done[self.turn].recv_timeout(wait) {
-            Ok(Item::Rows(rows)) => {
-                self.turn = (self.turn + 1) % self.done.len();
-                Ok(Came::Rows(rows))
+        let came = self.order_within(wait).and_then(|decoder| self.done[decoder].recv_timeout(wait));
+        match came {
+            Ok(came) => {
+                self.next = None;
+                came
             }
-            Ok(Item::Failed(error)) => Err(error),
-            Ok(Item::End) => Ok(Came::End),
             Err(RecvTimeoutError::Timeout) => Ok(Came::Nothing),
             Err(RecvTimeoutError::Disconnected) => Err(Error::internal("a thread of a file source has died")),
         }
+    }
+
+    /// Which decoder has the next block.
+    fn order_within(&mut self, wait: Duration) -> Result<usize, RecvTimeoutError> {
+        if let Some(decoder) = self.next {
+            return Ok(decoder);
+        }
+        let decoder = self.order.recv_timeout(wait)?;
+        self.next = Some(decoder);
+        Ok(decoder)
     }
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
+        self.order = crossbeam_channel::never();
         self.done.clear();
         for thread in self.threads.drain(..) {
             // A thread that panicked was reported as the failure of `next`; here it only must be gone.
@@ -113,43 +124,34 @@ impl Drop for Pipeline {
     }
 }
 
-fn read_blocks(mut reader: BlockReader, jobs: &[Sender<Item<PlacedBlock>>], spare: &Receiver<Vec<u8>>) {
-    for job in jobs.iter().cycle() {
-        let item = match reader.next(spare.try_recv().unwrap_or_default()) {
-            Ok(Some(block)) => Item::Rows(block),
-            Ok(None) => Item::End,
-            Err(error) => Item::Failed(error),
+fn decode_blocks(index: usize, mut decoder: Box<dyn Decode>, turn: &Mutex<Turn>, done: &Sender<Result<Came>>) {
+    let mut buffer = Vec::new();
+    while let Some(read) = take_turn(index, turn, std::mem::take(&mut buffer)) {
+        let came = match read {
+            Ok(Some(PlacedBlock { block, offset })) => {
+                let decoded = decoder.decode(&block);
+                let Block { bytes, name, first_line, .. } = block;
+                // The next block goes where this one was: fresh memory costs more than the reading.
+                buffer = bytes;
+                decoded.map(|batches| Came::Rows(DecodedBlock { name, offset, first_line, batches }))
+            }
+            Ok(None) => Ok(Came::End),
+            Err(error) => Err(error),
         };
-        let last = !matches!(item, Item::Rows(_));
-        if job.send(item).is_err() || last {
+        if done.send(came).is_err() {
             return;
         }
     }
 }
 
-fn decode_blocks(
-    mut decoder: Box<dyn Decode>,
-    jobs: &Receiver<Item<PlacedBlock>>,
-    done: &Sender<Item<DecodedBlock>>,
-    spare: &Sender<Vec<u8>>,
-) {
-    for job in jobs {
-        let item = match job {
-            Item::Rows(PlacedBlock { block, offset }) => {
-                let decoded = decoder.decode(&block);
-                let Block { bytes, name, first_line, .. } = block;
-                // When there is no room the buffer is one too many.
-                drop(spare.try_send(bytes));
-                match decoded {
-                    Ok(batches) => Item::Rows(DecodedBlock { name, offset, first_line, batches }),
-                    Err(error) => Item::Failed(error),
-                }
-            }
-            Item::Failed(error) => Item::Failed(error),
-            Item::End => Item::End,
-        };
-        if done.send(item).is_err() {
-            return;
-        }
+/// Waits for its turn and reads the next block; `None` when there is nothing more to do. A lock that was poisoned by a reader that
+/// panicked is such a case: the rows of before come out, then the thread that died is missed.
+fn take_turn(index: usize, turn: &Mutex<Turn>, buffer: Vec<u8>) -> Option<Result<Option<PlacedBlock>>> {
+    let mut turn = turn.lock().ok()?;
+    if turn.over || turn.order.send(index).is_err() {
+        return None;
     }
+    let read = turn.reader.next(buffer);
+    turn.over = !matches!(read, Ok(Some(_)));
+    Some(read)
 }

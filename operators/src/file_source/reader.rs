@@ -18,8 +18,8 @@ use crate::decode::json::JsonDecoder;
 use crate::decode::schema::ColumnSpec;
 use crate::decode::{Decode, Decoded};
 
-/// A block is decoded by one thread at a time. Large enough that handing it over costs nothing, small enough to stay in the
-/// second-level cache with its columns.
+/// Large enough that handing it over costs nothing and its batches have thousands of rows, small enough to stay in a core's cache
+/// between reading and decoding.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// The files are one split.

@@ -155,13 +155,13 @@ impl Layout {
     }
 }
 
-/// Whether two texts of the same length are equal. Most are of 8 to 16 bytes, where two comparisons of words beat a call.
+/// Whether two texts of the same length are equal. Most have 4 to 16 bytes, where comparing two words beats a call.
 #[inline]
 fn same(found: &[u8], expected: &[u8]) -> bool {
-    if (8..=16).contains(&expected.len()) {
-        found.first_chunk::<8>() == expected.first_chunk::<8>() && found.last_chunk::<8>() == expected.last_chunk::<8>()
-    } else {
-        found == expected
+    match expected.len() {
+        8..=16 => found.first_chunk::<8>() == expected.first_chunk() && found.last_chunk::<8>() == expected.last_chunk(),
+        4..=7 => found.first_chunk::<4>() == expected.first_chunk() && found.last_chunk::<4>() == expected.last_chunk(),
+        _ => found == expected,
     }
 }
 
@@ -237,7 +237,7 @@ fn plain_string(line: &[u8], at: usize) -> Option<usize> {
 }
 
 /// An integer of at most 16 digits and the byte after it, which must not make it another kind of number.
-#[inline]
+#[inline(always)]
 fn integer(line: &[u8], at: usize) -> Option<(i64, usize)> {
     let negative = line.get(at) == Some(&b'-');
     let start = at + usize::from(negative);
@@ -258,7 +258,7 @@ const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 
 
 /// The digits at byte `at`, eight at most, as a number, and how many there are. Works on all eight bytes at once: a step per
 /// digit costs more than all the rest of a line, since how many there are can't be predicted.
-#[inline]
+#[inline(always)]
 fn up_to_eight_digits(line: &[u8], at: usize) -> (u64, usize) {
     let rest = line.get(at..).unwrap_or_default();
     let word = match rest.first_chunk::<8>() {
