@@ -29,7 +29,9 @@ use crate::error::{Error, Result};
 /// The key group of each row. `rows` is needed for keys without columns, which all are in one group.
 pub fn key_groups(keys: &[ArrayRef], rows: usize, groups: u16) -> Result<Vec<u16>> {
     let modulus = u64::from(groups.max(1));
-    let to_group = |bytes: &[u8]| (xxh3_64(bytes) % modulus) as u16;
+    // A division costs more than the hash itself; the usual numbers of groups need none.
+    let mask = modulus.is_power_of_two().then(|| modulus - 1);
+    let to_group = |bytes: &[u8]| mask.map_or_else(|| xxh3_64(bytes) % modulus, |mask| xxh3_64(bytes) & mask) as u16;
     if let [key] = keys
         && let Some(column) = fixed_width(key)?
     {

@@ -131,8 +131,9 @@ impl OutEdge {
 fn partition(batch: &Batch, values: &KeyValues, groups: u16, subtasks: usize) -> Result<Vec<Batch>> {
     let keys = values(batch.records())?;
     let mut rows: Vec<Vec<u32>> = vec![Vec::with_capacity(batch.rows() / subtasks * 5 / 4); subtasks];
+    let owners: Vec<usize> = (0..groups).map(|group| owner(group, subtasks, groups)).collect();
     for (row, group) in key_groups(&keys, batch.rows(), groups)?.into_iter().enumerate() {
-        rows[owner(group, subtasks, groups)].push(row as u32);
+        rows[owners[usize::from(group)]].push(row as u32);
     }
     rows.into_iter()
         .map(|indices| match indices.len() {
