@@ -122,6 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn only_what_somebody_reads_is_sent() {
+        let flowing = std::sync::Arc::new(rejected_schema().project(&[2]).unwrap());
+        let rules = BadRows { node: "ratio".into(), policy: Reject, rejected_port: 1, flowing };
+        let mut out = Output::new(10);
+        let bad = [BadValue { row: 0, reason: "reason".into() }];
+        rules.settle(&batch(&[("a", ints([Some(7)]))]), &bad, &mut out).unwrap();
+        assert_eq!(rows(&out.take_batches(), 1), [r#"{"raw":"{\"a\":7}"}"#]);
+    }
+
+    #[test]
     fn a_rejected_row_says_why_and_where_and_may_be_withdrawn() {
         let (remains, mut out) = settled(Reject, &[1, 0, 1]);
         assert_eq!(remains.unwrap().unwrap(), BooleanArray::from(vec![false, false, true]));

@@ -112,6 +112,17 @@ fn every_example_gives_its_expected_output() {
     }
 }
 
+/// The tests in the examples' own files, where there are any.
+#[test]
+fn every_example_passes_the_tests_in_its_file() {
+    let mut passed = 0;
+    for example in EXAMPLES {
+        let output = support::test(&example.folder().join("topology.toml")).unwrap_or_else(|failure| panic!("{failure}"));
+        passed += output.lines().filter(|line| line.starts_with("ok ")).count();
+    }
+    assert!(passed >= 8, "only {passed} tests have passed");
+}
+
 /// The table of the README's first command, asked for as JSON so that it can be read.
 #[test]
 fn the_flights_summary_is_right() {

@@ -54,6 +54,13 @@ impl Run {
     }
 }
 
+/// `millstream test TOPOLOGY`: what it printed; what it said when a test failed.
+pub fn test(topology: &Path) -> Result<String, String> {
+    let output = Command::new(binary()).arg("test").arg(topology).output().map_err(|error| format!("cannot start the command: {error}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { Ok(printed) } else { Err(format!("{printed}{}", String::from_utf8_lossy(&output.stderr))) }
+}
+
 /// The command under test: the one built with this test, or the one that `EXAMPLES_BINARY` names (a release build).
 fn binary() -> PathBuf {
     std::env::var_os("EXAMPLES_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_millstream").into(), PathBuf::from)
