@@ -12,6 +12,9 @@ use datafusion_common::{Result, internal_err};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+/// The names of the functions here. They never fail, and do not compute.
+pub(crate) const NAMES: [&str; 3] = ["canonical_float", "interval_length", "nullif_by_value"];
+
 /// A float with one zero and one not-a-number.
 pub(crate) fn canonical_float(operand: Expr) -> Expr {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::from(Form::new(Of::Float))));

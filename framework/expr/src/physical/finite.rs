@@ -11,12 +11,13 @@ use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::Operand;
 use super::failure::RowFailure;
+use crate::canonical;
 
 /// In place of a function call of DataFusion's, when it gives a float.
 pub(crate) fn finite(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let Some(call) = node.downcast_ref::<ScalarFunctionExpr>() else { return Ok(None) };
     let float = matches!(call.data_type(schema)?, DataType::Float32 | DataType::Float64);
-    let computes = !call.children().is_empty() && !["canonical_float", "nullif_by_value"].contains(&call.name());
+    let computes = !call.children().is_empty() && !canonical::NAMES.contains(&call.name());
     Ok((float && computes).then(|| Arc::new(Finite { call: Operand(Arc::clone(node)), name: call.name().to_owned() }) as _))
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn guarded(binary: &BinaryExpr) -> Arc<dyn PhysicalExpr> {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Guarded {
+pub(super) struct Guarded {
     left: Operand,
     right: Operand,
     is_and: bool,

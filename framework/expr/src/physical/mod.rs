@@ -30,6 +30,9 @@ use datafusion_physical_expr::expressions::{
 };
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
+use crate::canonical;
+use crate::rewrite::compares;
+
 /// The same expression with nodes that fail where ours must.
 pub(crate) fn with_row_semantics(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     let replaced = expr.transform_up(|node| {
@@ -74,8 +77,13 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
         || expr.is::<IsNotNullExpr>()
         || expr.is::<InListExpr>()
         || expr.is::<LikeExpr>()
-        || expr.is::<BinaryExpr>();
+        || expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| is_safe(*binary.op()))
+        || expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| canonical::NAMES.contains(&call.name()));
     !fine || expr.children().into_iter().any(can_fail)
+}
+
+fn is_safe(operator: Operator) -> bool {
+    compares(operator) || matches!(operator, Operator::And | Operator::Or)
 }
 
 /// An operand of a node of ours: a pointer that is compared by what it points to, which the derives cannot do by themselves.
@@ -97,5 +105,33 @@ impl Hash for Operand {
 impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+    use crate::planner::{self, Scope};
+
+    /// Whether the right side of the condition is evaluated on single rows when it fails.
+    fn is_guarded(text: &str) -> bool {
+        let column = |name: &str, data_type| Field::new(name, data_type, true);
+        let schema = Schema::new(vec![column("n", DataType::Int64), column("d", DataType::Float64), column("s", DataType::Utf8View)]);
+        let planned = planner::plan(text, &Scope::new(&schema).unwrap()).unwrap();
+        let compiled = planner::compile(&planned.expr, planned.depth, &schema).unwrap();
+        compiled.is::<guard::Guarded>()
+    }
+
+    #[test]
+    fn what_can_fail_is_guarded() {
+        for text in ["n <> 0 and 10 / n > 1", "n = 0 or n + 1 > 2", "n > 0 and s::bigint = 1", "d > 0 and d / d > 1", "n > 0 or abs(n) > 2"]
+        {
+            assert!(is_guarded(text), "{text}");
+        }
+        for text in ["n <> 0 and n > 1", "d > 1.5 or s like 'x%'", "n > 0 and (s is null or not (n in (1, 2)))"] {
+            assert!(!is_guarded(text), "{text}");
+        }
     }
 }
