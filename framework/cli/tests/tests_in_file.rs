@@ -336,6 +336,20 @@ fn update_writes_the_rows_that_are_there() {
     assert_eq!(folder.read("topology.toml"), text);
 }
 
+/// `[[tests.steps]]` are steps like any others; only rows with headers of their own cannot be written anew.
+#[test]
+fn steps_may_have_headers_of_their_own() {
+    let tests = "[[tests]]\nname = \"counts\"\n\n[[tests.steps]]\nsend = \"cars\"\nrows = [{ road = \"A1\", at = 1 }]\n\n\
+                 [[tests.steps]]\nexpect = \"board\"\nrows   = [{ road = \"A1\", n = 2 }] # two\n\n\
+                 [[tests.steps]]\nexpect = \"board\"\n[[tests.steps.rows]]\nroad = \"A1\"\nn = 3\n";
+    let folder = Folder::with(&[("topology.toml", &format!("{TRAFFIC}{tests}"))]);
+    let ended = folder.run(&["test", "topology.toml", "--update"]);
+    assert_eq!(ended.code, Some(1));
+    let expected = "topology.toml:70: error: expect = \"board\": 1 missing, 1 unexpected\nhelp: its rows come from outside the file, ";
+    assert!(ended.err.starts_with(expected), "{}", ended.err);
+    assert_eq!(folder.read("topology.toml"), format!("{TRAFFIC}{}", tests.replace("n = 2", "n = 1")));
+}
+
 #[test]
 fn a_run_that_fails_ends_its_test() {
     let tests = r#"

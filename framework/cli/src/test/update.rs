@@ -48,7 +48,7 @@ fn edit<'a>(case: &'a Case, failure: &StepFailure) -> Option<(&'a Expect, NewRow
 fn unmended(results: &Results<'_>, case: &Case, failure: &StepFailure) -> Trouble {
     let told = told(case, failure);
     let help = match failure.why {
-        Why::Rows(_) => "its rows come from outside the file or through a ${NAME}; change them by hand",
+        Why::Rows(_) => "its rows come from outside the file, through a ${NAME}, or have headers of their own; change them by hand",
         Why::Failed(_) => "no expected rows can mend this",
     };
     Trouble { place: Some(results.place(case, failure)), ..Trouble::new(told.headline, Some(help)) }

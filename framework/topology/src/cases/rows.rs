@@ -73,7 +73,7 @@ pub(crate) struct WrittenRows {
 pub(crate) fn read(item: &Item, source: &str) -> Result<WrittenRows, Vec<Diagnostic>> {
     match &item.value {
         Value::Text(text) => Ok(from_text(text, item, source)),
-        Value::List(items) => from_tables(items, item),
+        Value::List(items) => from_tables(items, item, source),
         other => {
             let message = format!("`rows` must be a list of tables, or text with one JSON object a line, not {}", other.shown());
             Err(vec![Diagnostic::error("wrong-type", message)])
@@ -81,7 +81,7 @@ pub(crate) fn read(item: &Item, source: &str) -> Result<WrittenRows, Vec<Diagnos
     }
 }
 
-fn from_tables(items: &[Item], whole: &Item) -> Result<WrittenRows, Vec<Diagnostic>> {
+fn from_tables(items: &[Item], whole: &Item, source: &str) -> Result<WrittenRows, Vec<Diagnostic>> {
     let (mut rows, mut mistakes) = (Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
         match &item.value {
@@ -92,8 +92,12 @@ fn from_tables(items: &[Item], whole: &Item) -> Result<WrittenRows, Vec<Diagnost
             }
         }
     }
-    let spans: Option<Vec<Range<usize>>> = items.iter().map(span).collect();
-    let written = span(whole).zip(spans).map(|(span, tables)| Written { span, tables: Some(tables) });
+    // Tables under headers of their own have no place where another row could be written.
+    let between = |item: &Item, brackets: [char; 2]| {
+        span(item).filter(|span| source.get(span.clone()).is_some_and(|text| text.starts_with(brackets[0]) && text.ends_with(brackets[1])))
+    };
+    let tables: Option<Vec<Range<usize>>> = items.iter().map(|item| between(item, ['{', '}'])).collect();
+    let written = between(whole, ['[', ']']).zip(tables).map(|(span, tables)| Written { span, tables: Some(tables) });
     if mistakes.is_empty() { Ok(WrittenRows { rows, written }) } else { Err(mistakes) }
 }
 
