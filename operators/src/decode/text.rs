@@ -37,8 +37,8 @@ pub(crate) fn append_scalar(values: &mut Values, text: &str) -> Option<()> {
         Values::Int16(v) => v.push(text.parse().ok()?),
         Values::Int32(v) => v.push(text.parse().ok()?),
         Values::Int64(v) => v.push(text.parse().ok()?),
-        Values::Float32(v) => v.push(text.parse().ok().filter(|value: &f32| value.is_finite())?),
-        Values::Float64(v) => v.push(text.parse().ok().filter(|value: &f64| value.is_finite())?),
+        Values::Float32(v) => v.push(text.parse().ok().filter(|value: &f32| value.is_finite() || names_no_number(text))?),
+        Values::Float64(v) => v.push(text.parse().ok().filter(|value: &f64| value.is_finite() || names_no_number(text))?),
         Values::Decimal(v, precision, scale) => v.push(parse_decimal(text, *precision, *scale)?),
         Values::Date(v) => v.push(parse_date(text.as_bytes())?),
         Values::Timestamp(v, TimestampForm::Rfc3339) => v.push(parse_timestamp(text.as_bytes())?),
@@ -49,6 +49,11 @@ pub(crate) fn append_scalar(values: &mut Values, text: &str) -> Option<()> {
         Values::Json(_) | Values::List { .. } | Values::Struct(..) => return None,
     }
     Some(())
+}
+
+/// Whether a text that reads as a double is `inf` or `NaN` and not a number that is too great. JSON has no such words.
+fn names_no_number(text: &str) -> bool {
+    !text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 fn parse_boolean(text: &str) -> Option<bool> {
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn numbers_out_of_range_are_refused() {
         assert!(append_scalar(&mut Values::Float64(vec![]), "1e999").is_none());
-        assert!(append_scalar(&mut Values::Float64(vec![]), "NaN").is_none());
+        assert!(append_scalar(&mut Values::Float64(vec![]), "-inf").is_some());
         assert!(append_scalar(&mut Values::Float32(vec![]), "1e39").is_none());
         assert!(append_scalar(&mut Values::Int16(vec![]), "32768").is_none());
         assert!(append_scalar(&mut Values::Int64(vec![]), "9223372036854775807").is_some());

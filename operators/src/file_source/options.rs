@@ -19,6 +19,14 @@ use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, SchemaText, arrow_schema};
 
 /// Reads rows from files: JSON lines or CSV. All files are one split, in the order of their names.
 ///
+/// In a folder or glob, names that start with `.` or `_` are left out. Empty lines are skipped; a byte order mark and `\r\n`
+/// are understood. A record longer than 64 MiB ends the run.
+///
+/// A value must be of its column's type exactly: a number is no `string`, `1.0` no `bigint`. A key that is missing is null, one
+/// that no column has is left out, and of a key that comes twice the last one counts. A `decimal` is a number or text, `bytes`
+/// are hexadecimal text, an `interval` is `"1h30m"` or `"1 day 2 hours"`, `json` is any value, kept as it is written. In CSV an
+/// empty field is null and `""` an empty text, and a `list`, `struct` or `json` is JSON text.
+///
 /// ```toml
 /// [sources.departures]
 /// type   = "file"

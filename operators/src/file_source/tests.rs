@@ -216,6 +216,38 @@ fn failures_come_after_the_rows_before_them_and_name_the_file() {
 }
 
 #[test]
+fn a_record_without_end_is_refused_before_it_fills_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("in.ndjson"), "{\"n\":1}\n").unwrap();
+    let file = fs::OpenOptions::new().append(true).open(folder.path().join("in.ndjson")).unwrap();
+    file.set_len(1 << 28).unwrap();
+    let factory = factory(folder.path(), "in.ndjson", Format::Json);
+    let mut source = factory.make(&context(&arrow_schema(&columns()), 1, 10)).unwrap();
+    assert!(matches!(source.next(FOREVER).unwrap(), Next::Rows(_)));
+    let error = source.next(FOREVER).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Limit, "a record is longer than 64 MiB"));
+    assert_eq!(error.place(), Some("in.ndjson:2"));
+}
+
+#[test]
+fn a_source_does_not_block_longer_than_it_may() {
+    let folder = json_folder();
+    let factory = factory(folder.path(), "*.ndjson", Format::Json);
+    let mut source = factory.make(&context(&arrow_schema(&columns()), 1, 10)).unwrap();
+    let mut rows = 0;
+    loop {
+        match source.next(Duration::ZERO).unwrap() {
+            Next::Rows(batch) => rows += batch.parts[0].records.num_rows(),
+            Next::Nothing => std::thread::yield_now(),
+            Next::SplitEnd(_) => {}
+            Next::End => break,
+        }
+    }
+    assert_eq!(rows, 199);
+    assert!(matches!(source.next(FOREVER).unwrap(), Next::End));
+}
+
+#[test]
 fn a_file_that_is_gone_or_shorter_than_it_was_cannot_be_resumed() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.ndjson"), "{\"n\":1}\n").unwrap();

@@ -256,8 +256,6 @@ fn reference(line: &str) -> Option<(Option<i64>, Option<String>, Option<bool>)> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     #[test]
     fn the_scanner_agrees_with_the_general_decoder(lines in prop::collection::vec(line(), 1..40), crlf: bool, batch_rows in 1usize..50) {
         let specs = specs(&COLUMNS);
