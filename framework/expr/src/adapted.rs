@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::Result;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
+use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use millstream_api::types::{UTC, timestamp_type};
 
 use crate::types::ours;
 
@@ -64,14 +66,37 @@ impl ScalarUDFImpl for Adapted {
         self.plain.documentation()
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let wanted = args.return_field.data_type().clone();
+        if self.plain.name().starts_with("date_") {
+            args.args = args.args.into_iter().map(without_zone).collect();
+        }
         let value = self.plain.inner().invoke_with_args(args)?;
-        match ours(&value.data_type()) {
-            Some(_) => value.cast_to(&wanted, None),
-            None => Ok(value),
+        match value {
+            ColumnarValue::Array(times) if times.data_type() == &PLAIN_TIMESTAMP => Ok(ColumnarValue::Array(in_utc(&times))),
+            value if ours(&value.data_type()).is_some() => value.cast_to(&wanted, None),
+            value => Ok(value),
         }
     }
+}
+
+const PLAIN_TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// Timestamps of UTC as those of no zone, which is the same and spares functions the look into a calendar of zones.
+fn without_zone(argument: ColumnarValue) -> ColumnarValue {
+    match argument {
+        ColumnarValue::Array(times) if times.data_type() == &timestamp_type() => {
+            ColumnarValue::Array(Arc::new(times.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<Arc<str>>)))
+        }
+        ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(time, Some(zone))) if zone.as_ref() == UTC => {
+            ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(time, None))
+        }
+        other => other,
+    }
+}
+
+fn in_utc(times: &ArrayRef) -> ArrayRef {
+    Arc::new(times.as_primitive::<TimestampMicrosecondType>().clone().with_timezone(UTC))
 }
 
 fn widened(given: &DataType) -> DataType {

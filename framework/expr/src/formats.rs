@@ -1,15 +1,10 @@
-//! `to_char` and `date_format`: times as text, by a format that is checked with the expression.
+//! The formats of `to_char` and `date_format`, which are checked with the expression.
 //!
 //! Users bring three habits: strftime (`%Y-%m-%d`, both functions), PostgreSQL's templates (`YYYY-MM-DD HH24:MI`, `to_char`) and
 //! Java's (`yyyy-MM-dd HH:mm`, `date_format`, as in Flink and Spark). A format with a `%` is strftime, any other is the template
 //! of the function. What a template does not know is an error, not text that is copied: `yyyy-mm-dd` would print minutes.
 
-use std::sync::Arc;
-
-use arrow::datatypes::DataType;
 use chrono::format::{Item, StrftimeItems};
-use datafusion_common::{DataFusionError, Result, ScalarValue};
-use datafusion_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
 /// Which templates a function takes, besides strftime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +26,7 @@ impl Template {
     }
 
     /// The strftime format that a format means; the error says what is wrong with it.
-    pub(crate) fn strftime(self, format: &str) -> std::result::Result<String, String> {
+    pub(crate) fn strftime(self, format: &str) -> Result<String, String> {
         if format.contains('%') {
             let wrong = StrftimeItems::new(format).any(|item| matches!(item, Item::Error));
             return if wrong { Err(format!("`{format}` is not a time format")) } else { Ok(format.to_owned()) };
@@ -162,57 +157,6 @@ fn run_of_one_letter(rest: &str) -> &str {
     let first = rest.chars().next();
     let end = rest.char_indices().find(|(_, c)| Some(*c) != first).map_or(rest.len(), |(at, _)| at);
     &rest[..end]
-}
-
-/// The function of this name.
-pub(crate) fn time_format(name: &'static str, template: Template) -> Arc<ScalarUDF> {
-    let plain = datafusion_functions::datetime::to_char();
-    let signature = plain.signature().clone();
-    let documentation = Documentation::builder(
-        datafusion_expr::DocSection::default(),
-        "A time as text.",
-        match template {
-            Template::Postgres => "to_char(time, 'YYYY-MM-DD HH24:MI:SS')",
-            Template::Java => "date_format(time, 'yyyy-MM-dd HH:mm:ss')",
-        },
-    )
-    .build();
-    Arc::new(ScalarUDF::from(TimeFormat { name, template, plain, signature, documentation }))
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct TimeFormat {
-    name: &'static str,
-    template: Template,
-    /// DataFusion's function, which takes strftime formats.
-    plain: Arc<ScalarUDF>,
-    signature: Signature,
-    documentation: Documentation,
-}
-
-impl ScalarUDFImpl for TimeFormat {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        Some(&self.documentation)
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if let Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(format)))) = args.args.get_mut(1) {
-            *format = self.template.strftime(format).map_err(DataFusionError::Execution)?;
-        }
-        self.plain.invoke_with_args(args)
-    }
 }
 
 #[cfg(test)]

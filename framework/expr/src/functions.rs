@@ -13,8 +13,9 @@ use datafusion_functions_nested as nested;
 
 use crate::adapted::adapted;
 use crate::bounded::{UNBOUNDED, bounded};
-use crate::formats::{Template, time_format};
+use crate::formats::Template;
 use crate::syntax::Syntax;
+use crate::time_text::time_format;
 
 /// Functions of one value each for one row, by the names they can be called by.
 static SCALAR: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {

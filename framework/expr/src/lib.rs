@@ -6,7 +6,7 @@
 //! - `sql`, `nesting`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
 //! - `stack`: room for deep expressions
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
-//! - `functions`: which functions there are; `adapted`, `bounded` and `formats`: what is ours about them
+//! - `functions`: which functions there are; `adapted`, `bounded`, `formats`, `time_text`: what is ours about them
 //! - `names`: columns, functions and constructs, checked on the syntax tree
 //! - `syntax` and `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
@@ -35,6 +35,7 @@ mod shorthands;
 mod sql;
 mod stack;
 mod syntax;
+mod time_text;
 mod types;
 
 pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, Interner, RowOrder};
