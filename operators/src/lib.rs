@@ -6,6 +6,9 @@
 //!
 //! - [`filter`], [`select`], [`union`], [`window`]: operators without state
 //! - [`aggregate`]: groups of rows, per window or running
+//! - [`join`]: rows of two streams that belong together
+//! - [`top_n`]: the first rows of each key, per window or kept right as rows come
+//! - [`unnest`]: a list becomes rows
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
 //! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
@@ -20,10 +23,13 @@ pub mod decode;
 pub mod encode;
 pub mod file_source;
 pub mod filter;
+pub mod join;
 pub mod nexmark;
 pub mod select;
 pub mod sinks;
+pub mod top_n;
 pub mod union;
+pub mod unnest;
 pub mod window;
 
 #[cfg(test)]
@@ -40,5 +46,8 @@ pub fn register(registry: &mut Registry) {
     registry.add::<union::UnionOptions>();
     registry.add::<window::WindowOptions>();
     registry.add::<aggregate::AggregateOptions>();
+    registry.add::<join::JoinOptions>();
+    registry.add::<top_n::TopNOptions>();
+    registry.add::<unnest::UnnestOptions>();
     sinks::register(registry);
 }

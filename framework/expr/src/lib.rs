@@ -13,6 +13,7 @@
 //! - `rewrite` and `canonical`: our semantics on logical expressions
 //! - `physical` and `evaluate`: our semantics row by row
 //! - [`scalar`]: expressions that give one value for each row
+//! - [`joined`]: expressions over the two sides of a join
 //! - [`aggregate`]: aggregate functions over groups of rows
 
 mod adapted;
@@ -23,6 +24,7 @@ pub mod error;
 mod evaluate;
 mod formats;
 mod functions;
+pub mod joined;
 mod mismatch;
 mod names;
 mod nesting;
@@ -40,4 +42,5 @@ mod types;
 
 pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, Interner, RowOrder};
 pub use error::ExprError;
+pub use joined::{Condition, Equality, JoinScope, Side};
 pub use scalar::{BadValue, BoundScalar, Evaluated, Scalar, ScalarKey};

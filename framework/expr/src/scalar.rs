@@ -69,15 +69,27 @@ impl Scalar {
     /// # Errors
     /// As [`parse`](Scalar::parse), and `missing-name`.
     pub fn item(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
-        let scalar = Scalar::parse(text, schema)?;
-        if scalar.inner.aliased || scalar.as_column().is_some() {
-            return Ok(scalar);
-        }
-        let message = format!("`{}` has no name", scalar.text());
-        Err(ExprError::new("missing-name", message, None).help(format!("write `{} as name`", scalar.text())))
+        Scalar::parse(text, schema)?.named()
     }
 
-    fn planned(planned: Planned, scope: &Scope) -> Result<Scalar, ExprError> {
+    /// Itself, if it is a column or was given a name.
+    pub(crate) fn named(self) -> Result<Scalar, ExprError> {
+        if self.inner.aliased || self.as_column().is_some() {
+            return Ok(self);
+        }
+        let message = format!("`{}` has no name", self.text());
+        Err(ExprError::new("missing-name", message, None).help(format!("write `{} as name`", self.text())))
+    }
+
+    /// The same expression, whose result has this name.
+    pub(crate) fn renamed(&self, name: String) -> Scalar {
+        let Inner { text, field, columns, expr, aliased, depth } = self.inner.as_ref();
+        let field = field.clone().with_name(name);
+        let (text, columns, expr) = (text.clone(), columns.clone(), expr.clone());
+        Scalar { inner: Arc::new(Inner { text, field, columns, expr, aliased: *aliased, depth: *depth }) }
+    }
+
+    pub(crate) fn planned(planned: Planned, scope: &Scope) -> Result<Scalar, ExprError> {
         let Planned { expr, text, alias, depth } = planned;
         let untyped = |message: String| ExprError::new("type-mismatch", message, None);
         let found = expr.get_type(scope.columns()).map_err(|_| untyped(format!("the type of `{text}` is not known")))?;
@@ -145,7 +157,7 @@ impl Scalar {
 }
 
 /// The names of the columns in an expression.
-fn columns_of(expr: &Expr) -> Columns {
+pub(crate) fn columns_of(expr: &Expr) -> Columns {
     let mut columns = BTreeSet::new();
     // The closure never fails, so neither does the walk.
     let _ = expr.apply(|node| {

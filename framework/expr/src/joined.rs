@@ -1,0 +1,410 @@
+//! Expressions over the two sides of a join, and conditions taken apart into equality keys and the rest.
+//!
+//! Both sides are one scope in which a column has a name that no user writes: `left.price`. The names that users do write
+//! (`left.price`, `bids.price`, `price`) are replaced by it on the syntax tree, where places are known, so that everything
+//! behind it works as it does for one stream.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Column, Result as DfResult};
+use datafusion_expr::{BinaryExpr, Expr, Operator};
+use datafusion_sql::sqlparser::ast::{AccessExpr, Expr as Tree, FunctionArguments, Ident, VisitMut, VisitorMut};
+use datafusion_sql::sqlparser::tokenizer::Span;
+use millstream_api::diagnostic::nearest;
+use millstream_api::types::SqlName;
+
+use crate::error::ExprError;
+use crate::mismatch;
+use crate::names::{self, Purpose};
+use crate::planner::{Planned, Scope};
+use crate::scalar::Scalar;
+use crate::sql::{self, Places};
+use crate::stack::with_room;
+
+/// One side of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The stream that `left` names.
+    Left,
+    /// The stream that `right` names.
+    Right,
+}
+
+impl Side {
+    /// `left` or `right`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Side::Left => "left",
+            Side::Right => "right",
+        }
+    }
+
+    /// The name of a column of this side in the scope of both.
+    pub fn column(self, name: &str) -> String {
+        format!("{}.{name}", self.word())
+    }
+
+    /// The side's own name of a column of the scope of both; `None`: it is not of this side.
+    pub fn own_name(self, joined: &str) -> Option<&str> {
+        joined.strip_prefix(self.word())?.strip_prefix('.')
+    }
+}
+
+/// A condition of a join, taken apart.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// The conjuncts that are equalities between something of the left and something of the right side.
+    pub equalities: Vec<Equality>,
+    /// What else must hold, over the scope of both sides.
+    pub rest: Option<Scalar>,
+}
+
+/// Two expressions of one type, each over the columns of one side under their own names.
+#[derive(Clone, Debug)]
+pub struct Equality {
+    /// Of the left side.
+    pub left: Scalar,
+    /// Of the right side.
+    pub right: Scalar,
+    /// Whether null equals null: `is not distinct from`.
+    pub nulls_match: bool,
+}
+
+/// What expressions of a join may name.
+#[derive(Debug)]
+pub struct JoinScope {
+    names: [String; 2],
+    schemas: [SchemaRef; 2],
+    /// Columns that both sides have in common and that stand for themselves.
+    shared: Vec<String>,
+    scope: Scope,
+}
+
+impl JoinScope {
+    /// The columns of two streams, each with its name, and columns that both share: they have a name without a side.
+    ///
+    /// # Errors
+    /// When a column is of a type that no expression can have.
+    pub fn new(left: (&str, &SchemaRef), right: (&str, &SchemaRef), shared: &[Field]) -> Result<JoinScope, ExprError> {
+        let of = |side: Side, schema: &Schema| -> Vec<Field> {
+            let renamed = |field: &Arc<Field>| field.as_ref().clone().with_name(side.column(field.name()));
+            schema.fields().iter().map(renamed).collect()
+        };
+        let fields: Vec<Field> = [of(Side::Left, left.1), of(Side::Right, right.1), shared.to_vec()].concat();
+        let scope = Scope::new(&Schema::new(fields)).map_err(|e| ExprError::new("type-mismatch", e.message(), None))?;
+        Ok(JoinScope {
+            names: [left.0.to_owned(), right.0.to_owned()],
+            schemas: [left.1.clone(), right.1.clone()],
+            shared: shared.iter().map(|field| field.name().clone()).collect(),
+            scope,
+        })
+    }
+
+    /// All columns, under their names in this scope.
+    pub fn schema(&self) -> &SchemaRef {
+        self.scope.arrow()
+    }
+
+    /// `expr as name`, or a column, which keeps its own name.
+    ///
+    /// # Errors
+    /// As [`Scalar::item`], and `ambiguous-column`.
+    pub fn item(&self, text: &str) -> Result<Scalar, ExprError> {
+        let (planned, aliased) = self.plan(text)?;
+        let scalar = with_room(planned.depth, || Scalar::planned(planned.clone(), &self.scope))?;
+        let Some(joined) = scalar.as_column().filter(|_| !aliased) else { return scalar.named() };
+        let own = [Side::Left, Side::Right].iter().find_map(|side| side.own_name(joined)).unwrap_or(joined).to_owned();
+        Ok(scalar.renamed(own))
+    }
+
+    /// A column of the scope as an item.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn column(&self, joined: &str) -> Result<Scalar, ExprError> {
+        let expr = Expr::Column(Column::new_unqualified(joined));
+        let planned = Planned { expr, text: joined.to_owned(), alias: None, depth: 1 };
+        let own = [Side::Left, Side::Right].iter().find_map(|side| side.own_name(joined)).unwrap_or(joined).to_owned();
+        Ok(Scalar::planned(planned, &self.scope)?.renamed(own))
+    }
+
+    /// A condition, taken apart.
+    ///
+    /// # Errors
+    /// As [`Scalar::predicate`], and `ambiguous-column`.
+    pub fn condition(&self, text: &str) -> Result<Condition, ExprError> {
+        let (planned, _) = self.plan(text)?;
+        let whole = with_room(planned.depth, || Scalar::planned(planned.clone(), &self.scope))?;
+        if whole.field().data_type() != &DataType::Boolean {
+            let message = format!("`{}` is {}, and a condition must be boolean", whole.text(), SqlName(whole.field().data_type()));
+            return Err(ExprError::new("not-boolean", message, None).help("compare the sides, such as `left.id = right.id`"));
+        }
+        let mut found = Condition { equalities: Vec::new(), rest: None };
+        let mut rest: Option<Expr> = None;
+        for conjunct in conjuncts(&planned.expr) {
+            match with_room(planned.depth, || self.equality(conjunct, planned.depth)) {
+                Some(equality) => found.equalities.push(equality),
+                None => {
+                    let conjunct = conjunct.clone();
+                    rest = Some(rest.map_or(conjunct.clone(), |rest| rest.and(conjunct)));
+                }
+            }
+        }
+        let rest = rest.map(|expr| Planned { expr, ..planned.clone() });
+        found.rest = rest.map(|rest| with_room(rest.depth, || Scalar::planned(rest.clone(), &self.scope))).transpose()?;
+        Ok(found)
+    }
+
+    /// The expression with the names of this scope, and whether it was given a name.
+    fn plan(&self, text: &str) -> Result<(Planned, bool), ExprError> {
+        let mut sql = sql::parse(text)?;
+        let depth = sql.depth;
+        let tree = with_room(depth, || {
+            let mut tree = sql.tree.clone();
+            let mut resolver = Resolver { scope: self, places: Places(text), fields: Vec::new() };
+            match tree.visit(&mut resolver) {
+                ControlFlow::Break(error) => Err(*error),
+                ControlFlow::Continue(()) => Ok(tree),
+            }
+        })?;
+        sql.tree = tree;
+        names::check(&sql, text, self.scope.arrow(), Purpose::Scalar)?;
+        let expr = with_room(depth, || mismatch::typed(&sql, text, &self.scope))?;
+        let aliased = sql.alias.is_some();
+        Ok((Planned { expr, text: sql.text, alias: sql.alias, depth }, aliased))
+    }
+
+    fn equality(&self, conjunct: &Expr, depth: usize) -> Option<Equality> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = conjunct else { return None };
+        let nulls_match = match op {
+            Operator::Eq => false,
+            Operator::IsNotDistinctFrom => true,
+            _ => return None,
+        };
+        let (left, right) = match (self.side_of(left)?, self.side_of(right)?) {
+            (Side::Left, Side::Right) => (left, right),
+            (Side::Right, Side::Left) => (right, left),
+            _ => return None,
+        };
+        let left = self.own(left, Side::Left, depth)?;
+        let right = self.own(right, Side::Right, depth)?;
+        let (data_type, other) = (left.field().data_type(), right.field().data_type());
+        let fits = data_type == other && RowConverter::supports_fields(&[SortField::new(data_type.clone())]);
+        fits.then_some(Equality { left, right, nulls_match })
+    }
+
+    /// The side that all columns of an expression are of; none of a constant.
+    fn side_of(&self, expr: &Expr) -> Option<Side> {
+        let columns = crate::scalar::columns_of(expr);
+        let all = |side: Side| !columns.is_empty() && columns.iter().all(|column| side.own_name(column).is_some());
+        [Side::Left, Side::Right].into_iter().find(|side| all(*side))
+    }
+
+    /// The expression over the side's stream alone.
+    fn own(&self, expr: &Expr, side: Side, depth: usize) -> Option<Scalar> {
+        let stripped = own_columns(expr.clone(), side).ok()?;
+        let schema = &self.schemas[usize::from(side == Side::Right)];
+        let scope = Scope::new(schema).ok()?;
+        let text = match single_column(&stripped) {
+            Some(name) => name,
+            None => stripped.human_display().to_string(),
+        };
+        Scalar::planned(Planned { expr: stripped, text, alias: None, depth }, &scope).ok()
+    }
+}
+
+/// The operands of a chain of `and`, from left to right.
+fn conjuncts(expr: &Expr) -> Vec<&Expr> {
+    let mut found = Vec::new();
+    let mut open = vec![expr];
+    while let Some(next) = open.pop() {
+        match next {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => open.extend([right.as_ref(), left.as_ref()]),
+            other => found.push(other),
+        }
+    }
+    found
+}
+
+fn own_columns(expr: Expr, side: Side) -> DfResult<Expr> {
+    let renamed = expr.transform_up(|node| {
+        Ok(match node {
+            Expr::Column(column) => match side.own_name(&column.name) {
+                Some(own) => Transformed::yes(Expr::Column(Column::new_unqualified(own))),
+                None => Transformed::no(Expr::Column(column)),
+            },
+            other => Transformed::no(other),
+        })
+    });
+    Ok(renamed?.data)
+}
+
+/// The column that an expression is, also through a cast to the other side's type.
+fn single_column(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Column(column) => Some(column.name.clone()),
+        Expr::Cast(cast) => single_column(&cast.expr),
+        _ => None,
+    }
+}
+
+/// Puts the names of the scope in the place of those that were written.
+struct Resolver<'a> {
+    scope: &'a JoinScope,
+    places: Places<'a>,
+    /// Names after a dot, which are fields and not columns.
+    fields: Vec<Span>,
+}
+
+impl VisitorMut for Resolver<'_> {
+    type Break = Box<ExprError>;
+
+    fn pre_visit_expr(&mut self, node: &mut Tree) -> ControlFlow<Box<ExprError>> {
+        match self.node(node) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(Box::new(error)),
+        }
+    }
+}
+
+impl Resolver<'_> {
+    fn node(&mut self, node: &mut Tree) -> Result<(), ExprError> {
+        match node {
+            Tree::Identifier(name) if self.fields.contains(&name.span) => {}
+            Tree::Identifier(name) => *name = self.unqualified(name)?,
+            Tree::CompoundIdentifier(names) => {
+                self.compound(names)?;
+                if let [name] = names.as_slice() {
+                    // Not to be looked at again as a name without a side.
+                    self.fields.push(name.span);
+                    *node = Tree::Identifier(name.clone());
+                }
+            }
+            Tree::CompoundFieldAccess { root, access_chain } => self.accesses(root, access_chain)?,
+            // `user` and `left.user` are read as functions that take no parentheses.
+            Tree::Function(function) if matches!(function.args, FunctionArguments::None) => {
+                let mut names: Vec<Ident> = function.name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                if names.last().is_some_and(|name| self.is_column(name)) {
+                    self.compound(&mut names)?;
+                    self.fields.extend(names.iter().map(|name| name.span));
+                    *node = if let [name] = names.as_slice() { Tree::Identifier(name.clone()) } else { Tree::CompoundIdentifier(names) };
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `left.price`, `bids.price`, or a field of a struct: `origin.city`. What remains begins with a column.
+    fn compound(&self, names: &mut Vec<Ident>) -> Result<(), ExprError> {
+        let Some(first) = names.first() else { return Ok(()) };
+        match self.side(first)? {
+            Some(side) if names.len() > 1 => {
+                let column = self.qualified(side, &names[0], &names[1])?;
+                names.splice(0..2, [column]);
+            }
+            _ => names[0] = self.unqualified(first)?,
+        }
+        Ok(())
+    }
+
+    fn accesses(&mut self, root: &mut Tree, chain: &mut Vec<AccessExpr>) -> Result<(), ExprError> {
+        let dotted = |access: &AccessExpr| match access {
+            AccessExpr::Dot(Tree::Identifier(name)) => Some(name.clone()),
+            _ => None,
+        };
+        if let Tree::Identifier(qualifier) = root
+            && let Some(name) = chain.first().and_then(dotted)
+            && let Some(side) = self.side(qualifier)?
+        {
+            let column = self.qualified(side, qualifier, &name)?;
+            chain.remove(0);
+            self.fields.push(column.span);
+            *root = Tree::Identifier(column);
+        }
+        self.fields.extend(chain.iter().filter_map(dotted).map(|name| name.span));
+        Ok(())
+    }
+
+    fn is_column(&self, name: &Ident) -> bool {
+        self.scope.schemas.iter().any(|schema| schema.column_with_name(&name.value).is_some())
+    }
+
+    /// The side that a qualifier means; none when it is a column's name.
+    fn side(&self, qualifier: &Ident) -> Result<Option<Side>, ExprError> {
+        let word = qualifier.value.as_str();
+        let plain = qualifier.quote_style.is_none();
+        if plain && word.eq_ignore_ascii_case("left") {
+            return Ok(Some(Side::Left));
+        }
+        if plain && word.eq_ignore_ascii_case("right") {
+            return Ok(Some(Side::Right));
+        }
+        match self.scope.names.each_ref().map(|name| name == word) {
+            [true, true] => {
+                let message = format!("both sides of the join are `{word}`");
+                Err(self.error("ambiguous-column", message, qualifier.span).help("write `left.` and `right.` before the columns"))
+            }
+            [true, false] => Ok(Some(Side::Left)),
+            [false, true] => Ok(Some(Side::Right)),
+            [false, false] => Ok(None),
+        }
+    }
+
+    fn qualified(&self, side: Side, qualifier: &Ident, name: &Ident) -> Result<Ident, ExprError> {
+        let span = qualifier.span.union(&name.span);
+        if self.scope.shared.contains(&name.value) {
+            return Ok(scoped(name.value.clone(), span));
+        }
+        let index = usize::from(side == Side::Right);
+        if self.scope.schemas[index].column_with_name(&name.value).is_some() {
+            return Ok(scoped(side.column(&name.value), span));
+        }
+        let stream = &self.scope.names[index];
+        let message = format!("`{stream}`, the {} side, has no column `{}`", side.word(), name.value);
+        Err(self.error("unknown-column", message, name.span).help(self.known(&name.value, index..index + 1)))
+    }
+
+    fn unqualified(&self, name: &Ident) -> Result<Ident, ExprError> {
+        if self.scope.shared.contains(&name.value) {
+            return Ok(scoped(name.value.clone(), name.span));
+        }
+        let has = self.scope.schemas.each_ref().map(|schema| schema.column_with_name(&name.value).is_some());
+        match has {
+            [true, false] => Ok(scoped(Side::Left.column(&name.value), name.span)),
+            [false, true] => Ok(scoped(Side::Right.column(&name.value), name.span)),
+            [true, true] => {
+                let message = format!("both sides of the join have a column `{}`", name.value);
+                let help = format!("write `left.{0}` or `right.{0}`", name.value);
+                Err(self.error("ambiguous-column", message, name.span).help(help))
+            }
+            [false, false] => {
+                let message = format!("neither side of the join has a column `{}`", name.value);
+                Err(self.error("unknown-column", message, name.span).help(self.known(&name.value, 0..2)))
+            }
+        }
+    }
+
+    fn known(&self, wanted: &str, sides: std::ops::Range<usize>) -> String {
+        let names = |index: usize| self.scope.schemas[index].fields().iter().map(|field| field.name().as_str());
+        let listed = |index: usize| format!("`{}` has: {}", self.scope.names[index], names(index).collect::<Vec<_>>().join(", "));
+        let all = sides.clone().map(listed).collect::<Vec<_>>().join("; ");
+        match nearest(wanted, sides.flat_map(names)) {
+            Some(near) => format!("did you mean `{near}`? {all}"),
+            None => all,
+        }
+    }
+
+    fn error(&self, code: &'static str, message: String, span: Span) -> ExprError {
+        ExprError::new(code, message, self.places.range(span))
+    }
+}
+
+/// A column of the scope, at the place of what was written.
+fn scoped(name: String, span: Span) -> Ident {
+    Ident { value: name, quote_style: Some('"'), span }
+}

@@ -1,0 +1,378 @@
+//! Mode `changes`: both sides are kept, and each batch changes the result by what it changes in one of them.
+//!
+//! What a batch changes is summed up for each row first: a row that comes and goes in it changes nothing. Then the changed
+//! rows look for their partners on the other side, key by key, and what that changes in the result is collected and sent,
+//! withdrawals first. The result is a function of the rows that are there, so that the order of coming cannot show in it:
+//! pairs with the product of their weights, and rows by themselves while the weights of their partners do not sum up to more
+//! than zero.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::filter;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use hashbrown::HashMap;
+use millstream_api::batch::Hidden;
+use millstream_api::key_group::key_groups;
+use millstream_api::plan::OperatorContext;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
+use millstream_expr::Interner;
+
+use super::pairs::{Keys, Pairs, Picked};
+use super::plan::{Design, ROWS};
+use super::probe::{NO_KEY, numbers};
+use super::store::Store;
+use super::window::check_layout;
+use super::{Kind, MAIN};
+
+/// How many columns of a snapshot are the join's own: weight and partners.
+const NUMBERS: usize = 2;
+
+/// One subtask.
+pub(super) struct Changes {
+    kind: Kind,
+    keys: [Keys; 2],
+    interner: Interner,
+    stores: [Store; 2],
+    pairs: Pairs,
+    work: Option<Work>,
+    /// Whether rows of the result have event time, so that time and mark are kept with each row, as its last columns.
+    event_time: bool,
+    updating: bool,
+    read: bool,
+    key_groups: u16,
+    batch_rows: usize,
+}
+
+/// A batch whose changes are not all sent yet.
+struct Work {
+    side: usize,
+    /// Rows whose weight was touched.
+    touched: Vec<u32>,
+    /// What really changed: rows by key, of each key those that became less first.
+    deltas: Vec<(u32, i64)>,
+    /// How many of them are joined.
+    joined: usize,
+    /// Changes of the result that are found.
+    found: Vec<Change>,
+    /// How many of them are sent, and how often the next one.
+    sent: (usize, i64),
+}
+
+/// A change of the result: a row of each side, or of one.
+struct Change {
+    rows: [Option<u32>; 2],
+    weight: i64,
+}
+
+impl Changes {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+        let keys = [Keys::new(design, context, 0)?, Keys::new(design, context, 1)?];
+        let store = |side: usize| Store::new(&kept(&context.inputs[side].schema, design.event_time));
+        Ok(Changes {
+            kind: design.kind,
+            interner: Interner::new(&keys[0].types)?,
+            keys,
+            stores: [store(0)?, store(1)?],
+            pairs: Pairs::new(design, context)?,
+            work: None,
+            event_time: design.event_time,
+            updating: design.updating,
+            read: context.outputs[MAIN].read,
+            key_groups: context.key_groups,
+            batch_rows: context.batch_rows.max(1),
+        })
+    }
+
+    /// Changes the weights of a side's rows by those of a batch.
+    fn take(&mut self, side: usize, batch: &Batch, keys: &[ArrayRef]) -> Result<Work> {
+        let ids = numbers(&mut self.interner, &self.keys[side], keys, batch.rows())?;
+        let store = &mut self.stores[side];
+        let mut columns = batch.records().columns().to_vec();
+        if self.event_time {
+            let times = batch.hidden().times.clone();
+            let marks = batch.hidden().marks.clone().unwrap_or_else(|| Int64Array::from_value(i64::MIN, batch.rows()));
+            columns.push(Arc::new(times.unwrap_or_else(|| Int64Array::from_value(i64::MIN, batch.rows()))));
+            columns.push(Arc::new(marks));
+        }
+        let rows = store.convert(&columns, batch.rows())?;
+        let mut before: Vec<(u32, i64)> = Vec::new();
+        for (row, &key) in ids.iter().enumerate() {
+            if key == NO_KEY && !self.kind.alone(side) {
+                continue;
+            }
+            let id = store.entry(rows.row(row).data(), key);
+            let entry = store.get_mut(id);
+            if !std::mem::replace(&mut entry.touched, true) {
+                before.push((id, entry.weight));
+            }
+            entry.weight += batch.weights().map_or(1, |weights| i64::from(weights[row]));
+        }
+        let touched = before.iter().map(|(id, _)| *id).collect();
+        let mut deltas: Vec<(u32, i64)> = before.iter().map(|&(id, before)| (id, store.get(id).weight - before)).collect();
+        deltas.retain(|(_, delta)| *delta != 0);
+        deltas.sort_by_key(|&(id, delta)| (store.get(id).key, delta > 0));
+        Ok(Work { side, touched, deltas, joined: 0, found: Vec::new(), sent: (0, 0) })
+    }
+
+    /// Sends what the work at hand changes, until it is done or the output is full.
+    fn go_on(&mut self, out: &mut Output) -> Result<Progress> {
+        let Some(mut work) = self.work.take() else { return Ok(Progress::Done) };
+        loop {
+            while work.sent.0 < work.found.len() {
+                if out.is_full() {
+                    self.work = Some(work);
+                    return Ok(Progress::More);
+                }
+                self.send(&mut work, out)?;
+            }
+            if work.joined == work.deltas.len() {
+                self.forget(&work);
+                return Ok(Progress::Done);
+            }
+            (work.found, work.sent) = (Vec::new(), (0, 0));
+            self.join(&mut work, out)?;
+        }
+    }
+
+    /// Finds what the next changed rows change in the result: those of whole keys, unless a key has very many pairs.
+    fn join(&mut self, work: &mut Work, out: &mut Output) -> Result<()> {
+        let (own, other) = (&self.stores[work.side], &self.stores[1 - work.side]);
+        let first = work.joined;
+        let mut pairs: Vec<(usize, u32)> = Vec::new();
+        while let Some(&(id, _)) = work.deltas.get(work.joined) {
+            let key = own.get(id).key;
+            let new_key = work.joined == first || own.get(work.deltas[work.joined - 1].0).key != key;
+            if pairs.len() >= 64 * self.batch_rows || (new_key && pairs.len() >= self.batch_rows) {
+                break;
+            }
+            pairs.extend(other.of_key(key).iter().map(|&partner| (work.joined, partner)));
+            work.joined += 1;
+        }
+        let pairs = self.fulfilling(work, pairs, out)?;
+        self.count(work, first, &pairs);
+        work.found.sort_by_key(|change| (change.weight > 0, change.rows.map(|row| row.is_some())));
+        Ok(())
+    }
+
+    /// The pairs (of a change of this batch and a row of the other side) that fulfil the condition.
+    fn fulfilling(&self, work: &Work, pairs: Vec<(usize, u32)>, out: &mut Output) -> Result<Vec<(usize, u32)>> {
+        if !self.pairs.conditional() {
+            return Ok(pairs);
+        }
+        let mut fulfilling = Vec::new();
+        for piece in pairs.chunks(self.batch_rows) {
+            let own = self.stores[work.side].rows(piece.iter().map(|(change, _)| work.deltas[*change].0))?;
+            let other = self.stores[1 - work.side].rows(piece.iter().map(|(_, id)| *id))?;
+            let all = identity(piece.len());
+            let from = if work.side == 0 { [&own, &other] } else { [&other, &own] };
+            let mask = self.pairs.fulfil(&Picked { from, rows: [Some(&all), Some(&all)], window: None }, out)?;
+            let holds = |row: usize| mask.as_ref().is_none_or(|mask| mask.value(row));
+            fulfilling.extend(piece.iter().enumerate().filter(|(row, _)| holds(*row)).map(|(_, pair)| *pair));
+        }
+        Ok(fulfilling)
+    }
+
+    /// What pairs change in the result, and how many partners each row has now.
+    fn count(&mut self, work: &mut Work, first: usize, pairs: &[(usize, u32)]) {
+        let (kind, side) = (self.kind, work.side);
+        let row = |own: Option<u32>, other: Option<u32>| if side == 0 { [own, other] } else { [other, own] };
+        let mut partners = vec![0i64; work.joined - first];
+        let mut others: Vec<(u32, i64)> = Vec::new();
+        let mut place: HashMap<u32, usize> = HashMap::new();
+        for &(change, other) in pairs {
+            let (own, delta) = work.deltas[change];
+            let entry = self.stores[1 - side].get_mut(other);
+            partners[change - first] += entry.weight;
+            if kind.counts(1 - side) {
+                place.entry(other).or_insert_with(|| {
+                    others.push((other, entry.partners));
+                    others.len() - 1
+                });
+                entry.partners += delta;
+            }
+            if kind.pairs() {
+                work.found.push(Change { rows: row(Some(own), Some(other)), weight: delta * entry.weight });
+            }
+        }
+        for (index, &partners) in partners.iter().enumerate() {
+            let (own, delta) = work.deltas[first + index];
+            if kind.counts(side) {
+                self.stores[side].get_mut(own).partners = partners;
+                if (partners > 0) != kind.alone(side) {
+                    work.found.push(Change { rows: row(Some(own), None), weight: delta });
+                }
+            }
+        }
+        for (other, before) in others {
+            let entry = self.stores[1 - side].get(other);
+            let sent = |partners: i64| i64::from((partners > 0) != kind.alone(1 - side));
+            let weight = entry.weight * (sent(entry.partners) - sent(before));
+            work.found.push(Change { rows: row(None, Some(other)), weight });
+        }
+        work.found.retain(|change| change.weight != 0);
+    }
+
+    /// Sends the next changes that are found, as many as make a batch.
+    fn send(&self, work: &mut Work, out: &mut Output) -> Result<()> {
+        let form = |change: &Change| change.rows.map(|row| row.is_some());
+        let first = form(&work.found[work.sent.0]);
+        let mut rows: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
+        let mut weights: Vec<i8> = Vec::new();
+        while let Some(change) = work.found.get(work.sent.0).filter(|change| form(change) == first)
+            && weights.len() < self.batch_rows
+        {
+            let copies = (change.weight.abs() - work.sent.1).min((self.batch_rows - weights.len()) as i64);
+            for (rows, row) in rows.iter_mut().zip(change.rows) {
+                rows.extend(row.into_iter().flat_map(|row| std::iter::repeat_n(row, copies as usize)));
+            }
+            weights.resize(weights.len() + copies as usize, if change.weight < 0 { -1 } else { 1 });
+            work.sent = match work.sent.1 + copies {
+                all if all == change.weight.abs() => (work.sent.0 + 1, 0),
+                some => (work.sent.0, some),
+            };
+        }
+        if !self.read {
+            return Ok(());
+        }
+        let from = [self.stores[0].rows(rows[0].iter().copied())?, self.stores[1].rows(rows[1].iter().copied())?];
+        let all = identity(weights.len());
+        let picked = Picked { from: [&from[0], &from[1]], rows: first.map(|there| there.then_some(&all)), window: None };
+        let (records, remains) = self.pairs.result(&picked, out)?;
+        let kept = |array: &dyn Array| -> Result<ArrayRef> {
+            Ok(match &remains {
+                Some(remains) => filter(array, remains)?,
+                None => arrow::array::make_array(array.to_data()),
+            })
+        };
+        let mut hidden = Hidden::default();
+        if self.updating {
+            hidden.weights = Some(kept(&Int8Array::from(weights))?.as_primitive().clone());
+        }
+        if self.event_time {
+            let (times, marks) = later(&from, out.watermark());
+            hidden.times = Some(kept(&times)?.as_primitive().clone());
+            hidden.marks = marks.map(|marks| Ok::<_, millstream_api::Error>(kept(&marks)?.as_primitive().clone())).transpose()?;
+        }
+        out.emit(MAIN, Batch::new(records, hidden)?);
+        Ok(())
+    }
+
+    /// Lets go of the rows of which nothing is left, and of their keys.
+    fn forget(&mut self, work: &Work) {
+        let mut keys = Vec::new();
+        for &id in &work.touched {
+            let entry = self.stores[work.side].get_mut(id);
+            entry.touched = false;
+            if entry.weight == 0 || entry.key == NO_KEY {
+                keys.extend((entry.key != NO_KEY).then_some(entry.key));
+                self.stores[work.side].remove(id);
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|&key| self.stores.iter().all(|store| store.of_key(key).is_empty()));
+        if !self.keys[0].types.is_empty() {
+            self.interner.release(&keys);
+        }
+    }
+
+    /// The schema of a side's part of a snapshot.
+    fn state_schema(&self, side: usize) -> SchemaRef {
+        let numbers = ["weight", "partners"].map(|name| Field::new(name, DataType::Int64, false));
+        let rows = self.stores[side].schema().fields().iter().enumerate();
+        let rows = rows.map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
+        let keys = self.keys[side].types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
+        Arc::new(Schema::new(numbers.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
+    }
+}
+
+impl Operator for Changes {
+    fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let (batch, keys) = self.keys[input].of(batch, out)?;
+        out.fates().taken += batch.rows() as u64;
+        self.work = Some(self.take(input, &batch, &keys)?);
+        self.go_on(out).map(|_| ())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        self.go_on(out)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        for side in [0, 1] {
+            let store = &self.stores[side];
+            let live = store.live();
+            let number = |of: fn(&super::store::Entry) -> i64| -> ArrayRef {
+                Arc::new(live.iter().map(|&id| Some(of(store.get(id)))).collect::<Int64Array>())
+            };
+            let rows = store.rows(live.iter().copied())?;
+            let keys = self.interner.columns(&live.iter().map(|&id| store.get(id).key).collect::<Vec<_>>())?;
+            let groups = key_groups(&keys, live.len(), self.key_groups)?;
+            let numbers = [number(|entry| entry.weight), number(|entry| entry.partners)];
+            let columns = numbers.into_iter().chain(rows.columns().iter().cloned()).chain(keys).collect();
+            state.put_keyed(ROWS[side], &groups, &RecordBatch::try_new(self.state_schema(side), columns)?)?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for side in [0, 1] {
+            let schema = self.state_schema(side);
+            for saved in state.get(ROWS[side]) {
+                check_layout(&saved.schema(), &schema)?;
+                let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
+                let (weights, partners) = (number(0), number(1));
+                let columns = saved.columns();
+                let first_key = columns.len() - self.keys[side].types.len();
+                let mut ids = Vec::new();
+                self.interner.intern(&columns[first_key..], saved.num_rows(), &mut ids)?;
+                let store = &mut self.stores[side];
+                let rows = store.convert(&columns[NUMBERS..first_key], saved.num_rows())?;
+                for (row, &key) in ids.iter().enumerate() {
+                    let id = store.entry(rows.row(row).data(), key);
+                    let entry = store.get_mut(id);
+                    (entry.weight, entry.partners) = (weights.value(row), partners.value(row));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.interner.size_bytes() + self.stores.iter().map(Store::size_bytes).sum::<usize>()
+    }
+}
+
+/// The columns that are kept of rows of this shape.
+fn kept(input: &Schema, event_time: bool) -> Schema {
+    let own = input.fields().iter().map(|field| field.as_ref().clone());
+    let hidden = ["time", "mark"].map(|name| Field::new(name, DataType::Int64, true));
+    Schema::new(own.chain(hidden.into_iter().filter(|_| event_time)).collect::<Vec<_>>())
+}
+
+fn identity(rows: usize) -> UInt32Array {
+    UInt32Array::from_iter_values(0..rows as u32)
+}
+
+/// The later of the two times of each pair, and its mark where it is behind: that of its rows, or at least the node's watermark.
+fn later(from: &[RecordBatch; 2], watermark: EventTime) -> (Int64Array, Option<Int64Array>) {
+    let column = |side: usize, from_end: usize| -> &Int64Array {
+        let columns = from[side].columns();
+        columns[columns.len() - from_end].as_primitive()
+    };
+    let greater = |from_end: usize| -> Vec<i64> {
+        let (left, right) = (column(0, from_end).values(), column(1, from_end).values());
+        left.iter().zip(right).map(|(left, right)| *left.max(right)).collect()
+    };
+    let times = greater(2);
+    let mark = |(mark, time): (i64, &i64)| match mark.max(watermark.0) {
+        behind if behind > *time => behind,
+        _ => i64::MIN,
+    };
+    let marks: Vec<i64> = greater(1).into_iter().zip(&times).map(mark).collect();
+    let any = marks.iter().any(|mark| *mark != i64::MIN);
+    (Int64Array::from(times), any.then(|| Int64Array::from(marks)))
+}

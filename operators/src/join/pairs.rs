@@ -1,0 +1,208 @@
+//! The bound expressions of one subtask: keys of the rows that come, conditions on pairs, pairs to rows of the result.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array};
+use arrow::compute::{filter, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::plan::{Columns, OperatorContext};
+use millstream_api::types::{UTC, timestamp_type};
+use millstream_api::{Batch, Output, Result};
+use millstream_expr::{BadValue, BoundScalar, Scalar, Side};
+
+use super::plan::Design;
+use super::{MAIN, REJECTED, WINDOW_START};
+use crate::bad_rows::BadRows;
+use crate::columns::{names, place, records};
+
+/// A window's bounds `[start, end)` in microseconds.
+pub(super) type Window = (i64, i64);
+
+/// The key of one side.
+pub(super) struct Keys {
+    scalars: Vec<BoundScalar>,
+    /// The types of the key's columns.
+    pub(super) types: Vec<DataType>,
+    nulls_match: Vec<bool>,
+    bad_rows: BadRows,
+}
+
+impl Keys {
+    /// The key of side `side`.
+    pub(super) fn new(design: &Design, context: &OperatorContext, side: usize) -> Result<Keys> {
+        let schema = &context.inputs[side].schema;
+        Ok(Keys {
+            scalars: design.keys[side].iter().map(|key| key.bind(schema)).collect::<Result<_>>()?,
+            types: design.keys[side].iter().map(|key| key.field().data_type().clone()).collect(),
+            nulls_match: design.nulls_match.clone(),
+            bad_rows: BadRows::new(context, REJECTED),
+        })
+    }
+
+    /// The key's columns, once the rows without a key are settled. What is left: the batch without them, and the columns.
+    pub(super) fn of(&self, batch: Batch, out: &mut Output) -> Result<(Batch, Vec<ArrayRef>)> {
+        let (keys, bad) = self.evaluate(batch.records())?;
+        match self.bad_rows.settle(&batch, &bad, out)? {
+            None => Ok((batch, keys)),
+            Some(remains) => {
+                let keys = keys.iter().map(|key| Ok(filter(key, &remains)?)).collect::<Result<_>>()?;
+                Ok((batch.filter(&remains)?, keys))
+            }
+        }
+    }
+
+    fn evaluate(&self, rows: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<BadValue>)> {
+        let mut bad = Vec::new();
+        let mut keys = Vec::with_capacity(self.scalars.len());
+        for scalar in &self.scalars {
+            let evaluated = scalar.evaluate(rows)?;
+            bad.extend(evaluated.bad);
+            keys.push(evaluated.values);
+        }
+        Ok((keys, bad))
+    }
+
+    /// Whether the row's key can equal another: none with a null that equals nothing.
+    pub(super) fn can_match(&self, keys: &[ArrayRef], row: usize) -> bool {
+        keys.iter().zip(&self.nulls_match).all(|(key, nulls_match)| *nulls_match || key.is_valid(row))
+    }
+}
+
+/// Rows of both sides, one of each for each row of a result.
+pub(super) struct Picked<'a> {
+    /// Where they are picked from, by side.
+    pub(super) from: [&'a RecordBatch; 2],
+    /// Which rows, by side; `None`: there is none, and its columns are null.
+    pub(super) rows: [Option<&'a UInt32Array>; 2],
+    pub(super) window: Option<Window>,
+}
+
+impl Picked<'_> {
+    fn len(&self) -> usize {
+        self.rows.iter().flatten().map(|rows| rows.len()).next().unwrap_or_default()
+    }
+}
+
+/// What is evaluated on pairs.
+pub(super) struct Pairs {
+    condition: Option<(BoundScalar, Joined)>,
+    columns: Vec<BoundScalar>,
+    joined: Joined,
+    output: SchemaRef,
+    bad_rows: BadRows,
+}
+
+impl Pairs {
+    /// Binds the condition and the columns of the result that are needed.
+    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Pairs> {
+        let sides = [&context.inputs[0].schema, &context.inputs[1].schema];
+        let output = context.outputs[MAIN].schema.clone();
+        let columns: Vec<&Scalar> = design.needed(&names(&output)).collect();
+        let joined = Joined::new(columns.iter().flat_map(|column| column.columns().iter().cloned()).collect(), sides)?;
+        let condition = match &design.rest {
+            None => None,
+            Some(rest) => {
+                let joined = Joined::new(rest.columns().clone(), sides)?;
+                Some((rest.bind(&joined.schema)?, joined))
+            }
+        };
+        Ok(Pairs {
+            condition,
+            columns: columns.iter().map(|column| column.bind(&joined.schema)).collect::<Result<_>>()?,
+            joined,
+            output,
+            bad_rows: BadRows::new(context, REJECTED),
+        })
+    }
+
+    /// Whether equal keys are not enough for a pair.
+    pub(super) fn conditional(&self) -> bool {
+        self.condition.is_some()
+    }
+
+    /// Which of the pairs fulfil the condition; `None`: all do.
+    pub(super) fn fulfil(&self, pairs: &Picked<'_>, out: &mut Output) -> Result<Option<BooleanArray>> {
+        let Some((condition, joined)) = &self.condition else { return Ok(None) };
+        let rows = joined.rows(pairs)?;
+        let evaluated = condition.evaluate(&rows)?;
+        if !evaluated.bad.is_empty() {
+            self.bad_rows.settle_results(&rows, &evaluated.bad, out)?;
+        }
+        Ok(Some(evaluated.values.as_boolean().iter().map(|value| Some(value == Some(true))).collect()))
+    }
+
+    /// The rows of the result, and which of the picked ones they are if some are bad and gone.
+    pub(super) fn result(&self, picked: &Picked<'_>, out: &mut Output) -> Result<(RecordBatch, Option<BooleanArray>)> {
+        let rows = self.joined.rows(picked)?;
+        let mut bad = Vec::new();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let evaluated = column.evaluate(&rows)?;
+            bad.extend(evaluated.bad);
+            columns.push(evaluated.values);
+        }
+        if bad.is_empty() {
+            return Ok((records(&self.output, columns, rows.num_rows())?, None));
+        }
+        bad.sort_by_key(|value| value.row);
+        bad.dedup_by_key(|value| value.row);
+        self.bad_rows.settle_results(&rows, &bad, out)?;
+        let mut remains = vec![true; rows.num_rows()];
+        bad.iter().for_each(|value| remains[value.row] = false);
+        let remains = BooleanArray::from(remains);
+        let columns = columns.iter().map(|column| Ok(filter(column, &remains)?)).collect::<Result<_>>()?;
+        Ok((records(&self.output, columns, remains.true_count())?, Some(remains)))
+    }
+}
+
+/// Batches that have columns of both sides, under their names in the scope of the join.
+struct Joined {
+    schema: SchemaRef,
+    from: Vec<From>,
+}
+
+/// Where a column of a joined batch comes from.
+enum From {
+    /// A column of a side.
+    Side(usize, usize, DataType),
+    Start,
+    End,
+}
+
+impl Joined {
+    fn new(wanted: Columns, sides: [&SchemaRef; 2]) -> Result<Joined> {
+        let mut fields = Vec::new();
+        let mut from = Vec::new();
+        for name in wanted {
+            let of_side = |side: Side| side.own_name(&name).map(|own| (usize::from(side == Side::Right), own));
+            let (data_type, source) = match of_side(Side::Left).or_else(|| of_side(Side::Right)) {
+                Some((side, own)) => {
+                    let place = place(sides[side], own)?;
+                    let data_type = sides[side].field(place).data_type().clone();
+                    (data_type.clone(), From::Side(side, place, data_type))
+                }
+                None => (timestamp_type(), if name == WINDOW_START { From::Start } else { From::End }),
+            };
+            fields.push(Field::new(name, data_type, true));
+            from.push(source);
+        }
+        Ok(Joined { schema: Arc::new(Schema::new(fields)), from })
+    }
+
+    fn rows(&self, picked: &Picked<'_>) -> Result<RecordBatch> {
+        let rows = picked.len();
+        let (start, end) = picked.window.unwrap_or_default();
+        let constant = |value: i64| Arc::new(TimestampMicrosecondArray::from_value(value, rows).with_timezone(UTC)) as ArrayRef;
+        let columns = self.from.iter().map(|from| {
+            Ok(match from {
+                From::Start => constant(start),
+                From::End => constant(end),
+                From::Side(side, place, data_type) => match picked.rows[*side] {
+                    Some(indices) => take(picked.from[*side].column(*place), indices, None)?,
+                    None => new_null_array(data_type, rows),
+                },
+            })
+        });
+        records(&self.schema, columns.collect::<Result<_>>()?, rows)
+    }
+}

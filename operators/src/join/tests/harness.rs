@@ -1,0 +1,203 @@
+//! Drives subtasks of a join the way the runtime does: routed by key group, resumed while there is more to say, crashed and
+//! restored at another parallelism.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Int8Array, Int64Array, RecordBatch, UInt32Array};
+use millstream_api::batch::Hidden;
+use millstream_api::key_group::{key_groups, owned_groups, owner};
+use millstream_api::operator::Fates;
+use millstream_api::options::OnBadRow;
+use millstream_api::plan::{Columns, Inputs, Make, OperatorContext, Plan, Route, Shape};
+use millstream_api::registry::{NodeOptions, read};
+use millstream_api::state::{StateEntries, StateReader, StateWriter};
+use millstream_api::time::ClockTime;
+use millstream_api::{Batch, Diagnostics, EventTime, Operator, Output, Progress, Stream};
+use serde_json::Value;
+
+use crate::encode::json::row_text;
+use crate::join::JoinOptions;
+
+const KEY_GROUPS: u16 = 16;
+
+/// A row of either side as the models see it.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) side: usize,
+    pub(super) key: Option<i64>,
+    pub(super) value: i64,
+    pub(super) time: i64,
+    pub(super) mark: i64,
+    pub(super) weight: i8,
+}
+
+/// Plans a join of these two streams, called `orders` and `users`.
+pub(super) fn plan(options: Value, streams: [Stream; 2]) -> Result<Plan, Diagnostics> {
+    let [left, right] = streams;
+    let streams = vec![("orders".into(), left), ("users".into(), right)];
+    let inputs = Inputs { name: "node", streams, on_bad_row: OnBadRow::Fail, folder: PathBuf::from(".") };
+    read::<JoinOptions>(options)?.plan(&inputs)
+}
+
+/// All subtasks of a join.
+pub(super) struct Harness {
+    plan: Plan,
+    streams: [Stream; 2],
+    /// The columns of each side that flow.
+    flowing: [Vec<usize>; 2],
+    subtasks: Vec<(Box<dyn Operator>, Output)>,
+    watermark: EventTime,
+    sent: Vec<(usize, Batch)>,
+    pub(super) fates: Fates,
+}
+
+impl Harness {
+    pub(super) fn new(options: Value, streams: [Stream; 2], parallelism: usize) -> Harness {
+        let plan = plan(options, streams.clone()).unwrap();
+        let mut harness = Harness {
+            plan,
+            streams,
+            flowing: [Vec::new(), Vec::new()],
+            subtasks: Vec::new(),
+            watermark: EventTime::MIN,
+            sent: Vec::new(),
+            fates: Fates::default(),
+        };
+        harness.start(parallelism, &StateEntries::new());
+        harness
+    }
+
+    fn start(&mut self, parallelism: usize, entries: &StateEntries) {
+        let Make::Operator(factory) = &self.plan.make else { panic!("not an operator") };
+        let all: Vec<Columns> = self.plan.outputs.iter().map(|output| crate::columns::names(&output.stream.schema)).collect();
+        let shape = |schema| Shape { schema, explicit_windows: false, judge: false, origin: false, read: true };
+        let required = factory.required(&all);
+        for (side, names) in required.iter().enumerate() {
+            let schema = &self.streams[side].schema;
+            self.flowing[side] = (0..schema.fields().len()).filter(|&i| names.contains(schema.field(i).name())).collect();
+        }
+        let inputs: Vec<Shape> = self
+            .streams
+            .iter()
+            .zip(&self.flowing)
+            .map(|(stream, places)| shape(Arc::new(stream.schema.project(places).unwrap())))
+            .collect();
+        let outputs: Vec<Shape> = self.plan.outputs.iter().map(|output| shape(output.stream.schema.clone())).collect();
+        self.subtasks = (0..parallelism)
+            .map(|subtask| {
+                let context = OperatorContext {
+                    node: "node".into(),
+                    subtask,
+                    parallelism,
+                    key_groups: KEY_GROUPS,
+                    batch_rows: 4,
+                    on_bad_row: OnBadRow::Fail,
+                    inputs: inputs.clone(),
+                    outputs: outputs.clone(),
+                };
+                let mut operator = factory.make(&context).unwrap();
+                operator.restore(&StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS))).unwrap();
+                let mut out = Output::new(3);
+                out.set_times(ClockTime(0), self.watermark);
+                (operator, out)
+            })
+            .collect();
+    }
+
+    /// Takes a snapshot of all subtasks, lets them go and starts others from it.
+    pub(super) fn restart(&mut self, parallelism: usize) {
+        let mut entries = StateEntries::new();
+        for (operator, _) in &mut self.subtasks {
+            let mut writer = StateWriter::new();
+            operator.snapshot(&mut writer).unwrap();
+            writer.into_entries().into_iter().for_each(|(key, batches)| entries.entry(key).or_default().extend(batches));
+        }
+        let in_state = self.rows_in_state();
+        self.start(parallelism, &entries);
+        assert_eq!(self.rows_in_state(), in_state);
+    }
+
+    /// Hands over rows of one side as one batch, cut up by key.
+    pub(super) fn rows(&mut self, rows: &[Row]) {
+        let side = rows[0].side;
+        let stream = &self.streams[side];
+        let keys = Int64Array::from(rows.iter().map(|row| row.key).collect::<Vec<_>>());
+        let values = Int64Array::from(rows.iter().map(|row| row.value).collect::<Vec<_>>());
+        let records = RecordBatch::try_new(stream.schema.clone(), vec![Arc::new(keys), Arc::new(values)]).unwrap();
+        let numbers = |of: fn(&Row) -> i64| Int64Array::from(rows.iter().map(of).collect::<Vec<_>>());
+        let hidden = Hidden {
+            times: stream.event_time.then(|| numbers(|row| row.time)),
+            marks: stream.event_time.then(|| numbers(|row| row.mark)),
+            weights: stream.updating.then(|| Int8Array::from(rows.iter().map(|row| row.weight).collect::<Vec<_>>())),
+            ..Hidden::default()
+        };
+        let parallelism = self.subtasks.len();
+        let groups = match &self.plan.inputs[side].route {
+            Route::Key(key) => key_groups(&key.bind(&records.schema()).unwrap()(&records).unwrap(), rows.len(), KEY_GROUPS).unwrap(),
+            _ => vec![0; rows.len()],
+        };
+        let batch = Batch::new(records, hidden).unwrap().project(&self.flowing[side]).unwrap();
+        for subtask in 0..parallelism {
+            let own = (0..rows.len() as u32).filter(|&row| owner(groups[row as usize], parallelism, KEY_GROUPS) == subtask);
+            let own = UInt32Array::from_iter_values(own);
+            if !own.is_empty() {
+                let batch = batch.take(&own).unwrap();
+                self.on(subtask, |operator, out| operator.on_batch(side, batch, out).unwrap());
+            }
+        }
+    }
+
+    pub(super) fn watermark(&mut self, watermark: EventTime) {
+        self.watermark = watermark;
+        for subtask in 0..self.subtasks.len() {
+            self.subtasks[subtask].1.set_times(ClockTime(0), watermark);
+            self.on(subtask, |operator, out| operator.on_watermark(watermark, out).unwrap());
+        }
+    }
+
+    fn on(&mut self, subtask: usize, call: impl FnOnce(&mut Box<dyn Operator>, &mut Output)) {
+        let (operator, out) = &mut self.subtasks[subtask];
+        call(operator, out);
+        loop {
+            let sent = out.take_batches();
+            // What is full after 3 rows is given at most one more piece of 4.
+            assert!(sent.iter().filter(|(port, _)| *port == 0).map(|(_, batch)| batch.rows()).sum::<usize>() <= 6);
+            for (port, batch) in &sent {
+                let planned = &self.plan.outputs[*port].stream;
+                assert_eq!(batch.schema().fields(), planned.schema.fields());
+                assert_eq!(batch.times().is_some(), planned.event_time);
+                assert!(planned.updating || batch.weights().is_none_or(|weights| !weights.contains(&-1)));
+            }
+            self.sent.extend(sent);
+            if operator.resume(out).unwrap() == Progress::Done {
+                self.sent.extend(out.take_batches());
+                break;
+            }
+        }
+        self.fates.add(&out.take_fates());
+    }
+
+    pub(super) fn rows_in_state(&self) -> u64 {
+        self.subtasks.iter().map(|(operator, _)| operator.rows_in_state()).sum()
+    }
+
+    pub(super) fn state_bytes(&self) -> usize {
+        self.subtasks.iter().map(|(operator, _)| operator.state_bytes()).sum()
+    }
+
+    /// What was sent to a port with all changes applied: rows as text with their event time, and how many there are.
+    pub(super) fn applied(&self, port: usize) -> BTreeMap<String, i64> {
+        let mut rows: BTreeMap<String, i64> = BTreeMap::new();
+        for (_, batch) in self.sent.iter().filter(|(of, _)| *of == port) {
+            for row in 0..batch.rows() {
+                let time = batch.times().map(|times| format!(" @{}", times[row])).unwrap_or_default();
+                let text = format!("{}{time}", row_text(batch.records(), row).unwrap());
+                *rows.entry(text).or_default() += batch.weights().map_or(1, |weights| i64::from(weights[row]));
+            }
+        }
+        rows.retain(|_, count| *count != 0);
+        rows
+    }
+}

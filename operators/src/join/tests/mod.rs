@@ -1,0 +1,5 @@
+//! Planning, and every mode and kind against naive models.
+
+mod harness;
+mod planning;
+mod properties;

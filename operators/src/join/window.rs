@@ -1,0 +1,304 @@
+//! Mode `window`: the rows of a window are paired when it closes, and sent piece by piece.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::filter;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use millstream_api::batch::{Hidden, Windows};
+use millstream_api::error::ErrorKind;
+use millstream_api::key_group::key_groups;
+use millstream_api::plan::{OperatorContext, Shape};
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::stream::WindowKind;
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+use millstream_expr::Interner;
+
+use super::pairs::{Keys, Pairs, Picked, Window};
+use super::plan::{Design, ROWS};
+use super::probe::{Index, NO_KEY, Probe, numbers};
+use super::windows::{OpenWindows, Pane, constant, places, runs};
+use super::{Kind, LATE, MAIN};
+use crate::columns::{places as column_places, records};
+
+/// The name of the piece of state that has the watermark.
+pub(super) const WATERMARK: &str = "watermark";
+
+/// How many columns of a snapshot say where a row belongs: start and end of its window, rows of which it is the last.
+const NUMBERS: usize = 3;
+
+/// One subtask.
+pub(super) struct WindowJoin {
+    kind: Kind,
+    sides: [Intake; 2],
+    pairs: Pairs,
+    open: OpenWindows,
+    closing: Option<Closing>,
+    read: bool,
+    key_groups: u16,
+    batch_rows: usize,
+    /// The watermark up to which windows have closed or are about to.
+    watermark: EventTime,
+}
+
+/// What comes in on one side.
+struct Intake {
+    keys: Keys,
+    /// Its windows, where they follow from event time.
+    implicit: Option<WindowKind>,
+    /// The columns that are kept: those that flow, then the key's.
+    kept: SchemaRef,
+    late: Shape,
+    late_places: Vec<usize>,
+}
+
+impl WindowJoin {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+        Ok(WindowJoin {
+            kind: design.kind,
+            sides: [Intake::new(design, context, 0)?, Intake::new(design, context, 1)?],
+            pairs: Pairs::new(design, context)?,
+            open: OpenWindows::default(),
+            closing: None,
+            read: context.outputs[MAIN].read,
+            key_groups: context.key_groups,
+            batch_rows: context.batch_rows.max(1),
+            watermark: EventTime::MIN,
+        })
+    }
+
+    /// Joins windows that are closed until all are done or the output is full.
+    fn close_due(&mut self, out: &mut Output) -> Result<Progress> {
+        loop {
+            while let Some(closing) = &mut self.closing {
+                if out.is_full() {
+                    return Ok(Progress::More);
+                }
+                if !closing.step(&self.pairs, self.kind, self.batch_rows, out)? {
+                    self.closing = None;
+                }
+            }
+            let Some((window, pane)) = self.open.next_closed(self.watermark) else { return Ok(Progress::Done) };
+            if self.read {
+                self.closing = Some(Closing::new(window, &pane, &self.sides, self.kind, self.pairs.conditional())?);
+            }
+        }
+    }
+}
+
+impl Intake {
+    fn new(design: &Design, context: &OperatorContext, side: usize) -> Result<Intake> {
+        let input = &context.inputs[side];
+        let keys = Keys::new(design, context, side)?;
+        let late = context.outputs[LATE + side].clone();
+        let own = input.schema.fields().iter().enumerate();
+        let own = own.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+        let key = keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
+        Ok(Intake {
+            implicit: design.windows.clone().filter(|_| !input.explicit_windows && !design.explicit[side]),
+            kept: Arc::new(Schema::new(own.chain(key).collect::<Vec<_>>())),
+            late_places: if late.read { column_places(&input.schema, &late.schema)? } else { Vec::new() },
+            late,
+            keys,
+        })
+    }
+
+    fn send_late(&self, batch: &Batch, rows: Vec<u32>, port: usize, out: &mut Output) -> Result<()> {
+        out.fates().late += rows.len() as u64;
+        if !self.late.read || rows.is_empty() {
+            return Ok(());
+        }
+        let rows = batch.take(&UInt32Array::from(rows))?;
+        let columns = self.late_places.iter().map(|&place| rows.records().column(place).clone()).collect();
+        let records = records(&self.late.schema, columns, rows.rows())?;
+        let origin = rows.hidden().origin.clone().filter(|_| self.late.origin);
+        let hidden = Hidden { windows: None, origin, ..rows.hidden().clone() };
+        out.emit(port, Batch::new(records, hidden)?);
+        Ok(())
+    }
+
+    /// The key's columns among those that are kept.
+    fn key_columns<'a>(&self, kept: &'a RecordBatch) -> &'a [ArrayRef] {
+        &kept.columns()[kept.num_columns() - self.keys.types.len()..]
+    }
+
+    /// The schema of its part of a snapshot.
+    fn state_schema(&self) -> SchemaRef {
+        let numbers = (0..NUMBERS).map(|i| Arc::new(Field::new(format!("n{i}"), DataType::Int64, false)));
+        Arc::new(Schema::new(numbers.chain(self.kept.fields().iter().cloned()).collect::<Vec<_>>()))
+    }
+}
+
+impl Operator for WindowJoin {
+    fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let intake = &self.sides[input];
+        let (batch, keys) = intake.keys.of(batch, out)?;
+        let places = places(&batch, intake.implicit.as_ref(), out.watermark().max(self.watermark))?;
+        out.fates().taken += (batch.rows() - places.late.len()) as u64;
+        out.fates().partly_late += places.partly_late;
+        let columns = batch.records().columns().iter().cloned().chain(keys).collect();
+        let kept = records(&intake.kept, columns, batch.rows())?;
+        for (window, rows, last_rows) in places.windows {
+            self.open.add(input, window, &kept, rows, last_rows);
+        }
+        intake.send_late(&batch, places.late, LATE + input, out)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.watermark = self.watermark.max(watermark);
+        self.close_due(out).map(|_| ())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        self.close_due(out)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        for ((start, end), pane) in self.open.iter() {
+            for (side, intake) in self.sides.iter().enumerate() {
+                let kept = pane.side(side, &intake.kept)?;
+                let rows = kept.num_rows();
+                // The number of rows is put down with the first one: only the sum over all subtasks matters.
+                let last = (0..rows).map(|row| if row == 0 { pane.last_rows[side] as i64 } else { 0 });
+                let last: ArrayRef = Arc::new(last.map(Some).collect::<Int64Array>());
+                let columns = [constant(start, rows), constant(end, rows), last].into_iter().chain(kept.columns().iter().cloned());
+                let groups = key_groups(intake.key_columns(&kept), rows, self.key_groups)?;
+                state.put_keyed(ROWS[side], &groups, &RecordBatch::try_new(intake.state_schema(), columns.collect())?)?;
+            }
+        }
+        let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
+        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![constant(self.watermark.0, 1)])?);
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for (side, intake) in self.sides.iter().enumerate() {
+            for saved in state.get(ROWS[side]) {
+                check_layout(&saved.schema(), &intake.state_schema())?;
+                let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
+                let kept = records(&intake.kept, saved.columns()[NUMBERS..].to_vec(), saved.num_rows())?;
+                for (window, from, length) in runs(&number(0), &number(1)) {
+                    let last = number(2).slice(from, length).values().iter().sum::<i64>().unsigned_abs();
+                    self.open.add(side, window, &kept.slice(from, length), (0..length as u32).collect(), last);
+                }
+            }
+        }
+        // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
+        for saved in state.get(WATERMARK) {
+            let saved = saved.column(0).as_primitive::<Int64Type>().values().iter().min().map_or(EventTime::MIN, |w| EventTime(*w));
+            self.watermark = if self.watermark == EventTime::MIN { saved } else { self.watermark.min(saved) };
+        }
+        Ok(())
+    }
+
+    fn rows_in_state(&self) -> u64 {
+        self.open.iter().map(|(_, pane)| pane.last_rows.iter().sum::<u64>()).sum()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.open.size_bytes()
+    }
+}
+
+/// Whether a snapshot has the columns that are kept now.
+pub(super) fn check_layout(saved: &Schema, wanted: &Schema) -> Result<()> {
+    let types = |schema: &Schema| -> Vec<DataType> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
+    if types(saved) == types(wanted) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::State, "the state is of other columns or of another key than the file has now")
+        .help("run with --fresh to start without the old state"))
+}
+
+/// A window that is being joined.
+struct Closing {
+    window: Window,
+    sides: [RecordBatch; 2],
+    index: Index,
+    probe: Probe,
+    /// Which rows have a partner, by side.
+    matched: [Vec<bool>; 2],
+    /// Once all pairs are through: the rows that are sent by themselves, by side, and how many of them have been.
+    alone: Option<[(UInt32Array, usize); 2]>,
+}
+
+impl Closing {
+    fn new(window: Window, pane: &Pane, sides: &[Intake; 2], kind: Kind, conditional: bool) -> Result<Closing> {
+        let rows = [pane.side(0, &sides[0].kept)?, pane.side(1, &sides[1].kept)?];
+        let mut interner = Interner::new(&sides[0].keys.types)?;
+        let mut ids = |side: usize| numbers(&mut interner, &sides[side].keys, sides[side].key_columns(&rows[side]), rows[side].num_rows());
+        let (left, mut right) = (ids(0)?, ids(1)?);
+        if !kind.pairs() && !conditional {
+            // One partner is as good as many.
+            let mut seen = vec![false; interner.total()];
+            right.iter_mut().filter(|id| **id != NO_KEY).for_each(|id| {
+                if std::mem::replace(&mut seen[*id], true) {
+                    *id = NO_KEY
+                }
+            });
+        }
+        let index = Index::new(&right, interner.total());
+        let matched = [0, 1].map(|side| if kind.counts(side) { vec![false; rows[side].num_rows()] } else { Vec::new() });
+        Ok(Closing { window, sides: rows, index, probe: Probe::new(left), matched, alone: None })
+    }
+
+    /// Sends the next piece; false when there is none.
+    fn step(&mut self, pairs: &Pairs, kind: Kind, limit: usize, out: &mut Output) -> Result<bool> {
+        if self.alone.is_none() {
+            let once = !kind.pairs();
+            let matched = &self.matched[0];
+            if let Some(found) = self.probe.next(&self.index, limit, |row| once && matched[row]) {
+                return self.send_pairs(&found, pairs, kind, out).map(|()| true);
+            }
+            self.alone = Some([self.alone(kind, 0), self.alone(kind, 1)]);
+        }
+        let Some(alone) = &mut self.alone else { return Ok(false) };
+        for side in [0, 1] {
+            let (rows, sent) = &mut alone[side];
+            if *sent < rows.len() {
+                let piece = rows.slice(*sent, limit.min(rows.len() - *sent));
+                *sent += piece.len();
+                let mut picked = [None, None];
+                picked[side] = Some(&piece);
+                self.send(picked, pairs, out)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn send_pairs(&mut self, found: &[UInt32Array; 2], pairs: &Pairs, kind: Kind, out: &mut Output) -> Result<()> {
+        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows: [Some(&found[0]), Some(&found[1])], window: Some(self.window) };
+        let [left, right] = match pairs.fulfil(&picked, out)? {
+            None => found.clone(),
+            Some(mask) => [filtered(&found[0], &mask)?, filtered(&found[1], &mask)?],
+        };
+        for (side, rows) in [&left, &right].into_iter().enumerate().filter(|(side, _)| kind.counts(*side)) {
+            rows.values().iter().for_each(|&row| self.matched[side][row as usize] = true);
+        }
+        if kind.pairs() { self.send([Some(&left), Some(&right)], pairs, out) } else { Ok(()) }
+    }
+
+    /// The rows of a side that are sent by themselves.
+    fn alone(&self, kind: Kind, side: usize) -> (UInt32Array, usize) {
+        let wanted = kind == Kind::Semi;
+        let rows = self.matched[side].iter().enumerate().filter(|(_, matched)| **matched == wanted);
+        (UInt32Array::from_iter_values(rows.map(|(row, _)| row as u32)), 0)
+    }
+
+    fn send(&self, rows: [Option<&UInt32Array>; 2], pairs: &Pairs, out: &mut Output) -> Result<()> {
+        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows, window: Some(self.window) };
+        let (rows, _) = pairs.result(&picked, out)?;
+        let constant = |value: i64| Int64Array::from_value(value, rows.num_rows());
+        let (start, end) = self.window;
+        let windows = Some(Windows { start: constant(start), end: constant(end) });
+        let hidden = Hidden { times: Some(constant(end.saturating_sub(1))), windows, ..Hidden::default() };
+        out.emit(MAIN, Batch::new(rows, hidden)?);
+        Ok(())
+    }
+}
+
+fn filtered(rows: &UInt32Array, mask: &BooleanArray) -> Result<UInt32Array> {
+    Ok(filter(rows, mask)?.as_primitive().clone())
+}

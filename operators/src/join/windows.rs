@@ -1,0 +1,187 @@
+//! Rows that wait for their windows to close.
+//!
+//! A row of overlapping windows is kept once, in the batch that it came in; each of its windows knows its place there.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashMap;
+use millstream_api::stream::WindowKind;
+use millstream_api::{Batch, Error, EventTime, Result};
+
+use super::pairs::Window;
+use crate::columns::records;
+
+/// Rows of one side in one window.
+struct Part {
+    /// The batch that they came in, with the columns of their keys.
+    records: RecordBatch,
+    /// Which of its rows; `None`: all.
+    rows: Option<UInt32Array>,
+}
+
+impl Part {
+    fn records(&self) -> Result<RecordBatch> {
+        match &self.rows {
+            None => Ok(self.records.clone()),
+            Some(rows) => {
+                let columns = self.records.columns().iter().map(|column| Ok(take(column, rows, None)?)).collect::<Result<_>>()?;
+                records(&self.records.schema(), columns, rows.len())
+            }
+        }
+    }
+}
+
+/// Both sides of one window.
+#[derive(Default)]
+pub(super) struct Pane {
+    parts: [Vec<Part>; 2],
+    /// Rows of which this is the last window.
+    pub(super) last_rows: [u64; 2],
+    bytes: usize,
+}
+
+impl Pane {
+    /// All rows of a side.
+    pub(super) fn side(&self, side: usize, schema: &SchemaRef) -> Result<RecordBatch> {
+        let parts: Vec<RecordBatch> = self.parts[side].iter().map(Part::records).collect::<Result<_>>()?;
+        match parts.as_slice() {
+            [one] => Ok(one.clone()),
+            several => Ok(concat_batches(schema, several)?),
+        }
+    }
+}
+
+/// All windows that are open and have rows, by end and start.
+#[derive(Default)]
+pub(super) struct OpenWindows {
+    panes: BTreeMap<(i64, i64), Pane>,
+    bytes: usize,
+}
+
+/// Where the rows of a batch go.
+#[derive(Default)]
+pub(super) struct Places {
+    /// Windows with their rows, and of how many it is the last window.
+    pub(super) windows: Vec<(Window, Vec<u32>, u64)>,
+    /// Rows that are too late for every window.
+    pub(super) late: Vec<u32>,
+    /// How many rows are too late for some.
+    pub(super) partly_late: u64,
+}
+
+/// Judges the windows of each row at its own watermark. `kind`: windows follow from event time, else rows carry theirs.
+pub(super) fn places(batch: &Batch, kind: Option<&WindowKind>, node: EventTime) -> Result<Places> {
+    let missing = || Error::internal("rows of a windowed stream say neither their window nor their time");
+    let mut grouped = Grouped::default();
+    match kind {
+        None => {
+            let bounds = batch.hidden().windows.as_ref().ok_or_else(missing)?;
+            for row in 0..batch.rows() {
+                let window = (bounds.start.value(row), bounds.end.value(row));
+                match window.1 <= batch.judged_at(row, node).0 {
+                    true => grouped.places.late.push(row as u32),
+                    false => grouped.add(window, row as u32, true),
+                }
+            }
+        }
+        Some(kind) => {
+            let times = batch.times().ok_or_else(missing)?;
+            for (row, &time) in times.iter().enumerate() {
+                grouped.add_open(kind, time, batch.judged_at(row, node), row as u32);
+            }
+        }
+    }
+    Ok(grouped.places)
+}
+
+#[derive(Default)]
+struct Grouped {
+    places: Places,
+    index: HashMap<Window, usize>,
+}
+
+impl Grouped {
+    /// Adds a row to each of its windows that is open.
+    fn add_open(&mut self, kind: &WindowKind, time: i64, judged: EventTime, row: u32) {
+        let WindowKind::Hop { size, slide, .. } = *kind;
+        let last = kind.last_start(time);
+        if last.saturating_add(size) <= judged.0 {
+            return self.places.late.push(row);
+        }
+        let mut start = last;
+        while start.saturating_add(size) > time {
+            if start.saturating_add(size) <= judged.0 {
+                self.places.partly_late += 1;
+                return;
+            }
+            self.add((start, start.saturating_add(size)), row, start == last);
+            match start.checked_sub(slide) {
+                Some(before) => start = before,
+                None => return,
+            }
+        }
+    }
+
+    fn add(&mut self, window: Window, row: u32, is_last: bool) {
+        let windows = &mut self.places.windows;
+        let place = *self.index.entry(window).or_insert_with(|| {
+            windows.push((window, Vec::new(), 0));
+            windows.len() - 1
+        });
+        windows[place].1.push(row);
+        windows[place].2 += u64::from(is_last);
+    }
+}
+
+impl OpenWindows {
+    /// Keeps rows of a batch (with the columns of their keys) for a window.
+    pub(super) fn add(&mut self, side: usize, window: Window, records: &RecordBatch, rows: Vec<u32>, last_rows: u64) {
+        let all = rows.len() == records.num_rows();
+        let share = rows.len() * size_of::<u32>() + Batch::plain(records.clone()).size_bytes() * rows.len() / records.num_rows().max(1);
+        let pane = self.panes.entry((window.1, window.0)).or_default();
+        pane.parts[side].push(Part { records: records.clone(), rows: (!all).then(|| UInt32Array::from(rows)) });
+        pane.last_rows[side] += last_rows;
+        pane.bytes += share;
+        self.bytes += share;
+    }
+
+    /// Takes out the next window that is closed at this watermark.
+    pub(super) fn next_closed(&mut self, watermark: EventTime) -> Option<(Window, Pane)> {
+        let first = self.panes.first_entry().filter(|first| first.key().0 <= watermark.0)?;
+        let (end, start) = *first.key();
+        let pane = first.remove();
+        self.bytes -= pane.bytes;
+        Some(((start, end), pane))
+    }
+
+    /// All windows.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Window, &Pane)> {
+        self.panes.iter().map(|(&(end, start), pane)| ((start, end), pane))
+    }
+
+    /// Memory in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Rows of a snapshot by window: the windows as two columns, each window's rows following each other.
+pub(super) fn runs(starts: &Int64Array, ends: &Int64Array) -> Vec<(Window, usize, usize)> {
+    let window = |row: usize| (starts.value(row), ends.value(row));
+    let mut runs: Vec<(Window, usize, usize)> = Vec::new();
+    for row in 0..starts.len() {
+        match runs.last_mut() {
+            Some((of, _, length)) if *of == window(row) => *length += 1,
+            _ => runs.push((window(row), row, 1)),
+        }
+    }
+    runs
+}
+
+/// A column that says the same of each row.
+pub(super) fn constant(value: i64, rows: usize) -> ArrayRef {
+    std::sync::Arc::new(Int64Array::from_value(value, rows))
+}
