@@ -184,6 +184,11 @@ impl Node {
         self.try_run(input, batch).unwrap_err()
     }
 
+    /// Memory of the state of the subtask.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.made.as_ref().map_or(0, |operator| operator.state_bytes())
+    }
+
     pub(crate) fn watermark(&mut self, watermark: i64) {
         self.out.set_times(ClockTime(0), EventTime(watermark));
     }

@@ -32,7 +32,7 @@ pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
 
 /// A node type that the format knows.
 pub(crate) fn node_type(role: Role, kind: &str) -> Option<Diagnostic> {
-    let planned = role == Role::Operator && ["join", "event_time", "deduplicate", "top_n", "unnest"].contains(&kind);
+    let planned = role == Role::Operator && ["event_time", "deduplicate"].contains(&kind);
     planned.then(|| not_supported(&format!("the operator `{kind}` is")).help("`millstream operators` lists the types that there are"))
 }
 

@@ -1,0 +1,252 @@
+//! From options to a plan: what the operator gives, how its rows are routed, what it must read.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::plan::{
+    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
+};
+use millstream_api::state::StateDecl;
+use millstream_api::stream::{Judge, WindowKind, Windowed as WindowedStream};
+use millstream_api::types::SqlName;
+use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
+use millstream_expr::{Scalar, ScalarKey};
+
+use super::order::{Term, Ties, comparable};
+use super::rankings::Keep;
+use super::running::{ROWS, Running};
+use super::windowed::{PANES, WATERMARK, Windowed};
+use super::{LATE, MAIN, TopNOptions, WINDOW_END, WINDOW_START};
+use crate::bad_rows::rejected_output;
+
+/// The options, resolved.
+#[derive(Clone)]
+pub(super) struct Design {
+    pub(super) by: Vec<Scalar>,
+    pub(super) order: Vec<Term>,
+    pub(super) ties: Ties,
+    pub(super) n: usize,
+    /// The name of the column with the rank.
+    pub(super) rank: Option<String>,
+    pub(super) keep: Keep,
+    /// The windows, of a windowed input.
+    pub(super) windows: Option<WindowKind>,
+    /// Whether rows carry their windows, and the columns of these, whatever their reader wants.
+    pub(super) explicit: bool,
+}
+
+/// See [`super::TopNOptions`].
+pub(super) fn plan(options: &TopNOptions, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+    let (name, input) = &inputs.streams[0];
+    let planner = Planner { name, input };
+    let mut found = Diagnostics::default();
+    planner.check_input(&mut found);
+    let scope = planner.scope();
+    let by = planner.keys(&options.by, &scope, &mut found);
+    let order = options.order.iter().enumerate();
+    let order = order.filter_map(|(index, text)| found.ok(Term::parse(text, &scope).map_err(|mistake| mistake.index(index)))).collect();
+    let schema = planner.output_schema(options.rank_as.as_deref(), &mut found);
+    if found.has_errors() {
+        return Err(found);
+    }
+    let design = Design {
+        by,
+        order,
+        ties: planner.ties(&scope),
+        n: usize::try_from(options.n.get()).unwrap_or(usize::MAX),
+        rank: options.rank_as.clone(),
+        keep: if input.updating { Keep::All } else { Keep::First },
+        windows: input.windowed.as_ref().map(|windowed| windowed.windows.clone()),
+        explicit: planner.explicit(),
+    };
+    Ok(planner.assemble(design, &scope, schema))
+}
+
+struct Planner<'a> {
+    name: &'a str,
+    input: &'a Stream,
+}
+
+impl Planner<'_> {
+    fn check_input(&self, found: &mut Diagnostics) {
+        if self.input.windowed.is_none() {
+            return;
+        }
+        if self.input.updating {
+            let message = format!("`{}` is updating: its rows can be withdrawn, so that no window could ever close", self.name);
+            let help = "rank per window before the node that makes it updating";
+            found.push(Diagnostic::error("updating-input", message).key("input").help(help));
+        }
+        if !self.input.event_time {
+            let message = format!("`{}` is windowed but has no event time", self.name);
+            let help = "give its source one, for example time = { by = \"created_at\" }";
+            found.push(Diagnostic::error("no-event-time", message).key("input").help(help));
+        }
+    }
+
+    fn explicit(&self) -> bool {
+        self.input.windowed.as_ref().is_none_or(|windowed| windowed.explicit)
+    }
+
+    /// The columns that expressions may name. Where windows follow from event time, a row has no single window of its own.
+    fn scope(&self) -> SchemaRef {
+        if self.explicit() {
+            return self.input.schema.clone();
+        }
+        let own = self.input.schema.fields().iter().filter(|field| !is_bound(field.name()));
+        Arc::new(Schema::new(own.cloned().collect::<Vec<_>>()))
+    }
+
+    fn keys(&self, by: &[String], scope: &Schema, found: &mut Diagnostics) -> Vec<Scalar> {
+        let mut keys = Vec::new();
+        for (index, text) in by.iter().enumerate() {
+            if self.input.windowed.is_some() && is_bound(text.trim()) {
+                // Rows are ranked by window anyway; SQL wants it said.
+                continue;
+            }
+            let key = Scalar::item(text, scope).map_err(|error| error.at("by").index(index));
+            let key = key.and_then(|key| match comparable(key.field().data_type()) {
+                true => Ok(key),
+                false => Err(Diagnostic::error("type-mismatch", format!("{} cannot be a key", SqlName(key.field().data_type())))
+                    .key("by")
+                    .index(index)
+                    .help("rank by something that can be compared, for example a field of it")),
+            });
+            keys.extend(found.ok(key));
+        }
+        keys
+    }
+
+    /// A withdrawal may have another time and place than its row, so rows that can be withdrawn are told apart by their columns.
+    fn ties(&self, scope: &Schema) -> Ties {
+        let origin = self.input.from_source && !self.input.updating;
+        let columns = scope.fields().iter().map(|field| field.name().clone()).filter(|_| !origin);
+        Ties { times: self.input.event_time && !self.input.updating, origin, columns: columns.collect() }
+    }
+
+    fn output_schema(&self, rank: Option<&str>, found: &mut Diagnostics) -> SchemaRef {
+        let mut fields: Vec<Field> = self.input.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let Some(rank) = rank else { return Arc::new(Schema::new(fields)) };
+        // As a name in an expression would be checked.
+        if let Err(mut error) = Scalar::item(&format!("1 as \"{rank}\""), &Schema::empty()) {
+            error.span = None;
+            found.push(error.at("rank_as"));
+        } else if self.input.schema.column_with_name(rank).is_some() {
+            let message = format!("`{}` has a column `{rank}` already", self.name);
+            found.push(Diagnostic::error("duplicate-column", message).key("rank_as").help("give the rank another name"));
+        }
+        fields.push(Field::new(rank, DataType::Int64, false));
+        Arc::new(Schema::new(fields))
+    }
+
+    fn assemble(&self, design: Design, scope: &SchemaRef, schema: SchemaRef) -> Plan {
+        let windowed = design.windows.is_some();
+        let input = InputPlan {
+            route: if design.by.is_empty() { Route::Any } else { Route::Key(Arc::new(ScalarKey(design.by.clone()))) },
+            windows: if windowed { WindowUse::Judges } else { WindowUse::Passes },
+            origin: design.ties.origin,
+        };
+        let parallelism = match design.by.is_empty() {
+            true => Parallelism::One("without `by` there is one ranking, which one subtask must have"),
+            false => Parallelism::Any,
+        };
+        let state = match windowed {
+            true => vec![StateDecl { name: PANES, keyed: true }, StateDecl { name: WATERMARK, keyed: false }],
+            false => vec![StateDecl { name: ROWS, keyed: true }],
+        };
+        let (bound, warnings) = (self.bound(&design), self.warnings(&design));
+        let outputs = self.outputs(&design, scope, schema);
+        let make = Make::Operator(Arc::new(TopNFactory { design }));
+        Plan { parallelism, state, bound, warnings, ..Plan::new(vec![input], outputs, make) }
+    }
+
+    fn outputs(&self, design: &Design, scope: &SchemaRef, schema: SchemaRef) -> Vec<OutputPlan> {
+        let rejected = rejected_output([self.input]);
+        let unique_key = self.unique_key(design);
+        let main = Stream { bounded: self.input.bounded, unique_key, ..Stream::plain(schema) };
+        let Some(windowed) = &self.input.windowed else {
+            return vec![OutputPlan::main(Stream { updating: true, ..main }), rejected];
+        };
+        let windowed = WindowedStream { windows: windowed.windows.clone(), judge: Judge::Done, explicit: true };
+        let main = Stream { event_time: true, windowed: Some(windowed), ..main };
+        let late = Stream { windowed: None, ..self.input.with_schema(scope.clone()) };
+        vec![OutputPlan::main(main), OutputPlan::side("late", late), rejected]
+    }
+
+    /// The columns by which no two rows are the same: the key with the rank, the key alone where there is one row of each, else
+    /// what was unique before; each with the window.
+    fn unique_key(&self, design: &Design) -> Option<Vec<String>> {
+        let by = || design.by.iter().map(|key| key.as_column().map(str::to_owned)).collect::<Option<Vec<_>>>();
+        let ranked = match &design.rank {
+            _ if design.n == 1 => by(),
+            Some(rank) => by().map(|by| by.into_iter().chain([rank.clone()]).collect()),
+            None => None,
+        };
+        let mut key: Vec<String> = ranked.or_else(|| self.input.unique_key.clone())?;
+        if design.windows.is_some() {
+            let bounds = [WINDOW_START, WINDOW_END].map(str::to_owned);
+            if bounds.iter().any(|name| self.input.schema.column_with_name(name).is_none()) {
+                return None;
+            }
+            key.extend(bounds.into_iter().filter(|name| !key.contains(name)).collect::<Vec<_>>());
+        }
+        Some(key)
+    }
+
+    /// What keeps the rows that are kept from becoming ever more.
+    fn bound(&self, design: &Design) -> Option<String> {
+        let n = design.n;
+        let by_key = !design.by.is_empty();
+        match (&design.windows, design.keep) {
+            (Some(_), _) if by_key => Some(format!("at most {n} rows for each key in each window that is open")),
+            (Some(_), _) => Some(format!("at most {n} rows in each window that is open")),
+            (None, Keep::First) if !by_key => Some(format!("at most {n} rows")),
+            (None, Keep::First) if self.input.bounded => Some(format!("at most {n} rows for each key of an input that ends")),
+            (None, Keep::All) if self.input.bounded => Some("all rows of an input that ends".to_owned()),
+            (None, _) => None,
+        }
+    }
+
+    fn warnings(&self, design: &Design) -> Diagnostics {
+        let mut warnings = Diagnostics::default();
+        if self.bound(design).is_none() {
+            let (message, key) = match design.keep {
+                Keep::First => (format!("the first {} rows of every key are kept for ever", design.n), "by"),
+                Keep::All => ("every row that is not withdrawn is kept for ever, since it may move up".to_owned(), "input"),
+            };
+            let help = "rank per window, or by keys of which there are only so many";
+            warnings.push(Diagnostic::warning("unbounded-state", message).key(key).help(help));
+        }
+        warnings
+    }
+}
+
+fn is_bound(name: &str) -> bool {
+    name == WINDOW_START || name == WINDOW_END
+}
+
+struct TopNFactory {
+    design: Design,
+}
+
+impl OperatorFactory for TopNFactory {
+    fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
+        let design = &self.design;
+        let computed = |name: &str| design.rank.as_deref() == Some(name) || (!design.explicit && is_bound(name));
+        let mut columns: Columns = outputs[MAIN].iter().filter(|name| !computed(name)).cloned().collect();
+        columns.extend(design.by.iter().flat_map(|key| key.columns().iter().cloned()));
+        columns.extend(design.order.iter().flat_map(|term| term.value.columns().iter().cloned()));
+        columns.extend(design.ties.columns.iter().cloned());
+        if design.windows.is_some() {
+            columns.extend(outputs[LATE].iter().cloned());
+        }
+        vec![columns]
+    }
+
+    fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
+        Ok(match &self.design.windows {
+            Some(windows) => Box::new(Windowed::new(&self.design, windows, context)?),
+            None => Box::new(Running::new(&self.design, context)?),
+        })
+    }
+}

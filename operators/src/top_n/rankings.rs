@@ -1,0 +1,236 @@
+//! The rows that are kept, by key and in order.
+//!
+//! Rows are in columns, in the batches that they came in (cut down to the rows that were kept). A ranking is a sorted list of
+//! places in these; so a row that moves up or down is not copied. Rows that are no longer in any ranking stay where they are
+//! until they are the greater part, then the others are put together anew.
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_empty_array};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, SchemaRef};
+use millstream_api::{Batch, Result};
+use millstream_expr::Interner;
+
+use crate::columns::records;
+
+/// How many batches there may be before they are put together.
+const MOST_PARTS: usize = 256;
+
+/// How many rows may be left over, however few are kept.
+const LEFT_OVER_ROWS: usize = 4096;
+
+/// Where a row is: a batch and a row of it. Good until the next [`Rankings::tidy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    part: u32,
+    row: u32,
+}
+
+/// A row of a ranking.
+struct Entry {
+    place: Place,
+    /// How many equal rows there are; below zero while a withdrawal has overtaken its row.
+    count: i64,
+}
+
+/// Which rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The first ones of each key; none is withdrawn.
+    First,
+    /// All; a row is withdrawn by an equal one, which has the same byte string.
+    All,
+}
+
+/// Rankings of many keys. The last one of the kept columns has the byte strings that say the order.
+pub(super) struct Rankings {
+    keep: Keep,
+    n: usize,
+    interner: Interner,
+    keyed: bool,
+    /// The ranking of each key, by the number of the key.
+    groups: Vec<Vec<Entry>>,
+    /// How many entries there are.
+    entries: usize,
+    schema: SchemaRef,
+    parts: Vec<RecordBatch>,
+    /// Rows of all parts.
+    stored: usize,
+    parts_bytes: usize,
+}
+
+/// All rows, for a snapshot.
+pub(super) struct Saved {
+    pub(super) counts: Int64Array,
+    pub(super) keys: Vec<ArrayRef>,
+    pub(super) kept: Vec<ArrayRef>,
+}
+
+impl Rankings {
+    /// No rows yet.
+    pub(super) fn new(keep: Keep, n: usize, key_types: &[DataType], schema: SchemaRef) -> Result<Self> {
+        Ok(Rankings {
+            keep,
+            n,
+            interner: Interner::new(key_types)?,
+            keyed: !key_types.is_empty(),
+            groups: Vec::new(),
+            entries: 0,
+            schema,
+            parts: Vec::new(),
+            stored: 0,
+            parts_bytes: 0,
+        })
+    }
+
+    /// The number of each row's key.
+    pub(super) fn number(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<usize>> {
+        let mut ids = Vec::new();
+        self.interner.intern(keys, rows, &mut ids)?;
+        self.groups.resize_with(self.interner.total(), Vec::new);
+        Ok(ids)
+    }
+
+    /// Adds (or withdraws) rows; `ids` are the numbers of their keys, `touched` the same numbers, each once.
+    pub(super) fn change(&mut self, ids: &[usize], touched: &[usize], rows: RecordBatch, count: impl Fn(usize) -> i64) -> Result<()> {
+        let part = self.parts.len() as u32;
+        let before: usize = touched.iter().map(|&group| self.groups[group].len()).sum();
+        self.parts.push(rows);
+        for (row, &group) in ids.iter().enumerate() {
+            let entry = Entry { place: Place { part, row: row as u32 }, count: count(row) };
+            match self.keep {
+                Keep::First => self.insert(group, entry),
+                Keep::All => self.weigh(group, entry),
+            }
+        }
+        let after: usize = touched.iter().map(|&group| self.groups[group].len()).sum();
+        self.entries = self.entries + after - before;
+        self.cut_last_part(touched)
+    }
+
+    /// The places of a key's first rows, in order.
+    pub(super) fn first(&self, group: usize) -> Vec<Place> {
+        let mut places = Vec::new();
+        for entry in &self.groups[group] {
+            let room = self.n - places.len();
+            if room == 0 {
+                break;
+            }
+            let times = usize::try_from(entry.count).unwrap_or(0).min(room);
+            places.extend(std::iter::repeat_n(entry.place, times));
+        }
+        places
+    }
+
+    /// How many numbers of keys there are.
+    pub(super) fn total(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The byte string that says the order of a row.
+    pub(super) fn order(&self, place: Place) -> &[u8] {
+        order(&self.parts, place)
+    }
+
+    /// A kept column of the rows at these places.
+    pub(super) fn column(&self, column: usize, places: &[Place]) -> Result<ArrayRef> {
+        if self.parts.is_empty() {
+            return Ok(new_empty_array(self.schema.field(column).data_type()));
+        }
+        let arrays: Vec<&dyn Array> = self.parts.iter().map(|part| part.column(column).as_ref()).collect();
+        let places: Vec<(usize, usize)> = places.iter().map(|place| (place.part as usize, place.row as usize)).collect();
+        Ok(interleave(&arrays, &places)?)
+    }
+
+    /// Lets go of keys without rows, and of rows without a key where they are too many.
+    pub(super) fn tidy(&mut self, touched: &[usize]) -> Result<()> {
+        let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.groups[group].is_empty()).collect();
+        if self.keyed {
+            self.interner.release(&empty);
+        }
+        if self.parts.len() > MOST_PARTS || self.stored > 2 * self.entries + LEFT_OVER_ROWS { self.put_together() } else { Ok(()) }
+    }
+
+    /// All rows with their keys.
+    pub(super) fn save(&self) -> Result<Saved> {
+        let rows = || self.groups.iter().enumerate().flat_map(|(group, entries)| entries.iter().map(move |entry| (group, entry)));
+        let groups: Vec<usize> = rows().map(|(group, _)| group).collect();
+        let places: Vec<Place> = rows().map(|(_, entry)| entry.place).collect();
+        Ok(Saved {
+            counts: rows().map(|(_, entry)| Some(entry.count)).collect(),
+            keys: self.interner.columns(&groups)?,
+            kept: (0..self.schema.fields().len()).map(|column| self.column(column, &places)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Memory in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        let lists = self.groups.capacity() * size_of::<Vec<Entry>>() + self.entries * size_of::<Entry>();
+        self.interner.size_bytes() + lists + self.parts_bytes
+    }
+
+    /// Puts a row where it belongs, unless there are enough before it.
+    fn insert(&mut self, group: usize, entry: Entry) {
+        let (parts, entries) = (&self.parts, &mut self.groups[group]);
+        let new = order(parts, entry.place);
+        if entries.len() == self.n && entries.last().is_some_and(|last| order(parts, last.place) <= new) {
+            return;
+        }
+        let at = entries.partition_point(|old| order(parts, old.place) <= new);
+        entries.insert(at, entry);
+        entries.truncate(self.n);
+    }
+
+    /// Counts a row together with those that are equal to it.
+    fn weigh(&mut self, group: usize, entry: Entry) {
+        let (parts, entries) = (&self.parts, &mut self.groups[group]);
+        match entries.binary_search_by(|old| order(parts, old.place).cmp(order(parts, entry.place))) {
+            Err(at) => entries.insert(at, entry),
+            Ok(at) => {
+                entries[at].count += entry.count;
+                if entries[at].count == 0 {
+                    entries.remove(at);
+                }
+            }
+        }
+    }
+
+    /// Leaves those rows of the last part that are in a ranking.
+    fn cut_last_part(&mut self, touched: &[usize]) -> Result<()> {
+        let Some(part) = self.parts.pop() else { return Ok(()) };
+        let number = self.parts.len() as u32;
+        let mut rows = Vec::new();
+        for &group in touched {
+            for entry in self.groups[group].iter_mut().filter(|entry| entry.place.part == number) {
+                rows.push(std::mem::replace(&mut entry.place.row, rows.len() as u32));
+            }
+        }
+        if !rows.is_empty() {
+            self.push(Batch::plain(part).take(&UInt32Array::from(rows))?);
+        }
+        Ok(())
+    }
+
+    /// Makes one part of all rows that are in a ranking.
+    fn put_together(&mut self) -> Result<()> {
+        let places: Vec<Place> = self.groups.iter().flatten().map(|entry| entry.place).collect();
+        let columns = (0..self.schema.fields().len()).map(|column| self.column(column, &places)).collect::<Result<_>>()?;
+        let all = Batch::plain(records(&self.schema, columns, places.len())?);
+        (self.stored, self.parts_bytes) = (0, 0);
+        self.parts.clear();
+        // Taking lets go of the strings of rows that are gone.
+        self.push(all.take(&UInt32Array::from_iter_values(0..places.len() as u32))?);
+        self.groups.iter_mut().flatten().enumerate().for_each(|(row, entry)| entry.place = Place { part: 0, row: row as u32 });
+        Ok(())
+    }
+
+    fn push(&mut self, part: Batch) {
+        self.stored += part.rows();
+        self.parts_bytes += part.size_bytes();
+        self.parts.push(part.records().clone());
+    }
+}
+
+fn order(parts: &[RecordBatch], place: Place) -> &[u8] {
+    let part = &parts[place.part as usize];
+    part.column(part.num_columns() - 1).as_binary::<i32>().value(place.row as usize)
+}

@@ -1,0 +1,146 @@
+//! The updating form: the first rows of each key, kept right as rows come and go.
+
+use arrow::array::Int8Array;
+use millstream_api::batch::Hidden;
+use millstream_api::plan::OperatorContext;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, Operator, Output, Result};
+
+use super::MAIN;
+use super::plan::Design;
+use super::program::Program;
+use super::rankings::{Keep, Place, Rankings};
+use super::state::{Layout, each_once};
+
+/// The name of the state.
+pub(super) const ROWS: &str = "rows";
+
+/// Rows of a running form are in no window.
+const NO_WINDOW: (i64, i64) = (0, 0);
+
+/// One subtask.
+pub(super) struct Running {
+    program: Program,
+    layout: Layout,
+    rankings: Rankings,
+    /// Whether a row with another rank is another row.
+    ranked: bool,
+    /// Whether rows of equal order are equal.
+    by_value: bool,
+    read: bool,
+}
+
+/// What is to be sent.
+#[derive(Default)]
+struct Changes {
+    places: Vec<Place>,
+    ranks: Vec<i64>,
+    weights: Vec<i8>,
+}
+
+impl Changes {
+    fn push(&mut self, place: Place, rank: usize, weight: i8) {
+        self.places.push(place);
+        self.ranks.push(rank as i64 + 1);
+        self.weights.push(weight);
+    }
+}
+
+impl Running {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+        let program = Program::new(design, context, false)?;
+        Ok(Running {
+            layout: Layout::new(&program, context.key_groups),
+            rankings: program.rankings()?,
+            ranked: program.ranked(),
+            by_value: design.keep == Keep::All,
+            read: context.outputs[MAIN].read,
+            program,
+        })
+    }
+
+    fn firsts(&self, touched: &[usize]) -> Vec<Vec<Place>> {
+        touched.iter().map(|&group| self.rankings.first(group)).collect()
+    }
+
+    /// Withdraws the rows that are no longer right, then sends those that are new.
+    fn compare(&self, before: &[Place], after: &[Place], changes: &mut Changes) {
+        let (gone, come) = if self.ranked { self.moved(before, after) } else { self.exchanged(before, after) };
+        gone.into_iter().for_each(|rank| changes.push(before[rank], rank, -1));
+        come.into_iter().for_each(|rank| changes.push(after[rank], rank, 1));
+    }
+
+    /// The ranks at which another row is now.
+    fn moved(&self, before: &[Place], after: &[Place]) -> (Vec<usize>, Vec<usize>) {
+        let stays = |rank: &usize| before.get(*rank).zip(after.get(*rank)).is_some_and(|(&old, &new)| self.same(old, new));
+        let other = |places: &[Place]| (0..places.len()).filter(|rank| !stays(rank)).collect();
+        (other(before), other(after))
+    }
+
+    /// The ranks in `before` of rows that have left, and those in `after` of rows that have come. Both are in order.
+    fn exchanged(&self, before: &[Place], after: &[Place]) -> (Vec<usize>, Vec<usize>) {
+        let (mut gone, mut come) = (Vec::new(), Vec::new());
+        let (mut old, mut new) = (0, 0);
+        while old < before.len() && new < after.len() {
+            let (left, right) = (before[old], after[new]);
+            if self.same(left, right) {
+                old += 1;
+                new += 1;
+            } else if self.rankings.order(left) < self.rankings.order(right) {
+                gone.push(old);
+                old += 1;
+            } else {
+                come.push(new);
+                new += 1;
+            }
+        }
+        gone.extend(old..before.len());
+        come.extend(new..after.len());
+        (gone, come)
+    }
+
+    fn same(&self, old: Place, new: Place) -> bool {
+        old == new || (self.by_value && self.rankings.order(old) == self.rankings.order(new))
+    }
+
+    fn send(&self, changes: Changes, out: &mut Output) -> Result<()> {
+        let records = self.program.rows(&self.rankings, &changes.places, &changes.ranks, NO_WINDOW)?;
+        let hidden = Hidden { weights: Some(Int8Array::from(changes.weights)), ..Hidden::default() };
+        out.emit(MAIN, Batch::new(records, hidden)?);
+        Ok(())
+    }
+}
+
+impl Operator for Running {
+    fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let rows = self.program.evaluate(batch, out)?;
+        out.fates().taken += rows.batch.rows() as u64;
+        let ids = self.rankings.number(&rows.keys, rows.batch.rows())?;
+        let touched = each_once(&ids);
+        let before = self.firsts(&touched);
+        let weights = rows.batch.weights();
+        self.rankings.change(&ids, &touched, rows.kept, |row| weights.map_or(1, |weights| i64::from(weights[row])))?;
+        if self.read {
+            let mut changes = Changes::default();
+            before.iter().zip(self.firsts(&touched)).for_each(|(before, after)| self.compare(before, &after, &mut changes));
+            self.send(changes, out)?;
+        }
+        self.rankings.tidy(&touched)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.layout.write(ROWS, NO_WINDOW, 0, &self.rankings, state)
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for records in state.get(ROWS) {
+            self.layout.read(records)?.into_iter().try_for_each(|rows| rows.load(&mut self.rankings))?;
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.rankings.size_bytes()
+    }
+}

@@ -1,0 +1,105 @@
+//! Rankings to and from a snapshot: their rows as columns, written by the key group of their keys.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use millstream_api::error::ErrorKind;
+use millstream_api::key_group::key_groups;
+use millstream_api::state::StateWriter;
+use millstream_api::{Error, Result};
+
+use super::program::{Program, Window};
+use super::rankings::{Rankings, Saved};
+use crate::columns::records;
+
+/// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows.
+const NUMBERS: usize = 4;
+
+/// The columns of a snapshot: numbers, the key, the kept columns.
+pub(super) struct Layout {
+    schema: SchemaRef,
+    kept: SchemaRef,
+    keys: usize,
+    key_groups: u16,
+}
+
+/// Rows of one window of a snapshot.
+pub(super) struct Rows {
+    pub(super) window: Window,
+    pub(super) last_rows: u64,
+    counts: Int64Array,
+    keys: Vec<ArrayRef>,
+    kept: RecordBatch,
+}
+
+impl Layout {
+    /// The layout of the rows that `program` keeps.
+    pub(super) fn new(program: &Program, key_groups: u16) -> Layout {
+        let numbers = (0..NUMBERS).map(|i| Field::new(format!("n{i}"), DataType::Int64, false));
+        let keys = program.key_types().iter().enumerate().map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true));
+        let kept = program.kept().fields().iter().map(|field| field.as_ref().clone());
+        let schema = Arc::new(Schema::new(numbers.chain(keys).chain(kept).collect::<Vec<_>>()));
+        Layout { schema, kept: program.kept().clone(), keys: program.key_types().len(), key_groups }
+    }
+
+    /// Writes all rows of some rankings.
+    pub(super) fn write(&self, name: &str, (start, end): Window, last_rows: u64, rankings: &Rankings, to: &mut StateWriter) -> Result<()> {
+        let Saved { counts, keys, kept } = rankings.save()?;
+        let rows = counts.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let groups = key_groups(&keys, rows, self.key_groups)?;
+        // Put down with the first row: only the sum over all subtasks matters.
+        let last = (0..rows).map(|row| Some(if row == 0 { last_rows as i64 } else { 0 }));
+        let numbers = [Int64Array::from_value(start, rows), Int64Array::from_value(end, rows), last.collect(), counts];
+        let numbers = numbers.into_iter().map(|numbers| Arc::new(numbers) as ArrayRef);
+        to.put_keyed(name, &groups, &RecordBatch::try_new(self.schema.clone(), numbers.chain(keys).chain(kept).collect())?)
+    }
+
+    /// Takes rows apart that [`write`](Layout::write) wrote, by window.
+    pub(super) fn read(&self, saved: &RecordBatch) -> Result<Vec<Rows>> {
+        let types = |schema: &Schema| -> Vec<DataType> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
+        if types(&saved.schema()) != types(&self.schema) {
+            return Err(Error::new(ErrorKind::State, "the state is of another order, key or columns than the file has now")
+                .help("run with --fresh to start without the old state"));
+        }
+        let number = |column: usize| saved.column(column).as_primitive::<Int64Type>();
+        let window = |row: usize| (number(0).value(row), number(1).value(row));
+        let mut found = Vec::new();
+        let mut from = 0;
+        while from < saved.num_rows() {
+            let length = (from..saved.num_rows()).take_while(|&row| window(row) == window(from)).count();
+            let run = saved.slice(from, length);
+            let (keys, kept) = run.columns()[NUMBERS..].split_at(self.keys);
+            found.push(Rows {
+                window: window(from),
+                last_rows: number(2).slice(from, length).values().iter().sum::<i64>().unsigned_abs(),
+                counts: number(3).slice(from, length),
+                keys: keys.to_vec(),
+                kept: records(&self.kept, kept.to_vec(), length)?,
+            });
+            from += length;
+        }
+        Ok(found)
+    }
+}
+
+impl Rows {
+    /// Puts the rows back into rankings.
+    pub(super) fn load(self, into: &mut Rankings) -> Result<()> {
+        let ids = into.number(&self.keys, self.counts.len())?;
+        let touched = each_once(&ids);
+        into.change(&ids, &touched, self.kept, |row| self.counts.value(row))?;
+        into.tidy(&touched)
+    }
+}
+
+/// These numbers, each once.
+pub(super) fn each_once(ids: &[usize]) -> Vec<usize> {
+    let mut once = ids.to_vec();
+    once.sort_unstable();
+    once.dedup();
+    once
+}

@@ -1,0 +1,305 @@
+//! The form over windows: the first rows of each key and window, sent when the window closes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{not, take};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use hashbrown::HashMap;
+use millstream_api::batch::{Hidden, Windows};
+use millstream_api::plan::{OperatorContext, Shape};
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::stream::WindowKind;
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+
+use super::plan::Design;
+use super::program::{Evaluated, Program, Window};
+use super::rankings::{Place, Rankings};
+use super::state::{Layout, each_once};
+use super::{LATE, MAIN};
+use crate::columns::places;
+
+/// The names of the state's pieces.
+pub(super) const PANES: &str = "panes";
+pub(super) const WATERMARK: &str = "watermark";
+
+/// One subtask.
+pub(super) struct Windowed {
+    program: Program,
+    layout: Layout,
+    /// The windows, where they follow from event time; else rows carry theirs.
+    implicit: Option<WindowKind>,
+    /// The windows that are open and have rows, by end and start.
+    panes: BTreeMap<(i64, i64), Pane>,
+    batch_rows: usize,
+    late: Shape,
+    late_places: Vec<usize>,
+    read: bool,
+    /// The watermark up to which windows have closed or are about to.
+    watermark: EventTime,
+    closing: Option<Closing>,
+}
+
+/// A window that is open.
+struct Pane {
+    rankings: Rankings,
+    /// Rows of which this is the last window.
+    last_rows: u64,
+}
+
+/// A window whose rows are being sent.
+struct Closing {
+    window: Window,
+    rankings: Rankings,
+    places: Vec<Place>,
+    ranks: Vec<i64>,
+    sent: usize,
+}
+
+/// The rows of a batch in one window, and of how many it is the last window.
+#[derive(Default)]
+struct Share {
+    rows: Vec<u32>,
+    last_rows: u64,
+}
+
+impl Windowed {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, windows: &WindowKind, context: &OperatorContext) -> Result<Self> {
+        let input = &context.inputs[0];
+        let implicit = !input.explicit_windows && !design.explicit;
+        let program = Program::new(design, context, !design.explicit)?;
+        let late = context.outputs[LATE].clone();
+        Ok(Windowed {
+            layout: Layout::new(&program, context.key_groups),
+            program,
+            implicit: implicit.then(|| windows.clone()),
+            panes: BTreeMap::new(),
+            batch_rows: context.batch_rows.max(1),
+            late_places: if late.read { places(&input.schema, &late.schema)? } else { Vec::new() },
+            late,
+            read: context.outputs[MAIN].read,
+            watermark: EventTime::MIN,
+            closing: None,
+        })
+    }
+
+    /// Puts aside the rows that are late for all their windows; the others are left.
+    fn without_late(&self, batch: Batch, node: EventTime, out: &mut Output) -> Result<Batch> {
+        let ends = last_ends(&batch, self.implicit.as_ref())?;
+        let late: BooleanArray = ends.iter().enumerate().map(|(row, &end)| Some(end <= batch.judged_at(row, node).0)).collect();
+        if late.true_count() == 0 {
+            return Ok(batch);
+        }
+        out.fates().late += late.true_count() as u64;
+        if self.late.read {
+            let rows = batch.filter(&late)?;
+            // Behind this node's watermark, so each says by which one it was judged.
+            let marks: Int64Array = (0..rows.rows()).map(|row| Some(rows.judged_at(row, node).0)).collect();
+            let Hidden { times, origin, .. } = rows.hidden().clone();
+            let hidden = Hidden { times, marks: Some(marks), origin: origin.filter(|_| self.late.origin), ..Hidden::default() };
+            out.emit(LATE, rows.project(&self.late_places)?.with_hidden(hidden)?);
+        }
+        batch.filter(&not(&late)?)
+    }
+
+    /// Ranks rows of a batch in one window.
+    fn rank(&mut self, window: Window, share: Share, rows: &Evaluated) -> Result<()> {
+        let pane = pane(&mut self.panes, window, &self.program)?;
+        pane.last_rows += share.last_rows;
+        let (keys, kept) = match share.rows.len() == rows.batch.rows() {
+            true => (rows.keys.clone(), rows.kept.clone()),
+            false => {
+                let indices = UInt32Array::from(share.rows);
+                let keys = rows.keys.iter().map(|key| Ok(take(key, &indices, None)?)).collect::<Result<_>>()?;
+                (keys, Batch::plain(rows.kept.clone()).take(&indices)?.records().clone())
+            }
+        };
+        let ids = pane.rankings.number(&keys, kept.num_rows())?;
+        let touched = each_once(&ids);
+        pane.rankings.change(&ids, &touched, kept, |_| 1)?;
+        pane.rankings.tidy(&touched)
+    }
+
+    /// Closes windows and sends their rows, until all that are due are closed or the output is full.
+    fn close_due(&mut self, out: &mut Output) -> Result<Progress> {
+        loop {
+            if let Some(closing) = &mut self.closing {
+                if !closing.send(&self.program, self.batch_rows, out)? {
+                    return Ok(Progress::More);
+                }
+                self.closing = None;
+            }
+            let Some(first) = self.panes.first_entry().filter(|first| first.key().0 <= self.watermark.0) else {
+                return Ok(Progress::Done);
+            };
+            let &(end, start) = first.key();
+            let pane = first.remove();
+            self.closing = self.read.then(|| Closing::new((start, end), pane.rankings));
+        }
+    }
+}
+
+fn pane<'a>(panes: &'a mut BTreeMap<(i64, i64), Pane>, (start, end): Window, program: &Program) -> Result<&'a mut Pane> {
+    use std::collections::btree_map::Entry;
+    Ok(match panes.entry((end, start)) {
+        Entry::Occupied(pane) => pane.into_mut(),
+        Entry::Vacant(vacant) => vacant.insert(Pane { rankings: program.rankings()?, last_rows: 0 }),
+    })
+}
+
+impl Closing {
+    fn new(window: Window, rankings: Rankings) -> Closing {
+        let (mut places, mut ranks) = (Vec::new(), Vec::new());
+        for group in 0..rankings.total() {
+            let first = rankings.first(group);
+            ranks.extend(1..=first.len() as i64);
+            places.extend(first);
+        }
+        Closing { window, rankings, places, ranks, sent: 0 }
+    }
+
+    /// Sends what fits; false when the output was full before all was sent.
+    fn send(&mut self, program: &Program, batch_rows: usize, out: &mut Output) -> Result<bool> {
+        while self.sent < self.places.len() {
+            if out.is_full() {
+                return Ok(false);
+            }
+            let piece = self.sent..self.places.len().min(self.sent + batch_rows);
+            let records = program.rows(&self.rankings, &self.places[piece.clone()], &self.ranks[piece.clone()], self.window)?;
+            out.emit(MAIN, of_window(records, self.window)?);
+            self.sent = piece.end;
+        }
+        Ok(true)
+    }
+}
+
+/// The end of the last window of each row.
+fn last_ends(batch: &Batch, implicit: Option<&WindowKind>) -> Result<Vec<i64>> {
+    match implicit {
+        None => Ok(bounds(batch)?.end.values().to_vec()),
+        Some(kind) => Ok(times(batch)?.iter().map(|&time| kind.last_start(time).saturating_add(kind.size())).collect()),
+    }
+}
+
+/// The rows of each window that is open by the row's own watermark, and how many rows are late for some. None is for all.
+fn shares(batch: &Batch, implicit: Option<&WindowKind>, node: EventTime) -> Result<(Vec<(Window, Share)>, u64)> {
+    let mut shares: Vec<(Window, Share)> = Vec::new();
+    let mut index: HashMap<Window, usize> = HashMap::new();
+    let mut add = |window: Window, row: usize, is_last: bool| {
+        let place = *index.entry(window).or_insert_with(|| {
+            shares.push((window, Share::default()));
+            shares.len() - 1
+        });
+        shares[place].1.rows.push(row as u32);
+        shares[place].1.last_rows += u64::from(is_last);
+    };
+    let mut partly_late = 0;
+    match implicit {
+        None => {
+            let bounds = bounds(batch)?;
+            (0..batch.rows()).for_each(|row| add((bounds.start.value(row), bounds.end.value(row)), row, true));
+        }
+        Some(kind) => {
+            for (row, &time) in times(batch)?.iter().enumerate() {
+                let all = each_window(kind, time, batch.judged_at(row, node), |window, is_last| add(window, row, is_last));
+                partly_late += u64::from(!all);
+            }
+        }
+    }
+    Ok((shares, partly_late))
+}
+
+/// Calls `add` with each window of an instant that is open at this watermark, last one first; false when some is closed.
+fn each_window(kind: &WindowKind, time: i64, judged: EventTime, mut add: impl FnMut(Window, bool)) -> bool {
+    let WindowKind::Hop { size, slide, .. } = *kind;
+    let last = kind.last_start(time);
+    let mut start = last;
+    loop {
+        let end = start.saturating_add(size);
+        if end <= time && start != last {
+            return true;
+        }
+        if end <= judged.0 {
+            return false;
+        }
+        add((start, end), start == last);
+        match start.checked_sub(slide) {
+            Some(before) => start = before,
+            None => return true,
+        }
+    }
+}
+
+fn bounds(batch: &Batch) -> Result<&Windows> {
+    batch.hidden().windows.as_ref().ok_or_else(|| Error::internal("rows of a windowed stream do not carry their windows"))
+}
+
+fn times(batch: &Batch) -> Result<&[i64]> {
+    batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
+}
+
+/// Rows of a window: their event time is its last instant.
+fn of_window(records: RecordBatch, (start, end): Window) -> Result<Batch> {
+    let constant = |value: i64| Int64Array::from_value(value, records.num_rows());
+    let times = Some(constant(end.saturating_sub(1)));
+    let windows = Some(Windows { start: constant(start), end: constant(end) });
+    Batch::new(records, Hidden { times, windows, ..Hidden::default() })
+}
+
+impl Operator for Windowed {
+    fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let node = out.watermark().max(self.watermark);
+        let batch = self.without_late(batch, node, out)?;
+        let rows = self.program.evaluate(batch, out)?;
+        let (shares, partly_late) = shares(&rows.batch, self.implicit.as_ref(), node)?;
+        out.fates().taken += rows.batch.rows() as u64;
+        out.fates().partly_late += partly_late;
+        shares.into_iter().try_for_each(|(window, share)| self.rank(window, share, &rows))
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.watermark = self.watermark.max(watermark);
+        self.close_due(out).map(|_| ())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        self.close_due(out)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        for (&(end, start), pane) in &self.panes {
+            self.layout.write(PANES, (start, end), pane.last_rows, &pane.rankings, state)?;
+        }
+        let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
+        let watermark = Int64Array::from_value(self.watermark.0, 1);
+        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for records in state.get(PANES) {
+            for rows in self.layout.read(records)? {
+                let pane = pane(&mut self.panes, rows.window, &self.program)?;
+                pane.last_rows += rows.last_rows;
+                rows.load(&mut pane.rankings)?;
+            }
+        }
+        // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
+        for records in state.get(WATERMARK) {
+            let saved = records.column(0).as_primitive::<Int64Type>();
+            let saved = EventTime(saved.values().iter().min().copied().unwrap_or(i64::MIN));
+            self.watermark = if self.watermark == EventTime::MIN { saved } else { self.watermark.min(saved) };
+        }
+        Ok(())
+    }
+
+    fn rows_in_state(&self) -> u64 {
+        self.panes.values().map(|pane| pane.last_rows).sum()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.panes.values().map(|pane| pane.rankings.size_bytes()).sum()
+    }
+}
