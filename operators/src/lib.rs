@@ -9,8 +9,6 @@
 //! - [`join`]: rows of two streams that belong together
 //! - [`top_n`]: the first rows of each key, per window or kept right as rows come
 //! - [`unnest`]: a list becomes rows
-//! - [`top_n`]: the first rows of each key, per window or kept right as rows come
-//! - [`unnest`]: a list becomes rows
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
 //! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
@@ -30,9 +28,7 @@ pub mod nexmark;
 pub mod select;
 pub mod sinks;
 pub mod top_n;
-pub mod top_n;
 pub mod union;
-pub mod unnest;
 pub mod unnest;
 pub mod window;
 
@@ -50,8 +46,6 @@ pub fn register(registry: &mut Registry) {
     registry.add::<union::UnionOptions>();
     registry.add::<window::WindowOptions>();
     registry.add::<aggregate::AggregateOptions>();
-    registry.add::<top_n::TopNOptions>();
-    registry.add::<unnest::UnnestOptions>();
     registry.add::<join::JoinOptions>();
     registry.add::<top_n::TopNOptions>();
     registry.add::<unnest::UnnestOptions>();
