@@ -22,9 +22,13 @@ macro_rules! nexmark {
 }
 
 /// Streams that examples read, by name. One may read another.
-const STREAMS: [(&str, &str); 9] = [
+const STREAMS: [(&str, &str); 10] = [
     ("departures", FLIGHTS),
     ("arrivals", FLIGHTS),
+    (
+        "articles",
+        "[sources.articles]\ntype = \"file\"\npath = \"articles.ndjson\"\nformat = \"json\"\nschema = { title = \"string\", tags = \"list<string>\" }\n",
+    ),
     ("persons", nexmark!("person")),
     ("auctions", nexmark!("auction")),
     ("bids", nexmark!("bid")),
