@@ -39,7 +39,7 @@ pub struct ColumnType {
 impl ColumnType {
     /// Parses `bigint`, `string not null`, `list<struct<a: int>>`, `timestamp(ms)` …; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<ColumnType, String> {
-        let mut parser = Parser { text, rest: text };
+        let mut parser = Parser { text, rest: text, depth: 0 };
         let (data_type, timestamp) = parser.data_type()?;
         let nullable = !parser.not_null()?;
         parser.skip_space();
@@ -50,9 +50,13 @@ impl ColumnType {
     }
 }
 
+/// How many lists and structs may stand within one another: well within what the decoders take, and the stack.
+const MOST_NESTED: usize = 100;
+
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
+    depth: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -172,7 +176,13 @@ impl<'a> Parser<'a> {
 
     /// A type inside another: epoch timestamps have no place for their unit there.
     fn nested(&mut self, outer: &str) -> Result<(DataType, TimestampForm), String> {
-        match self.data_type()? {
+        if self.depth == MOST_NESTED {
+            return Err(format!("more than {MOST_NESTED} types stand within one another"));
+        }
+        self.depth += 1;
+        let inner = self.data_type()?;
+        self.depth -= 1;
+        match inner {
             (_, TimestampForm::Epoch(_)) => {
                 Err(format!("timestamp(unit) cannot stand inside {outer}<…>; use timestamp (RFC 3339 text) or bigint"))
             }
@@ -260,6 +270,16 @@ mod tests {
             assert_eq!(parsed.nullable, nullable);
         }
         assert_eq!(ColumnType::parse("timestamp(us)").unwrap().timestamp, TimestampForm::Epoch(TimeUnit::Microsecond));
+    }
+
+    #[test]
+    fn types_are_nested_to_a_limit() {
+        let nested = |depth: usize| ColumnType::parse(&format!("{}int{}", "list<".repeat(depth), ">".repeat(depth)));
+        assert!(nested(100).is_ok());
+        assert_eq!(nested(101).unwrap_err(), "more than 100 types stand within one another");
+        assert!(nested(100_000).is_err());
+        let many = format!("struct<{}>", (0..200).map(|n| format!("f{n}: list<int>")).collect::<Vec<_>>().join(", "));
+        assert!(ColumnType::parse(&many).is_ok());
     }
 
     #[test]
