@@ -124,9 +124,12 @@ type = 'collect'
 input = 'worst.late'
 ";
 
+/// Rows by the start of their window and by carrier.
+type ByWindow = BTreeMap<(i64, Option<&'static str>), Vec<Row>>;
+
 /// Rows of each window, and late rows.
-fn in_windows(rows: &[Row]) -> (BTreeMap<(i64, Option<&'static str>), Vec<Row>>, Vec<Row>) {
-    let (mut windows, mut late): (BTreeMap<_, Vec<Row>>, Vec<Row>) = Default::default();
+fn in_windows(rows: &[Row]) -> (ByWindow, Vec<Row>) {
+    let (mut windows, mut late) = (ByWindow::new(), Vec::new());
     let mut watermark = i64::MIN;
     for row in rows {
         let last = row.2.div_euclid(10) * 10;
