@@ -7,7 +7,7 @@ use millstream_api::Diagnostic;
 /// A mistake in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExprError {
-    /// `syntax`, `unknown-column`, `unknown-function`, `unknown-type`, `type-mismatch`, `not-boolean`, `aggregate-not-allowed`,
+    /// `syntax`, `unknown-column`, `ambiguous-column`, `unknown-function`, `unknown-type`, `type-mismatch`, `not-boolean`, `aggregate-not-allowed`,
     /// `missing-name`, `bad-name`.
     pub code: &'static str,
     /// What was found, in one sentence.

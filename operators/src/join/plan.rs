@@ -166,7 +166,8 @@ impl Planner<'_> {
             nulls_match.push(equality.nulls_match);
         }
         let windowed = self.options.mode == Mode::Window;
-        let appends = self.streams.iter().all(|stream| !stream.updating) && matches!(kind, Kind::Inner);
+        let insert_only = self.streams.iter().all(|stream| !stream.updating);
+        let withdraws = !windowed && !(insert_only && matches!(kind, Kind::Inner | Kind::Semi));
         let timed = self.streams.iter().all(|stream| stream.event_time);
         let design = Design {
             mode: self.options.mode,
@@ -177,8 +178,8 @@ impl Planner<'_> {
             columns,
             windows: self.streams[0].windowed.as_ref().filter(|_| windowed).map(|w| w.windows.clone()),
             explicit: self.streams.map(|stream| stream.windowed.as_ref().is_some_and(|w| w.explicit)),
-            event_time: windowed || (appends && timed),
-            updating: !windowed && !appends && !(kind == Kind::Semi && self.streams.iter().all(|stream| !stream.updating)),
+            event_time: windowed || (insert_only && timed && kind == Kind::Inner),
+            updating: withdraws,
         };
         let outputs = self.outputs(&design, unique_key, schemas);
         let inputs = [0, 1].map(|side| self.input(&design, side)).to_vec();
