@@ -170,6 +170,10 @@ pub struct Plan {
     pub bound: Option<String>,
     /// Things to warn of.
     pub warnings: Diagnostics,
+    /// The files that it reads.
+    pub reads: Vec<PathBuf>,
+    /// The file that it puts in the place of what is there; no other node may read or write it.
+    pub writes: Option<PathBuf>,
     /// What makes its subtasks.
     pub make: Make,
 }
@@ -177,7 +181,17 @@ pub struct Plan {
 impl Plan {
     /// A plan without state or warnings.
     pub fn new(inputs: Vec<InputPlan>, outputs: Vec<OutputPlan>, make: Make) -> Self {
-        Plan { outputs, inputs, parallelism: Parallelism::Any, state: Vec::new(), bound: None, warnings: Diagnostics::default(), make }
+        Plan {
+            outputs,
+            inputs,
+            parallelism: Parallelism::Any,
+            state: Vec::new(),
+            bound: None,
+            warnings: Diagnostics::default(),
+            reads: Vec::new(),
+            writes: None,
+            make,
+        }
     }
 }
 

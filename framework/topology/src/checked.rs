@@ -14,6 +14,7 @@ use millstream_api::{Diagnostic, Stream};
 use crate::cases::{Streams, Tap};
 use crate::columns::{self, Needs};
 use crate::declare::{Declaration, declare};
+use crate::files::shared_paths;
 use crate::graph::{Input, Node, NodeOutput, SourceSettings, Topology};
 use crate::plan::{Planned, Surroundings, plan};
 use crate::report::{Lines, Problems};
@@ -68,6 +69,9 @@ impl<'r> Checked<'r> {
             replaced: source.replaced,
         };
         let planned = plan(&nodes, &graph, &around, problems);
+        if !around.replaced {
+            shared_paths(&nodes, &planned, problems);
+        }
         // A reader with a misspelt name would make another node look unread.
         if !problems.has("unknown-stream") {
             let has_main = planned.iter().map(|node| (node.declaration, node.has_main())).collect();

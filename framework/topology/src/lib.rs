@@ -22,6 +22,7 @@ mod declare;
 mod describe;
 mod draw;
 mod explain;
+mod files;
 mod graph;
 mod later;
 mod layers;

@@ -84,9 +84,10 @@ impl NodeOptions for FileSourceOptions {
             errors.ok(check_header(&files, dialect, &columns));
         }
         let stream = Stream { from_source: true, ..Stream::plain(arrow_schema(&columns)) };
+        let reads = files.iter().map(|file| file.path.clone()).collect();
         let factory = FileFactory::new(self.path, files, format, columns);
         let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
-        plan.warnings = warnings;
+        (plan.warnings, plan.reads) = (warnings, reads);
         errors.into_result(plan)
     }
 

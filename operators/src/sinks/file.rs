@@ -76,9 +76,10 @@ impl NodeOptions for FileSinkOptions {
         let (Some(path), Some(encoding), Some(picked)) = (path, encoding, found.ok(picked)) else {
             return Err(found);
         };
+        let writes = Some(path.clone());
         let factory = FileSinkFactory { path, encoding, picked };
         let plan = Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(Arc::new(factory)));
-        Ok(Plan { parallelism: Parallelism::One("a file is written by one"), ..plan })
+        Ok(Plan { parallelism: Parallelism::One("a file is written by one"), writes, ..plan })
     }
 }
 
@@ -114,6 +115,12 @@ fn target(path: &str, folder: &Path) -> Result<PathBuf, Diagnostic> {
     if path.ends_with(['/', '\\']) || full.file_name().is_none() || full.is_dir() {
         let message = format!("`{path}` is a folder, and this sink writes one file");
         return Err(Diagnostic::error("bad-path", message).key("path").help("give the file's name, for example \"out/rows.ndjson\""));
+    }
+    // A rename would put a file in the place of `/dev/null`.
+    if full.exists() && !full.is_file() {
+        let message = format!("`{path}` is not a plain file, and this sink would replace it");
+        let help = "to print rows use a sink of the type `stdout`, to drop them `discard`";
+        return Err(Diagnostic::error("bad-path", message).key("path").help(help));
     }
     Ok(full)
 }
@@ -299,6 +306,13 @@ mod tests {
         assert_eq!(codes, ["bad-path", "bad-value", "unknown-column", "duplicate-column"]);
         let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "a.csv", "delimiter": "\"" }), vec![input()]);
         assert_eq!(found[0].2, "'\"' cannot stand between fields");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_replaced() {
+        let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "/dev/null" }), vec![input()]);
+        assert_eq!((found[0].0, found[0].2.as_str()), ("bad-path", "`/dev/null` is not a plain file, and this sink would replace it"));
     }
 
     #[cfg(unix)]

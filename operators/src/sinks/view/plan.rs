@@ -76,14 +76,14 @@ impl NodeOptions for ViewOptions {
         let is_ordered = !stream.updating && (!self.key.is_empty() || self.max_rows.is_some());
         let settings = self.settings(&picked, stream, is_ordered);
         let input = InputPlan { route: Route::Any, windows: WindowUse::Reads, origin: settings.by_position };
+        let bound = self.bound(stream);
+        let make = Make::Sink(Arc::new(ViewFactory { settings }));
         Ok(Plan {
-            outputs: Vec::new(),
-            inputs: vec![input],
             parallelism: Parallelism::One("a view is one table"),
             state: [ROWS, PROGRESS].map(|name| StateDecl { name, keyed: false }).into(),
-            bound: self.bound(stream),
+            bound,
             warnings: found,
-            make: Make::Sink(Arc::new(ViewFactory { settings })),
+            ..Plan::new(vec![input], Vec::new(), make)
         })
     }
 }
