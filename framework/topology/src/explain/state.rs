@@ -31,7 +31,12 @@ fn entry(topology: &Topology, node: &Node) -> Entry {
     for (input, plan) in node.inputs.iter().zip(&node.plan.inputs) {
         let stream = &topology.nodes[input.node].outputs[input.port].stream;
         if let Some(windowed) = stream.windowed.as_ref().filter(|_| plan.windows == WindowUse::Judges) {
-            says.push(format!("{}, open until the watermark reaches their end and any allowed lateness", window_text(&windowed.windows)));
+            let says_window =
+                format!("{}, open until the watermark reaches their end and any allowed lateness", window_text(&windowed.windows));
+            // The inputs of a join have the same windows.
+            if !says.contains(&says_window) {
+                says.push(says_window);
+            }
         }
     }
     Entry::new(&node.name, says)
