@@ -177,7 +177,7 @@ fn event_time_must_be_a_timestamp_of_the_source() {
 #[test]
 fn warnings_do_not_stop_a_topology() {
     let shown = with_source(
-        "[operators.p]\ntype = \"pass\"\ninput = \"s\"\n[operators.g]\ntype = \"gather\"\ninput = \"s\"\nby = [\"a\"]\n[sinks.d]\ntype = \"drain\"\ninput = \"g.late\"\nwarn = true\n[[tests]]\nname = \"t\"\n",
+        "[operators.p]\ntype = \"pass\"\ninput = \"s\"\n[operators.g]\ntype = \"gather\"\ninput = \"s\"\nby = [\"a\"]\n[sinks.d]\ntype = \"drain\"\ninput = \"g.late\"\nwarn = true\n",
     );
     expect![[r#"
         t.toml:5:12: warning[unread-stream]: nothing reads `p`
@@ -193,11 +193,6 @@ fn warnings_do_not_stop_a_topology() {
         t.toml:12:8: warning[drained]: the rows are gone
         12 | [sinks.d]
            |        ^
-
-        t.toml:16:3: warning[not-supported]: tests in the file are not run by this version
-        16 | [[tests]]
-           |   ^^^^^
-        help: the topology itself is not affected
 
     "#]]
     .assert_eq(&shown);
