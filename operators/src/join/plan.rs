@@ -167,7 +167,7 @@ impl Planner<'_> {
         }
         let windowed = self.options.mode == Mode::Window;
         let insert_only = self.streams.iter().all(|stream| !stream.updating);
-        let withdraws = !windowed && !(insert_only && matches!(kind, Kind::Inner | Kind::Semi));
+        let appends = windowed || (insert_only && matches!(kind, Kind::Inner | Kind::Semi));
         let timed = self.streams.iter().all(|stream| stream.event_time);
         let design = Design {
             mode: self.options.mode,
@@ -179,7 +179,7 @@ impl Planner<'_> {
             windows: self.streams[0].windowed.as_ref().filter(|_| windowed).map(|w| w.windows.clone()),
             explicit: self.streams.map(|stream| stream.windowed.as_ref().is_some_and(|w| w.explicit)),
             event_time: windowed || (insert_only && timed && kind == Kind::Inner),
-            updating: withdraws,
+            updating: !appends,
         };
         let outputs = self.outputs(&design, unique_key, schemas);
         let inputs = [0, 1].map(|side| self.input(&design, side)).to_vec();
