@@ -180,7 +180,9 @@ impl OpenFile {
         buffer.clear();
         buffer.append(&mut self.rest);
         loop {
-            let length = block_bytes.saturating_sub(buffer.len()).max(buffer.len()).max(1);
+            // Never beyond the longest record and its end, so that it is the limit wherever in a block a record begins.
+            let most = (MAX_RECORD_BYTES + 1).saturating_sub(buffer.len());
+            let length = block_bytes.saturating_sub(buffer.len()).max(buffer.len()).min(most).max(1);
             let got = self.file.by_ref().take(length as u64).read_to_end(buffer).map_err(|error| cannot_read(&self.name, error))?;
             let end = if got < length { Some(buffer.len()) } else { framing.last_record_end(buffer) };
             if let Some(end) = end {
