@@ -1,0 +1,175 @@
+//! Names as users write them, with or without a side, made names of the scope of a join.
+
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{AccessExpr, Expr as Tree, FunctionArguments, Ident, VisitorMut};
+use datafusion_sql::sqlparser::tokenizer::Span;
+use millstream_api::diagnostic::nearest;
+
+use super::{JoinScope, Side};
+use crate::error::ExprError;
+use crate::sql::Places;
+
+/// Puts the names of the scope in the place of those that were written.
+pub(super) struct Resolver<'a> {
+    scope: &'a JoinScope,
+    places: Places<'a>,
+    /// Names after a dot, which are fields and not columns.
+    fields: Vec<Span>,
+}
+
+impl<'a> Resolver<'a> {
+    /// For an expression of this text.
+    pub(super) fn new(scope: &'a JoinScope, text: &'a str) -> Self {
+        Resolver { scope, places: Places(text), fields: Vec::new() }
+    }
+}
+
+impl VisitorMut for Resolver<'_> {
+    type Break = Box<ExprError>;
+
+    fn pre_visit_expr(&mut self, node: &mut Tree) -> ControlFlow<Box<ExprError>> {
+        match self.node(node) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(Box::new(error)),
+        }
+    }
+}
+
+impl Resolver<'_> {
+    fn node(&mut self, node: &mut Tree) -> Result<(), ExprError> {
+        match node {
+            Tree::Identifier(name) if self.fields.contains(&name.span) => {}
+            Tree::Identifier(name) => *name = self.unqualified(name)?,
+            Tree::CompoundIdentifier(names) => {
+                self.compound(names)?;
+                if let [name] = names.as_slice() {
+                    // Not to be looked at again as a name without a side.
+                    self.fields.push(name.span);
+                    *node = Tree::Identifier(name.clone());
+                }
+            }
+            Tree::CompoundFieldAccess { root, access_chain } => self.accesses(root, access_chain)?,
+            // `user` and `left.user` are read as functions that take no parentheses.
+            Tree::Function(function) if matches!(function.args, FunctionArguments::None) => {
+                let mut names: Vec<Ident> = function.name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                if names.last().is_some_and(|name| self.is_column(name)) {
+                    self.compound(&mut names)?;
+                    self.fields.extend(names.iter().map(|name| name.span));
+                    *node = if let [name] = names.as_slice() { Tree::Identifier(name.clone()) } else { Tree::CompoundIdentifier(names) };
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `left.price`, `bids.price`, or a field of a struct: `origin.city`. What remains begins with a column.
+    fn compound(&self, names: &mut Vec<Ident>) -> Result<(), ExprError> {
+        let Some(first) = names.first() else { return Ok(()) };
+        match self.side(first)? {
+            Some(side) if names.len() > 1 => {
+                let column = self.qualified(side, &names[0], &names[1])?;
+                names.splice(0..2, [column]);
+            }
+            _ => names[0] = self.unqualified(first)?,
+        }
+        Ok(())
+    }
+
+    fn accesses(&mut self, root: &mut Tree, chain: &mut Vec<AccessExpr>) -> Result<(), ExprError> {
+        let dotted = |access: &AccessExpr| match access {
+            AccessExpr::Dot(Tree::Identifier(name)) => Some(name.clone()),
+            _ => None,
+        };
+        if let Tree::Identifier(qualifier) = root
+            && let Some(name) = chain.first().and_then(dotted)
+            && let Some(side) = self.side(qualifier)?
+        {
+            let column = self.qualified(side, qualifier, &name)?;
+            chain.remove(0);
+            self.fields.push(column.span);
+            *root = Tree::Identifier(column);
+        }
+        self.fields.extend(chain.iter().filter_map(dotted).map(|name| name.span));
+        Ok(())
+    }
+
+    fn is_column(&self, name: &Ident) -> bool {
+        self.scope.schemas.iter().any(|schema| schema.column_with_name(&name.value).is_some())
+    }
+
+    /// The side that a qualifier means; none when it is a column's name.
+    fn side(&self, qualifier: &Ident) -> Result<Option<Side>, ExprError> {
+        let word = qualifier.value.as_str();
+        let plain = qualifier.quote_style.is_none();
+        if plain && word.eq_ignore_ascii_case("left") {
+            return Ok(Some(Side::Left));
+        }
+        if plain && word.eq_ignore_ascii_case("right") {
+            return Ok(Some(Side::Right));
+        }
+        match self.scope.names.each_ref().map(|name| name == word) {
+            [true, true] => {
+                let message = format!("both sides of the join are `{word}`");
+                Err(self.error("ambiguous-column", message, qualifier.span).help("write `left.` and `right.` before the columns"))
+            }
+            [true, false] => Ok(Some(Side::Left)),
+            [false, true] => Ok(Some(Side::Right)),
+            [false, false] => Ok(None),
+        }
+    }
+
+    fn qualified(&self, side: Side, qualifier: &Ident, name: &Ident) -> Result<Ident, ExprError> {
+        let span = qualifier.span.union(&name.span);
+        if self.scope.shared.contains(&name.value) {
+            return Ok(scoped(name.value.clone(), span));
+        }
+        let index = usize::from(side == Side::Right);
+        if self.scope.schemas[index].column_with_name(&name.value).is_some() {
+            return Ok(scoped(side.column(&name.value), span));
+        }
+        let stream = &self.scope.names[index];
+        let message = format!("`{stream}`, the {} side, has no column `{}`", side.word(), name.value);
+        Err(self.error("unknown-column", message, name.span).help(self.known(&name.value, index..index + 1)))
+    }
+
+    fn unqualified(&self, name: &Ident) -> Result<Ident, ExprError> {
+        if self.scope.shared.contains(&name.value) {
+            return Ok(scoped(name.value.clone(), name.span));
+        }
+        let has = self.scope.schemas.each_ref().map(|schema| schema.column_with_name(&name.value).is_some());
+        match has {
+            [true, false] => Ok(scoped(Side::Left.column(&name.value), name.span)),
+            [false, true] => Ok(scoped(Side::Right.column(&name.value), name.span)),
+            [true, true] => {
+                let message = format!("both sides of the join have a column `{}`", name.value);
+                let help = format!("write `left.{0}` or `right.{0}`", name.value);
+                Err(self.error("ambiguous-column", message, name.span).help(help))
+            }
+            [false, false] => {
+                let message = format!("neither side of the join has a column `{}`", name.value);
+                Err(self.error("unknown-column", message, name.span).help(self.known(&name.value, 0..2)))
+            }
+        }
+    }
+
+    fn known(&self, wanted: &str, sides: std::ops::Range<usize>) -> String {
+        let names = |index: usize| self.scope.schemas[index].fields().iter().map(|field| field.name().as_str());
+        let listed = |index: usize| format!("`{}` has: {}", self.scope.names[index], names(index).collect::<Vec<_>>().join(", "));
+        let all = sides.clone().map(listed).collect::<Vec<_>>().join("; ");
+        match nearest(wanted, sides.flat_map(names)) {
+            Some(near) => format!("did you mean `{near}`? {all}"),
+            None => all,
+        }
+    }
+
+    fn error(&self, code: &'static str, message: String, span: Span) -> ExprError {
+        ExprError::new(code, message, self.places.range(span))
+    }
+}
+
+/// A column of the scope, at the place of what was written.
+fn scoped(name: String, span: Span) -> Ident {
+    Ident { value: name, quote_style: Some('"'), span }
+}
