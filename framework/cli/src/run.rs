@@ -85,6 +85,10 @@ impl<'a> Prepared<'a> {
         let report = job.run();
         let seconds = (clock.now().0 - start.0) as f64 / 1e6;
         let status = status_of(&report);
+        if matches!(report.outcome, Outcome::Aborted) {
+            console.note("ended at once: nothing that was not published before is kept");
+            return status;
+        }
         if let Outcome::Failed(failure) = &report.outcome {
             console.trouble(&failure_trouble(&file, failure));
         }
@@ -133,23 +137,34 @@ impl Stop {
             handle.stop();
         }
     }
+
+    /// Ends the job at once, if there is one.
+    fn abort(&self) {
+        if let Some(handle) = &self.0.lock().unwrap_or_else(PoisonError::into_inner).1 {
+            handle.abort();
+        }
+    }
 }
 
-/// From now on the first signal stops the run.
+/// From now on the first signal stops the run, and the second one ends it at once.
 fn watch(stop: Stop, health: Health, drain: bool, console: Console) -> Result<Signals, Box<Trouble>> {
+    let abort = {
+        let stop = stop.clone();
+        move || stop.abort()
+    };
     let stop = move || {
         let closing = if drain { " open windows close;" } else { "" };
         console.note(&format!("stopping;{closing} Ctrl-C again to end at once"));
         health.set(Phase::Stopping);
         stop.stop();
     };
-    Signals::watch(stop).map_err(|cause| Box::new(Trouble::new(format!("cannot watch for Ctrl-C: {cause}"), None)))
+    Signals::watch(stop, abort).map_err(|cause| Box::new(Trouble::new(format!("cannot watch for Ctrl-C: {cause}"), None)))
 }
 
 fn status_of(report: &Report) -> Status {
     match &report.outcome {
         Outcome::Failed(_) => Status::Failed,
-        Outcome::Stopped => Status::Stopped,
+        Outcome::Stopped | Outcome::Aborted => Status::Stopped,
         Outcome::Done => Status::Done,
     }
 }

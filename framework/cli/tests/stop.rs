@@ -27,7 +27,7 @@ fn endless(folder: &Folder, options: &[&str]) -> (Running, String) {
 
 #[test]
 fn a_signal_stops_an_endless_run_and_publishes_its_file() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let folder = Folder::with(&[("topology.toml", ENDLESS)]);
         let (running, address) = endless(&folder, &[]);
         assert_eq!(get(&address, "/health"), (200, json!({ "topology": "endless", "status": "running" })));
@@ -74,6 +74,39 @@ fn a_second_signal_ends_a_run_that_cannot_stop() {
     running.signal("INT");
     let ended = running.wait();
     assert_eq!(ended.code, Some(130), "{}", ended.err);
+}
+
+/// Each row is in 864,000 windows, and all of a batch must be out before a stop is done.
+const BUSY: &str = r#"
+name = "busy"
+[sources.n]
+type = "nexmark"
+time = { by = "date_time" }
+[operators.windows]
+type  = "window"
+input = "n.bid"
+kind  = "hop"
+size  = "1d"
+slide = "100ms"
+[sinks.out]
+type   = "file"
+input  = "windows"
+path   = "out.ndjson"
+format = "json"
+"#;
+
+#[test]
+fn a_second_signal_leaves_no_temporary_file() {
+    let folder = Folder::with(&[("topology.toml", BUSY)]);
+    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
+    running.until("is running");
+    running.signal("INT");
+    running.until("stopping");
+    running.signal("INT");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(130), "{}", ended.err);
+    assert!(ended.err.contains("ended at once"), "{}", ended.err);
+    assert_eq!(folder.names(), ["topology.toml"]);
 }
 
 fn served(listen: &str) -> String {

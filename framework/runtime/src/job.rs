@@ -11,7 +11,7 @@ use millstream_state::NoCheckpoints;
 use millstream_topology::Topology;
 use tokio::sync::oneshot;
 
-use crate::actors::{FirstFailure, Give, Supervisor, TaskActor, Watch};
+use crate::actors::{Abort, FirstFailure, Give, Supervisor, TaskActor, Watch};
 use crate::build::{BuildError, Built, Surroundings, build};
 use crate::feed::{Feed, Threaded};
 use crate::ledger::{Ledger, Stats};
@@ -54,7 +54,9 @@ struct Shared {
 #[derive(Default)]
 struct Control {
     stopped: bool,
+    aborted: bool,
     sources: Vec<Addr<TaskActor>>,
+    tasks: Vec<Addr<TaskActor>>,
 }
 
 impl Handle {
@@ -66,6 +68,13 @@ impl Handle {
         }
     }
 
+    /// Ends the run at once: what is under way is dropped, sinks leave what they have not published.
+    pub fn abort(&self) {
+        let mut control = self.control();
+        control.aborted = true;
+        control.tasks.iter().for_each(|task| tell(task, Abort));
+    }
+
     /// What every node has counted so far.
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.0.nodes.iter().map(|(node, stats)| (node.as_str(), stats.iter().map(Stats::get).collect())))
@@ -75,12 +84,15 @@ impl Handle {
         self.0.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn started(&self, sources: Vec<Addr<TaskActor>>) {
+    fn started(&self, sources: Vec<Addr<TaskActor>>, tasks: Vec<Addr<TaskActor>>) {
         let mut control = self.control();
         if control.stopped {
             sources.iter().for_each(|source| tell(source, Give(self.0.order)));
         }
-        control.sources = sources;
+        if control.aborted {
+            tasks.iter().for_each(|task| tell(task, Abort));
+        }
+        (control.sources, control.tasks) = (sources, tasks);
     }
 }
 
@@ -100,6 +112,8 @@ pub enum Outcome {
     Done,
     /// It was stopped.
     Stopped,
+    /// It was ended at once: the ledger says how far it had come.
+    Aborted,
     /// It could not go on.
     Failed(Failure),
 }
@@ -174,6 +188,7 @@ impl Job {
                 let (node, subtask) = places[task];
                 Outcome::Failed(Failure::of(&topology, node, subtask, error))
             }
+            None if handle.control().aborted => Outcome::Aborted,
             None if handle.control().stopped => Outcome::Stopped,
             None => Outcome::Done,
         };
@@ -204,8 +219,8 @@ async fn run_actors(topology: &Topology, built: Built, schedule: Schedule, handl
         }
         actors.push(actor);
     }
-    tell(&supervisor, Watch(actors));
-    handle.started(sources);
+    tell(&supervisor, Watch(actors.clone()));
+    handle.started(sources, actors);
     let failure = all_over.await.unwrap_or_else(|_| Some((0, Error::internal("the supervisor is gone"))));
     for arbiter in shared.into_iter().chain(own) {
         arbiter.stop();

@@ -23,6 +23,9 @@ pub(crate) struct InputFile {
 /// # Errors
 /// `path-not-found` when there is none, `bad-glob` for a glob that cannot be read, `cannot-read` when a folder can't be listed.
 pub(crate) fn list(folder: &Path, path: &str) -> Result<Vec<InputFile>, Diagnostic> {
+    if path.trim().is_empty() {
+        return Err(not_found("`path` is empty".to_owned()));
+    }
     let whole = folder.join(path);
     let mut files = if whole.is_file() {
         vec![input_file(&whole, path)?]

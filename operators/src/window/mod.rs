@@ -94,6 +94,9 @@ impl NodeOptions for WindowOptions {
     }
 }
 
+/// A row in more windows than this would keep a pipeline busy for hours with its results alone.
+const MOST_WINDOWS_OF_A_ROW: i64 = 1_000_000;
+
 impl WindowOptions {
     fn windows(&self) -> Result<WindowKind, Diagnostics> {
         let mut found = Diagnostics::default();
@@ -125,6 +128,14 @@ impl WindowOptions {
             let of = if self.kind == Kind::Tumble { "size" } else { "slide" };
             let message = format!("`offset` ({}) must be less than `{of}` ({slide})", self.offset);
             found.push(bad("offset", message).help("windows repeat, so that a smaller offset gives the same windows"));
+        }
+        if found.0.is_empty() && self.size.micros() / slide.micros() > MOST_WINDOWS_OF_A_ROW {
+            let message = format!(
+                "each row would be in {} windows: `size` is {} and `slide` {slide}",
+                self.size.micros() / slide.micros(),
+                self.size
+            );
+            found.push(bad("slide", message).help(format!("a row can be in {MOST_WINDOWS_OF_A_ROW} windows at most: make `slide` longer")));
         }
         found.into_result(WindowKind::Hop { size: self.size.micros(), slide: slide.micros(), offset: self.offset.micros() })
     }
