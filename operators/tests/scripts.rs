@@ -30,9 +30,10 @@ fn rows(rows: &[(&str, i64, i64)]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Sends `first`, takes a checkpoint while it is under way, sends `second`, crashes, comes back at parallelism 3, ends. The
+/// Sends [`SOME`], takes a checkpoint while they are under way, sends [`MORE`], crashes, comes back at parallelism 3, ends. The
 /// result must be the same for all seeds, and the same as without any of it.
-fn crashed_in_mid_stream(operators: &str, sink: &str, first: &str, second: &str, expected: &Expect) {
+fn crashed_in_mid_stream(operators: &str, sink: &str, expected: &Expect) {
+    let (first, second) = (rows(&SOME), rows(&MORE));
     let mut straight = start(operators, &["runtime.workers=1"], 0);
     straight.send("flights", &format!("{first}{second}")).unwrap();
     straight.end().unwrap();
@@ -40,10 +41,10 @@ fn crashed_in_mid_stream(operators: &str, sink: &str, first: &str, second: &str,
     assert!(straight.ledger().balances(), "{:?}", straight.ledger());
     for seed in 1..12 {
         let mut script = start(operators, &["runtime.workers=2", "runtime.mailbox=1"], seed);
-        script.send_only("flights", first).unwrap();
+        script.send_only("flights", &first).unwrap();
         script.turns(seed as usize * 3).unwrap();
         script.checkpoint().unwrap();
-        script.send("flights", second).unwrap();
+        script.send("flights", &second).unwrap();
         script.crash_and_restore(&["runtime.workers=3", "runtime.batch_rows=2"]).unwrap();
         script.end().unwrap();
         assert_eq!(script.rows(sink).unwrap(), straight.rows(sink).unwrap(), "seed {seed}");
@@ -69,8 +70,6 @@ input = 'delayed'
     crashed_in_mid_stream(
         operators,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","delay":33,"at":"1970-01-01T00:00:04Z"}
             {"carrier":"AA","delay":60,"at":"1970-01-01T00:00:47Z"}
@@ -96,8 +95,6 @@ input = 'hours'
     crashed_in_mid_stream(
         operators,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","hours":0.016666666666666666}
             {"carrier":"AA","hours":0.11666666666666667}
@@ -135,8 +132,6 @@ input = 'both'
     crashed_in_mid_stream(
         operators,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","delay":33,"at":"1970-01-01T00:00:04Z"}
             {"carrier":"AA","delay":60,"at":"1970-01-01T00:00:47Z"}
@@ -162,8 +157,6 @@ input = 'windows'
     crashed_in_mid_stream(
         operators,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","delay":1,"at":"1970-01-01T00:00:22Z","window_start":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:30Z"}
             {"carrier":"AA","delay":1,"at":"1970-01-01T00:00:22Z","window_start":"1970-01-01T00:00:20Z","window_end":"1970-01-01T00:00:40Z"}
@@ -213,8 +206,6 @@ fn tumbling_aggregate() {
     crashed_in_mid_stream(
         TUMBLE,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","flights":1,"mean":1.0,"worst":1,"first":1,"window_start":"1970-01-01T00:00:20Z","window_end":"1970-01-01T00:00:30Z"}
             {"carrier":"AA","flights":1,"mean":33.0,"worst":33,"first":33,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
@@ -235,8 +226,6 @@ fn rows_too_late_for_a_tumbling_aggregate() {
     crashed_in_mid_stream(
         TUMBLE,
         "too_late",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"UA","delay":3,"at":"1970-01-01T00:00:09Z"}
         "#]],
@@ -265,8 +254,6 @@ fn hopping_aggregate() {
     crashed_in_mid_stream(
         HOP,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","flights":1,"total":33,"delays":1,"window_start":"1969-12-31T23:59:40Z","window_end":"1970-01-01T00:00:05Z"}
             {"carrier":"AA","flights":1,"total":33,"delays":1,"window_start":"1969-12-31T23:59:50Z","window_end":"1970-01-01T00:00:15Z"}
@@ -316,8 +303,6 @@ fn running_aggregate() {
     crashed_in_mid_stream(
         RUNNING,
         "out",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carrier":"AA","flights":4,"total":101,"best":1}
             {"carrier":"DL","flights":2,"total":13,"best":5}
@@ -331,8 +316,6 @@ fn running_aggregate_over_an_updating_stream() {
     crashed_in_mid_stream(
         RUNNING,
         "all",
-        &rows(&SOME),
-        &rows(&MORE),
         &expect![[r#"
             {"carriers":3,"flights":11}
         "#]],
