@@ -113,7 +113,7 @@ fn csv_folder() -> tempfile::TempDir {
 
 #[test]
 fn rows_come_in_file_order_whatever_the_threads_and_batches() {
-    for (folder, path, format) in [(json_folder(), "*.ndjson", Format::Json), (csv_folder(), "", csv())] {
+    for (folder, path, format) in [(json_folder(), "*.ndjson", Format::Json), (csv_folder(), ".", csv())] {
         let factory = factory(folder.path(), path, format);
         let expected = read_with(&factory, 1, 1000);
         assert!(expected.numbers.is_sorted() && expected.numbers.len() > 50, "{:?}", expected.numbers);
@@ -129,9 +129,9 @@ fn rows_come_in_file_order_whatever_the_threads_and_batches() {
 
 #[test]
 fn bad_rows_name_file_and_line() {
-    let read = read_with(&factory(json_folder().path(), "", Format::Json), 2, 7);
+    let read = read_with(&factory(json_folder().path(), ".", Format::Json), 2, 7);
     assert_eq!(read.bad.len(), 1);
-    assert_eq!((read.bad[0].place.as_str(), read.bad[0].raw.as_str()), ("a.ndjson:62", "{\"n\":57,\"t\":"));
+    assert_eq!((read.bad[0].place.as_str(), read.bad[0].raw.as_str()), ("./a.ndjson:62", "{\"n\":57,\"t\":"));
     let read = read_with(&factory(csv_folder().path(), "a.csv", csv()), 2, 7);
     let places: Vec<_> = read.bad.iter().map(|bad| bad.place.as_str()).take(2).collect();
     assert_eq!(places, ["a.csv:8", "a.csv:170"]);
