@@ -1,3 +1,5 @@
+//! The walk over the JSON Schema: what it finds, and what it takes for granted.
+
 use millstream_api::time::{DurationText, SizeText};
 use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
