@@ -34,6 +34,19 @@ pub struct TimeOptions {
     /// What happens to a row whose event time is null.
     #[serde(default)]
     pub on_null: OnBadRow,
+    /// `"event"` replays rows at the data's own speed, beginning with the first row at once. Default: as fast as they are taken.
+    pub pace: Option<Pace>,
+    /// How many times the data's own speed, with `pace`; less than 1 is slower. Default: 1.
+    #[schemars(range(min = 0.001, max = 1000000.0))]
+    pub speed: Option<f64>,
+}
+
+/// What sets the pace of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// The event time of its rows.
+    Event,
 }
 
 /// The keys that any source may have beside its own.

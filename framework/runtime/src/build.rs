@@ -18,6 +18,7 @@ use crate::lane::{Batching, Lane};
 use crate::ledger::Stats;
 use crate::operator_task::{MemoryBudget, OperatorParts, OperatorTask, Worker, counted_ports};
 use crate::outbox::{OutEdge, Outbox, Port, Spread};
+use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::source_task::{SourceParts, SourcePort, SourceTask};
 use crate::task::Task;
@@ -298,7 +299,7 @@ impl Maker<'_> {
             on_bad_row: self.node.on_bad_row,
             on_null: settings.on_null,
             idle_after: settings.idle_after.map(|after| Duration::from_micros(after.micros().unsigned_abs())),
-            rate: settings.rate,
+            pace: Pace::new(settings.rate, settings.replay_speed, around.schedule.clock.now()),
             splits,
             max_delay_micros: settings.max_delay.micros(),
             stats: Stats::default(),
@@ -307,9 +308,12 @@ impl Maker<'_> {
         })
     }
 
-    /// Rows that a source reads at once: with a `rate`, so few that they come evenly.
+    /// Rows that a source reads at once: with a `rate`, so few that they come evenly; at the data's own speed, each by itself.
     fn read_rows(&self) -> usize {
         let full = self.topology.runtime.batch_rows.get();
+        if self.node.source.as_ref().is_some_and(|source| source.replay_speed.is_some()) {
+            return 1;
+        }
         let rate = self.node.source.as_ref().and_then(|source| source.rate);
         rate.map_or(full, |rows_per_second| (rows_per_second / BATCHES_PER_SECOND).clamp(1, full))
     }

@@ -14,7 +14,7 @@
 //! - [`lane`] and [`outbox`]: the sender's side: routing, coalescing, waiting for credit
 //! - [`task`]: what a runner drives
 //! - [`operator_task`]: an operator or sink between inbox and outbox
-//! - [`feed`], [`event_time`] and [`source_task`]: a source: its reading thread, its event time, its task
+//! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
 //! - [`ledger`]: what became of every row
 //! - [`build`]: from a topology to tasks and channels
 //! - [`actors`] and [`job`]: tasks as actix actors, supervised
@@ -31,6 +31,7 @@ pub mod lane;
 pub mod ledger;
 pub mod operator_task;
 pub mod outbox;
+pub mod pace;
 pub mod schedule;
 pub mod source_task;
 pub mod task;

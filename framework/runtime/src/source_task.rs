@@ -25,6 +25,7 @@ use crate::feed::Feed;
 use crate::ledger::Stats;
 use crate::operator_task::earlier;
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
 
@@ -58,8 +59,8 @@ pub struct SourceParts {
     pub on_null: OnBadRow,
     /// When a waiting source is idle.
     pub idle_after: Option<Duration>,
-    /// Rows a second, at most.
-    pub rate: Option<usize>,
+    /// How fast rows may go.
+    pub pace: Pace,
     /// The splits' names, and where they stand at the start.
     pub splits: Vec<SplitSnapshot>,
     /// How far watermarks stay behind.
@@ -78,24 +79,10 @@ pub struct SourceTask {
     watermarks: SplitWatermarks,
     sent_watermark: EventTime,
     waiting_since: Option<ClockTime>,
-    pace: Option<Pace>,
+    /// Rows that were read before their time.
+    held: Option<SourceRows>,
     orders: VecDeque<Order>,
     finished: bool,
-}
-
-/// Rows that have been let through since a moment.
-struct Pace {
-    started: ClockTime,
-    rows: u64,
-    rows_per_second: u64,
-}
-
-impl Pace {
-    /// When the next row may go.
-    fn due(&self) -> ClockTime {
-        let micros = u128::from(self.rows) * 1_000_000 / u128::from(self.rows_per_second.max(1));
-        self.started.plus(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
-    }
 }
 
 impl SourceTask {
@@ -108,14 +95,12 @@ impl SourceTask {
                 watermarks.end(index);
             }
         }
-        let started = parts.schedule.clock.now();
-        let pace = parts.rate.map(|rate| Pace { started, rows: 0, rows_per_second: rate as u64 });
         SourceTask {
             parts,
             watermarks,
             sent_watermark: EventTime::MIN,
             waiting_since: None,
-            pace,
+            held: None,
             orders: VecDeque::new(),
             finished: false,
         }
@@ -135,10 +120,17 @@ impl SourceTask {
                 self.obey(order, now)?;
                 continue;
             }
-            if let Some(due) = self.pace.as_ref().map(Pace::due).filter(|due| *due > now) {
+            if let Some(due) = self.parts.pace.due().filter(|due| *due > now) {
+                // Waiting for its own pace, a source is not idle.
+                self.waiting_since = None;
                 return Ok(Turn::Wait(earlier(Some(due), self.parts.outbox.deadline())));
             }
+            if let Some(rows) = self.held.take() {
+                self.rows(rows, now)?;
+                continue;
+            }
             match self.parts.feed.poll()? {
+                Next::Rows(rows) if self.is_early(&rows, now)? => self.held = Some(rows),
                 Next::Rows(rows) => self.rows(rows, now)?,
                 Next::SplitEnd(split) => self.split_end(split as usize, now)?,
                 Next::End => self.last(&Item::End, now)?,
@@ -146,6 +138,20 @@ impl SourceTask {
             }
         }
         Ok(Turn::Again)
+    }
+
+    /// Whether it is not yet time for rows that are replayed at the data's own speed. They go when the last of them is due.
+    fn is_early(&mut self, rows: &SourceRows, now: ClockTime) -> Result<bool> {
+        if !self.parts.pace.is_replay() {
+            return Ok(false);
+        }
+        let mut greatest = None;
+        for part in &rows.parts {
+            if let Some(time) = self.parts.ports.get(part.output).and_then(|port| port.time.as_ref()) {
+                greatest = greatest.max(arrow::compute::max(&timed(time, &part.records)?.times));
+            }
+        }
+        Ok(greatest.is_some_and(|time| self.parts.pace.replay(EventTime(time), now) > now))
     }
 
     fn obey(&mut self, order: Order, now: ClockTime) -> Result<()> {
@@ -196,9 +202,7 @@ impl SourceTask {
             c.rows_in += count as u64;
             c.batches_in += 1;
         });
-        if let Some(pace) = &mut self.pace {
-            pace.rows += count as u64;
-        }
+        self.parts.pace.passed(count as u64);
         self.bad_rows(rows.bad, self.parts.on_bad_row, now)?;
         self.watermarks.begin(split as usize);
         for part in rows.parts {

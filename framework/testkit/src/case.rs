@@ -67,7 +67,7 @@ fn replace(topology: &mut Topology) {
         let make = match &node.plan.make {
             Make::Source(_) => {
                 // Pace is for replaying what is read; what a test sends is there at once.
-                node.source.iter_mut().for_each(|source| source.rate = None);
+                node.source.iter_mut().for_each(|source| (source.rate, source.replay_speed) = (None, None));
                 Some(Make::Source(Arc::new(ScriptFactory(node.name.clone()))))
             }
             Make::Sink(factory) if !factory.is_view() => {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use millstream_api::options::Pace;
 use millstream_api::plan::{Plan, Shape};
 use millstream_api::registry::{Registry, Role};
 use millstream_api::stream::Judge;
@@ -165,6 +166,7 @@ fn source_settings(declaration: &Declaration<'_>, times: Vec<Option<millstream_e
         idle_after: time.and_then(|time| time.idle_after),
         on_null: time.map(|time| time.on_null).unwrap_or_default(),
         rate: declaration.common.rate.map(std::num::NonZeroUsize::get),
+        replay_speed: time.and_then(|time| time.pace.map(|Pace::Event| time.speed.unwrap_or(1.0))),
         // Planning has put it last.
         rejected_port: plan.outputs.len().saturating_sub(1),
     }

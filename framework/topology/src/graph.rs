@@ -90,6 +90,8 @@ pub struct SourceSettings {
     pub on_null: OnBadRow,
     /// Rows a second, at most.
     pub rate: Option<usize>,
+    /// How many times the data's own speed rows are replayed at; `None`: as fast as they are taken.
+    pub replay_speed: Option<f64>,
     /// The port of the stream `.rejected`.
     pub rejected_port: usize,
 }

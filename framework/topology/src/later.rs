@@ -22,9 +22,6 @@ pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
         ["runtime" | "operators", .., "state"] => not_supported("state on disk is").help("leave `state` out; state is kept in memory"),
         ["operators", _, "state_ttl"] => not_supported("forgetting keys after a time is").help("leave `state_ttl` out; keys are kept"),
         ["sources", _, "time", "max_ahead"] => not_supported("holding a fast split back is").help("leave `max_ahead` out"),
-        ["sources", _, "time", "pace" | "speed"] => {
-            not_supported("replay at the data's own speed is").help("`rate` limits the rows a second")
-        }
         _ => return None,
     };
     Some(found.on_key())

@@ -138,6 +138,9 @@ impl Forward<'_, '_> {
 
     /// Gives the streams of a source their event time, and the source its stream of rejected rows.
     fn event_times(&mut self, node: &Declaration<'_>, plan: &mut Plan) -> Vec<Option<Scalar>> {
+        if node.common.time.as_ref().is_some_and(|time| time.speed.is_some() && time.pace.is_none()) {
+            self.note(node, speed_without_pace().into());
+        }
         let mut times = Vec::new();
         for output in &mut plan.outputs {
             output.stream.event_time = node.common.time.is_some() || node.common.time_is_wrong;
@@ -212,6 +215,11 @@ fn watermark_stands(source: &str) -> Diagnostic {
     let message = format!("every row of `{source}` has the same event time, so that its watermark can never advance");
     let help = "name the column that says when a row happened: no window behind it closes before the input ends";
     Diagnostic::warning("watermark-stands", message).key("time").key("by").help(help)
+}
+
+fn speed_without_pace() -> Diagnostic {
+    let diagnostic = Diagnostic::error("unused-key", "`speed` means nothing without `pace`").key("time").key("speed").on_key();
+    diagnostic.help("write pace = \"event\" beside it, or leave it out")
 }
 
 fn under(mut diagnostic: Diagnostic, key: &str) -> Diagnostic {
