@@ -3,11 +3,13 @@
 //! With `--log-format text` messages are for people: they are written as they are, and log lines come only when asked for.
 //! With `json` every message is a log line as well, with its parts as fields. A closed pipe on either stream is never a panic.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use millstream_api::diagnostic::Severity;
 use millstream_runtime::{Ledger, LedgerRow};
-use millstream_topology::{Entry, Position};
+use millstream_topology::{Entry, Position, Secrets};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -69,7 +71,7 @@ impl Console {
             to_stderr(&trouble.text());
             Status::Wrong
         })?;
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Hiding).log_internal_errors(false);
         // A binary of the user's own may have started logging before; then that one stays.
         let _ = match format {
             LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
@@ -131,7 +133,7 @@ impl Console {
     /// Prints what was asked for on standard output.
     pub fn print(self, text: &str) -> Status {
         let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Status::Done,
             // Whoever read has seen enough (`millstream operators | head -1`).
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
@@ -176,7 +178,33 @@ fn log_row(row: &LedgerRow) {
 /// Writes a text for people. When nobody reads standard error any more there is nobody to tell.
 pub fn to_stderr(text: &str) {
     let mut err = io::stderr().lock();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    let _ = err.write_all(shown(text).as_bytes()).and_then(|()| err.flush());
+}
+
+/// What nobody may see, whoever speaks: a message may quote what it was given, and a library's log lines are not ours.
+static SECRETS: OnceLock<Secrets> = OnceLock::new();
+
+/// From now on these are not shown. A process runs one topology, so the first one's are all there are.
+pub fn hide(secrets: Secrets) {
+    let _ = SECRETS.set(secrets);
+}
+
+fn shown(text: &str) -> Cow<'_, str> {
+    SECRETS.get().map_or(Cow::Borrowed(text), |secrets| Cow::Owned(secrets.hide(text)))
+}
+
+/// Standard error for log lines, each of which comes in one piece.
+struct Hiding;
+
+impl Write for Hiding {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        to_stderr(&String::from_utf8_lossy(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What is logged when `RUST_LOG` does not say. `millstream` covers all crates whose names begin with it.

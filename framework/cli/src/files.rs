@@ -7,7 +7,7 @@ use millstream_topology::cases::Tests;
 use millstream_topology::{Outcome, Report, Topology, load, load_tests};
 
 use crate::args::{File, LogFormat};
-use crate::console::{Console, to_stderr};
+use crate::console::{Console, hide, to_stderr};
 
 /// The topology, if it may run, and how many warnings there were. What was found is said already.
 pub fn checked(file: &File, registry: &Registry, console: &Console) -> Option<(Topology, usize)> {
@@ -40,7 +40,11 @@ fn note_mistakes(file: &File, errors: usize, console: &Console) {
 
 /// What came of reading the topology; nothing is shown.
 pub fn loaded(file: &File, registry: &Registry) -> Outcome {
-    load(&file.path, &environment(), &file.sets, registry)
+    let outcome = load(&file.path, &environment(), &file.sets, registry);
+    if let Some(topology) = &outcome.topology {
+        hide(topology.secrets.clone());
+    }
+    outcome
 }
 
 /// Variables that are not Unicode cannot be named in a topology, so they are left out.

@@ -1,4 +1,4 @@
-//! Wrong topologies, and the exact text that says what is wrong with each: `bad/CODE.toml`, `bad/CODE.txt`.
+//! Wrong topologies, and the exact text that says what is wrong with each: `bad/CODE.toml` (or `.yaml`, `.json`), `bad/CODE.txt`.
 //!
 //! A file may say with which variables and arguments it is checked, in lines that begin with `#: env NAME=value` and
 //! `#: set key=value`. `UPDATE_EXPECT=1` writes the texts anew.
@@ -24,6 +24,11 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
     files.sort();
     files
+}
+
+/// All topologies, in whichever syntax.
+fn topologies() -> Vec<PathBuf> {
+    ["toml", "yaml", "json"].iter().flat_map(|syntax| files(&folder(), syntax)).collect()
 }
 
 fn check(path: &Path) -> Report {
@@ -52,7 +57,7 @@ fn code_of(path: &Path) -> String {
 fn each_bad_topology_is_told_what_is_wrong() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut wrong = Vec::new();
-    for path in files(&folder(), "toml") {
+    for path in topologies() {
         let report = check(&path);
         let code = code_of(&path);
         assert!(report.entries().iter().any(|entry| entry.code == code), "{}:\n{}", path.display(), report.render());
@@ -68,7 +73,7 @@ fn each_bad_topology_is_told_what_is_wrong() {
 
 #[test]
 fn every_error_says_what_to_do() {
-    for path in files(&folder(), "toml") {
+    for path in topologies() {
         for entry in check(&path).entries() {
             if entry.severity == Severity::Warning {
                 continue;
@@ -90,7 +95,7 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn every_code_is_documented_and_has_a_bad_topology() {
     let mut seen: BTreeSet<String> =
-        files(&folder(), "toml").iter().flat_map(|path| check(path).entries().to_vec()).map(|e| e.code.to_owned()).collect();
+        topologies().iter().flat_map(|path| check(path).entries().to_vec()).map(|e| e.code.to_owned()).collect();
     seen.extend(WITHOUT_A_FILE.map(str::to_owned));
     let documented = documented();
     assert_eq!(seen.difference(&documented).collect::<Vec<_>>(), Vec::<&String>::new(), "not in docs/errors.md");
@@ -161,7 +166,7 @@ fn no_disturbed_topology_makes_it_panic() {
     let mut numbers = Numbers(1);
     let mut registry = Registry::new();
     millstream_operators::register(&mut registry);
-    for path in files(&folder(), "toml") {
+    for path in topologies() {
         let text = std::fs::read_to_string(&path).unwrap();
         for _ in 0..40 {
             let text = disturbed(&text, &mut numbers);

@@ -35,6 +35,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tokio", &["millstream-runtime", "millstream-cli"]),
     ("config", &["millstream-topology"]),
     ("toml_edit", &["millstream-topology"]),
+    ("saphyr", &["millstream-topology"]),
+    ("jsonc", &["millstream-topology"]),
     ("clap", &["millstream-cli", "millstream-benches"]),
 ];
 

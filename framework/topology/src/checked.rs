@@ -20,6 +20,7 @@ use crate::graph::{Input, Node, NodeOutput, SourceSettings, Topology};
 use crate::plan::{Planned, Surroundings, plan};
 use crate::report::{Lines, Problems};
 use crate::resolve;
+use crate::secret::Secrets;
 use crate::settings::Settings;
 use crate::tree::{Place, Table};
 use crate::windows::{self, Decision};
@@ -40,6 +41,7 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Checked<'r> {
     file: PathBuf,
     settings: Settings,
+    secrets: Secrets,
     lines: Vec<usize>,
     pub nodes: Vec<Declaration<'r>>,
     pub planned: Vec<Planned>,
@@ -85,7 +87,7 @@ impl<'r> Checked<'r> {
         }
         let lines = Lines::new(source.text);
         let lines = nodes.iter().map(|node| line(node, &lines)).collect();
-        Some(Checked { file: PathBuf::from(source.name), settings, lines, nodes, planned, decisions })
+        Some(Checked { file: PathBuf::from(source.name), settings, secrets: problems.secrets().clone(), lines, nodes, planned, decisions })
     }
 
     /// The topology's name.
@@ -106,7 +108,7 @@ impl<'r> Checked<'r> {
         let mut nodes: Vec<Node> = planned.map(|(planned, (needs, decisions))| self.node(planned.clone(), needs, decisions)).collect();
         nodes.extend(taps.iter().map(Tap::node));
         let Settings { name, runtime, server } = self.settings.clone();
-        Topology { name, file: self.file.clone(), runtime, server, nodes }
+        Topology { name, file: self.file.clone(), runtime, server, secrets: self.secrets.clone(), nodes }
     }
 
     fn node(&self, planned: Planned, needs: &[Needs], decisions: &[Decision]) -> Node {

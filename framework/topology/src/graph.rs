@@ -9,6 +9,7 @@ use millstream_api::registry::Role;
 use millstream_api::time::DurationText;
 use millstream_expr::Scalar;
 
+use crate::secret::Secrets;
 use crate::settings::{RuntimeSettings, ServerSettings};
 
 /// A topology that may run.
@@ -21,6 +22,8 @@ pub struct Topology {
     pub runtime: RuntimeSettings,
     /// `[server]`; none means no listener.
     pub server: Option<ServerSettings>,
+    /// What messages about it must not show.
+    pub secrets: Secrets,
     /// All nodes, every node after those it reads.
     pub nodes: Vec<Node>,
 }

@@ -33,12 +33,6 @@ pub(crate) fn node_type(role: Role, kind: &str) -> Option<Diagnostic> {
     planned.then(|| not_supported(&format!("the operator `{kind}` is")).help("`millstream operators` lists the types that there are"))
 }
 
-/// A file in another format than TOML, by the ending of its name.
-pub(crate) fn file_format(extension: &str) -> Option<Diagnostic> {
-    let known = ["yaml", "yml", "json"].iter().any(|other| extension.eq_ignore_ascii_case(other));
-    known.then(|| not_supported("a topology in YAML or JSON is").help("write it in TOML"))
-}
-
 fn not_supported(what: &str) -> Diagnostic {
     Diagnostic::error(CODE, format!("{what} not supported by this version"))
 }

@@ -229,7 +229,7 @@ mod tests {
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let mut problems = Problems::default();
-        let table = merge(&tree::parse(file).unwrap(), &env, &sets, &mut problems);
+        let table = merge(&tree::parse(file, tree::Syntax::Toml).unwrap(), &env, &sets, &mut problems);
         let mut leaves = Vec::new();
         flat(&table, "", &mut leaves);
         let report = problems.into_report("f", file, &table);

@@ -3,8 +3,8 @@
 //! Modules in reading order, which is the order in which a file goes through them:
 //!
 //! - `load`: the way through all of them
-//! - `tree`: the file as typed values with places; `place`: from a key path to the bytes that are meant
-//! - `substitute`, `layers`: `${NAME}`, `MILLSTREAM__…` variables, `--set`
+//! - `tree`: the file as typed values with places; `place`, `literal`: from a key path to the bytes that are meant
+//! - `substitute`, `secret`, `layers`: `${NAME}`, `${file:PATH}`, `MILLSTREAM__…` variables, `--set`
 //! - `shape`: values against the JSON Schema of the option structs
 //! - `settings`, `declare`: the tables that are not nodes, and those that are; `later`: keys that are not built yet
 //! - `resolve`: names to edges, cycles, order
@@ -26,11 +26,13 @@ mod files;
 mod graph;
 mod later;
 mod layers;
+mod literal;
 mod load;
 mod place;
 mod plan;
 mod report;
 mod resolve;
+mod secret;
 mod settings;
 mod shape;
 mod substitute;
@@ -45,4 +47,6 @@ pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};
 pub use load::{Outcome, TestsOutcome, load, load_tests, load_text};
 pub use report::{Entry, Position, Report};
 pub use resolve::is_name;
+pub use secret::Secrets;
 pub use settings::{RuntimeSettings, ServerSettings};
+pub use tree::Syntax;

@@ -10,9 +10,10 @@ use crate::cases::{self, Case, Draft, Tests};
 use crate::checked::{Checked, Source};
 use crate::graph::Topology;
 use crate::report::{Problems, Report};
+use crate::substitute::{Outside, substitute};
 use crate::tests_file;
-use crate::tree::{Place, Table};
-use crate::{later, layers, substitute, tree};
+use crate::tree::{Place, Syntax, Table};
+use crate::{layers, tree};
 
 /// What came of reading a topology.
 pub struct Outcome {
@@ -38,11 +39,13 @@ pub fn load(path: &Path, env: &BTreeMap<String, String>, sets: &[String], regist
     }
 }
 
-/// Checks the text of a topology file. `name` is how messages call it, relative paths in it start in `folder`.
+/// Checks the text of a topology file. `name` is how messages call it, and its ending says how it is written; relative paths in
+/// it start in `folder`.
 pub fn load_text(name: &str, text: &str, folder: &Path, env: &BTreeMap<String, String>, sets: &[String], registry: &Registry) -> Outcome {
     let text = without_mark(text);
     let mut problems = Problems::default();
-    let root = match read(name, text, env, sets, &mut problems) {
+    let source = Source { name, text, folder, replaced: false };
+    let root = match read(source, env, sets, &mut problems) {
         Ok(root) => root,
         Err(report) => return Outcome { topology: None, report },
     };
@@ -50,7 +53,6 @@ pub fn load_text(name: &str, text: &str, folder: &Path, env: &BTreeMap<String, S
         problems.push(diagnostic);
         return Outcome { topology: None, report: problems.into_report(name, text, &root) };
     }
-    let source = Source { name, text, folder, replaced: false };
     let checked = check(&root, source, registry, &mut problems);
     let topology = checked.filter(|_| !problems.has_errors()).map(|(checked, _)| checked.topology(&[]));
     Outcome { topology, report: problems.into_report(name, text, &root) }
@@ -63,7 +65,7 @@ pub fn load_tests(path: &Path, env: &BTreeMap<String, String>, sets: &[String], 
         Ok(file) => file,
         Err(report) => return TestsOutcome { tests: None, reports: vec![report] },
     };
-    match tests_file::names_topology(&file.text) {
+    match tests_file::names_topology(&file) {
         true => tests_file::load(&file, env, sets, registry),
         false => load_own_tests(&file, env, sets, registry),
     }
@@ -72,7 +74,7 @@ pub fn load_tests(path: &Path, env: &BTreeMap<String, String>, sets: &[String], 
 /// The tests of a topology file.
 fn load_own_tests(file: &OpenFile, env: &BTreeMap<String, String>, sets: &[String], registry: &Registry) -> TestsOutcome {
     let mut problems = Problems::default();
-    let root = match read(&file.name, &file.text, env, sets, &mut problems) {
+    let root = match read(file.source(), env, sets, &mut problems) {
         Ok(root) => root,
         Err(report) => return TestsOutcome { tests: None, reports: vec![report] },
     };
@@ -126,13 +128,9 @@ impl OpenFile {
     }
 }
 
-/// Reads a file of a format that is known.
+/// Reads a file.
 pub(crate) fn open(path: &Path) -> Result<OpenFile, Report> {
     let name = path.display().to_string();
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    if let Some(diagnostic) = later::file_format(extension) {
-        return Err(failed(&name, "", diagnostic, None));
-    }
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -151,21 +149,15 @@ fn without_mark(text: &str) -> &str {
 }
 
 /// The file and the layers over it as one tree.
-pub(crate) fn read(
-    name: &str,
-    text: &str,
-    env: &BTreeMap<String, String>,
-    sets: &[String],
-    problems: &mut Problems,
-) -> Result<Table, Report> {
-    let mut file = parse(name, text)?;
-    substitute::substitute(&mut file, env, &mut Vec::new(), problems);
+pub(crate) fn read(source: Source<'_>, env: &BTreeMap<String, String>, sets: &[String], problems: &mut Problems) -> Result<Table, Report> {
+    let mut file = parse(source.name, source.text)?;
+    substitute(&mut file, Outside { env, folder: source.folder, replaced: source.replaced }, problems);
     Ok(layers::merge(&file, env, sets, problems))
 }
 
 /// The file as a tree.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Table, Report> {
-    tree::parse(text).map_err(|error| {
+    tree::parse(text, Syntax::of(Path::new(name))).map_err(|error| {
         let diagnostic = Diagnostic { help: error.help, ..Diagnostic::error("syntax", error.message) };
         failed(name, text, diagnostic, Some(Place::File(error.span)))
     })

@@ -1,13 +1,14 @@
 //! From a key path to the bytes of the file that it means.
 //!
 //! A path may lead to a key that is not there (a missing key): then the innermost table that exists is meant. A byte range
-//! inside an expression is mapped through the quotes and escapes of the TOML string, and so is a text as a whole; where it
-//! is not the string's own (after `${NAME}`), the value with its quotes is meant.
+//! inside an expression is mapped through the quotes and escapes of the string, and so is a text as a whole; where it is not
+//! the string's own (after `${NAME}`), the value with its quotes is meant.
 
 use std::ops::Range;
 
 use millstream_api::diagnostic::{Key, Part};
 
+use crate::literal;
 use crate::tree::{Field, Item, Place, Table, Value};
 
 /// Where `path` and `part` point to; `None` for the file as a whole.
@@ -59,13 +60,14 @@ fn text_place(source: &str, item: &Item, range: &Range<usize>) -> Place {
     Place::File(mapped.map_or_else(|| span.clone(), |inner| span.start + inner.start..span.start + inner.end))
 }
 
-/// The bytes of a TOML string literal that stand for `range` of its value; `None` when the value is not the literal's.
+/// The bytes of a string literal that stand for `range` of its value; `None` when the value is not the literal's.
 pub(crate) fn map_range(literal: &str, value: &str, range: &Range<usize>) -> Option<Range<usize>> {
-    let pieces = pieces(literal)?;
-    let decoded: String = pieces.iter().filter_map(|piece| piece.character).collect();
-    if decoded != value || range.start > range.end || range.end > value.len() {
+    if range.start > range.end || range.end > value.len() {
         return None;
     }
+    // The syntaxes differ in a few escapes only, so whichever reading gives the value is the right one.
+    let readings = [literal::toml_pieces, literal::json_pieces, literal::yaml_pieces];
+    let pieces = readings.iter().filter_map(|read| read(literal)).find(|pieces| literal::text(pieces) == value)?;
     let end_of_text = pieces.last().map_or_else(|| literal.len() / 2, |piece| piece.bytes.end);
     let (mut offset, mut start, mut end) = (0, None, None);
     for piece in pieces.iter().filter(|piece| piece.character.is_some()) {
@@ -80,68 +82,6 @@ pub(crate) fn map_range(literal: &str, value: &str, range: &Range<usize>) -> Opt
     }
     let start = start.unwrap_or(end_of_text);
     Some(start..end.unwrap_or(start).max(start))
-}
-
-/// Bytes of a literal, and the character that they stand for, if any.
-struct Piece {
-    bytes: Range<usize>,
-    character: Option<char>,
-}
-
-/// The inside of a string literal, piece by piece.
-fn pieces(literal: &str) -> Option<Vec<Piece>> {
-    let (quote, escapes) = match literal.chars().next()? {
-        '"' => ("\"", true),
-        '\'' => ("'", false),
-        _ => return None,
-    };
-    let long = quote.repeat(3);
-    let is_long = literal.len() >= 6 && literal.starts_with(&long) && literal.ends_with(&long);
-    let width = if is_long { 3 } else { 1 };
-    let inside = literal.get(width..literal.len().checked_sub(width)?)?;
-    let first_newline = if !is_long {
-        0
-    } else if inside.starts_with("\r\n") {
-        2
-    } else {
-        usize::from(inside.starts_with('\n'))
-    };
-    let mut pieces = Vec::new();
-    let mut at = first_newline;
-    while let Some(character) = inside.get(at..)?.chars().next() {
-        let (length, character) =
-            if escapes && character == '\\' { escape(&inside[at..])? } else { (character.len_utf8(), Some(character)) };
-        pieces.push(Piece { bytes: width + at..width + at + length, character });
-        at += length;
-    }
-    Some(pieces)
-}
-
-/// The length of the escape that `rest` begins with, and what it stands for: nothing, for a line that goes on.
-fn escape(rest: &str) -> Option<(usize, Option<char>)> {
-    let plain = |character| Some((2, Some(character)));
-    let code = |digits: usize| {
-        let number = u32::from_str_radix(rest.get(2..2 + digits)?, 16).ok()?;
-        Some((2 + digits, Some(char::from_u32(number)?)))
-    };
-    match rest.chars().nth(1)? {
-        'b' => plain('\u{8}'),
-        't' => plain('\t'),
-        'n' => plain('\n'),
-        'f' => plain('\u{c}'),
-        'r' => plain('\r'),
-        'e' => plain('\u{1b}'),
-        '"' => plain('"'),
-        '\\' => plain('\\'),
-        'x' => code(2),
-        'u' => code(4),
-        'U' => code(8),
-        space if space.is_ascii_whitespace() => {
-            let end = rest[1..].find(|c: char| !c.is_ascii_whitespace()).map_or(rest.len(), |n| 1 + n);
-            Some((end, None))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -165,6 +105,12 @@ mod tests {
         assert_eq!(mapped(r#""\u00e9 + ü + b""#, "é + ü + b", "b"), "b");
         assert_eq!(mapped("\"\"\"\na +\\\n   b\"\"\"", "a +b", "b"), "b");
         assert_eq!(mapped("'''\r\na\n b'''", "a\n b", "b"), "b");
+        assert_eq!(mapped(r#""\ud83d\ude00\/ + b""#, "😀/ + b", "😀"), r"\ud83d\ude00");
+        assert_eq!(mapped("'it''s + b'", "it's + b", "b"), "b");
+        assert_eq!(mapped("a + b", "a + b", "b"), "b");
+        assert_eq!(mapped("a +\n    b", "a + b", "b"), "b");
+        assert_eq!(mapped("|\n  a\n   b\n", "a\n b\n", "b"), "b");
+        assert_eq!(mapped(">-\n  a +\n  b\n", "a + b", "b"), "b");
     }
 
     #[test]
@@ -178,7 +124,7 @@ mod tests {
     #[test]
     fn a_missing_key_is_reported_at_its_table() {
         let source = "[a.b]\nx = [\"one\", \"two\"]\n";
-        let tree = tree::parse(source).unwrap();
+        let tree = tree::parse(source, tree::Syntax::Toml).unwrap();
         let at = |path: &[Key], part: Part| match locate(&tree, source, path, &part) {
             Some(Place::File(span)) => source[span].to_owned(),
             other => panic!("{other:?}"),

@@ -13,6 +13,7 @@ use std::ops::Range;
 use millstream_api::diagnostic::{Diagnostic, Key, Severity};
 
 use crate::place::locate;
+use crate::secret::Secrets;
 use crate::tree::{Place, Table};
 
 /// All that was found, in the order of the file.
@@ -126,46 +127,59 @@ pub(crate) type Problem = (Diagnostic, Option<Place>);
 
 /// What is found on the way, before places are looked up.
 #[derive(Default)]
-pub(crate) struct Problems(Vec<Problem>);
+pub(crate) struct Problems {
+    found: Vec<Problem>,
+    secrets: Secrets,
+}
 
 impl Problems {
+    /// Shows this text nowhere.
+    pub fn hide(&mut self, secret: &str) {
+        self.secrets.add(secret);
+    }
+
+    /// What must not be shown.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Adds one whose path says where it is.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push((diagnostic, None));
+        self.found.push((diagnostic, None));
     }
 
     /// Adds one at a place that no path leads to.
     pub fn push_at(&mut self, diagnostic: Diagnostic, place: Place) {
-        self.0.push((diagnostic, Some(place)));
+        self.found.push((diagnostic, Some(place)));
     }
 
     /// Says of the last one what to do.
     pub fn help_last(&mut self, help: String) {
-        if let Some((diagnostic, _)) = self.0.last_mut() {
+        if let Some((diagnostic, _)) = self.found.last_mut() {
             diagnostic.help = Some(help);
         }
     }
 
     /// How many there are so far.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.found.len()
     }
 
     /// Whether any has this code.
     pub fn has(&self, code: &str) -> bool {
-        self.0.iter().any(|(diagnostic, _)| diagnostic.code == code)
+        self.found.iter().any(|(diagnostic, _)| diagnostic.code == code)
     }
 
     /// Whether any stops the topology from running.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|(diagnostic, _)| diagnostic.severity == Severity::Error)
+        self.found.iter().any(|(diagnostic, _)| diagnostic.severity == Severity::Error)
     }
 
     /// Finds the places and puts all in the order of the file; what was said twice is said once.
     pub fn into_report(self, file: &str, source: &str, tree: &Table) -> Report {
         let lines = Lines::new(source);
         let mut placed: Vec<(Diagnostic, Option<Place>)> = self
-            .0
+            .found
             .into_iter()
             .map(|(diagnostic, place)| {
                 let place = place.or_else(|| locate(tree, source, &diagnostic.path, &diagnostic.part));
@@ -185,6 +199,7 @@ impl Problems {
                 Some(Place::File(span)) => lines.position(file, &span),
             };
             let Diagnostic { severity, code, path, message, help, .. } = diagnostic;
+            let (message, help) = (self.secrets.hide(&message), help.map(|help| self.secrets.hide(&help)));
             let entry = Entry { severity, code, path, position, message, help };
             if entries.last() != Some(&entry) {
                 entries.push(entry);
@@ -244,8 +259,8 @@ mod tests {
     use crate::tree;
 
     fn report(source: &str, problems: Vec<Problem>) -> String {
-        let tree = tree::parse(source).unwrap_or_default();
-        Problems(problems).into_report("hourly.toml", source, &tree).render()
+        let tree = tree::parse(source, tree::Syntax::Toml).unwrap_or_default();
+        Problems { found: problems, ..Problems::default() }.into_report("hourly.toml", source, &tree).render()
     }
 
     #[test]

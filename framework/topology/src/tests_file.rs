@@ -9,8 +9,8 @@ use millstream_api::registry::Registry;
 use crate::load::{OpenFile, TestsOutcome, cases_of, check, open, parse, planned, read};
 use crate::report::Problems;
 use crate::shape::Reader;
+use crate::substitute::{Outside, substitute};
 use crate::tree::{Table, Value};
-use crate::{substitute, tree};
 
 /// The key that names the topology.
 pub(crate) const KEY: &str = "topology";
@@ -18,8 +18,8 @@ pub(crate) const KEY: &str = "topology";
 const ROOT_KEYS: [&str; 2] = [KEY, "tests"];
 
 /// Whether a file says that it holds the tests of another one.
-pub(crate) fn names_topology(text: &str) -> bool {
-    tree::parse(text).is_ok_and(|root| root.field(KEY).is_some())
+pub(crate) fn names_topology(file: &OpenFile) -> bool {
+    parse(&file.name, &file.text).is_ok_and(|root| root.field(KEY).is_some())
 }
 
 /// Says of such a file that it is no topology, if it is one.
@@ -38,7 +38,7 @@ pub(crate) fn load(file: &OpenFile, env: &BTreeMap<String, String>, sets: &[Stri
         Ok(root) => root,
         Err(report) => return TestsOutcome { tests: None, reports: vec![report] },
     };
-    substitute::substitute(&mut root, env, &mut Vec::new(), &mut own);
+    substitute(&mut root, Outside { env, folder: &file.folder, replaced: true }, &mut own);
     for field in root.fields.iter().filter(|field| !ROOT_KEYS.contains(&field.key.as_str())) {
         Reader::new(vec![Key::Name(field.key.clone())], &mut own).unknown(&field.key, ROOT_KEYS.into_iter());
     }
@@ -46,7 +46,7 @@ pub(crate) fn load(file: &OpenFile, env: &BTreeMap<String, String>, sets: &[Stri
         return TestsOutcome { tests: None, reports: vec![own.into_report(&file.name, &file.text, &root)] };
     };
     let mut problems = Problems::default();
-    let other_root = match read(&other.name, &other.text, env, sets, &mut problems) {
+    let other_root = match read(other.source(), env, sets, &mut problems) {
         Ok(root) => root,
         Err(report) => return TestsOutcome { tests: None, reports: vec![report, own.into_report(&file.name, &file.text, &root)] },
     };

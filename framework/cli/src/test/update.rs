@@ -1,6 +1,7 @@
 //! `--update`: the rows that are there become the expected ones.
 
 use millstream_testkit::{Comparison, StepFailure, Why};
+use millstream_topology::Syntax;
 use millstream_topology::cases::{Action, Case, Expect, Match, NewRow, NewRows, WEIGHT, rewrite};
 
 use super::Results;
@@ -23,7 +24,7 @@ pub fn update(results: &Results<'_>, console: &Console) -> Status {
         }
     }
     let file = results.tests.file.display();
-    let text = rewrite(&results.tests.text, &edits);
+    let text = rewrite(&results.tests.text, Syntax::of(&results.tests.file), &edits);
     if text != results.tests.text
         && let Err(error) = std::fs::write(&results.tests.file, text)
     {

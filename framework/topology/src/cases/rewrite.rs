@@ -1,7 +1,7 @@
 //! Other expected rows for the file, written where the old ones are.
 //!
 //! Only the bytes of rows that change are touched: comments, layout and everything else stay as the user wrote them. Rows that
-//! are tables stay tables unless null has to be said, which TOML cannot.
+//! are tables stay tables unless null has to be said, which TOML cannot. In YAML new rows are written as JSON has them.
 
 use std::ops::Range;
 
@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::cell::{Cell, key_text};
 use super::{Expect, WEIGHT};
+use crate::tree::Syntax;
 
 /// What becomes of the expected rows of one step.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +30,13 @@ pub enum NewRow {
 }
 
 /// The text of the file with other expected rows. Steps whose rows are not in the file as they are stay as they are.
-pub fn rewrite(text: &str, edits: &[(&Expect, NewRows)]) -> String {
+pub fn rewrite(text: &str, syntax: Syntax, edits: &[(&Expect, NewRows)]) -> String {
     let mut pieces: Vec<(Range<usize>, String)> = edits
         .iter()
         .filter_map(|(expect, rows)| {
             let written = expect.written.as_ref()?;
             let literal = text.get(written.span.clone())?;
-            let at = Around { text, expect, literal, indent: indent(text, written.span.start) };
+            let at = Around { text, syntax, expect, literal, indent: indent(text, written.span.start) };
             Some((written.span.clone(), at.rows(written.tables.as_deref(), rows)))
         })
         .collect();
@@ -57,6 +58,7 @@ fn indent(text: &str, at: usize) -> &str {
 /// The rows of a step and what they stand in.
 struct Around<'a> {
     text: &'a str,
+    syntax: Syntax,
     expect: &'a Expect,
     /// The value of `rows`.
     literal: &'a str,
@@ -67,7 +69,7 @@ struct Around<'a> {
 impl Around<'_> {
     fn rows(&self, tables: Option<&[Range<usize>]>, rows: &NewRows) -> String {
         match tables {
-            Some(tables) if !has_null(rows) => self.tables(tables, rows),
+            Some(tables) if self.syntax != Syntax::Toml || !has_null(rows) => self.tables(tables, rows),
             _ => self.lines(rows),
         }
     }
@@ -90,7 +92,7 @@ impl Around<'_> {
         if new.is_empty() {
             return self.fresh(&rows.more);
         }
-        let separator = separator(opening, self.between(old));
+        let separator = if self.has_dashes() { self.next_dash(old) } else { separator(opening, self.between(old)) };
         for row in &rows.more {
             new.push_str(&separator);
             new.push_str(&self.table(row, old));
@@ -104,6 +106,19 @@ impl Around<'_> {
         self.text.get(one.end..other.start)
     }
 
+    /// Whether the rows are a list of YAML without brackets.
+    fn has_dashes(&self) -> bool {
+        self.literal.starts_with('-')
+    }
+
+    /// What comes before another row of such a list.
+    fn next_dash(&self, old: &[Range<usize>]) -> String {
+        let first_row = old.first().map_or(0, |row| row.start);
+        let line = self.text[..first_row].rfind('\n').map_or(0, |newline| newline + 1);
+        let before: String = self.text[line..first_row].chars().map(|c| if c.is_whitespace() { c } else { ' ' }).collect();
+        format!("\n{}- ", before.strip_suffix("  ").unwrap_or_default())
+    }
+
     /// A list that has no row to go by.
     fn fresh(&self, rows: &[NewRow]) -> String {
         const SHORT: usize = 80;
@@ -111,6 +126,8 @@ impl Around<'_> {
         match &tables[..] {
             [] => "[]".to_owned(),
             [one] if one.len() <= SHORT => format!("[{one}]"),
+            // Where a line of YAML may begin depends on what it stands in.
+            many if self.syntax == Syntax::Yaml => format!("[{}]", many.join(", ")),
             _ => {
                 let lines: String = tables.iter().map(|table| format!("{}    {table},\n", self.indent)).collect();
                 format!("[\n{lines}{}]", self.indent)
@@ -122,8 +139,11 @@ impl Around<'_> {
         match row {
             NewRow::Kept(index) if old.len() > *index => self.text[old[*index].clone()].to_owned(),
             row => {
-                let values = self.values(row).into_iter().map(|(column, cell)| format!("{} = {cell}", key_text(&column)));
-                let values: Vec<String> = values.collect();
+                let value = |(column, cell): (String, Cell)| match self.syntax {
+                    Syntax::Toml => format!("{} = {cell}", key_text(&column)),
+                    Syntax::Yaml | Syntax::Json => format!("{}: {}", Json::from(column), cell.to_json()),
+                };
+                let values: Vec<String> = self.values(row).into_iter().map(value).collect();
                 if values.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", values.join(", ")) }
             }
         }
@@ -141,8 +161,12 @@ impl Around<'_> {
             NewRow::Kept(index) if is_as_written => old[*index].to_owned(),
             row => self.json(row),
         });
-        let lines: String = lines.map(|line| format!("{}    {line}\n", self.indent)).collect();
-        format!("'''\n{lines}{}'''", self.indent)
+        let indented = |line: String| format!("{}    {line}\n", self.indent);
+        match self.syntax {
+            Syntax::Toml => format!("'''\n{}{}'''", lines.map(indented).collect::<String>(), self.indent),
+            Syntax::Yaml => format!("|\n{}", lines.map(indented).collect::<String>().trim_end_matches('\n')),
+            Syntax::Json => Json::from(lines.collect::<Vec<String>>().join("\n")).to_string(),
+        }
     }
 
     fn json(&self, row: &NewRow) -> String {
@@ -195,7 +219,11 @@ mod tests {
 
     /// The file with other rows in its only list `rows`, whose rows have a number `a` each.
     fn rewritten(file: &str, places: &[Option<&str>], more: &[&str]) -> String {
-        let tree = tree::parse(file).unwrap();
+        rewritten_as(Syntax::Toml, file, places, more)
+    }
+
+    fn rewritten_as(syntax: Syntax, file: &str, places: &[Option<&str>], more: &[&str]) -> String {
+        let tree = tree::parse(file, syntax).unwrap();
         let Value::Table(step) = &tree.field("step").unwrap().item.value else { panic!("no table") };
         let written = rows::read(&step.field("rows").unwrap().item, file).unwrap();
         let old = written.rows.iter().map(|row| row.values.iter().map(|value| (0, Cell::Integer(value.json.as_i64().unwrap()))).collect());
@@ -216,7 +244,7 @@ mod tests {
         };
         let rows =
             NewRows { places: places.iter().map(|place| place.map(row)).collect(), more: more.iter().map(|text| row(text)).collect() };
-        rewrite(file, &[(&expect, rows)])
+        rewrite(file, syntax, &[(&expect, rows)])
     }
 
     #[test]
@@ -259,5 +287,29 @@ mod tests {
             rewritten("step.rows = '{\"a\":1}'\n", &[Some("keep 0")], &["2"]),
             "step.rows = '''\n    {\"a\":1}\n    {\"a\":2}\n'''\n"
         );
+    }
+
+    #[test]
+    fn yaml_and_json_are_written_in_their_own_ways() {
+        let (yaml, json) = (Syntax::Yaml, Syntax::Json);
+        let dashes = "step:\n  rows:\n  - a: 1 # one\n  - { a: 2 }\n";
+        assert_eq!(
+            rewritten_as(yaml, dashes, &[Some("keep 0"), Some("null")], &["3"]),
+            "step:\n  rows:\n  - a: 1 # one\n  - { \"a\": null }\n  - { \"a\": 3 }\n"
+        );
+        assert_eq!(
+            rewritten_as(yaml, "step:\n  rows:\n    - a: 1\n", &[Some("keep 0")], &["3"]),
+            "step:\n  rows:\n    - a: 1\n    - { \"a\": 3 }\n"
+        );
+        assert_eq!(rewritten_as(yaml, "step:\n  rows:\n    - a: 1\n", &[None], &[]), "step:\n  rows:\n    []\n");
+        assert_eq!(rewritten_as(yaml, "step: {rows: [{a: 1}]}\n", &[Some("5")], &["6"]), "step: {rows: [{ \"a\": 5 }, { \"a\": 6 }]}\n");
+        assert_eq!(
+            rewritten_as(yaml, "step:\n  rows: |\n    {\"a\":1}\n  x: 1\n", &[Some("keep 0")], &["2"]),
+            "step:\n  rows: |\n      {\"a\":1}\n      {\"a\":2}\n  x: 1\n"
+        );
+        let file = "{\"step\": {\"rows\": [{\"a\": 1}]}}";
+        assert_eq!(rewritten_as(json, file, &[Some("null")], &["2"]), "{\"step\": {\"rows\": [{ \"a\": null }, { \"a\": 2 }]}}");
+        let text = "{\"step\": {\"rows\": \"{\\\"a\\\":1}\"}}";
+        assert_eq!(rewritten_as(json, text, &[Some("2")], &[]), "{\"step\": {\"rows\": \"{\\\"a\\\":2}\"}}");
     }
 }

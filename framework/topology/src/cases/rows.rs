@@ -92,13 +92,21 @@ fn from_tables(items: &[Item], whole: &Item, source: &str) -> Result<WrittenRows
             }
         }
     }
-    // Tables under headers of their own have no place where another row could be written.
-    let between = |item: &Item, brackets: [char; 2]| {
-        span(item).filter(|span| source.get(span.clone()).is_some_and(|text| text.starts_with(brackets[0]) && text.ends_with(brackets[1])))
-    };
-    let tables: Option<Vec<Range<usize>>> = items.iter().map(|item| between(item, ['{', '}'])).collect();
-    let written = between(whole, ['[', ']']).zip(tables).map(|(span, tables)| Written { span, tables: Some(tables) });
+    let written = written_tables(items, whole, source);
     if mistakes.is_empty() { Ok(WrittenRows { rows, written }) } else { Err(mistakes) }
+}
+
+/// Tables under headers of their own have no place where another row could be written, a list without brackets (YAML) has.
+fn written_tables(items: &[Item], whole: &Item, source: &str) -> Option<Written> {
+    let stands_as = |item: &Item, opening: char, closing: Option<char>| {
+        let literal = |text: &str| text.starts_with(opening) && closing.is_none_or(|closing| text.ends_with(closing));
+        span(item).filter(|span| source.get(span.clone()).is_some_and(literal))
+    };
+    let (span, tables): (_, Option<Vec<Range<usize>>>) = match stands_as(whole, '-', None) {
+        Some(dashes) => (dashes, items.iter().map(span).collect()),
+        None => (stands_as(whole, '[', Some(']'))?, items.iter().map(|item| stands_as(item, '{', Some('}'))).collect()),
+    };
+    Some(Written { span, tables: Some(tables?) })
 }
 
 fn from_table(table: &Table, index: usize) -> WrittenRow {
@@ -171,9 +179,10 @@ fn span(item: &Item) -> Option<Range<usize>> {
     }
 }
 
-/// A value of TOML as JSON; the numbers that JSON lacks as the texts by which cells know them.
+/// A value of the file as JSON; the numbers that JSON lacks as the texts by which cells know them.
 fn json_of(item: &Item) -> Json {
     match &item.value {
+        Value::Null => Json::Null,
         Value::Boolean(flag) => Json::Bool(*flag),
         Value::Integer(number) => Json::from(*number),
         Value::Float(number) if number.is_finite() => Json::from(*number),

@@ -41,6 +41,11 @@ impl<'p> Reader<'p> {
         if item.broken {
             return None;
         }
+        if let Value::Null = &item.value {
+            let diagnostic = Diagnostic::error("wrong-type", format!("{} has no value", self.subject()));
+            self.note(diagnostic.help("give it a value, or leave the key out"));
+            return None;
+        }
         match schema.kind() {
             Kind::Any => self.read_any(item),
             Kind::Boolean => match &typed(item, &Kind::Boolean).value {
@@ -93,6 +98,7 @@ impl<'p> Reader<'p> {
 
     fn read_any(&mut self, item: &Item) -> Option<Json> {
         match &item.value {
+            Value::Null => Some(Json::Null),
             Value::Boolean(flag) => Some(Json::Bool(*flag)),
             Value::Integer(number) => Some(Json::from(*number)),
             Value::Float(number) => Some(Json::from(*number)),
@@ -225,10 +231,10 @@ fn typed<'i>(item: &'i Item, wanted: &Kind<'_>) -> Cow<'i, Item> {
     }
 }
 
-/// JSON from outside the file as a tree; all of it stands where `item` does. There is no null in a topology.
+/// JSON from outside the file as a tree; all of it stands where `item` does.
 fn from_json(json: &Json, item: &Item) -> Option<Item> {
     let value = match json {
-        Json::Null => return None,
+        Json::Null => Value::Null,
         Json::Bool(flag) => Value::Boolean(*flag),
         Json::Number(number) => match number.as_i64() {
             Some(number) => Value::Integer(number),

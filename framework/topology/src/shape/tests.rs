@@ -64,7 +64,7 @@ struct Inner {
 
 /// The JSON that comes of a TOML table, or its mistakes.
 fn read(toml: &str, untyped: bool) -> Result<Json, Vec<String>> {
-    let mut table = tree::parse(toml).unwrap();
+    let mut table = tree::parse(toml, tree::Syntax::Toml).unwrap();
     table.fields.iter_mut().for_each(|field| field.item.untyped = untyped);
     let mut problems = Problems::default();
     let schema = schema_for!(Options);

@@ -1,95 +1,13 @@
-//! The topology file as a tree of typed values, each with its place, tables in the order of the file.
-//!
-//! This is where types and places come from. It must not know what any key means, and nothing in it depends on the
-//! environment: variables and the command line come in [`crate::layers`].
+//! TOML as a tree.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use toml_edit::{Document, Item as TomlItem, Key as TomlKey, TableLike, Value as TomlValue};
 
-/// Where a key or value was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In the file, at these bytes.
-    File(Range<usize>),
-    /// In a variable or on the command line: how the user knows it, `MILLSTREAM__NAME` or `--set name`.
-    Layer(Arc<str>),
-}
-
-/// A value, where it stands, and how far its type can be trusted.
-#[derive(Clone, Debug)]
-pub(crate) struct Item {
-    pub value: Value,
-    pub place: Place,
-    /// A text that came from outside the file and takes the type of its key: a variable, `--set`, a `${NAME}`.
-    pub untyped: bool,
-    /// Its text names a variable that is not there: that was said, and nothing more can be said of it.
-    pub broken: bool,
-}
-
-/// A typed value.
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    Boolean(bool),
-    Integer(i64),
-    Float(f64),
-    /// Date and time of TOML, as they were written.
-    Datetime(String),
-    Text(String),
-    List(Vec<Item>),
-    Table(Table),
-}
-
-impl Value {
-    /// How messages show this value: a short text as it is, else its kind.
-    pub fn shown(&self) -> String {
-        const SHORT: usize = 40;
-        let kind = match self {
-            Value::Text(text) if text.len() <= SHORT => return format!("{text:?}"),
-            Value::Boolean(_) => "true or false",
-            Value::Integer(_) => "a whole number",
-            Value::Float(_) => "a number",
-            Value::Datetime(_) => "a date or time",
-            Value::Text(_) => "text",
-            Value::List(_) => "a list",
-            Value::Table(_) => "a table",
-        };
-        kind.to_owned()
-    }
-}
-
-/// Keys and values in the order of the file.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
-    pub fields: Vec<Field>,
-}
-
-/// One key of a table.
-#[derive(Clone, Debug)]
-pub(crate) struct Field {
-    pub key: String,
-    pub key_place: Place,
-    pub item: Item,
-}
-
-impl Table {
-    /// The field of this name, as it is written.
-    pub fn field(&self, key: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| field.key == key)
-    }
-}
-
-/// A file that is not TOML.
-#[derive(Debug)]
-pub(crate) struct SyntaxError {
-    pub message: String,
-    pub help: Option<String>,
-    pub span: Range<usize>,
-}
+use super::{Field, Item, Place, SyntaxError, Table, Value, placed};
 
 /// Parses TOML.
-pub(crate) fn parse(text: &str) -> Result<Table, SyntaxError> {
+pub(super) fn parse(text: &str) -> Result<Table, SyntaxError> {
     let document = Document::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(text.len()..text.len());
         let message = error.message().trim_end().replace('\n', "; ");
@@ -155,10 +73,6 @@ fn typed(toml: &TomlValue, key_span: &Range<usize>) -> Item {
     };
     // Only tables that dotted keys imply have no span of their own.
     placed(value, toml.span().unwrap_or_else(|| key_span.clone()))
-}
-
-fn placed(value: Value, span: Range<usize>) -> Item {
-    Item { value, place: Place::File(span), untyped: false, broken: false }
 }
 
 #[cfg(test)]
