@@ -62,6 +62,13 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// The least watermark at which it would send something of what it holds: the end of its next window, say, plus any
+    /// allowed lateness. `None`: it holds nothing that waits for event time. Asked after every batch, so it must be cheap;
+    /// `millstream why` shows it.
+    fn waits_for(&self) -> Option<EventTime> {
+        None
+    }
+
     /// How many of the rows counted as taken would still change a result that has not been sent: the ledger's "in state"
     /// at a stop.
     fn rows_in_state(&self) -> u64 {

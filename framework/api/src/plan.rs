@@ -283,6 +283,12 @@ pub trait SourceFactory: Send + Sync {
     fn size_hint(&self) -> Option<u64> {
         None
     }
+
+    /// How many of the rows or bytes of [`size_hint`](SourceFactory::size_hint) lie before a position of this split.
+    fn progress(&self, split: u32, position: &Position) -> Option<u64> {
+        let _ = (split, position);
+        None
+    }
 }
 
 /// What a sink has given out when a run does not come to its end. `check --explain` shows it.

@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("millstream-topology", &["millstream-api", "millstream-expr"]),
     ("millstream-state", &["millstream-api"]),
     ("millstream-runtime", &["millstream-api", "millstream-expr", "millstream-state", "millstream-topology"]),
-    ("millstream-server", &["millstream-api"]),
+    ("millstream-server", &["millstream-api", "millstream-expr", "millstream-state", "millstream-topology", "millstream-runtime"]),
     ("millstream-operators", &["millstream-api", "millstream-expr"]),
     ("millstream-testkit", &["millstream-api", "millstream-expr", "millstream-state", "millstream-topology", "millstream-runtime"]),
     (

@@ -16,6 +16,7 @@ use crate::grammar::Checker;
 use crate::inbox::Inbox;
 use crate::lane::{Batching, Lane};
 use crate::ledger::Stats;
+use crate::meter::Held;
 use crate::operator_task::{MemoryBudget, OperatorParts, OperatorTask, Worker, counted_ports};
 use crate::outbox::{OutEdge, Outbox, Port, Spread};
 use crate::pace::Pace;
@@ -70,12 +71,29 @@ pub struct BuiltChannel {
     pub channel: Arc<Channel>,
 }
 
+/// One edge of the graph, for looking at it.
+#[derive(Clone)]
+pub struct BuiltEdge {
+    /// Index of the node that sends.
+    pub writer: usize,
+    /// Index of the node that reads.
+    pub reader: usize,
+    /// Which of its inputs.
+    pub input: usize,
+    /// Its channels.
+    pub channels: Vec<Arc<Channel>>,
+    /// How long it has held up each sending subtask.
+    pub held: Vec<Held>,
+}
+
 /// All tasks of a topology.
 pub struct Built {
     /// The subtasks, node by node.
     pub tasks: Vec<BuiltTask>,
     /// The channels between them.
     pub channels: Vec<BuiltChannel>,
+    /// The edges that they belong to.
+    pub edges: Vec<BuiltEdge>,
 }
 
 /// A node that could not be made.
@@ -111,7 +129,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
             tasks.push(BuiltTask { id: maker.id, node: index, slot: maker.slot, blocks, stats, task });
         }
     }
-    Ok(Built { tasks, channels: wiring.channels })
+    Ok(Built { tasks, channels: wiring.channels, edges: wiring.edges })
 }
 
 fn task_id(node: &Node, subtask: usize) -> TaskId {
@@ -126,6 +144,7 @@ struct Wiring {
     incoming: Vec<Vec<Incoming>>,
     outgoing: Vec<Vec<Vec<Port>>>,
     channels: Vec<BuiltChannel>,
+    edges: Vec<BuiltEdge>,
 }
 
 impl Wiring {
@@ -139,6 +158,7 @@ impl Wiring {
             incoming: topology.nodes.iter().map(|n| vec![Incoming::new(); per_subtask(n)]).collect(),
             outgoing: topology.nodes.iter().map(|n| (0..per_subtask(n)).map(|_| ports(n)).collect()).collect(),
             channels: Vec::new(),
+            edges: Vec::new(),
         }
     }
 
@@ -150,12 +170,14 @@ impl Wiring {
         let output = &from.outputs[*port];
         let bytes = EdgeBytes::new(topology.runtime.in_flight.bytes());
         let batching = Batching { batch_rows: topology.runtime.batch_rows.get(), linger: topology.runtime.linger };
+        let mut edge = BuiltEdge { writer: *writer, reader, input, channels: Vec::new(), held: Vec::new() };
         for sender in 0..from.parallelism {
             let mut lanes = Vec::new();
             for receiver in receivers(route, sender, from.parallelism, to.parallelism) {
                 let slots = (self.slots[*writer][sender].clone(), self.slots[reader][receiver].clone());
                 let channel = Channel::new(topology.runtime.mailbox.get(), bytes.clone(), slots.0, slots.1);
                 self.incoming[reader][receiver].push((input, channel.clone()));
+                edge.channels.push(channel.clone());
                 let ends = (task_id(from, sender), task_id(to, receiver));
                 self.channels.push(BuiltChannel { sender: ends.0, receiver: ends.1, channel: channel.clone() });
                 let schema = output.shape.schema.clone();
@@ -171,8 +193,11 @@ impl Wiring {
                     Spread::ByKey { values, key_groups: topology.runtime.key_groups.get() }
                 }
             };
-            self.outgoing[*writer][sender][*port].edges.push(OutEdge { spread, lanes });
+            let held = Held::default();
+            edge.held.push(held.clone());
+            self.outgoing[*writer][sender][*port].edges.push(OutEdge { spread, lanes, held });
         }
+        self.edges.push(edge);
         Ok(())
     }
 

@@ -10,11 +10,12 @@
 //! idle) directly before it, idle is not repeated, one barrier at most is in flight, and nothing follows the last item.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_api::Batch;
 use millstream_api::message::Item;
 use millstream_api::time::ClockTime;
+use millstream_api::{Batch, EventTime};
 
 use crate::wake::WakeSlot;
 
@@ -53,6 +54,11 @@ impl EdgeBytes {
         Arc::new(EdgeBytes { limit, state: Mutex::default() })
     }
 
+    /// How many bytes may be in flight.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes in flight now.
     pub fn used(&self) -> usize {
         locked(&self.state).used
@@ -87,6 +93,32 @@ pub struct Channel {
     sender: WakeSlot,
     receiver: WakeSlot,
     state: Mutex<ChannelState>,
+    seen: SeenCells,
+}
+
+/// What the receiver has seen of a channel, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The sender's watermark.
+    pub watermark: EventTime,
+    /// What it makes of the sender.
+    pub standing: Standing,
+}
+
+/// How a receiver stands to a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Rows may come; its watermark counts.
+    Active,
+    /// It is idle, and its watermark does not count.
+    Idle,
+    /// Its last item has come.
+    Over,
+}
+
+struct SeenCells {
+    watermark: AtomicI64,
+    standing: AtomicU8,
 }
 
 #[derive(Default)]
@@ -109,7 +141,39 @@ pub struct Fill {
 impl Channel {
     /// A channel of an edge: who sends, who receives.
     pub fn new(mailbox: usize, edge: Arc<EdgeBytes>, sender: WakeSlot, receiver: WakeSlot) -> Arc<Self> {
-        Arc::new(Channel { mailbox, edge, sender, receiver, state: Mutex::default() })
+        let seen = SeenCells { watermark: AtomicI64::new(EventTime::MIN.0), standing: AtomicU8::new(0) };
+        Arc::new(Channel { mailbox, edge, sender, receiver, state: Mutex::default(), seen })
+    }
+
+    /// How many batches may be in flight.
+    pub fn mailbox(&self) -> usize {
+        self.mailbox
+    }
+
+    /// The bound that it shares with the other channels of its edge.
+    pub fn edge(&self) -> &EdgeBytes {
+        &self.edge
+    }
+
+    /// The receiver notes what it has seen, for whoever looks at the run.
+    pub fn note_seen(&self, Seen { watermark, standing }: Seen) {
+        self.seen.watermark.store(watermark.0, Ordering::Relaxed);
+        let standing = match standing {
+            Standing::Active => 0,
+            Standing::Idle => 1,
+            Standing::Over => 2,
+        };
+        self.seen.standing.store(standing, Ordering::Relaxed);
+    }
+
+    /// What the receiver has noted last.
+    pub fn seen(&self) -> Seen {
+        let standing = match self.seen.standing.load(Ordering::Relaxed) {
+            0 => Standing::Active,
+            1 => Standing::Idle,
+            _ => Standing::Over,
+        };
+        Seen { watermark: EventTime(self.seen.watermark.load(Ordering::Relaxed)), standing }
     }
 
     /// Sends rows, or gives them back when there is no credit: then the sender is woken when there may be.

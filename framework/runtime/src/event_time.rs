@@ -44,6 +44,11 @@ impl SplitWatermarks {
         }
     }
 
+    /// The greatest event time of a split, and whether it is idle and has ended.
+    pub fn standing(&self, split: usize) -> Option<(EventTime, bool, bool)> {
+        self.splits.get(split).map(|split| (split.greatest, split.idle, split.ended))
+    }
+
     /// Rows of a split follow, in one or several parts that were read side by side.
     pub fn begin(&mut self, split: usize) {
         if let Some(split) = self.splits.get_mut(split) {

@@ -5,11 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use millstream_api::source::{Next, Source};
+use millstream_api::time::Clock;
 use millstream_api::{Error, Result};
 
 use crate::wake::WakeSlot;
@@ -27,6 +28,11 @@ pub trait Feed: Send {
     /// # Errors
     /// What the source fails with.
     fn poll(&mut self) -> Result<Next>;
+
+    /// How long the reading has taken so far, in microseconds, without waiting for input; 0 when nobody knows.
+    fn reading_micros(&self) -> u64 {
+        0
+    }
 }
 
 /// Calls the source in place.
@@ -42,6 +48,7 @@ impl Feed for InPlace {
 pub struct Threaded {
     rows: Receiver<Result<Next>>,
     over: Arc<AtomicBool>,
+    reading_micros: Arc<AtomicU64>,
 }
 
 impl Threaded {
@@ -49,18 +56,20 @@ impl Threaded {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(node: &str, source: Box<dyn Source>, task: WakeSlot, alive: Sender<()>) -> Result<Self> {
+    pub fn start(node: &str, source: Box<dyn Source>, task: WakeSlot, clock: Arc<dyn Clock>, alive: Sender<()>) -> Result<Self> {
         let (sender, rows) = bounded(READ_AHEAD);
         let over = Arc::new(AtomicBool::new(false));
-        let stop = over.clone();
+        let (stop, reading_micros) = (over.clone(), Arc::<AtomicU64>::default());
+        let reading = reading_micros.clone();
         std::thread::Builder::new()
             .name(format!("read-{node}"))
             .spawn(move || {
                 let _alive = alive;
-                read(source, &sender, &task, &stop);
+                let timed = Timed { source, clock, micros: reading };
+                read(timed, &sender, &task, &stop);
             })
             .map_err(|e| Error::io("cannot start a reading thread", e))?;
-        Ok(Threaded { rows, over })
+        Ok(Threaded { rows, over, reading_micros })
     }
 }
 
@@ -78,11 +87,34 @@ impl Feed for Threaded {
             Err(TryRecvError::Disconnected) => Err(Error::internal("the reading thread has ended without saying so")),
         }
     }
+
+    fn reading_micros(&self) -> u64 {
+        self.reading_micros.load(Ordering::Relaxed)
+    }
 }
 
-fn read(mut source: Box<dyn Source>, rows: &Sender<Result<Next>>, task: &WakeSlot, over: &AtomicBool) {
+/// A source whose work is timed.
+struct Timed {
+    source: Box<dyn Source>,
+    clock: Arc<dyn Clock>,
+    micros: Arc<AtomicU64>,
+}
+
+impl Timed {
+    fn next(&mut self) -> Result<Next> {
+        let start = self.clock.now();
+        let next = self.source.next(WAIT);
+        if !matches!(next, Ok(Next::Nothing)) {
+            let micros = self.clock.now().0.saturating_sub(start.0);
+            self.micros.fetch_add(micros.unsigned_abs(), Ordering::Relaxed);
+        }
+        next
+    }
+}
+
+fn read(mut source: Timed, rows: &Sender<Result<Next>>, task: &WakeSlot, over: &AtomicBool) {
     while !over.load(Ordering::Acquire) {
-        let next = match catch_unwind(AssertUnwindSafe(|| source.next(WAIT))) {
+        let next = match catch_unwind(AssertUnwindSafe(|| source.next())) {
             Ok(Ok(Next::Nothing)) => continue,
             Ok(next) => next,
             Err(panic) => Err(Error::internal(format!("the source panicked: {}", panic_text(panic.as_ref())))),

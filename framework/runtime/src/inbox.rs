@@ -12,7 +12,7 @@ use millstream_api::message::{CheckpointId, Item};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, EventTime, Result};
 
-use crate::channel::{Channel, Sent};
+use crate::channel::{Channel, Seen, Sent, Standing};
 use crate::schedule::MergeOrder;
 
 /// What a subtask has to deal with next.
@@ -54,6 +54,18 @@ struct Incoming {
 enum Last {
     End,
     Halt,
+}
+
+impl Incoming {
+    /// Tells whoever looks at the run.
+    fn note(&self) {
+        let standing = match (self.last, self.idle) {
+            (Some(_), _) => Standing::Over,
+            (None, true) => Standing::Idle,
+            (None, false) => Standing::Active,
+        };
+        self.channel.note_seen(Seen { watermark: self.watermark, standing });
+    }
 }
 
 /// The channels into one subtask.
@@ -143,7 +155,9 @@ impl Inbox {
         let from = &mut self.channels[index];
         match item {
             Item::Batch(batch) => {
-                from.idle = false;
+                if std::mem::take(&mut from.idle) {
+                    from.note();
+                }
                 self.all_idle = false;
                 let (input, watermark) = (from.input, from.watermark);
                 let batch = marked(batch, watermark, self.watermark)?;
@@ -152,11 +166,13 @@ impl Inbox {
             Item::Watermark(watermark) => {
                 from.watermark = watermark;
                 from.idle = false;
+                from.note();
                 self.all_idle = false;
                 self.raise_watermark();
             }
             Item::Idle => {
                 from.idle = true;
+                from.note();
                 self.raise_watermark();
                 self.notice_idle();
             }
@@ -172,6 +188,7 @@ impl Inbox {
 
     fn ended(&mut self, index: usize, last: Last) {
         self.channels[index].last = Some(last);
+        self.channels[index].note();
         let input = self.channels[index].input;
         let input_ended = |c: &Incoming| c.input != input || c.last == Some(Last::End);
         let mut events = Vec::new();

@@ -15,6 +15,7 @@ use crate::actors::{Abort, FirstFailure, Give, Supervisor, TaskActor, Watch};
 use crate::build::{BuildError, Built, Surroundings, build};
 use crate::feed::{Feed, Threaded};
 use crate::ledger::{Ledger, Stats};
+use crate::observe::{Observation, Observer};
 use crate::schedule::Schedule;
 use crate::task::Order;
 use crate::wake::tell;
@@ -48,6 +49,7 @@ pub struct Handle(Arc<Shared>);
 struct Shared {
     order: Order,
     nodes: Vec<(String, Vec<Stats>)>,
+    observer: Observer,
     control: Mutex<Control>,
 }
 
@@ -78,6 +80,11 @@ impl Handle {
     /// What every node has counted so far.
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.0.nodes.iter().map(|(node, stats)| (node.as_str(), stats.iter().map(Stats::get).collect())))
+    }
+
+    /// How the run goes.
+    pub fn observe(&self) -> Observation {
+        self.0.observer.observe()
     }
 
     fn control(&self) -> MutexGuard<'_, Control> {
@@ -148,7 +155,9 @@ impl Job {
     pub fn prepare(topology: Topology, options: RunOptions) -> Result<Job, Box<Failure>> {
         let schedule = Schedule::system();
         let (alive, threads) = bounded(1);
-        let mut feed = |node: &str, source, slot| Ok(Box::new(Threaded::start(node, source, slot, alive.clone())?) as Box<dyn Feed>);
+        let clock = schedule.clock.clone();
+        let mut feed =
+            |node: &str, source, slot| Ok(Box::new(Threaded::start(node, source, slot, clock.clone(), alive.clone())?) as Box<dyn Feed>);
         let surroundings = Surroundings {
             schedule: schedule.clone(),
             views: options.views,
@@ -164,7 +173,8 @@ impl Job {
         let stats_of = |index: usize| built.tasks.iter().filter(|task| task.node == index).map(|task| task.stats.clone()).collect();
         let nodes = topology.nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), stats_of(index))).collect();
         let order = if options.drain { Order::Drain } else { Order::Halt };
-        let handle = Handle(Arc::new(Shared { order, nodes, control: Mutex::default() }));
+        let observer = Observer::new(&topology, &built, schedule.clock.clone());
+        let handle = Handle(Arc::new(Shared { order, nodes, observer, control: Mutex::default() }));
         Ok(Job { topology, built, schedule, handle, threads })
     }
 

@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_api::EventTime;
 use millstream_api::operator::Fates;
+use millstream_api::source::Position;
+
+use crate::meter::Times;
 
 /// What one subtask has counted so far.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +17,10 @@ pub struct Counters {
     pub rows_out: u64,
     /// Batches that came in.
     pub batches_in: u64,
+    /// Batches that were sent on the node's own streams.
+    pub batches_out: u64,
+    /// Memory of the rows that came in, in bytes.
+    pub bytes_in: u64,
     /// What became of the rows that came in.
     pub fates: Fates,
     /// Of the rows taken: those that would still change a result that has not been sent, at a stop.
@@ -22,27 +29,77 @@ pub struct Counters {
     pub state_bytes: usize,
     /// The subtask's watermark.
     pub watermark: EventTime,
+    /// The least watermark at which an operator would send something of what it holds.
+    pub waits_for: Option<EventTime>,
+    /// How its time was spent.
+    pub times: Times,
+    /// How long the reading thread of a source has been at work, in microseconds.
+    pub reading_micros: u64,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Counters { rows_in: 0, rows_out: 0, batches_in: 0, fates: Fates::default(), in_state: 0, state_bytes: 0, watermark: EventTime::MIN }
+        Counters {
+            rows_in: 0,
+            rows_out: 0,
+            batches_in: 0,
+            batches_out: 0,
+            bytes_in: 0,
+            fates: Fates::default(),
+            in_state: 0,
+            state_bytes: 0,
+            watermark: EventTime::MIN,
+            waits_for: None,
+            times: Times::default(),
+            reading_micros: 0,
+        }
     }
 }
 
 /// The counters of a subtask, shared with whoever wants to see them.
 #[derive(Clone, Debug, Default)]
-pub struct Stats(Arc<Mutex<Counters>>);
+pub struct Stats(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    counters: Mutex<Counters>,
+    splits: Mutex<Vec<SplitState>>,
+}
+
+/// Where a split of a source stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitState {
+    /// Its name.
+    pub split: String,
+    /// The place after the rows that were sent last.
+    pub position: Option<Position>,
+    /// The greatest event time that was read.
+    pub greatest: EventTime,
+    /// Whether it waits for input, longer than `idle_after`.
+    pub idle: bool,
+    /// Whether it is read to its end.
+    pub ended: bool,
+}
 
 impl Stats {
     /// Changes the counters.
     pub fn update(&self, change: impl FnOnce(&mut Counters)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.counters.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Changes where the splits of a source stand.
+    pub fn update_splits(&self, change: impl FnOnce(&mut Vec<SplitState>)) {
+        change(&mut self.0.splits.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Where the splits of a source stand.
+    pub fn splits(&self) -> Vec<SplitState> {
+        self.0.splits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The counters now.
     pub fn get(&self) -> Counters {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,8 +15,9 @@
 //! - [`task`]: what a runner drives
 //! - [`operator_task`]: an operator or sink between inbox and outbox
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
-//! - [`ledger`]: what became of every row
+//! - [`meter`]: how subtasks and edges spend their time; [`ledger`]: what became of every row
 //! - [`build`]: from a topology to tasks and channels
+//! - [`observe`]: what can be seen of a run while it runs
 //! - [`actors`] and [`job`]: tasks as actix actors, supervised
 
 pub mod actors;
@@ -29,6 +30,8 @@ pub mod inbox;
 pub mod job;
 pub mod lane;
 pub mod ledger;
+pub mod meter;
+pub mod observe;
 pub mod operator_task;
 pub mod outbox;
 pub mod pace;
@@ -39,3 +42,4 @@ pub mod wake;
 
 pub use job::{Failure, Handle, Job, Outcome, Report, RunOptions};
 pub use ledger::{Ledger, LedgerRow};
+pub use observe::{Observation, Observer};

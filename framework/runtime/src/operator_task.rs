@@ -17,6 +17,7 @@ use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
 
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
+use crate::meter::Activity;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
 use crate::task::{ITEMS_PER_TURN, Task, Turn};
@@ -165,6 +166,9 @@ pub struct OperatorTask {
     then: Option<Then>,
     timer: Option<ClockTime>,
     state_bytes: usize,
+    waits_for: Option<EventTime>,
+    /// Whether the last turn ended because a reader has no credit.
+    held: bool,
     finished: bool,
 }
 
@@ -178,16 +182,17 @@ impl OperatorTask {
             parts.worker.restore(state)?;
         }
         let output = Output::new(parts.full_at_rows);
-        let mut task = OperatorTask { parts, output, then: None, timer: None, state_bytes: 0, finished: false };
+        let mut task =
+            OperatorTask { parts, output, then: None, timer: None, state_bytes: 0, waits_for: None, held: false, finished: false };
         task.measure_state()?;
         Ok(task)
     }
 
-    fn run(&mut self) -> Result<Turn> {
-        let now = self.parts.schedule.clock.now();
+    fn run(&mut self, now: ClockTime) -> Result<Turn> {
         self.output.set_times(now, self.parts.inbox.watermark());
         for _ in 0..ITEMS_PER_TURN {
-            if !self.parts.outbox.flush(now)? {
+            self.held = !self.parts.outbox.flush(now)?;
+            if self.held {
                 return Ok(Turn::Wait(self.parts.outbox.deadline().filter(|deadline| *deadline > now)));
             }
             if let Some(then) = self.then {
@@ -215,10 +220,11 @@ impl OperatorTask {
         let since = self.parts.inbox.since();
         match event {
             Event::Batch { input, batch, channel } => {
-                let rows = batch.rows() as u64;
+                let (rows, bytes) = (batch.rows() as u64, batch.size_bytes() as u64);
                 self.parts.stats.update(|c| {
                     c.rows_in += rows;
                     c.batches_in += 1;
+                    c.bytes_in += bytes;
                 });
                 self.parts.worker.batch(input, batch, &mut self.output)?;
                 self.then = Some(Then::GiveCreditBack(channel));
@@ -269,10 +275,11 @@ impl OperatorTask {
     /// Takes over what the operator has written and counted.
     fn collect(&mut self) -> Result<()> {
         let since = self.parts.inbox.since();
-        let mut rows_out = 0;
+        let (mut rows_out, mut batches_out) = (0, 0);
         for (port, batch) in self.output.take_batches() {
             if self.parts.counted_ports.get(port).copied().unwrap_or(false) {
                 rows_out += batch.rows() as u64;
+                batches_out += 1;
             }
             self.parts.outbox.push(port, batch, since)?;
         }
@@ -280,6 +287,7 @@ impl OperatorTask {
         if rows_out > 0 || fates != Fates::default() {
             self.parts.stats.update(|c| {
                 c.rows_out += rows_out;
+                c.batches_out += batches_out;
                 c.fates.add(&fates);
             });
         }
@@ -289,7 +297,11 @@ impl OperatorTask {
 
     fn measure_state(&mut self) -> Result<()> {
         let Worker::Operator(operator) = &self.parts.worker else { return Ok(()) };
-        let bytes = operator.state_bytes();
+        let (bytes, waits_for) = (operator.state_bytes(), operator.waits_for());
+        if waits_for != self.waits_for {
+            self.waits_for = waits_for;
+            self.parts.stats.update(|c| c.waits_for = waits_for);
+        }
         if bytes == self.state_bytes {
             return Ok(());
         }
@@ -319,7 +331,13 @@ impl OperatorTask {
 
 impl Task for OperatorTask {
     fn turn(&mut self) -> Turn {
-        self.run().unwrap_or_else(Turn::Failed)
+        let clock = self.parts.schedule.clock.clone();
+        let start = clock.now();
+        self.parts.stats.update(|c| c.times.enter(Activity::Busy, start));
+        let turn = self.run(start).unwrap_or_else(Turn::Failed);
+        let activity = turn.leads_to(self.held);
+        self.parts.stats.update(|c| c.times.enter(activity, clock.now()));
+        turn
     }
 }
 

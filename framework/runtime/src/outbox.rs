@@ -11,6 +11,7 @@ use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Result};
 
 use crate::lane::Lane;
+use crate::meter::Held;
 
 /// How the rows of an edge are spread over its lanes.
 pub enum Spread {
@@ -33,6 +34,8 @@ pub struct OutEdge {
     pub spread: Spread,
     /// One for each receiving subtask that this one sends to.
     pub lanes: Vec<Lane>,
+    /// How long it has held up this subtask.
+    pub held: Held,
 }
 
 /// A port with its readers.
@@ -93,8 +96,8 @@ impl Outbox {
     /// When what is sent breaks the grammar.
     pub fn flush(&mut self, now: ClockTime) -> Result<bool> {
         let mut all = true;
-        for lane in self.lanes_mut() {
-            all &= lane.flush(now)?;
+        for edge in self.ports.iter_mut().flat_map(|port| &mut port.edges) {
+            all &= edge.flush(now)?;
         }
         Ok(all)
     }
@@ -103,13 +106,18 @@ impl Outbox {
     pub fn deadline(&self) -> Option<ClockTime> {
         self.ports.iter().flat_map(|port| &port.edges).flat_map(|edge| &edge.lanes).filter_map(Lane::deadline).min()
     }
-
-    fn lanes_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        self.ports.iter_mut().flat_map(|port| &mut port.edges).flat_map(|edge| &mut edge.lanes)
-    }
 }
 
 impl OutEdge {
+    fn flush(&mut self, now: ClockTime) -> Result<bool> {
+        let mut all = true;
+        for lane in &mut self.lanes {
+            all &= lane.flush(now)?;
+        }
+        self.held.note(all, now);
+        Ok(all)
+    }
+
     fn push(&mut self, batch: Batch, since: ClockTime) -> Result<()> {
         match &mut self.spread {
             Spread::ToAll => self.lanes.iter_mut().try_for_each(|lane| lane.push(batch.clone(), since)),

@@ -22,7 +22,8 @@ use millstream_state::{SnapshotListener, SplitSnapshot, TaskId, TaskSnapshot};
 
 use crate::event_time::SplitWatermarks;
 use crate::feed::Feed;
-use crate::ledger::Stats;
+use crate::ledger::{SplitState, Stats};
+use crate::meter::Activity;
 use crate::operator_task::earlier;
 use crate::outbox::Outbox;
 use crate::pace::Pace;
@@ -82,6 +83,8 @@ pub struct SourceTask {
     /// Rows that were read before their time.
     held: Option<SourceRows>,
     orders: VecDeque<Order>,
+    /// Whether the last turn ended because a reader has no credit.
+    no_credit: bool,
     finished: bool,
 }
 
@@ -95,21 +98,31 @@ impl SourceTask {
                 watermarks.end(index);
             }
         }
-        SourceTask {
+        let task = SourceTask {
             parts,
             watermarks,
             sent_watermark: EventTime::MIN,
             waiting_since: None,
             held: None,
             orders: VecDeque::new(),
+            no_credit: false,
             finished: false,
-        }
+        };
+        let standing = |split: &SplitSnapshot| SplitState {
+            split: split.split.clone(),
+            position: split.position.clone(),
+            greatest: split.greatest,
+            idle: false,
+            ended: split.ended,
+        };
+        task.parts.stats.update_splits(|splits| *splits = task.parts.splits.iter().map(standing).collect());
+        task
     }
 
-    fn run(&mut self) -> Result<Turn> {
-        let now = self.parts.schedule.clock.now();
+    fn run(&mut self, now: ClockTime) -> Result<Turn> {
         for _ in 0..ITEMS_PER_TURN {
-            if !self.parts.outbox.flush(now)? {
+            self.no_credit = !self.parts.outbox.flush(now)?;
+            if self.no_credit {
                 self.waiting_since = None;
                 return Ok(Turn::Wait(None));
             }
@@ -158,7 +171,7 @@ impl SourceTask {
         match order {
             Order::Halt => self.last(&Item::Halt, now),
             Order::Drain => self.last(&Item::End, now),
-            Order::Idle if self.watermarks.all_idle() => self.parts.outbox.control(&Item::Idle, now),
+            Order::Idle if self.watermarks.all_idle() => self.idle(now),
             Order::Idle => Ok(()),
             Order::Checkpoint(id) => {
                 let greatest = self.watermarks.greatest();
@@ -181,14 +194,20 @@ impl SourceTask {
         if let Some(split) = self.parts.splits.get_mut(split) {
             split.ended = true;
         }
+        self.note_standing(split);
         self.send_watermark(now)
+    }
+
+    fn idle(&mut self, now: ClockTime) -> Result<()> {
+        (0..self.parts.splits.len()).for_each(|split| self.note_standing(split));
+        self.parts.outbox.control(&Item::Idle, now)
     }
 
     fn wait(&mut self, now: ClockTime) -> Result<Turn> {
         let since = *self.waiting_since.get_or_insert(now);
         let idle_at = self.parts.idle_after.map(|after| since.plus(after));
         if idle_at.is_some_and(|at| now >= at) && self.watermarks.all_idle() {
-            self.parts.outbox.control(&Item::Idle, now)?;
+            self.idle(now)?;
             return Ok(Turn::Again);
         }
         Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), idle_at.filter(|at| *at > now))))
@@ -198,9 +217,11 @@ impl SourceTask {
         self.waiting_since = None;
         let split = rows.split;
         let count = rows.bad.len() + rows.parts.iter().map(|part| part.records.num_rows()).sum::<usize>();
+        let bytes: usize = rows.parts.iter().map(|part| Batch::plain(part.records.clone()).size_bytes()).sum();
         self.parts.stats.update(|c| {
             c.rows_in += count as u64;
             c.batches_in += 1;
+            c.bytes_in += bytes as u64;
         });
         self.parts.pace.passed(count as u64);
         self.bad_rows(rows.bad, self.parts.on_bad_row, now)?;
@@ -216,6 +237,18 @@ impl SourceTask {
         if let Some(split) = self.parts.splits.get_mut(split) {
             split.position = Some(position);
         }
+        self.note_standing(split);
+    }
+
+    /// Tells whoever looks at the run where a split stands.
+    fn note_standing(&self, index: usize) {
+        let (Some(split), Some((greatest, idle, ended))) = (self.parts.splits.get(index), self.watermarks.standing(index)) else { return };
+        self.parts.stats.update_splits(|splits| {
+            if let Some(state) = splits.get_mut(index) {
+                state.position.clone_from(&split.position);
+                (state.greatest, state.idle, state.ended) = (greatest, idle, ended);
+            }
+        });
     }
 
     fn part(&mut self, split: u32, part: SourcePart, now: ClockTime) -> Result<()> {
@@ -243,6 +276,7 @@ impl SourceTask {
         self.parts.stats.update(|c| {
             c.fates.passed += kept as u64;
             c.rows_out += kept as u64;
+            c.batches_out += u64::from(kept > 0);
         });
         if kept > 0 && read {
             let batch = Batch::new(records, Hidden { times, marks, origin, ..Hidden::default() })?;
@@ -289,7 +323,16 @@ impl SourceTask {
 
 impl Task for SourceTask {
     fn turn(&mut self) -> Turn {
-        self.run().unwrap_or_else(Turn::Failed)
+        let clock = self.parts.schedule.clock.clone();
+        let start = clock.now();
+        self.parts.stats.update(|c| c.times.enter(Activity::Busy, start));
+        let turn = self.run(start).unwrap_or_else(Turn::Failed);
+        let (activity, reading) = (turn.leads_to(self.no_credit), self.parts.feed.reading_micros());
+        self.parts.stats.update(|c| {
+            c.times.enter(activity, clock.now());
+            c.reading_micros = reading;
+        });
+        turn
     }
 
     fn order(&mut self, order: Order) {

@@ -4,6 +4,8 @@ use millstream_api::Error;
 use millstream_api::message::CheckpointId;
 use millstream_api::time::ClockTime;
 
+use crate::meter::Activity;
+
 /// A subtask without an actor around it. A runner calls `turn` once at the start, and again when the task has been woken or
 /// the time it named has come; never twice at the same time.
 pub trait Task: Send {
@@ -40,6 +42,18 @@ pub enum Turn {
     Finished,
     /// The run can't go on.
     Failed(Error),
+}
+
+impl Turn {
+    /// What the task does from now on. `held`: it waits for credit.
+    pub fn leads_to(&self, held: bool) -> Activity {
+        match self {
+            Turn::Again => Activity::Ready,
+            Turn::Wait(_) if held => Activity::Held,
+            Turn::Wait(_) => Activity::Waiting,
+            Turn::Finished | Turn::Failed(_) => Activity::Over,
+        }
+    }
 }
 
 /// How many items a task deals with in a turn, before its neighbours on the same thread have theirs.

@@ -13,6 +13,7 @@ use millstream_api::view::Views;
 use millstream_api::{Error, Result};
 use millstream_runtime::build::{BuildError, Built, BuiltChannel, MakeFeed, Surroundings, build};
 use millstream_runtime::ledger::{Ledger, Stats};
+use millstream_runtime::observe::{Observation, Observer};
 use millstream_runtime::schedule::{MergeOrder, Schedule, Seed};
 use millstream_runtime::task::{Order, Task, Turn};
 use millstream_runtime::wake::Wake;
@@ -48,6 +49,7 @@ pub struct VirtualRun {
     tasks: Vec<Running>,
     nodes: Vec<String>,
     channels: Vec<BuiltChannel>,
+    observer: Observer,
     clock: Arc<ManualClock>,
     seed: Arc<Seed>,
     views: Views,
@@ -79,7 +81,9 @@ impl VirtualRun {
             feed,
             check_grammar: true,
         };
-        let Built { tasks, channels } = build(topology, surroundings).map_err(|BuildError { error, .. }| error)?;
+        let built = build(topology, surroundings).map_err(|BuildError { error, .. }| error)?;
+        let observer = Observer::new(topology, &built, clock.clone());
+        let Built { tasks, channels, .. } = built;
         let start = |task: millstream_runtime::build::BuiltTask| {
             let woken = Arc::new(Flag(AtomicBool::new(true)));
             task.slot.set(woken.clone());
@@ -90,6 +94,7 @@ impl VirtualRun {
             tasks: tasks.into_iter().map(start).collect(),
             nodes: topology.nodes.iter().map(|node| node.name.clone()).collect(),
             channels,
+            observer,
             clock,
             seed,
             views,
@@ -212,6 +217,11 @@ impl VirtualRun {
     /// The channels between two nodes.
     pub fn channels<'a>(&'a self, sender: &'a str, receiver: &'a str) -> impl Iterator<Item = &'a BuiltChannel> + 'a {
         self.channels.iter().filter(move |c| c.sender.node == sender && c.receiver.node == receiver)
+    }
+
+    /// How the run goes.
+    pub fn observe(&self) -> Observation {
+        self.observer.observe()
     }
 
     /// What every node has counted so far.

@@ -190,6 +190,10 @@ impl Operator for Windowed {
         Ok(())
     }
 
+    fn waits_for(&self) -> Option<EventTime> {
+        self.open.next_close()
+    }
+
     fn rows_in_state(&self) -> u64 {
         self.open.iter().map(|pane| pane.rows).sum()
     }

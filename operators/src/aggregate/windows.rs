@@ -137,6 +137,15 @@ impl OpenPanes {
         }
     }
 
+    /// The watermark at which the next window that has rows closes.
+    pub(super) fn next_close(&self) -> Option<EventTime> {
+        let end = match &self.kind {
+            Kind::Explicit => self.panes.first_key_value()?.0.0,
+            Kind::Implicit { slices, cursor } => slices.end(self.first_window(slices, *cursor)?),
+        };
+        Some(EventTime(end.saturating_add(self.lateness)))
+    }
+
     /// The first window that has rows and has not closed.
     fn first_window(&self, slices: &Slices, cursor: i64) -> Option<i64> {
         let found = self.panes.keys().try_fold(None, |best: Option<i64>, &(slice, first)| {

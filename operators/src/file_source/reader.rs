@@ -7,7 +7,7 @@ use std::time::Duration;
 use millstream_api::Source;
 use millstream_api::error::{Error, Result};
 use millstream_api::plan::{SourceContext, SourceFactory};
-use millstream_api::source::{Next, SourcePart, SourceRows};
+use millstream_api::source::{Next, Position, SourcePart, SourceRows};
 
 use super::blocks::{BlockReader, Framing};
 use super::paths::InputFile;
@@ -102,6 +102,12 @@ impl SourceFactory for FileFactory {
 
     fn size_hint(&self) -> Option<u64> {
         Some(self.files.iter().map(|file| file.size_bytes).sum())
+    }
+
+    fn progress(&self, _: u32, position: &Position) -> Option<u64> {
+        let position = FilePosition::from_position(position).ok()?;
+        let before: u64 = self.files.iter().take_while(|file| *file.name != *position.file).map(|file| file.size_bytes).sum();
+        Some(before.saturating_add(position.offset))
     }
 }
 

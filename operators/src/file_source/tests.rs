@@ -278,6 +278,8 @@ fn a_plan_gives_the_schema_in_the_order_of_the_file() {
     let Make::Source(factory) = &plan.make else { panic!("no source") };
     assert_eq!(factory.splits().unwrap(), ["a.ndjson"]);
     assert_eq!(factory.size_hint(), Some(fs::metadata(folder.path().join("a.ndjson")).unwrap().len()));
+    let read = Position("{\"file\":\"a.ndjson\",\"offset\":3,\"line\":1,\"rows\":0}".to_owned());
+    assert_eq!(factory.progress(0, &read), Some(3));
 }
 
 #[test]

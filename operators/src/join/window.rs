@@ -192,6 +192,10 @@ impl Operator for WindowJoin {
         Ok(())
     }
 
+    fn waits_for(&self) -> Option<EventTime> {
+        self.open.next_close()
+    }
+
     fn rows_in_state(&self) -> u64 {
         self.open.iter().map(|(_, pane)| pane.last_rows.iter().sum::<u64>()).sum()
     }

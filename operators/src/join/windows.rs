@@ -157,6 +157,11 @@ impl OpenWindows {
         Some(((start, end), pane))
     }
 
+    /// The watermark at which the next window closes.
+    pub(super) fn next_close(&self) -> Option<EventTime> {
+        self.panes.first_key_value().map(|(&(end, _), _)| EventTime(end))
+    }
+
     /// All windows.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Window, &Pane)> {
         self.panes.iter().map(|(&(end, start), pane)| ((start, end), pane))

@@ -110,6 +110,10 @@ impl SourceFactory for NexmarkFactory {
     fn size_hint(&self) -> Option<u64> {
         self.events
     }
+
+    fn progress(&self, _: u32, Position(text): &Position) -> Option<u64> {
+        text.parse::<u64>().ok()?.checked_sub(self.first)
+    }
 }
 
 struct Nexmark {

@@ -295,6 +295,10 @@ impl Operator for Windowed {
         Ok(())
     }
 
+    fn waits_for(&self) -> Option<EventTime> {
+        self.panes.first_key_value().map(|(&(end, _), _)| EventTime(end))
+    }
+
     fn rows_in_state(&self) -> u64 {
         self.panes.values().map(|pane| pane.last_rows).sum()
     }

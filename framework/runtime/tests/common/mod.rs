@@ -70,6 +70,14 @@ impl SourceFactory for NumbersFactory {
         let read = context.positions.first().map_or(0, |(_, position)| position.0.parse().unwrap());
         Ok(Box::new(Counting { next: read, batches: self.0 }))
     }
+
+    fn size_hint(&self) -> Option<u64> {
+        self.0.try_into().ok()
+    }
+
+    fn progress(&self, _: u32, position: &Position) -> Option<u64> {
+        position.0.parse().ok()
+    }
 }
 
 struct Counting {
