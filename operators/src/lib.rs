@@ -11,6 +11,8 @@
 //! - [`unnest`]: a list becomes rows
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
 //! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
+//! - [`stdin`]: a source that reads the same from standard input
+//! - [`generate`]: a source of rows that are made up
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
 //! - [`encode`]: columns to JSON, CSV and tables
 //! - [`columns`]: columns by name, logical and physical
@@ -23,10 +25,12 @@ pub mod decode;
 pub mod encode;
 pub mod file_source;
 pub mod filter;
+pub mod generate;
 pub mod join;
 pub mod nexmark;
 pub mod select;
 pub mod sinks;
+pub mod stdin;
 pub mod top_n;
 pub mod union;
 pub mod unnest;
@@ -40,6 +44,8 @@ use millstream_api::Registry;
 /// Makes all node types of this crate known.
 pub fn register(registry: &mut Registry) {
     file_source::register(registry);
+    registry.add::<stdin::StdinOptions>();
+    registry.add::<generate::GenerateOptions>();
     registry.add::<nexmark::NexmarkOptions>();
     registry.add::<filter::FilterOptions>();
     registry.add::<select::SelectOptions>();

@@ -5,10 +5,11 @@
 //! (only guesses that make them faster), so blocks may be decoded on any thread in any order.
 //!
 //! Nothing here opens a file. Modules in reading order: [`schema`] is what the user declares, [`column`] what is being built,
-//! [`text`] and [`instant`] single values, [`json`] and [`csv`] the formats, [`infer`] a schema from sample rows.
+//! [`text`] and [`instant`] single values, [`json`] and [`csv`] the formats, [`csv_keys`] the keys of csv, [`infer`] a schema from sample rows.
 
 pub(crate) mod column;
 pub(crate) mod csv;
+pub(crate) mod csv_keys;
 pub(crate) mod infer;
 pub(crate) mod instant;
 pub(crate) mod json;

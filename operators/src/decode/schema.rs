@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use millstream_api::diagnostic::{Diagnostic, Diagnostics};
+use millstream_api::diagnostic::{Diagnostic, Diagnostics, Key};
+use millstream_api::error::{Error, Result};
 use millstream_api::types::ColumnType;
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -100,6 +101,17 @@ impl SchemaText {
         }
         found.into_result(columns)
     }
+
+    /// The same with `key` before the paths of what is wrong.
+    ///
+    /// # Errors
+    /// As [`columns`](SchemaText::columns).
+    pub fn columns_at(&self, key: &str) -> Result<Vec<ColumnSpec>, Diagnostics> {
+        self.columns().map_err(|mut found| {
+            found.0.iter_mut().for_each(|diagnostic| diagnostic.path.insert(0, Key::Name(key.to_owned())));
+            found
+        })
+    }
 }
 
 /// What to do about a schema without columns.
@@ -109,6 +121,16 @@ pub const SCHEMA_HELP: &str = "name at least one column: schema = { carrier = \"
 pub fn is_name(name: &str) -> bool {
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') && !name.contains("__")
+}
+
+/// Those of `columns` that flow, in the order of the physical schema.
+///
+/// # Errors
+/// When one flows that is not there: a mistake of the plan.
+pub fn flowing(columns: &[ColumnSpec], physical: &Schema) -> Result<Vec<ColumnSpec>> {
+    let find = |name: &String| columns.iter().find(|column| column.name == *name).cloned();
+    let missing = |name: &String| Error::internal(format!("the source has no column `{name}`"));
+    physical.fields().iter().map(|field| find(field.name()).ok_or_else(|| missing(field.name()))).collect()
 }
 
 /// The columns as an Arrow schema.

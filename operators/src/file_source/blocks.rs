@@ -216,7 +216,7 @@ impl OpenFile {
 
 impl Framing {
     /// The byte after the last record that ends in `bytes`.
-    fn last_record_end(&self, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn last_record_end(&self, bytes: &[u8]) -> Option<usize> {
         match self {
             Framing::Lines => memchr::memrchr(b'\n', bytes).map(|at| at + 1),
             Framing::Csv { dialect, .. } => {
@@ -240,7 +240,7 @@ pub(crate) fn header_names(input: &InputFile, dialect: &Dialect) -> Result<Vec<S
 }
 
 /// Lines of which `bytes` has at least a part.
-fn count_lines(bytes: &[u8]) -> usize {
+pub(crate) fn count_lines(bytes: &[u8]) -> usize {
     let unfinished = bytes.last().is_some_and(|&last| last != b'\n');
     memchr::memchr_iter(b'\n', bytes).count() + usize::from(unfinished)
 }

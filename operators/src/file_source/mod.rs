@@ -13,7 +13,9 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use blocks::{Framing, MAX_RECORD_BYTES, count_lines};
 pub use options::{FileFormat, FileSourceOptions};
+pub(crate) use reader::Format;
 
 use millstream_api::Registry;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_api::Stream;
-use millstream_api::diagnostic::{Diagnostic, Diagnostics, Key, nearest};
+use millstream_api::diagnostic::{Diagnostic, Diagnostics, nearest};
 use millstream_api::error::Error;
 use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
@@ -14,6 +14,7 @@ use super::blocks::{BlockReader, header_names};
 use super::paths::{InputFile, list};
 use super::reader::{FileFactory, Format};
 use crate::decode::csv::Dialect;
+use crate::decode::csv_keys::CsvKeys;
 use crate::decode::infer::{Inference, Inferred};
 use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, SchemaText, arrow_schema};
 
@@ -73,7 +74,7 @@ impl NodeOptions for FileSourceOptions {
         let format = errors.ok(self.format());
         let files = errors.ok(list(&inputs.folder, &self.path));
         let columns = match (&self.schema, &format, &files) {
-            (Some(schema), _, _) => errors.ok(schema.columns().map_err(under_schema)),
+            (Some(schema), _, _) => errors.ok(schema.columns_at("schema")),
             (None, Some(format), Some(files)) => errors.ok(infer(files, format, &mut warnings)),
             _ => None,
         };
@@ -100,7 +101,7 @@ impl NodeOptions for FileSourceOptions {
         };
         let mut errors = Diagnostics::default();
         let format = errors.ok(self.format());
-        let columns = errors.ok(schema.columns().map_err(under_schema));
+        let columns = errors.ok(schema.columns_at("schema"));
         let (Some(format), Some(columns)) = (format, columns) else {
             return Err(errors);
         };
@@ -119,55 +120,19 @@ fn without_schema(diagnostic: &mut Diagnostic) {
 impl FileSourceOptions {
     fn format(&self) -> Result<Format, Diagnostics> {
         match self.format {
-            FileFormat::Json => self.no_csv_keys().map(|()| Format::Json),
-            FileFormat::Csv => self.dialect().map(Format::Csv),
+            FileFormat::Json => self.csv_keys().unused("json").map(|()| Format::Json),
+            FileFormat::Csv => self.csv_keys().dialect().map(Format::Csv),
         }
     }
 
-    fn no_csv_keys(&self) -> Result<(), Diagnostics> {
-        let keys = [
-            ("header", self.header.is_some()),
-            ("delimiter", self.delimiter.is_some()),
-            ("quote", self.quote.is_some()),
-            ("null_text", self.null_text.is_some()),
-        ];
-        let unused = |(key, _)| {
-            Diagnostic::error("unused-key", format!("`{key}` means nothing for json"))
-                .key(key)
-                .on_key()
-                .help("leave it out, or set format = \"csv\"")
-        };
-        Diagnostics(keys.into_iter().filter(|(_, given)| *given).map(unused).collect()).into_result(())
-    }
-
-    fn dialect(&self) -> Result<Dialect, Diagnostics> {
-        let mut errors = Diagnostics::default();
-        let delimiter = errors.ok(one_byte("delimiter", self.delimiter.as_deref().unwrap_or(",")));
-        let quote = errors.ok(one_byte("quote", self.quote.as_deref().unwrap_or("\"")));
-        if delimiter.is_some() && delimiter == quote {
-            errors.push(Diagnostic::error("bad-value", "`quote` and `delimiter` are the same character").key("quote"));
+    fn csv_keys(&self) -> CsvKeys<'_> {
+        CsvKeys {
+            header: self.header,
+            delimiter: self.delimiter.as_deref(),
+            quote: self.quote.as_deref(),
+            null_text: self.null_text.as_deref(),
         }
-        let (Some(delimiter), Some(quote)) = (delimiter, quote) else {
-            return Err(errors);
-        };
-        let null_text = self.null_text.clone().unwrap_or_default();
-        errors.into_result(Dialect { header: self.header.unwrap_or(true), delimiter, quote, null_text })
     }
-}
-
-fn one_byte(key: &str, text: &str) -> Result<u8, Diagnostic> {
-    match text.as_bytes() {
-        &[byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(byte),
-        _ => Err(Diagnostic::error("bad-value", format!("`{key}` must be one ASCII character other than a line end, not {text:?}"))
-            .key(key)
-            .help("a tab is \"\\t\"")),
-    }
-}
-
-/// Puts the key `schema` before the paths of what is wrong with the schema.
-fn under_schema(mut found: Diagnostics) -> Diagnostics {
-    found.0.iter_mut().for_each(|diagnostic| diagnostic.path.insert(0, Key::Name("schema".to_owned())));
-    found
 }
 
 /// Looks for the declared columns in the header of the first file, so that a slip shows before the run.

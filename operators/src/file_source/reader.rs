@@ -15,7 +15,7 @@ use super::pipeline::{Came, DecodedBlock, Pipeline};
 use super::position::FilePosition;
 use crate::decode::csv::{CsvDecoder, Dialect};
 use crate::decode::json::JsonDecoder;
-use crate::decode::schema::ColumnSpec;
+use crate::decode::schema::{ColumnSpec, flowing};
 use crate::decode::{Decode, Decoded};
 
 /// Large enough that handing it over costs nothing and its batches have thousands of rows, small enough to stay in a core's cache
@@ -41,7 +41,8 @@ impl Format {
         }
     }
 
-    fn decoder(&self, wanted: &[ColumnSpec], batch_rows: usize) -> Result<Box<dyn Decode>> {
+    /// What turns records into rows.
+    pub(crate) fn decoder(&self, wanted: &[ColumnSpec], batch_rows: usize) -> Result<Box<dyn Decode>> {
         Ok(match self {
             Format::Json => Box::new(JsonDecoder::new(wanted, batch_rows)?),
             Format::Csv(dialect) => Box::new(CsvDecoder::new(wanted, dialect.clone(), batch_rows)?),
@@ -73,9 +74,7 @@ impl FileFactory {
     /// The columns that are asked for, in the order of the shape.
     fn wanted(&self, context: &SourceContext) -> Result<Vec<ColumnSpec>> {
         let shape = context.outputs.first().ok_or_else(|| Error::internal("a file source without an output"))?;
-        let find = |name: &String| self.columns.iter().find(|column| column.name == *name).cloned();
-        let missing = |name: &String| Error::internal(format!("the file source has no column `{name}`"));
-        shape.schema.fields().iter().map(|field| find(field.name()).ok_or_else(|| missing(field.name()))).collect()
+        flowing(&self.columns, &shape.schema)
     }
 }
 

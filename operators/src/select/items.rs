@@ -55,9 +55,25 @@ pub(super) fn parse(items: &[String], schema: &Schema, stream: &str) -> Result<V
         };
         columns.extend(found.ok(parsed).into_iter().flatten().map(|column| (i, column)));
     }
-    found.0.extend(duplicates(&columns));
+    found.0.extend(duplicates(columns.iter().map(|(i, column)| (*i, column.field.name().as_str()))));
     let columns = columns.into_iter().map(|(_, column)| column).collect();
     found.into_result(columns)
+}
+
+/// The columns of a list that has expressions only: what a source computes.
+pub(crate) fn expressions(items: &[String], schema: &Schema) -> Result<Vec<Scalar>, Diagnostics> {
+    let mut found = Diagnostics::default();
+    let mut scalars: Vec<(usize, Scalar)> = Vec::new();
+    if items.is_empty() {
+        found.push(Diagnostic::error("empty-list", "`columns` names no column").key("columns").help("write at least one expression"));
+    }
+    for (i, item) in items.iter().enumerate() {
+        let scalar = found.ok(Scalar::item(item, schema).map_err(|error| error.at("columns").index(i)));
+        scalars.extend(scalar.map(|scalar| (i, scalar)));
+    }
+    found.0.extend(duplicates(scalars.iter().map(|(i, scalar)| (*i, scalar.field().name().as_str()))));
+    let scalars = scalars.into_iter().map(|(_, scalar)| scalar).collect();
+    found.into_result(scalars)
 }
 
 fn expression(item: &str, schema: &Schema) -> Result<Vec<Column>, Diagnostic> {
@@ -119,17 +135,16 @@ fn range_of(text: &str, part: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-fn duplicates(columns: &[(usize, Column)]) -> Vec<Diagnostic> {
+fn duplicates<'a>(names: impl Iterator<Item = (usize, &'a str)>) -> Vec<Diagnostic> {
     let mut seen = std::collections::HashMap::new();
     let mut found = Vec::new();
-    for (i, column) in columns {
-        let name = column.field.name();
+    for (i, name) in names {
         if let Some(first) = seen.insert(name, i) {
             let message = format!("two columns are called `{name}` (items {} and {} of the list)", first + 1, i + 1);
             found.push(
                 Diagnostic::error("duplicate-column", message)
                     .key("columns")
-                    .index(*i)
+                    .index(i)
                     .help(format!("rename one with `as`, or leave the old one out: \"* except ({name})\"")),
             );
         }

@@ -17,6 +17,7 @@ use millstream_expr::BoundScalar;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use self::items::expressions;
 use self::items::{Column, From};
 use crate::bad_rows::{BadRows, rejected_output};
 use crate::columns::{place, records};
