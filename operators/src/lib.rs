@@ -13,6 +13,7 @@
 //! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
 //! - [`stdin`]: a source that reads the same from standard input
 //! - [`generate`]: a source of rows that are made up
+//! - [`http_source`]: a source to which others post rows
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
 //! - [`encode`]: columns to JSON, CSV and tables
 //! - [`columns`]: columns by name, logical and physical
@@ -26,6 +27,7 @@ pub mod encode;
 pub mod file_source;
 pub mod filter;
 pub mod generate;
+pub mod http_source;
 pub mod join;
 pub mod nexmark;
 pub mod select;
@@ -45,6 +47,7 @@ use millstream_api::Registry;
 pub fn register(registry: &mut Registry) {
     file_source::register(registry);
     registry.add::<stdin::StdinOptions>();
+    registry.add::<http_source::HttpSourceOptions>();
     registry.add::<generate::GenerateOptions>();
     registry.add::<nexmark::NexmarkOptions>();
     registry.add::<filter::FilterOptions>();

@@ -16,6 +16,7 @@
 //! - [`key_group`]: canonical key bytes, their hash, and key groups
 //! - [`state`]: writing and reading a node's state by key group
 //! - [`view`]: materialised views that a server can read while a sink writes
+//! - [`secret`]: tokens and passwords
 //! - [`registry`]: which node types there are
 
 pub mod batch;
@@ -28,6 +29,7 @@ pub mod operator;
 pub mod options;
 pub mod plan;
 pub mod registry;
+pub mod secret;
 pub mod sink;
 pub mod source;
 pub mod state;

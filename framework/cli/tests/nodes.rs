@@ -4,10 +4,11 @@
 
 mod command;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 
-use command::{FLIGHTS, Folder, HOURLY, Running, sorted};
+use command::{FLIGHTS, Folder, HOURLY, Running, get, sorted};
 
 /// [`HOURLY`] over standard input.
 fn piped() -> String {
@@ -51,6 +52,61 @@ fn two_sources_cannot_share_standard_input() {
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     assert!(ended.err.contains("another source reads standard input already"), "{}", ended.err);
     assert_eq!(folder.names(), ["topology.toml"]);
+}
+
+/// `POST body` to a URL; the status.
+fn post(url: &str, body: &str) -> u16 {
+    let (address, path) = url.split_once('/').unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "POST /{path} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Posted flights, shown in a view.
+const POSTED: &str = r#"
+name = "posted"
+
+[server]
+listen = "127.0.0.1:0"
+
+[sources.departures]
+type   = "http"
+listen = "127.0.0.1:0"
+path   = "/flights"
+schema = { carrier = "string not null", departed = "timestamp not null" }
+
+[sinks.board]
+type     = "view"
+input    = "departures"
+max_rows = 10
+"#;
+
+#[test]
+fn posted_rows_come_through() {
+    let folder = Folder::with(&[("topology.toml", POSTED)]);
+    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
+    let mut url = None;
+    // Both listeners say where they are, in whatever order they start.
+    let server = loop {
+        let line = running.until("http://");
+        let (said, place) = line.trim_end().split_once("http://").map(|(said, place)| (said.to_owned(), place.to_owned())).unwrap();
+        match said.contains("takes rows at") {
+            true => url = Some(place),
+            false => break place,
+        }
+    };
+    let url = url.unwrap_or_else(|| running.until("takes rows at http://").trim_end().split_once("http://").unwrap().1.to_owned());
+    running.until("is running");
+    assert_eq!(post(&url, "{\"carrier\": 1}\n"), 400);
+    assert_eq!(post(&url, FLIGHTS), 200);
+    let all = (0..100_000).any(|_| matches!(get(&server, "/views/board"), (200, body) if body["rows"].as_array().unwrap().len() == 3));
+    assert!(all, "not all rows came");
+    running.signal("INT");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(130), "{}", ended.err);
+    assert!(ended.err.contains("the sums balance"), "{}", ended.err);
 }
 
 #[test]

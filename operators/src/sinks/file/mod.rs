@@ -1,11 +1,18 @@
-//! `file`: one file in JSON lines or CSV.
+//! `file`: one file in JSON lines, CSV or Parquet.
 //!
 //! The file is written under a temporary name in its own folder and renamed into place when all rows are in it and on disk: a
-//! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file.
+//! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file. Modules in reading
+//! order: here the options and their plan, [`contents`] how rows become bytes, [`parquet`] the same for Parquet, [`publish`] how
+//! a file comes to its name.
 
-use std::io::Write;
+mod contents;
+mod parquet;
+mod publish;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use arrow::datatypes::Schema;
 
 use millstream_api::operator::Fates;
 use millstream_api::plan::{Columns, Delivery, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
@@ -14,10 +21,11 @@ use millstream_api::sink::Finish;
 use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tempfile::NamedTempFile;
 
+use self::contents::{Contents, Text};
+use self::parquet::{Compression, Parquet};
+use self::publish::{cannot, publish, temporary};
 use super::columns::{Picked, Projection};
-use crate::encode::{csv, json};
 
 /// Writes rows to a file.
 ///
@@ -26,7 +34,8 @@ use crate::encode::{csv, json};
 ///
 /// In JSON each row is an object on a line of its own, with a null for each column that is null. In CSV a null is an empty
 /// field and an empty text is `""`. In both a timestamp is RFC 3339 in UTC, a decimal has all its digits, bytes are
-/// hexadecimal; a double that is not finite is null in JSON, and `NaN`, `inf` or `-inf` in CSV.
+/// hexadecimal; a double that is not finite is null in JSON, and `NaN`, `inf` or `-inf` in CSV. Parquet has types of its own for
+/// all of them, but none for an `interval`. Its row groups have up to 1,048,576 rows and about 64 MiB, which are held in memory.
 ///
 /// ```toml
 /// [sinks.archive]
@@ -39,12 +48,14 @@ use crate::encode::{csv, json};
 pub struct FileSinkOptions {
     /// Where to write, relative to the folder of the topology file.
     pub path: String,
-    /// `json` (one object a line) or `csv`. Default: by the end of `path`, `json` if it says nothing.
+    /// `json` (one object a line), `csv` or `parquet`. Default: by the end of `path`, `json` if it says nothing.
     pub format: Option<FileFormat>,
     /// Of csv: whether the first line has the names of the columns. Default: true.
     pub header: Option<bool>,
     /// Of csv: what stands between two fields, one ASCII character. Default: `","`.
     pub delimiter: Option<char>,
+    /// Of parquet: how pages are compressed. Default: `zstd`.
+    pub compression: Option<Compression>,
     /// The columns to write, in this order. Default: all.
     pub columns: Option<Vec<String>>,
     /// Writes the changes of an updating stream, with a last column `_weight`: 1 for a row that comes, -1 for one that is
@@ -61,6 +72,8 @@ pub enum FileFormat {
     Json,
     /// Comma-separated values after RFC 4180.
     Csv,
+    /// Columns in row groups (Apache Parquet).
+    Parquet,
 }
 
 impl NodeOptions for FileSinkOptions {
@@ -76,6 +89,9 @@ impl NodeOptions for FileSinkOptions {
         let (Some(path), Some(encoding), Some(picked)) = (path, encoding, found.ok(picked)) else {
             return Err(found);
         };
+        if matches!(encoding, Encoding::Parquet(_)) {
+            parquet::check(picked.names(), inputs.schema(0))?;
+        }
         let writes = Some(path.clone());
         let factory = FileSinkFactory { path, encoding, picked };
         let plan = Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(Arc::new(factory)));
@@ -85,28 +101,58 @@ impl NodeOptions for FileSinkOptions {
 
 impl FileSinkOptions {
     fn encoding(&self) -> Result<Encoding, Diagnostics> {
-        let by_name = || {
-            let extension = Path::new(&self.path).extension();
-            if extension.is_some_and(|e| e.eq_ignore_ascii_case("csv")) { FileFormat::Csv } else { FileFormat::Json }
-        };
+        let format = self.format.unwrap_or_else(|| FileFormat::by_name(&self.path));
         let mut found = Diagnostics::default();
-        if self.format.unwrap_or_else(by_name) == FileFormat::Csv {
-            let delimiter = self.delimiter.unwrap_or(',');
-            if !delimiter.is_ascii() || matches!(delimiter, '"' | '\n' | '\r') {
-                let message = format!("{delimiter:?} cannot stand between fields");
-                found.push(
-                    Diagnostic::error("bad-value", message).key("delimiter").help("use one ASCII character such as ',', ';' or '\\t'"),
-                );
-            }
-            return found.into_result(Encoding::Csv { header: self.header.unwrap_or(true), delimiter: delimiter as u8 });
+        let keys = [
+            ("header", FileFormat::Csv, self.header.is_some()),
+            ("delimiter", FileFormat::Csv, self.delimiter.is_some()),
+            ("compression", FileFormat::Parquet, self.compression.is_some()),
+        ];
+        for (key, of, _) in keys.into_iter().filter(|(_, of, is_set)| *is_set && *of != format) {
+            let message = format!("`{key}` is a key of {}, and this file is {}", of.name(), format.name());
+            let help = format!("write format = \"{}\", or leave the key out", of.name());
+            found.push(Diagnostic::error("bad-value", message).key(key).on_key().help(help));
         }
-        for (key, is_set) in [("header", self.header.is_some()), ("delimiter", self.delimiter.is_some())] {
-            if is_set {
-                let message = format!("`{key}` is a key of csv, and this file is json");
-                found.push(Diagnostic::error("bad-value", message).key(key).on_key().help("write format = \"csv\", or leave the key out"));
-            }
+        let encoding = match format {
+            FileFormat::Json => Some(Encoding::Json),
+            FileFormat::Csv => found.ok(self.csv()),
+            FileFormat::Parquet => Some(Encoding::Parquet(self.compression.unwrap_or_default())),
+        };
+        match encoding {
+            Some(encoding) => found.into_result(encoding),
+            None => Err(found),
         }
-        found.into_result(Encoding::Json)
+    }
+
+    fn csv(&self) -> Result<Encoding, Diagnostic> {
+        let delimiter = self.delimiter.unwrap_or(',');
+        if !delimiter.is_ascii() || matches!(delimiter, '"' | '\n' | '\r') {
+            let message = format!("{delimiter:?} cannot stand between fields");
+            return Err(Diagnostic::error("bad-value", message)
+                .key("delimiter")
+                .help("use one ASCII character such as ',', ';' or '\\t'"));
+        }
+        Ok(Encoding::Csv { header: self.header.unwrap_or(true), delimiter: delimiter as u8 })
+    }
+}
+
+impl FileFormat {
+    /// The format of a file of this name.
+    fn by_name(path: &str) -> Self {
+        let is = |ending: &str| Path::new(path).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+        match () {
+            () if is("csv") => FileFormat::Csv,
+            () if is("parquet") => FileFormat::Parquet,
+            () => FileFormat::Json,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            FileFormat::Json => "json",
+            FileFormat::Csv => "csv",
+            FileFormat::Parquet => "parquet",
+        }
     }
 }
 
@@ -129,6 +175,19 @@ fn target(path: &str, folder: &Path) -> Result<PathBuf, Diagnostic> {
 enum Encoding {
     Json,
     Csv { header: bool, delimiter: u8 },
+    Parquet(Compression),
+}
+
+impl Encoding {
+    /// An empty file with these columns.
+    fn contents(self, path: &Path, schema: &Arc<Schema>) -> Result<Box<dyn Contents>> {
+        let file = temporary(path).map_err(|cause| cannot("create", path, cause))?;
+        Ok(match self {
+            Encoding::Json => Box::new(Text::json(file)),
+            Encoding::Csv { header, delimiter } => Box::new(Text::csv(file, delimiter, header.then_some(schema))),
+            Encoding::Parquet(compression) => Box::new(Parquet::new(file, schema, compression)?),
+        })
+    }
 }
 
 struct FileSinkFactory {
@@ -148,83 +207,31 @@ impl SinkFactory for FileSinkFactory {
 
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let projection = self.picked.bind(&context.input.schema)?;
-        let mut buffer = Vec::new();
-        if let Encoding::Csv { header: true, delimiter } = self.encoding {
-            csv::write_header(projection.schema(), delimiter, &mut buffer);
-        }
-        let file = temporary(&self.path).map_err(|cause| cannot("create", &self.path, cause))?;
-        Ok(Box::new(FileSink { path: self.path.clone(), encoding: self.encoding, projection, buffer, file: Some(file) }))
+        let contents = self.encoding.contents(&self.path, projection.schema())?;
+        Ok(Box::new(FileSink { path: self.path.clone(), projection, contents: Some(contents) }))
     }
 }
-
-/// A file beside the one that is to be, so that it can be renamed; removed when it is dropped.
-fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".tmp");
-    // As any other new file, not only for its owner as temporary files are.
-    #[cfg(unix)]
-    let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-fn cannot(what: &str, path: &Path, cause: std::io::Error) -> Error {
-    Error::io(format!("cannot {what} {}", path.display()), cause)
-}
-
-/// Bytes that are collected before they are written.
-const BUFFER_BYTES: usize = 1 << 18;
 
 struct FileSink {
     path: PathBuf,
-    encoding: Encoding,
     projection: Projection,
-    buffer: Vec<u8>,
     /// Gone once it is published.
-    file: Option<NamedTempFile>,
-}
-
-impl FileSink {
-    fn write_buffer(&mut self) -> Result<()> {
-        let file = self.file.as_mut().ok_or_else(|| Error::internal("a row after the end of a file"))?;
-        file.write_all(&self.buffer).map_err(|cause| cannot("write", &self.path, cause))?;
-        self.buffer.clear();
-        Ok(())
-    }
+    contents: Option<Box<dyn Contents>>,
 }
 
 impl Sink for FileSink {
     fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
-        let records = self.projection.records(&batch)?;
-        match self.encoding {
-            Encoding::Json => json::write_rows(&records, &mut self.buffer)?,
-            Encoding::Csv { delimiter, .. } => csv::write_rows(&records, delimiter, &mut self.buffer)?,
-        }
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.write_buffer()?;
-        }
+        let contents = self.contents.as_mut().ok_or_else(|| Error::internal("a row after the end of a file"))?;
+        contents.write(&self.projection.records(&batch)?).map_err(|cause| cause.about(&self.path))?;
         fates.taken += batch.rows() as u64;
         Ok(())
     }
 
     fn finish(&mut self, _: Finish) -> Result<()> {
-        self.write_buffer()?;
-        let Some(file) = self.file.take() else { return Ok(()) };
-        file.as_file().sync_all().map_err(|cause| cannot("write", &self.path, cause))?;
-        file.persist(&self.path).map_err(|error| cannot("publish", &self.path, error.error))?;
-        sync_folder(&self.path).map_err(|cause| cannot("publish", &self.path, cause))
+        let Some(contents) = self.contents.take() else { return Ok(()) };
+        let file = contents.close().map_err(|cause| cause.about(&self.path))?;
+        publish(file, &self.path)
     }
-}
-
-/// Makes a rename durable: it is a change of the folder. Not every system can open a folder; those need no such thing.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    std::fs::File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -306,6 +313,8 @@ mod tests {
         assert_eq!(codes, ["bad-path", "bad-value", "unknown-column", "duplicate-column"]);
         let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "a.csv", "delimiter": "\"" }), vec![input()]);
         assert_eq!(found[0].2, "'\"' cannot stand between fields");
+        let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "a.csv", "compression": "zstd" }), vec![input()]);
+        assert_eq!(found[0].2, "`compression` is a key of parquet, and this file is csv");
     }
 
     #[cfg(unix)]
@@ -313,15 +322,5 @@ mod tests {
     fn a_device_is_not_replaced() {
         let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "/dev/null" }), vec![input()]);
         assert_eq!((found[0].0, found[0].2.as_str()), ("bad-path", "`/dev/null` is not a plain file, and this sink would replace it"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_that_cannot_be_made_is_an_error_of_the_world_outside() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("file"), "").unwrap();
-        let path = folder.path().join("file/rows.ndjson");
-        let cause = temporary(&path).unwrap_err();
-        assert!(cannot("create", &path, cause).message().contains("cannot create "));
     }
 }

@@ -1,0 +1,234 @@
+//! Rows as Apache Parquet.
+//!
+//! A row group is encoded in memory and written when it is full, so memory is bounded by one row group whatever the file's
+//! size. The types are Arrow's own, so a timestamp stays one in UTC and a decimal keeps all its digits.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
+use millstream_api::types::SqlName;
+use millstream_api::{Diagnostic, Diagnostics, Error, Result};
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+
+use super::contents::{Contents, Failure};
+
+/// How the pages of a Parquet file are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Small and fast to read.
+    #[default]
+    Zstd,
+    /// Faster to write, for readers that know nothing else.
+    Snappy,
+    /// For old readers.
+    Gzip,
+    /// Not at all.
+    None,
+}
+
+impl Compression {
+    fn codec(self) -> parquet::basic::Compression {
+        match self {
+            Compression::Zstd => parquet::basic::Compression::ZSTD(Default::default()),
+            Compression::Snappy => parquet::basic::Compression::SNAPPY,
+            Compression::Gzip => parquet::basic::Compression::GZIP(Default::default()),
+            Compression::None => parquet::basic::Compression::UNCOMPRESSED,
+        }
+    }
+}
+
+/// Rows of a row group, at most: the writer's default, which readers expect.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// Memory of the row group that is being encoded, from which on it is written.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+
+/// Looks for columns that Parquet has no type for.
+///
+/// # Errors
+/// `type-mismatch` for each.
+pub(super) fn check(names: &[String], schema: &Schema) -> Result<(), Diagnostics> {
+    let mut found = Diagnostics::default();
+    for field in names.iter().filter_map(|name| schema.field_with_name(name).ok()) {
+        if let Some(part) = without_type(field.data_type()) {
+            let message = format!("`{}` has the type {}, which parquet files cannot hold", field.name(), SqlName(part));
+            let help = format!("cast it in a `select` before, such as \"cast({} as string) as {}\", or leave it out of `columns`", field.name(), field.name());
+            found.push(Diagnostic::error("type-mismatch", message).key("input").help(help));
+        }
+    }
+    found.into_result(())
+}
+
+/// The part of a type that Parquet has nothing for.
+fn without_type(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::Interval(_) => Some(data_type),
+        DataType::List(item) => without_type(item.data_type()),
+        DataType::Struct(fields) => fields.iter().find_map(|field| without_type(field.data_type())),
+        _ => None,
+    }
+}
+
+/// A Parquet file that is being written.
+pub(super) struct Parquet {
+    writer: ArrowWriter<NamedTempFile>,
+}
+
+impl Parquet {
+    /// A file of these columns.
+    ///
+    /// # Errors
+    /// When a column is of a type that [`check`] refuses.
+    pub(super) fn new(file: NamedTempFile, schema: &Arc<Schema>, compression: Compression) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(compression.codec())
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_created_by("millstream".to_owned())
+            .build();
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(Error::internal)?;
+        Ok(Parquet { writer })
+    }
+}
+
+impl Contents for Parquet {
+    fn write(&mut self, records: &RecordBatch) -> Result<(), Failure> {
+        self.writer.write(records)?;
+        if self.writer.memory_size() >= ROW_GROUP_BYTES {
+            self.writer.flush()?;
+        }
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<NamedTempFile, Failure> {
+        Ok(self.writer.into_inner()?)
+    }
+}
+
+impl From<ParquetError> for Failure {
+    /// Types were checked when the file was planned, so what can still go wrong is the disk.
+    fn from(cause: ParquetError) -> Self {
+        Failure::Io(cause.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use arrow::array::{ArrayRef, AsArray, Decimal128Array, ListArray, TimestampMicrosecondArray};
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::Int64Type;
+    use millstream_api::operator::Fates;
+    use millstream_api::sink::Finish;
+    use millstream_api::types::UTC;
+    use millstream_api::view::Views;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use serde_json::json;
+
+    use super::super::FileSinkOptions;
+    use super::*;
+    use crate::testing::{Node, batch, ints, record_rows, schema, sink, stream, texts, weighed};
+
+    fn read(path: &std::path::Path) -> RecordBatch {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+        let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+        concat_batches(&batches[0].schema(), &batches).unwrap()
+    }
+
+    #[test]
+    fn every_type_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let times = TimestampMicrosecondArray::from(vec![-1, 1_357_035_420_500_000]).with_timezone(UTC);
+        let decimals = Decimal128Array::from(vec![Some(-1_205), None]).with_precision_and_scale(38, 3).unwrap();
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), None]), None]);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("name", texts(["é", ""])),
+            ("n", ints([Some(i64::MIN), None])),
+            ("at", Arc::new(times)),
+            ("price", Arc::new(decimals)),
+            ("items", Arc::new(lists)),
+        ];
+        let rows = batch(&columns);
+        for compression in ["zstd", "snappy", "gzip", "none"] {
+            let options = json!({ "path": "rows.parquet", "compression": compression });
+            let mut file = sink::<FileSinkOptions>(options, stream(rows.schema().clone()), folder.path(), &Views::default());
+            file.write(rows.clone(), &mut Fates::default()).unwrap();
+            assert!(!folder.path().join("rows.parquet").exists());
+            file.finish(Finish::End).unwrap();
+            let found = read(&folder.path().join("rows.parquet"));
+            assert_eq!(record_rows(&found), record_rows(rows.records()), "{compression}");
+            assert_eq!(found.schema().field(2).data_type(), rows.schema().field(2).data_type());
+            std::fs::remove_file(folder.path().join("rows.parquet")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_failed_run_leaves_nothing_and_an_empty_one_the_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || json!({ "path": "rows", "format": "parquet" });
+        let input = || stream(schema("a bigint, b string"));
+        let mut failed = sink::<FileSinkOptions>(options(), input(), folder.path(), &Views::default());
+        failed.write(batch(&[("a", ints([Some(1)])), ("b", texts(["x"]))]), &mut Fates::default()).unwrap();
+        drop(failed);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        sink::<FileSinkOptions>(options(), input(), folder.path(), &Views::default()).finish(Finish::Halt).unwrap();
+        let file = SerializedFileReader::new(File::open(folder.path().join("rows")).unwrap()).unwrap();
+        assert_eq!(file.metadata().file_metadata().num_rows(), 0);
+        assert_eq!(file.metadata().file_metadata().schema_descr().num_columns(), 2);
+    }
+
+    #[test]
+    fn row_groups_are_written_when_they_are_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = NamedTempFile::new_in(folder.path()).unwrap();
+        let wide = |seed: u64| -> RecordBatch {
+            // Text that neither a dictionary nor a compression makes small.
+            let text = |row: u64| (0..64).map(|i| format!("{:016x}", (seed * 1000 + row * 64 + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect::<String>();
+            let values: ArrayRef = Arc::new((0..1000).map(|row| Some(text(row))).collect::<arrow::array::StringViewArray>());
+            batch(&[("text", values)]).records().clone()
+        };
+        let mut parquet = Box::new(Parquet::new(file, &wide(0).schema(), Compression::None).unwrap());
+        let mut most = 0;
+        for seed in 0..150 {
+            parquet.write(&wide(seed)).map_err(|_| "failed").unwrap();
+            most = most.max(parquet.writer.memory_size());
+        }
+        assert!(most < ROW_GROUP_BYTES + (8 << 20), "{most}");
+        let file = parquet.close().map_err(|_| "failed").unwrap();
+        let reader = SerializedFileReader::new(file.into_file()).unwrap();
+        assert!(reader.metadata().num_row_groups() >= 2, "{}", reader.metadata().num_row_groups());
+        assert_eq!(reader.metadata().file_metadata().num_rows(), 150_000);
+    }
+
+    #[test]
+    fn changes_have_their_weight_and_intervals_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let updating = millstream_api::Stream { updating: true, ..stream(schema("n bigint")) };
+        let options = json!({ "path": "rows.PARQUET", "changes": true });
+        let mut file = sink::<FileSinkOptions>(options, updating, folder.path(), &Views::default());
+        file.write(weighed(batch(&[("n", ints([Some(5), Some(5)]))]), &[1, -1]), &mut Fates::default()).unwrap();
+        file.finish(Finish::End).unwrap();
+        let found = read(&folder.path().join("rows.PARQUET"));
+        assert_eq!(found.column(1).as_primitive::<arrow::datatypes::Int8Type>().values(), &[1, -1]);
+        let mistakes = Node::mistakes::<FileSinkOptions>(
+            json!({ "path": "rows.parquet" }),
+            vec![stream(schema("a bigint, b interval, c list<interval>"))],
+        );
+        let shown: Vec<&str> = mistakes.iter().map(|(_, _, message)| message.as_str()).collect();
+        assert_eq!(
+            shown,
+            [
+                "`b` has the type interval, which parquet files cannot hold",
+                "`c` has the type interval, which parquet files cannot hold"
+            ]
+        );
+    }
+}
