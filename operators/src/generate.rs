@@ -97,9 +97,11 @@ impl SourceFactory for GenerateFactory {
         let shape = context.outputs.first().ok_or_else(|| Error::internal("a source without an output"))?;
         let input = Arc::new(counter_schema());
         let find = |name: &String| self.columns.iter().find(|column| column.field().name() == name);
-        let columns = shape.schema.fields().iter().map(|field| {
-            find(field.name()).ok_or_else(|| Error::internal(format!("no column `{}`", field.name())))?.bind(&input)
-        });
+        let columns = shape
+            .schema
+            .fields()
+            .iter()
+            .map(|field| find(field.name()).ok_or_else(|| Error::internal(format!("no column `{}`", field.name())))?.bind(&input));
         let position = context.positions.first().map(|(_, position)| Place::from_position(position)).transpose()?;
         Ok(Box::new(Generate {
             node: context.node.clone(),
@@ -132,7 +134,8 @@ impl Place {
     }
 
     fn from_position(Position(text): &Position) -> Result<Self> {
-        let parts = text.split_once(' ').and_then(|(counter, good)| Some(Place { counter: counter.parse().ok()?, good: good.parse().ok()? }));
+        let parts =
+            text.split_once(' ').and_then(|(counter, good)| Some(Place { counter: counter.parse().ok()?, good: good.parse().ok()? }));
         parts.ok_or_else(|| Error::new(ErrorKind::State, format!("`{text}` is no position of a generate source")))
     }
 }

@@ -210,7 +210,8 @@ impl Write for Hiding {
 /// What is logged when `RUST_LOG` does not say. `millstream` covers all crates whose names begin with it.
 fn default_filter(format: LogFormat, verbose: u8) -> &'static str {
     match (verbose, format) {
-        (0, LogFormat::Text) => "warn",
+        // Where a source listens must be known, since port 0 is any.
+        (0, LogFormat::Text) => "warn,millstream::listening=info",
         (0, LogFormat::Json) | (1, _) => "warn,millstream=info",
         (2, _) => "info,millstream=debug",
         (_, _) => "trace",

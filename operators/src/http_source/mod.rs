@@ -106,18 +106,22 @@ impl HttpSourceOptions {
     }
 
     fn limits(&self) -> Result<Limits, Diagnostics> {
-        let size = |size: Option<SizeText>, default: usize| size.map_or(default, |size| usize::try_from(size.bytes()).unwrap_or(usize::MAX));
+        let size = |size: Option<SizeText>, default: usize| size.map_or(default, SizeText::bytes);
         let limits = Limits {
             body_bytes: size(self.max_body, 16 << 20),
             buffer_bytes: size(self.buffer, 64 << 20),
             connections: self.max_connections.map_or(256, NonZeroUsize::get),
-            timeout: self.timeout.map_or(std::time::Duration::from_secs(30), |timeout| {
-                std::time::Duration::from_micros(timeout.micros().unsigned_abs())
-            }),
+            timeout: self
+                .timeout
+                .map_or(std::time::Duration::from_secs(30), |timeout| std::time::Duration::from_micros(timeout.micros().unsigned_abs())),
         };
         let mut errors = Diagnostics::default();
         if limits.body_bytes == 0 {
-            errors.push(Diagnostic::error("out-of-range", "no row fits into a body of no bytes").key("max_body").help("give it a size such as \"16MiB\""));
+            errors.push(
+                Diagnostic::error("out-of-range", "no row fits into a body of no bytes")
+                    .key("max_body")
+                    .help("give it a size such as \"16MiB\""),
+            );
         }
         if limits.buffer_bytes < limits.body_bytes {
             let key = if self.buffer.is_some() { "buffer" } else { "max_body" };
@@ -128,7 +132,11 @@ impl HttpSourceOptions {
             );
         }
         if limits.timeout.is_zero() {
-            errors.push(Diagnostic::error("out-of-range", "no request can be read in no time").key("timeout").help("give it a duration such as \"30s\""));
+            errors.push(
+                Diagnostic::error("out-of-range", "no request can be read in no time")
+                    .key("timeout")
+                    .help("give it a duration such as \"30s\""),
+            );
         }
         errors.into_result(limits)
     }

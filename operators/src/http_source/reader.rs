@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use millstream_api::Source;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::secret::Secret;
 use millstream_api::source::{Next, Position, SourcePart, SourceRows};
-use millstream_api::Source;
 
 use super::budget::{Budget, Part};
 use super::requests::Desk;
@@ -72,7 +72,7 @@ impl HttpFactory {
             requests: Default::default(),
         };
         let server = Server::start(self.listen, desk, self.limits)?;
-        tracing::info!("`{}` takes rows at http://{}{}", context.node, server.address(), self.path);
+        tracing::info!(target: "millstream::listening", "`{}` takes rows at http://{}{}", context.node, server.address(), self.path);
         Ok(HttpSource { node: context.node.clone(), taken, pending: VecDeque::new(), part: None, rows, server: Some(server) })
     }
 }

@@ -174,7 +174,12 @@ fn what_is_no_post_of_rows_is_told_what_would_be() {
     assert!(status == 405 && head.contains("allow: post"), "{head}");
     assert_eq!(answer("POST", "/in?a=b", b"{\"n\":1}").0, 200);
     assert_eq!(answer("POST", "/in", &[b' '; 1001]).0, 413);
-    let chunked = [b"POST /in HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n", &b"5dc\r\n"[..], &[b' '; 1500], b"\r\n0\r\n\r\n"];
+    let chunked = [
+        b"POST /in HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+        &b"5dc\r\n"[..],
+        &[b' '; 1500],
+        b"\r\n0\r\n\r\n",
+    ];
     assert_eq!(send(source.address(), &chunked.concat()).0, 413);
     assert_eq!(send(source.address(), b"nonsense\r\n\r\n").0, 400);
 }
@@ -211,7 +216,8 @@ fn an_address_that_is_taken_is_said_before_a_row_flows() {
 
 #[test]
 fn mistakes_are_found_in_one_go() {
-    let options = json!({ "listen": "0.0.0.0:80", "path": "in", "max_body": "2MiB", "buffer": "1MiB", "timeout": "0s", "schema": { "a": "bigimt" } });
+    let options =
+        json!({ "listen": "0.0.0.0:80", "path": "in", "max_body": "2MiB", "buffer": "1MiB", "timeout": "0s", "schema": { "a": "bigimt" } });
     let found = Node::mistakes::<HttpSourceOptions>(options, Vec::new());
     let codes: Vec<&str> = found.iter().map(|(code, _, _)| *code).collect();
     assert_eq!(codes, ["bad-type", "bad-path", "out-of-range", "out-of-range"]);

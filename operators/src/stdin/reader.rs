@@ -177,7 +177,8 @@ impl Source for Stdin {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::io::Write;
     use std::os::fd::OwnedFd;
@@ -217,7 +218,10 @@ mod tests {
         let (mut source, mut writer) = piped(&Format::Json, Vec::new());
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Nothing));
         writer.write_all(b"{\"n\":1,\"t\":\"x\"}\nnothing\n{\"n\":").unwrap();
-        assert_eq!(next_rows(&mut source), (vec![r#"{"n":1}"#.to_owned()], vec!["stdin:2: expected an object at byte 1 of the line, found `n`".to_owned()], 0));
+        assert_eq!(
+            next_rows(&mut source),
+            (vec![r#"{"n":1}"#.to_owned()], vec!["stdin:2: expected an object at byte 1 of the line, found `n`".to_owned()], 0)
+        );
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Nothing));
         writer.write_all(b"2}").unwrap();
         drop(writer);

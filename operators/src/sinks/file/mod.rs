@@ -128,9 +128,7 @@ impl FileSinkOptions {
         let delimiter = self.delimiter.unwrap_or(',');
         if !delimiter.is_ascii() || matches!(delimiter, '"' | '\n' | '\r') {
             let message = format!("{delimiter:?} cannot stand between fields");
-            return Err(Diagnostic::error("bad-value", message)
-                .key("delimiter")
-                .help("use one ASCII character such as ',', ';' or '\\t'"));
+            return Err(Diagnostic::error("bad-value", message).key("delimiter").help("use one ASCII character such as ',', ';' or '\\t'"));
         }
         Ok(Encoding::Csv { header: self.header.unwrap_or(true), delimiter: delimiter as u8 })
     }

@@ -59,7 +59,11 @@ pub(super) fn check(names: &[String], schema: &Schema) -> Result<(), Diagnostics
     for field in names.iter().filter_map(|name| schema.field_with_name(name).ok()) {
         if let Some(part) = without_type(field.data_type()) {
             let message = format!("`{}` has the type {}, which parquet files cannot hold", field.name(), SqlName(part));
-            let help = format!("cast it in a `select` before, such as \"cast({} as string) as {}\", or leave it out of `columns`", field.name(), field.name());
+            let help = format!(
+                "cast it in a `select` before, such as \"cast({} as string) as {}\", or leave it out of `columns`",
+                field.name(),
+                field.name()
+            );
             found.push(Diagnostic::error("type-mismatch", message).key("input").help(help));
         }
     }
@@ -191,7 +195,11 @@ mod tests {
         let file = NamedTempFile::new_in(folder.path()).unwrap();
         let wide = |seed: u64| -> RecordBatch {
             // Text that neither a dictionary nor a compression makes small.
-            let text = |row: u64| (0..64).map(|i| format!("{:016x}", (seed * 1000 + row * 64 + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect::<String>();
+            let text = |row: u64| {
+                (0..64)
+                    .map(|i| format!("{:016x}", (seed * 1000 + row * 64 + i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+                    .collect::<String>()
+            };
             let values: ArrayRef = Arc::new((0..1000).map(|row| Some(text(row))).collect::<arrow::array::StringViewArray>());
             batch(&[("text", values)]).records().clone()
         };
@@ -225,10 +233,7 @@ mod tests {
         let shown: Vec<&str> = mistakes.iter().map(|(_, _, message)| message.as_str()).collect();
         assert_eq!(
             shown,
-            [
-                "`b` has the type interval, which parquet files cannot hold",
-                "`c` has the type interval, which parquet files cannot hold"
-            ]
+            ["`b` has the type interval, which parquet files cannot hold", "`c` has the type interval, which parquet files cannot hold"]
         );
     }
 }
