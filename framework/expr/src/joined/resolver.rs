@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use arrow::datatypes::{DataType, Schema};
 use datafusion_sql::sqlparser::ast::{AccessExpr, Expr as Tree, FunctionArguments, Ident, VisitorMut};
 use datafusion_sql::sqlparser::tokenizer::Span;
 use millstream_api::diagnostic::nearest;
@@ -67,10 +68,10 @@ impl Resolver<'_> {
     /// `left.price`, `bids.price`, or a field of a struct: `origin.city`. What remains begins with a column.
     fn compound(&self, names: &mut Vec<Ident>) -> Result<(), ExprError> {
         let Some(first) = names.first() else { return Ok(()) };
-        match self.side(first)? {
-            Some(side) if names.len() > 1 => {
-                let column = self.qualified(side, &names[0], &names[1])?;
-                names.splice(0..2, [column]);
+        match self.side(names)? {
+            Some((side, words)) if names.len() > words => {
+                let column = self.qualified(side, &names[0], &names[words])?;
+                names.splice(0..=words, [column]);
             }
             _ => names[0] = self.unqualified(first)?,
         }
@@ -82,14 +83,16 @@ impl Resolver<'_> {
             AccessExpr::Dot(Tree::Identifier(name)) => Some(name.clone()),
             _ => None,
         };
-        if let Tree::Identifier(qualifier) = root
-            && let Some(name) = chain.first().and_then(dotted)
-            && let Some(side) = self.side(qualifier)?
-        {
-            let column = self.qualified(side, qualifier, &name)?;
-            chain.remove(0);
-            self.fields.push(column.span);
-            *root = Tree::Identifier(column);
+        if let Tree::Identifier(first) = root {
+            let names: Vec<Ident> = std::iter::once(first.clone()).chain(chain.iter().map_while(dotted)).collect();
+            if let Some((side, words)) = self.side(&names)?
+                && let Some(name) = names.get(words)
+            {
+                let column = self.qualified(side, first, name)?;
+                chain.drain(..words);
+                self.fields.push(column.span);
+                *root = Tree::Identifier(column);
+            }
         }
         self.fields.extend(chain.iter().filter_map(dotted).map(|name| name.span));
         Ok(())
@@ -99,17 +102,35 @@ impl Resolver<'_> {
         self.scope.schemas.iter().any(|schema| schema.column_with_name(&name.value).is_some())
     }
 
-    /// The side that a qualifier means; none when it is a column's name.
-    fn side(&self, qualifier: &Ident) -> Result<Option<Side>, ExprError> {
+    /// The side that the first of these words mean, and how many words do; none when they begin with a column.
+    fn side(&self, names: &[Ident]) -> Result<Option<(Side, usize)>, ExprError> {
+        let Some(qualifier) = names.first() else { return Ok(None) };
         let word = qualifier.value.as_str();
         let plain = qualifier.quote_style.is_none();
         if plain && word.eq_ignore_ascii_case("left") {
-            return Ok(Some(Side::Left));
+            return Ok(Some((Side::Left, 1)));
         }
         if plain && word.eq_ignore_ascii_case("right") {
-            return Ok(Some(Side::Right));
+            return Ok(Some((Side::Right, 1)));
         }
-        match self.scope.names.each_ref().map(|name| name == word) {
+        let streams = self.scope.names.each_ref();
+        if let Some(side) = self.one_of(streams.map(|stream| stream == word), word, qualifier)? {
+            return Ok(Some((side, 1)));
+        }
+        // A stream like `x.bid` is named in full, or by its own part where no column means the same.
+        if let [_, second, ..] = names {
+            let both = format!("{word}.{}", second.value);
+            if let Some(side) = self.one_of(streams.map(|stream| *stream == both), &both, qualifier)? {
+                return Ok(Some((side, 2)));
+            }
+        }
+        let part = streams.map(|stream| stream.rsplit_once('.').is_some_and(|(_, part)| part == word) && !self.is_struct(word));
+        Ok(self.one_of(part, word, qualifier)?.map(|side| (side, 1)))
+    }
+
+    /// The side for which something holds; both are one too many.
+    fn one_of(&self, holds: [bool; 2], word: &str, qualifier: &Ident) -> Result<Option<Side>, ExprError> {
+        match holds {
             [true, true] => {
                 let message = format!("both sides of the join are `{word}`");
                 Err(self.error("ambiguous-column", message, qualifier.span).help("write `left.` and `right.` before the columns"))
@@ -118,6 +139,12 @@ impl Resolver<'_> {
             [false, true] => Ok(Some(Side::Right)),
             [false, false] => Ok(None),
         }
+    }
+
+    /// Whether a side has a column of this name that itself has fields.
+    fn is_struct(&self, name: &str) -> bool {
+        let is_struct = |schema: &Schema| schema.field_with_name(name).is_ok_and(|field| matches!(field.data_type(), DataType::Struct(_)));
+        self.scope.schemas.iter().any(|schema| is_struct(schema))
     }
 
     fn qualified(&self, side: Side, qualifier: &Ident, name: &Ident) -> Result<Ident, ExprError> {
@@ -172,4 +199,39 @@ impl Resolver<'_> {
 /// A column of the scope, at the place of what was written.
 fn scoped(name: String, span: Span) -> Ident {
     Ident { value: name, quote_style: Some('"'), span }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, SchemaRef};
+
+    use super::*;
+
+    fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+        Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>()))
+    }
+
+    /// The two sides of the only equality of a condition over `x.auction(id, bid)` and `x.bid(auction, at)`.
+    fn equality(text: &str, bid: DataType) -> Result<(String, String), String> {
+        let (left, right) = (schema(&[("id", DataType::Int64), ("bid", bid)]), schema(&[("auction", DataType::Int64)]));
+        let scope = JoinScope::new(("x.auction", &left), ("x.bid", &right), &[]).unwrap();
+        let condition = scope.condition(text).map_err(|error| error.message)?;
+        let found = &condition.equalities[0];
+        Ok((found.left.text().to_owned(), found.right.text().to_owned()))
+    }
+
+    #[test]
+    fn a_stream_of_several_is_named_in_full_or_by_its_own_part() {
+        let sides = Ok(("id".to_owned(), "auction".to_owned()));
+        for text in ["x.auction.id = x.bid.auction", "auction.id = bid.auction", "id = right.auction", "\"auction\".id = \"bid\".auction"] {
+            assert_eq!(equality(text, DataType::Int64), sides, "{text}");
+        }
+        // A column with fields of its own goes before the part of a name.
+        let fields = DataType::Struct(vec![Field::new("auction", DataType::Int64, true)].into());
+        assert_eq!(equality("x.bid.auction = id", fields.clone()), sides);
+        let (left, _) = equality("x.bid.auction = bid.auction", fields).unwrap();
+        assert!(left.contains("bid") && left.contains("auction"), "{left}");
+    }
 }
