@@ -205,6 +205,15 @@ impl Batch {
         Batch::new(records, concat_hidden(batches)?)
     }
 
+    /// The same rows, with strings and bytes copied out of shared buffers of which they need little. `take` and `filter` do so
+    /// themselves.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn compacted(&self) -> Result<Batch> {
+        Ok(Batch { records: compacted(self.records.clone())?, hidden: self.hidden.clone() })
+    }
+
     /// Memory that the batch retains, in bytes: the measure of `in_flight`. Buffers shared with other batches count fully.
     pub fn size_bytes(&self) -> usize {
         retained_bytes(&self.records) + self.hidden.size_bytes(self.rows())

@@ -161,6 +161,9 @@ pub struct Plan {
     pub outputs: Vec<OutputPlan>,
     /// One for each of [`Inputs::streams`].
     pub inputs: Vec<InputPlan>,
+    /// The input that is read to its end before any other is looked at: a table to look things up in. Its stream is bounded.
+    /// What the others send waits for credit meanwhile.
+    pub reads_first: Option<usize>,
     /// How many subtasks.
     pub parallelism: Parallelism,
     /// State that it keeps.
@@ -184,6 +187,7 @@ impl Plan {
         Plan {
             outputs,
             inputs,
+            reads_first: None,
             parallelism: Parallelism::Any,
             state: Vec::new(),
             bound: None,

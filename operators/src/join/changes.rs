@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch};
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use hashbrown::HashMap;
@@ -19,9 +19,9 @@ use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
-use super::pairs::{Keys, Pairs, Picked};
+use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
-use super::probe::{NO_KEY, numbers};
+use super::probe::{NO_KEY, numbers, release};
 use super::store::Store;
 use super::window::check_layout;
 use super::{Kind, MAIN};
@@ -166,9 +166,8 @@ impl Changes {
         for piece in pairs.chunks(self.batch_rows) {
             let own = self.stores[work.side].rows(piece.iter().map(|(change, _)| work.deltas[*change].0))?;
             let other = self.stores[1 - work.side].rows(piece.iter().map(|(_, id)| *id))?;
-            let all = identity(piece.len());
             let from = if work.side == 0 { [&own, &other] } else { [&other, &own] };
-            let mask = self.pairs.fulfil(&Picked { from, rows: [Some(&all), Some(&all)], window: None }, out)?;
+            let mask = self.pairs.fulfil(&Picked { from, rows: [Rows::All, Rows::All], window: None }, out)?;
             let holds = |row: usize| mask.as_ref().is_none_or(|mask| mask.value(row));
             fulfilling.extend(piece.iter().enumerate().filter(|(row, _)| holds(*row)).map(|(_, pair)| *pair));
         }
@@ -238,8 +237,7 @@ impl Changes {
             return Ok(());
         }
         let from = [self.stores[0].rows(rows[0].iter().copied())?, self.stores[1].rows(rows[1].iter().copied())?];
-        let all = identity(weights.len());
-        let picked = Picked { from: [&from[0], &from[1]], rows: first.map(|there| there.then_some(&all)), window: None };
+        let picked = Picked { from: [&from[0], &from[1]], rows: first.map(|there| if there { Rows::All } else { Rows::None }), window: None };
         let (records, remains) = self.pairs.result(&picked, out)?;
         let kept = |array: &dyn Array| -> Result<ArrayRef> {
             Ok(match &remains {
@@ -271,12 +269,7 @@ impl Changes {
                 self.stores[work.side].remove(id);
             }
         }
-        keys.sort_unstable();
-        keys.dedup();
-        keys.retain(|&key| self.stores.iter().all(|store| store.of_key(key).is_empty()));
-        if !self.keys[0].types.is_empty() {
-            self.interner.release(&keys);
-        }
+        release(&mut self.interner, &self.keys[0], keys, |key| self.stores.iter().all(|store| store.of_key(key).is_empty()));
     }
 
     /// The schema of a side's part of a snapshot.
@@ -351,10 +344,6 @@ fn kept(input: &Schema, event_time: bool) -> Schema {
     let own = input.fields().iter().map(|field| field.as_ref().clone());
     let hidden = ["time", "mark"].map(|name| Field::new(name, DataType::Int64, true));
     Schema::new(own.chain(hidden.into_iter().filter(|_| event_time)).collect::<Vec<_>>())
-}
-
-fn identity(rows: usize) -> UInt32Array {
-    UInt32Array::from_iter_values(0..rows as u32)
 }
 
 /// The later of the two times of each pair, and its mark where it is behind: that of its rows, or at least the node's watermark.

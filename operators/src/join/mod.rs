@@ -2,17 +2,31 @@
 //!
 //! Modules in reading order:
 //!
-//! - `plan`: options to outputs, keys, state, and the columns that are needed
+//! - `plan`, `checks`: options to outputs, keys, state, and the columns that are needed; what does not go together
 //! - `columns`: the list of columns of the result
 //! - `pairs`: the bound expressions of one subtask: keys of rows, and pairs of rows to rows of the result
 //! - `windows`, `window`: mode `window`: rows that wait for their windows to close, and the join of a closed one
+//! - `late`: rows that are behind their own watermark
+//! - `rows`, `by_key`, `due`: rows that wait, found by their number, by key, and when the watermark passes them
+//! - `interval`: mode `interval`: rows that wait for partners of about their time
+//! - `as_of`: mode `as_of`: rows that wait for the version that was valid at their time
+//! - `lookup`: mode `lookup`: a table that is read first
+//! - `probe`: rows of one side against those of the other with the same key
 //! - `store`, `changes`: mode `changes`: all rows by key, and what a change of one side changes in the result
 
+mod as_of;
+mod by_key;
 mod changes;
+mod checks;
 mod columns;
+mod due;
+mod interval;
+mod late;
+mod lookup;
 mod pairs;
 mod plan;
 mod probe;
+mod rows;
 mod store;
 mod window;
 mod windows;
@@ -22,6 +36,7 @@ mod tests;
 
 use millstream_api::plan::{Inputs, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
+use millstream_api::time::DurationText;
 use millstream_api::{Diagnostics, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,7 +44,7 @@ use serde::Deserialize;
 /// The ports of the operator: its stream, and its side streams.
 const MAIN: usize = 0;
 const REJECTED: usize = 1;
-/// Of a window join only: late rows of the left side, and one port further those of the right.
+/// Of joins that judge lateness: late rows of the left side, and one port further those of the right.
 const LATE: usize = 2;
 
 /// The columns that say which window a row of a window join is of.
@@ -43,10 +58,17 @@ const WINDOW_END: &str = "window_end";
 /// rows are found and divided among subtasks; whatever else the condition asks is checked on the pairs. Null equals nothing,
 /// except with `is not distinct from`.
 ///
-/// With mode `window` rows of the same window are paired when the window closes; both inputs must have equal windows, and the
-/// result has them too. A row that comes when its windows are closed goes to `NAME.late_left` or `NAME.late_right`. With mode
-/// `changes` every row is kept, and the result is kept right whatever comes: it is an updating stream, unless both inputs
-/// are insert-only and `kind` is inner or semi.
+/// - `window`: rows of the same window are paired when it closes. Both inputs have equal windows, and so has the result.
+/// - `interval`: rows whose event times are near each other are paired, the right row's between the left row's minus `before`
+///   and plus `after`. A row without a partner is sent once none can come any more.
+/// - `as_of`: the right side is a table of versions. Each left row finds the newest version of its key that is not younger than
+///   itself, once the watermark has passed it. Kinds inner, left, semi and anti.
+/// - `lookup`: the right side is a bounded table without event time, read to its end before the first left row is looked at.
+///   Left rows keep their time and windows. Kinds inner, left, semi and anti.
+/// - `changes`: every row is kept, and the result is kept right whatever comes: it is an updating stream, unless both inputs
+///   are insert-only and `kind` is inner or semi.
+///
+/// In the modes `window`, `interval` and `as_of` a row that comes too late goes to `NAME.late_left` or `NAME.late_right`.
 ///
 /// A row or pair on which an expression fails follows `on_bad_row`.
 ///
@@ -61,11 +83,15 @@ const WINDOW_END: &str = "window_end";
 /// ```
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct JoinOptions {
-    /// Which rows may find each other: those of one window, or all.
+    /// Which rows may find each other.
     pub mode: Mode,
     /// What becomes of rows without a partner. Default: they are left out.
     #[serde(default)]
     pub kind: Kind,
+    /// Of mode `interval`: how far before the left row's event time the right row's may be. Default: `0s`, if `after` is given.
+    pub before: Option<DurationText>,
+    /// Of mode `interval`: how far after it. Default: `0s`, if `before` is given.
+    pub after: Option<DurationText>,
     /// The condition for two rows to be a pair. A window join may go without: then all rows of a window are paired.
     pub on: Option<String>,
     /// The columns of the result: `"*"`, `"left.*"`, `"right.*"`, a column, or an SQL expression over both sides with a name.
@@ -80,8 +106,27 @@ pub struct JoinOptions {
 pub enum Mode {
     /// Rows of the same window, once it closes.
     Window,
+    /// Rows whose event times are near each other.
+    Interval,
+    /// A left row and the newest right row of its key that is not younger than it.
+    AsOf,
+    /// A left row and the rows of a table that is read first.
+    Lookup,
     /// All rows, as they come and go. The state is unbounded.
     Changes,
+}
+
+impl Mode {
+    /// As it is written in the file.
+    fn word(self) -> &'static str {
+        match self {
+            Mode::Window => "window",
+            Mode::Interval => "interval",
+            Mode::AsOf => "as_of",
+            Mode::Lookup => "lookup",
+            Mode::Changes => "changes",
+        }
+    }
 }
 
 /// What becomes of rows without a partner.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array};
 use arrow::compute::{filter, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::batch::Hidden;
 use millstream_api::plan::{Columns, OperatorContext};
 use millstream_api::types::{UTC, timestamp_type};
 use millstream_api::{Batch, Output, Result};
@@ -51,6 +52,11 @@ impl Keys {
         }
     }
 
+    /// The key's columns of rows that have come through [`of`](Keys::of) before.
+    pub(super) fn again(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        Ok(self.evaluate(rows)?.0)
+    }
+
     fn evaluate(&self, rows: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<BadValue>)> {
         let mut bad = Vec::new();
         let mut keys = Vec::with_capacity(self.scalars.len());
@@ -68,18 +74,40 @@ impl Keys {
     }
 }
 
+/// Which rows are picked from one side.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// There is none, and its columns are null.
+    None,
+    /// Each, in order.
+    All,
+    /// Those in these places.
+    At(&'a UInt32Array),
+}
+
+impl<'a> std::convert::From<Option<&'a UInt32Array>> for Rows<'a> {
+    fn from(rows: Option<&'a UInt32Array>) -> Self {
+        rows.map_or(Rows::None, Rows::At)
+    }
+}
+
 /// Rows of both sides, one of each for each row of a result.
 pub(super) struct Picked<'a> {
     /// Where they are picked from, by side.
     pub(super) from: [&'a RecordBatch; 2],
-    /// Which rows, by side; `None`: there is none, and its columns are null.
-    pub(super) rows: [Option<&'a UInt32Array>; 2],
+    /// Which rows, by side.
+    pub(super) rows: [Rows<'a>; 2],
     pub(super) window: Option<Window>,
 }
 
 impl Picked<'_> {
     fn len(&self) -> usize {
-        self.rows.iter().flatten().map(|rows| rows.len()).next().unwrap_or_default()
+        let of_side = |side: usize| match self.rows[side] {
+            Rows::None => None,
+            Rows::All => Some(self.from[side].num_rows()),
+            Rows::At(rows) => Some(rows.len()),
+        };
+        of_side(0).or_else(|| of_side(1)).unwrap_or_default()
     }
 }
 
@@ -129,6 +157,17 @@ impl Pairs {
             self.bad_rows.settle_results(&rows, &evaluated.bad, out)?;
         }
         Ok(Some(evaluated.values.as_boolean().iter().map(|value| Some(value == Some(true))).collect()))
+    }
+
+    /// Sends rows of the result with these event times.
+    pub(super) fn send(&self, picked: &Picked<'_>, times: Int64Array, out: &mut Output) -> Result<()> {
+        let (records, remains) = self.result(picked, out)?;
+        let times = match remains {
+            None => times,
+            Some(remains) => filter(&times, &remains)?.as_primitive().clone(),
+        };
+        out.emit(MAIN, Batch::new(records, Hidden { times: Some(times), ..Hidden::default() })?.compacted()?);
+        Ok(())
     }
 
     /// The rows of the result, and which of the picked ones they are if some are bad and gone.
@@ -198,8 +237,9 @@ impl Joined {
                 From::Start => constant(start),
                 From::End => constant(end),
                 From::Side(side, place, data_type) => match picked.rows[*side] {
-                    Some(indices) => take(picked.from[*side].column(*place), indices, None)?,
-                    None => new_null_array(data_type, rows),
+                    Rows::At(indices) => take(picked.from[*side].column(*place), indices, None)?,
+                    Rows::All => picked.from[*side].column(*place).clone(),
+                    Rows::None => new_null_array(data_type, rows),
                 },
             })
         });

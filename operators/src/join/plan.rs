@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::row::{RowConverter, SortField};
 use millstream_api::plan::{
     Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed};
-use millstream_api::types::{SqlName, timestamp_type};
+use millstream_api::types::timestamp_type;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side};
 
+use super::as_of::AsOfJoin;
 use super::changes::Changes;
 use super::columns::Items;
+use super::interval::IntervalJoin;
+use super::lookup::LookupJoin;
 use super::window::{WATERMARK, WindowJoin};
 use super::{JoinOptions, Kind, LATE, MAIN, Mode, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
+use crate::top_n::order::Ties;
 
 /// The names of the rows in state, by side.
 pub(super) const ROWS: [&str; 2] = ["left", "right"];
@@ -37,6 +40,10 @@ pub(super) struct Design {
     pub(super) columns: Vec<Scalar>,
     /// The windows of a window join.
     pub(super) windows: Option<WindowKind>,
+    /// How far before and after a left row's time the right row's may be, in microseconds.
+    pub(super) interval: [i64; 2],
+    /// Which of two versions of the same time is the newer one.
+    pub(super) ties: Ties,
     /// Whether rows of a side carry their windows, whatever their reader wants.
     pub(super) explicit: [bool; 2],
     /// Whether rows of the result have event time.
@@ -59,14 +66,14 @@ pub(super) fn plan(options: &JoinOptions, inputs: &Inputs<'_>) -> Result<Plan, D
     };
     let planner = Planner { options, names: [left_name, right_name], streams: [left, right] };
     let mut found = Diagnostics::default();
-    planner.check_inputs(&mut found);
+    planner.check(&mut found);
     if found.has_errors() {
         return Err(found);
     }
     let schemas = planner.schemas();
     let shared: Vec<Field> = match options.mode {
         Mode::Window => [WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false)).to_vec(),
-        Mode::Changes => Vec::new(),
+        _ => Vec::new(),
     };
     let scope = JoinScope::new((left_name, &schemas[0]), (right_name, &schemas[1]), &shared).map_err(|e| Diagnostics::from(e.at("on")))?;
     let condition = match &options.on {
@@ -86,65 +93,14 @@ pub(super) fn plan(options: &JoinOptions, inputs: &Inputs<'_>) -> Result<Plan, D
     Ok(planner.assemble(condition, columns, &schemas))
 }
 
-struct Planner<'a> {
-    options: &'a JoinOptions,
-    names: [&'a str; 2],
-    streams: [&'a Stream; 2],
+/// What is planned from.
+pub(super) struct Planner<'a> {
+    pub(super) options: &'a JoinOptions,
+    pub(super) names: [&'a str; 2],
+    pub(super) streams: [&'a Stream; 2],
 }
 
 impl Planner<'_> {
-    fn check_inputs(&self, found: &mut Diagnostics) {
-        match self.options.mode {
-            Mode::Window => self.check_windows(found),
-            Mode::Changes => {
-                if self.options.on.is_none() {
-                    let missing = Diagnostic::error("missing-key", "a join in mode \"changes\" has no condition `on`").key("on");
-                    found.push(missing.help("say what a pair is, for example on = \"left.id = right.id\""));
-                }
-                self.check_storable(found);
-            }
-        }
-    }
-
-    fn check_windows(&self, found: &mut Diagnostics) {
-        for (side, stream) in self.streams.iter().enumerate() {
-            let name = self.names[side];
-            if stream.windowed.is_none() {
-                let message = format!("`{name}` is not windowed, and mode = \"window\" pairs rows of the same window");
-                let help = "put an operator of type `window` before the join, or use mode = \"changes\"";
-                found.push(Diagnostic::error("not-windowed", message).key(ROWS[side]).help(help));
-            } else if stream.updating {
-                let message = format!("`{name}` is updating: its rows can be withdrawn, so that no window could ever close");
-                let help = "join before the node that makes it updating, or use mode = \"changes\"";
-                found.push(Diagnostic::error("updating-input", message).key(ROWS[side]).help(help));
-            } else if !stream.event_time {
-                let message = format!("`{name}` is windowed but has no event time");
-                let help = "give its source one, for example time = { by = \"created_at\" }";
-                found.push(Diagnostic::error("no-event-time", message).key(ROWS[side]).help(help));
-            }
-        }
-        if let [Some(left), Some(right)] = self.streams.map(|stream| stream.windowed.as_ref())
-            && left.windows != right.windows
-        {
-            let message = format!("`{}` and `{}` do not have the same windows", self.names[0], self.names[1]);
-            let help = "give both sides a `window` of the same kind, size, slide and offset";
-            found.push(Diagnostic::error("window-mismatch", message).key(ROWS[1]).help(help));
-        }
-    }
-
-    /// Rows that can be withdrawn are compared as a whole.
-    fn check_storable(&self, found: &mut Diagnostics) {
-        for (side, stream) in self.streams.iter().enumerate() {
-            let odd = |field: &&Arc<Field>| !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]);
-            if let Some(field) = stream.schema.fields().iter().find(odd) {
-                let message =
-                    format!("`{}` of `{}` is {}, which a join cannot keep", field.name(), self.names[side], SqlName(field.data_type()));
-                let help = format!("leave it out with a `select` before the join: columns = [\"* except ({})\"]", field.name());
-                found.push(Diagnostic::error("type-mismatch", message).key(ROWS[side]).help(help));
-            }
-        }
-    }
-
     /// The columns of each side that expressions may name. What may be missing in a result may be null there.
     fn schemas(&self) -> [SchemaRef; 2] {
         [0, 1].map(|side| {
@@ -165,21 +121,21 @@ impl Planner<'_> {
             keys[1].push(equality.right);
             nulls_match.push(equality.nulls_match);
         }
-        let windowed = self.options.mode == Mode::Window;
-        let insert_only = self.streams.iter().all(|stream| !stream.updating);
-        let appends = windowed || (insert_only && matches!(kind, Kind::Inner | Kind::Semi));
-        let timed = self.streams.iter().all(|stream| stream.event_time);
+        let mode = self.options.mode;
+        let windowed = mode == Mode::Window;
         let design = Design {
-            mode: self.options.mode,
+            mode,
             kind,
             keys,
             nulls_match,
             rest: condition.rest,
             columns,
             windows: self.streams[0].windowed.as_ref().filter(|_| windowed).map(|w| w.windows.clone()),
+            interval: [self.options.before, self.options.after].map(|span| span.unwrap_or_default().micros()),
+            ties: self.ties(),
             explicit: self.streams.map(|stream| stream.windowed.as_ref().is_some_and(|w| w.explicit)),
-            event_time: windowed || (insert_only && timed && kind == Kind::Inner),
-            updating: !appends,
+            event_time: self.has_event_time(),
+            updating: self.is_updating(),
         };
         let outputs = self.outputs(&design, unique_key, schemas);
         let inputs = [0, 1].map(|side| self.input(&design, side)).to_vec();
@@ -189,28 +145,61 @@ impl Planner<'_> {
             }
             false => Parallelism::Any,
         };
-        let mut state: Vec<StateDecl> = ROWS.iter().map(|name| StateDecl { name, keyed: true }).collect();
+        let kept = ROWS.iter().filter(|name| mode != Mode::Lookup || **name == ROWS[1]);
+        let mut state: Vec<StateDecl> = kept.map(|name| StateDecl { name, keyed: true }).collect();
         state.extend(windowed.then_some(StateDecl { name: WATERMARK, keyed: false }));
+        let reads_first = (mode == Mode::Lookup).then_some(1);
         let (bound, warnings) = (self.bound(), self.warnings());
         let make = Make::Operator(Arc::new(JoinFactory { design }));
-        Plan { parallelism, state, bound, warnings, ..Plan::new(inputs, outputs, make) }
+        Plan { parallelism, reads_first, state, bound, warnings, ..Plan::new(inputs, outputs, make) }
+    }
+
+    /// Whether rows of the result have event time.
+    fn has_event_time(&self) -> bool {
+        let timed = self.streams.iter().all(|stream| stream.event_time);
+        match self.options.mode {
+            Mode::Window | Mode::Interval | Mode::AsOf => true,
+            Mode::Changes => timed && self.options.kind == Kind::Inner && self.streams.iter().all(|stream| !stream.updating),
+            Mode::Lookup => self.streams[0].event_time,
+        }
+    }
+
+    /// Whether rows of the result can be withdrawn.
+    fn is_updating(&self) -> bool {
+        let updating = self.streams.iter().any(|stream| stream.updating);
+        match self.options.mode {
+            Mode::Window | Mode::Interval | Mode::AsOf => false,
+            Mode::Changes => updating || !matches!(self.options.kind, Kind::Inner | Kind::Semi),
+            Mode::Lookup => self.streams[0].updating,
+        }
+    }
+
+    /// Versions of the same time go by their place in the source while they still come from it, else by all columns.
+    fn ties(&self) -> Ties {
+        let (right, as_of) = (self.streams[1], self.options.mode == Mode::AsOf);
+        let columns = right.schema.fields().iter().filter(|_| as_of && !right.from_source).map(|field| field.name().clone());
+        Ties { times: false, origin: as_of && right.from_source, columns: columns.collect() }
     }
 
     fn input(&self, design: &Design, side: usize) -> InputPlan {
         let keys = &design.keys[side];
         let windows = match (self.options.mode, &self.streams[side].windowed) {
             (Mode::Window, _) => WindowUse::Judges,
-            (Mode::Changes, Some(_)) => WindowUse::Reads,
-            (Mode::Changes, None) => WindowUse::Passes,
+            // What is looked up is added to rows that stay in their windows.
+            (Mode::Lookup, _) | (_, None) => WindowUse::Passes,
+            (_, Some(_)) => WindowUse::Reads,
         };
         let route = if keys.is_empty() { Route::Any } else { Route::Key(Arc::new(ScalarKey(keys.clone()))) };
-        InputPlan { route, windows, origin: false }
+        InputPlan { route, windows, origin: side == 1 && design.ties.origin }
     }
 
     fn outputs(&self, design: &Design, unique_key: Option<Vec<String>>, schemas: &[SchemaRef; 2]) -> Vec<OutputPlan> {
         let schema = Schema::new(design.columns.iter().map(|column| column.field().clone()).collect::<Vec<_>>());
         let bounded = self.streams.iter().all(|stream| stream.bounded);
-        let windowed = design.windows.clone().map(|windows| Windowed { windows, judge: Judge::Done, explicit: true });
+        let windowed = match self.options.mode {
+            Mode::Lookup => self.streams[0].windowed.clone(),
+            _ => design.windows.clone().map(|windows| Windowed { windows, judge: Judge::Done, explicit: true }),
+        };
         let main = Stream {
             event_time: design.event_time,
             updating: design.updating,
@@ -220,10 +209,10 @@ impl Planner<'_> {
             ..Stream::plain(Arc::new(schema))
         };
         let mut outputs = vec![OutputPlan::main(main), rejected_output(self.streams)];
-        if design.windows.is_some() {
+        if matches!(design.mode, Mode::Window | Mode::Interval | Mode::AsOf) {
             for (side, name) in ["late_left", "late_right"].into_iter().enumerate() {
                 let stream = self.streams[side];
-                let came = if design.explicit[side] { stream.schema.clone() } else { own_columns(&stream.schema, &schemas[side]) };
+                let came = if design.explicit[side] || design.mode != Mode::Window { stream.schema.clone() } else { own_columns(&stream.schema, &schemas[side]) };
                 outputs.push(OutputPlan::side(name, Stream { windowed: None, ..stream.with_schema(came) }));
             }
         }
@@ -239,7 +228,7 @@ impl Planner<'_> {
             key.iter().map(|name| result(name).map(|column| column.field().name().clone())).collect()
         };
         let [left, right] = self.streams.map(|stream| stream.unique_key.as_deref());
-        if !self.options.kind.pairs() {
+        if !self.options.kind.pairs() || self.options.mode == Mode::AsOf {
             return named(Side::Left, left?);
         }
         let one_partner = |key: Option<&[String]>, of: fn(&millstream_expr::Equality) -> &Scalar| {
@@ -265,17 +254,31 @@ impl Planner<'_> {
         let bounded = self.streams.iter().all(|stream| stream.bounded);
         match self.options.mode {
             Mode::Window => Some("rows of windows that are open".to_owned()),
+            Mode::Interval => Some("rows whose interval the watermark has not passed".to_owned()),
+            Mode::AsOf => self.streams[1].bounded.then(|| "rows that the watermark has not passed, and versions of an input that ends".to_owned()),
+            Mode::Lookup => Some(format!("the rows of `{}`, which ends", self.names[1])),
             Mode::Changes => bounded.then(|| "all rows of inputs that end".to_owned()),
         }
     }
 
     fn warnings(&self) -> Diagnostics {
         let mut warnings = Diagnostics::default();
-        if self.options.mode == Mode::Changes && self.bound().is_none() {
-            let message = "a join in mode \"changes\" keeps every row of both sides for ever";
-            let help = "use mode = \"window\" over windowed inputs, or aggregate them to rows of which there are only so many";
-            warnings.push(Diagnostic::warning("unbounded-state", message).key("mode").help(help));
+        if self.bound().is_some() {
+            return warnings;
         }
+        let warning = |message: String, key: &'static str, help: &str| Diagnostic::warning("unbounded-state", message).key(key).help(help);
+        warnings.push(match self.options.mode {
+            Mode::AsOf => warning(
+                format!("the newest version of every key of `{}` is kept for ever", self.names[1]),
+                "on",
+                "join by keys of which there are only so many; or use mode = \"interval\" if versions are valid for some time only",
+            ),
+            _ => warning(
+                "a join in mode \"changes\" keeps every row of both sides for ever".to_owned(),
+                "mode",
+                "use mode = \"window\" over windowed inputs, or aggregate them to rows of which there are only so many",
+            ),
+        });
         warnings
     }
 }
@@ -302,6 +305,7 @@ impl OperatorFactory for JoinFactory {
             let mut columns: Columns = joined.iter().filter_map(|name| side.own_name(name)).map(str::to_owned).collect();
             columns.extend(self.design.keys[index].iter().flat_map(|key| key.columns().iter().cloned()));
             columns.extend(outputs.get(LATE + index).into_iter().flatten().cloned());
+            columns.extend(self.design.ties.columns.iter().filter(|_| side == Side::Right).cloned());
             columns
         };
         [Side::Left, Side::Right].into_iter().enumerate().map(of_side).collect()
@@ -310,6 +314,9 @@ impl OperatorFactory for JoinFactory {
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
         Ok(match self.design.mode {
             Mode::Window => Box::new(WindowJoin::new(&self.design, context)?),
+            Mode::Interval => Box::new(IntervalJoin::new(&self.design, context)?),
+            Mode::AsOf => Box::new(AsOfJoin::new(&self.design, context)?),
+            Mode::Lookup => Box::new(LookupJoin::new(&self.design, context)?),
             Mode::Changes => Box::new(Changes::new(&self.design, context)?),
         })
     }

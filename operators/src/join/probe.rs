@@ -34,6 +34,11 @@ impl Index {
         Index { starts, rows }
     }
 
+    /// Memory in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        (self.starts.capacity() + self.rows.capacity()) * size_of::<u32>()
+    }
+
     /// The rows of a key.
     pub(super) fn of(&self, id: usize) -> &[u32] {
         match (self.starts.get(id), self.starts.get(id.wrapping_add(1))) {
@@ -55,6 +60,17 @@ pub(super) fn numbers(interner: &mut Interner, keys: &Keys, columns: &[ArrayRef]
     interner.intern(&columns, with_key.true_count(), &mut ids)?;
     let mut next = ids.into_iter();
     Ok(with_key.values().iter().map(|with_key| if with_key { next.next().unwrap_or(NO_KEY) } else { NO_KEY }).collect())
+}
+
+/// Forgets those of these keys that `is_unused`; their numbers will be given to others.
+pub(super) fn release(interner: &mut Interner, keys: &Keys, mut candidates: Vec<usize>, is_unused: impl Fn(usize) -> bool) {
+    if keys.types.is_empty() {
+        return;
+    }
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates.retain(|&key| is_unused(key));
+    interner.release(&candidates);
 }
 
 /// Goes through rows and, for each, through the rows of the other side with the same key.

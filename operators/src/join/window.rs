@@ -8,18 +8,19 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::batch::{Hidden, Windows};
 use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
-use millstream_api::plan::{OperatorContext, Shape};
+use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::stream::WindowKind;
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
-use super::pairs::{Keys, Pairs, Picked, Window};
+use super::late::LateRows;
+use super::pairs::{Keys, Pairs, Picked, Rows, Window};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers};
 use super::windows::{OpenWindows, Pane, constant, places, runs};
-use super::{Kind, LATE, MAIN};
-use crate::columns::{places as column_places, records};
+use super::{Kind, MAIN};
+use crate::columns::records;
 
 /// The name of the piece of state that has the watermark.
 pub(super) const WATERMARK: &str = "watermark";
@@ -48,8 +49,7 @@ struct Intake {
     implicit: Option<WindowKind>,
     /// The columns that are kept: those that flow, then the key's.
     kept: SchemaRef,
-    late: Shape,
-    late_places: Vec<usize>,
+    late: LateRows,
 }
 
 impl WindowJoin {
@@ -91,31 +91,15 @@ impl Intake {
     fn new(design: &Design, context: &OperatorContext, side: usize) -> Result<Intake> {
         let input = &context.inputs[side];
         let keys = Keys::new(design, context, side)?;
-        let late = context.outputs[LATE + side].clone();
         let own = input.schema.fields().iter().enumerate();
         let own = own.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
         let key = keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
         Ok(Intake {
             implicit: design.windows.clone().filter(|_| !input.explicit_windows && !design.explicit[side]),
             kept: Arc::new(Schema::new(own.chain(key).collect::<Vec<_>>())),
-            late_places: if late.read { column_places(&input.schema, &late.schema)? } else { Vec::new() },
-            late,
+            late: LateRows::new(context, side)?,
             keys,
         })
-    }
-
-    fn send_late(&self, batch: &Batch, rows: Vec<u32>, port: usize, out: &mut Output) -> Result<()> {
-        out.fates().late += rows.len() as u64;
-        if !self.late.read || rows.is_empty() {
-            return Ok(());
-        }
-        let rows = batch.take(&UInt32Array::from(rows))?;
-        let columns = self.late_places.iter().map(|&place| rows.records().column(place).clone()).collect();
-        let records = records(&self.late.schema, columns, rows.rows())?;
-        let origin = rows.hidden().origin.clone().filter(|_| self.late.origin);
-        let hidden = Hidden { windows: None, origin, ..rows.hidden().clone() };
-        out.emit(port, Batch::new(records, hidden)?);
-        Ok(())
     }
 
     /// The key's columns among those that are kept.
@@ -142,7 +126,7 @@ impl Operator for WindowJoin {
         for (window, rows, last_rows) in places.windows {
             self.open.add(input, window, &kept, rows, last_rows);
         }
-        intake.send_late(&batch, places.late, LATE + input, out)
+        intake.late.send(&batch, places.late, out)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
@@ -273,7 +257,7 @@ impl Closing {
     }
 
     fn send_pairs(&mut self, found: &[UInt32Array; 2], pairs: &Pairs, kind: Kind, out: &mut Output) -> Result<()> {
-        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows: [Some(&found[0]), Some(&found[1])], window: Some(self.window) };
+        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows: [Rows::At(&found[0]), Rows::At(&found[1])], window: Some(self.window) };
         let [left, right] = match pairs.fulfil(&picked, out)? {
             None => found.clone(),
             Some(mask) => [filtered(&found[0], &mask)?, filtered(&found[1], &mask)?],
@@ -292,7 +276,7 @@ impl Closing {
     }
 
     fn send(&self, rows: [Option<&UInt32Array>; 2], pairs: &Pairs, out: &mut Output) -> Result<()> {
-        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows, window: Some(self.window) };
+        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows: rows.map(Rows::from), window: Some(self.window) };
         let (rows, _) = pairs.result(&picked, out)?;
         let constant = |value: i64| Int64Array::from_value(value, rows.num_rows());
         let (start, end) = self.window;
@@ -303,6 +287,7 @@ impl Closing {
     }
 }
 
-fn filtered(rows: &UInt32Array, mask: &BooleanArray) -> Result<UInt32Array> {
+/// Those of the rows where `mask` is true.
+pub(super) fn filtered(rows: &UInt32Array, mask: &BooleanArray) -> Result<UInt32Array> {
     Ok(filter(rows, mask)?.as_primitive().clone())
 }

@@ -9,7 +9,7 @@
 //! - `state`: rankings to and from a snapshot
 //! - `windowed`, `running`: the two operators
 
-mod order;
+pub(crate) mod order;
 mod plan;
 mod program;
 mod rankings;

@@ -17,8 +17,8 @@ use crate::columns::place;
 
 /// An item of `order`.
 #[derive(Clone, Debug)]
-pub(super) struct Term {
-    pub(super) value: Scalar,
+pub(crate) struct Term {
+    pub(crate) value: Scalar,
     options: SortOptions,
 }
 
@@ -44,7 +44,7 @@ impl Term {
 }
 
 /// Whether values of this type can be compared.
-pub(super) fn comparable(data_type: &DataType) -> bool {
+pub(crate) fn comparable(data_type: &DataType) -> bool {
     RowConverter::supports_fields(&[SortField::new(data_type.clone())])
 }
 
@@ -58,17 +58,17 @@ fn without_last<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 
 /// What decides between rows that are equal by `order`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ties {
+pub(crate) struct Ties {
     /// Event time.
-    pub(super) times: bool,
+    pub(crate) times: bool,
     /// Split and position.
-    pub(super) origin: bool,
+    pub(crate) origin: bool,
     /// Columns, from left to right.
-    pub(super) columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
 }
 
 /// The order of rows of one physical schema.
-pub(super) struct RowSorter {
+pub(crate) struct RowSorter {
     terms: Vec<BoundScalar>,
     ties: Ties,
     tie_places: Vec<usize>,
@@ -77,7 +77,7 @@ pub(super) struct RowSorter {
 
 impl RowSorter {
     /// Binds the order to the columns that flow.
-    pub(super) fn new(terms: &[Term], ties: &Ties, schema: &Schema) -> Result<Self> {
+    pub(crate) fn new(terms: &[Term], ties: &Ties, schema: &Schema) -> Result<Self> {
         let last = SortOptions { descending: false, nulls_first: false };
         let field = |data_type: &DataType, options| SortField::new_with_options(data_type.clone(), options);
         let mut fields: Vec<SortField> = terms.iter().map(|term| field(term.value.field().data_type(), term.options)).collect();
@@ -96,7 +96,7 @@ impl RowSorter {
     }
 
     /// Byte strings in the order of the rows. Rows on which an expression fails are added to `bad`.
-    pub(super) fn sortable(&self, batch: &Batch, bad: &mut Vec<BadValue>) -> Result<BinaryArray> {
+    pub(crate) fn sortable(&self, batch: &Batch, bad: &mut Vec<BadValue>) -> Result<BinaryArray> {
         let mut columns: Vec<ArrayRef> = Vec::new();
         for term in &self.terms {
             let evaluated = term.evaluate(batch.records())?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Int8Array, Int64Array, RecordBatch, UInt32Array};
-use millstream_api::batch::Hidden;
+use millstream_api::batch::{Hidden, Origin};
 use millstream_api::key_group::{key_groups, owned_groups, owner};
 use millstream_api::operator::Fates;
 use millstream_api::options::OnBadRow;
@@ -33,6 +33,11 @@ pub(super) struct Row {
     pub(super) weight: i8,
 }
 
+/// The split that a row comes from, where that matters.
+pub(super) fn split(row: &Row) -> u32 {
+    (row.value % 2) as u32
+}
+
 /// Plans a join of these two streams, called `orders` and `users`.
 pub(super) fn plan(options: Value, streams: [Stream; 2]) -> Result<Plan, Diagnostics> {
     let [left, right] = streams;
@@ -49,6 +54,10 @@ pub(super) struct Harness {
     flowing: [Vec<usize>; 2],
     subtasks: Vec<(Box<dyn Operator>, Output)>,
     watermark: EventTime,
+    /// What has been promised to those who read the result.
+    promised: EventTime,
+    /// Rows that have come, by side.
+    came: [i64; 2],
     sent: Vec<(usize, Batch)>,
     pub(super) fates: Fates,
 }
@@ -62,6 +71,8 @@ impl Harness {
             flowing: [Vec::new(), Vec::new()],
             subtasks: Vec::new(),
             watermark: EventTime::MIN,
+            promised: EventTime::MIN,
+            came: [0; 2],
             sent: Vec::new(),
             fates: Fates::default(),
         };
@@ -127,7 +138,14 @@ impl Harness {
         let values = Int64Array::from(rows.iter().map(|row| row.value).collect::<Vec<_>>());
         let records = RecordBatch::try_new(stream.schema.clone(), vec![Arc::new(keys), Arc::new(values)]).unwrap();
         let numbers = |of: fn(&Row) -> i64| Int64Array::from(rows.iter().map(of).collect::<Vec<_>>());
+        let first = self.came[side];
+        self.came[side] += rows.len() as i64;
+        let origin = || Origin {
+            split: rows.iter().map(|row| split(row)).collect::<Vec<_>>().into(),
+            position: Int64Array::from_iter_values(first..self.came[side]),
+        };
         let hidden = Hidden {
+            origin: self.plan.inputs[side].origin.then(origin),
             times: stream.event_time.then(|| numbers(|row| row.time)),
             marks: stream.event_time.then(|| numbers(|row| row.mark)),
             weights: stream.updating.then(|| Int8Array::from(rows.iter().map(|row| row.weight).collect::<Vec<_>>())),
@@ -155,6 +173,12 @@ impl Harness {
             self.subtasks[subtask].1.set_times(ClockTime(0), watermark);
             self.on(subtask, |operator, out| operator.on_watermark(watermark, out).unwrap());
         }
+        self.promised = self.subtasks.iter().map(|(operator, _)| operator.outgoing_watermark(watermark)).min().unwrap();
+    }
+
+    /// No more rows of this side come.
+    pub(super) fn end(&mut self, side: usize) {
+        (0..self.subtasks.len()).for_each(|subtask| self.on(subtask, |operator, out| operator.on_end(side, out).unwrap()));
     }
 
     fn on(&mut self, subtask: usize, call: impl FnOnce(&mut Box<dyn Operator>, &mut Output)) {
@@ -168,6 +192,11 @@ impl Harness {
                 let planned = &self.plan.outputs[*port].stream;
                 assert_eq!(batch.schema().fields(), planned.schema.fields());
                 assert_eq!(batch.times().is_some(), planned.event_time);
+                let times = batch.times().filter(|_| *port == 0).unwrap_or_default();
+                for (row, time) in times.iter().enumerate() {
+                    let marked = batch.judged_at(row, EventTime::MIN) > EventTime(*time);
+                    assert!(marked || EventTime(*time) >= self.promised, "{time} is behind {}", self.promised.0);
+                }
                 assert!(planned.updating || batch.weights().is_none_or(|weights| !weights.contains(&-1)));
             }
             self.sent.extend(sent);

@@ -3,3 +3,4 @@
 mod harness;
 mod planning;
 mod properties;
+mod timed;

@@ -11,7 +11,7 @@ use super::harness::{Harness, Row};
 use crate::join::{Kind, LATE, MAIN};
 use crate::testing::schema;
 
-const KINDS: [(Kind, &str); 6] = [
+pub(super) const KINDS: [(Kind, &str); 6] = [
     (Kind::Inner, "inner"),
     (Kind::Left, "left"),
     (Kind::Right, "right"),
@@ -21,13 +21,13 @@ const KINDS: [(Kind, &str); 6] = [
 ];
 
 /// Conditions, and what they mean.
-type Condition = (&'static str, fn(&Row, &Row) -> bool);
+pub(super) type Condition = (&'static str, fn(&Row, &Row) -> bool);
 
-fn equal(left: &Row, right: &Row) -> bool {
+pub(super) fn equal(left: &Row, right: &Row) -> bool {
     left.key.is_some() && left.key == right.key
 }
 
-const CONDITIONS: [Condition; 5] = [
+pub(super) const CONDITIONS: [Condition; 5] = [
     ("left.k = users.k", equal),
     ("right.k is not distinct from orders.k", |left, right| left.key == right.key),
     ("left.k = right.k and v < w", |left, right| equal(left, right) && left.value < right.value),
@@ -35,11 +35,11 @@ const CONDITIONS: [Condition; 5] = [
     ("v + 1 < w", |left, right| left.value + 1 < right.value),
 ];
 
-fn streams(change: impl Fn(Stream) -> Stream) -> [Stream; 2] {
+pub(super) fn streams(change: impl Fn(Stream) -> Stream) -> [Stream; 2] {
     ["k bigint, v bigint not null", "k bigint, w bigint not null"].map(|columns| change(Stream::plain(schema(columns))))
 }
 
-fn options(mode: &str, kind: (Kind, &str), on: &str, windowed: bool) -> Value {
+pub(super) fn options(mode: &str, kind: (Kind, &str), on: &str, windowed: bool) -> Value {
     let mut columns = vec!["left.k as lk", "v"];
     if kind.0.pairs() {
         columns.extend(["users.k as rk", "w"]);
@@ -51,7 +51,7 @@ fn options(mode: &str, kind: (Kind, &str), on: &str, windowed: bool) -> Value {
 }
 
 /// A row of the result as text.
-fn shown(kind: Kind, left: Option<&Row>, right: Option<&Row>, window: Option<i64>) -> String {
+pub(super) fn shown(kind: Kind, left: Option<&Row>, right: Option<&Row>, window: Option<i64>) -> String {
     let number = |value: Option<i64>| value.map_or("null".to_owned(), |value| value.to_string());
     let [lk, v] = [left.and_then(|row| row.key), left.map(|row| row.value)].map(number);
     let [rk, w] = [right.and_then(|row| row.key), right.map(|row| row.value)].map(number);
@@ -65,33 +65,40 @@ fn shown(kind: Kind, left: Option<&Row>, right: Option<&Row>, window: Option<i64
     text + "}"
 }
 
-/// The join of rows that are all there, by its definition.
-fn joined(kind: Kind, holds: fn(&Row, &Row) -> bool, rows: &[&Row], window: Option<i64>) -> Vec<String> {
+/// The join of rows that are all there, by its definition: what each row of the result is made of.
+pub(super) fn combined<'a>(
+    kind: Kind,
+    holds: impl Fn(&Row, &Row) -> bool,
+    rows: &[&'a Row],
+) -> Vec<(Option<&'a Row>, Option<&'a Row>)> {
     let side = |side: usize| rows.iter().copied().filter(move |row| row.side == side);
     let mut result = Vec::new();
     for left in side(0) {
         let partners: Vec<&Row> = side(1).filter(|right| holds(left, right)).collect();
         match kind {
-            Kind::Semi if !partners.is_empty() => result.push(shown(kind, Some(left), None, window)),
-            Kind::Anti | Kind::Left | Kind::Full if partners.is_empty() => result.push(shown(kind, Some(left), None, window)),
+            Kind::Semi if !partners.is_empty() => result.push((Some(left), None)),
+            Kind::Anti | Kind::Left | Kind::Full if partners.is_empty() => result.push((Some(left), None)),
             Kind::Semi | Kind::Anti => {}
-            _ => result.extend(partners.iter().map(|right| shown(kind, Some(left), Some(right), window))),
+            _ => result.extend(partners.iter().map(|right| (Some(left), Some(*right)))),
         }
     }
     if matches!(kind, Kind::Right | Kind::Full) {
-        let alone = side(1).filter(|right| !side(0).any(|left| holds(left, right)));
-        result.extend(alone.map(|right| shown(kind, None, Some(right), window)));
+        result.extend(side(1).filter(|right| !side(0).any(|left| holds(left, right))).map(|right| (None, Some(right))));
     }
     result
 }
 
-fn counted(rows: impl IntoIterator<Item = String>) -> BTreeMap<String, i64> {
+fn joined(kind: Kind, holds: fn(&Row, &Row) -> bool, rows: &[&Row], window: Option<i64>) -> Vec<String> {
+    combined(kind, holds, rows).into_iter().map(|(left, right)| shown(kind, left, right, window)).collect()
+}
+
+pub(super) fn counted(rows: impl IntoIterator<Item = String>) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     rows.into_iter().for_each(|row| *counts.entry(row).or_default() += 1);
     counts
 }
 
-fn row() -> impl Strategy<Value = Row> {
+pub(super) fn row() -> impl Strategy<Value = Row> {
     let mark = prop_oneof![3 => Just(i64::MIN), 1 => 0..60i64];
     (0..2usize, prop::option::weighted(0.8, 0..4i64), 0..4i64, 0..60i64, mark).prop_map(|(side, key, value, time, mark)| Row {
         side,
@@ -104,7 +111,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 /// Rows of one side that follow each other, at most `most` at a time.
-fn batches(rows: &[Row], most: usize) -> Vec<&[Row]> {
+pub(super) fn batches(rows: &[Row], most: usize) -> Vec<&[Row]> {
     rows.chunk_by(|a, b| a.side == b.side).flat_map(|run| run.chunks(most)).collect()
 }
 

@@ -1,0 +1,382 @@
+//! Mode `as_of`: each row of the left side with the version of the right side that was valid at its time.
+//!
+//! A row of the left side waits until the watermark has passed it: then every version that is not younger has come, in whatever
+//! order, and the answer is final. Of each key those versions are kept that the watermark has not passed, and the newest one
+//! of the others. A further condition is asked of the version that was found; it does not look for another one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
+use millstream_api::batch::{Hidden, Origin};
+use millstream_api::key_group::key_groups;
+use millstream_api::plan::OperatorContext;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+use millstream_expr::Interner;
+
+use super::by_key::ByKey;
+use super::due::Due;
+use super::late::LateRows;
+use super::pairs::{Keys, Pairs, Picked, Rows};
+use super::plan::{Design, ROWS};
+use super::probe::{NO_KEY, numbers, release};
+use super::rows::KeptRows;
+use super::window::check_layout;
+use super::{Kind, MAIN};
+use crate::columns::records;
+use crate::top_n::order::RowSorter;
+
+/// One subtask.
+pub(super) struct AsOfJoin {
+    kind: Kind,
+    keys: [Keys; 2],
+    late: [LateRows; 2],
+    interner: Interner,
+    pairs: Pairs,
+    waiting: Waiting,
+    versions: Versions,
+    watermark: EventTime,
+    read: bool,
+    key_groups: u16,
+    batch_rows: usize,
+}
+
+/// Rows of the left side that the watermark has not passed.
+struct Waiting {
+    rows: KeptRows,
+    /// Number of the key and of the row, by time.
+    due: Due<(usize, u64)>,
+    /// How many there are of each key.
+    of_key: Vec<u32>,
+}
+
+/// Rows of the right side.
+struct Versions {
+    rows: KeptRows,
+    by_key: ByKey<Version>,
+    /// The keys of all versions, by time.
+    due: Due<usize>,
+    tie_bytes: usize,
+    sorter: RowSorter,
+    /// Whether equal times are decided by split and position, which then are the last two columns that are kept.
+    origin: bool,
+}
+
+/// A row of the right side.
+struct Version {
+    time: i64,
+    /// What decides between versions of the same time.
+    tie: Box<[u8]>,
+    number: u64,
+}
+
+impl AsOfJoin {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+        let keys = [Keys::new(design, context, 0)?, Keys::new(design, context, 1)?];
+        Ok(AsOfJoin {
+            kind: design.kind,
+            interner: Interner::new(&keys[0].types)?,
+            keys,
+            late: [LateRows::new(context, 0)?, LateRows::new(context, 1)?],
+            pairs: Pairs::new(design, context)?,
+            waiting: Waiting { rows: KeptRows::new(context.inputs[0].schema.clone()), due: Due::new(), of_key: Vec::new() },
+            versions: Versions::new(design, &context.inputs[1].schema)?,
+            watermark: EventTime::MIN,
+            read: context.outputs[MAIN].read,
+            key_groups: context.key_groups,
+            batch_rows: context.batch_rows.max(1),
+        })
+    }
+
+    /// Answers what the watermark has passed, then forgets the versions that nobody can ask for any more.
+    fn go_on(&mut self, out: &mut Output) -> Result<Progress> {
+        loop {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            if !self.answer(out)? {
+                break;
+            }
+        }
+        while let Some(keys) = self.versions.forget(self.watermark, self.batch_rows)? {
+            self.release(keys);
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Answers the next rows of the left side that are due; false when there are none.
+    fn answer(&mut self, out: &mut Output) -> Result<bool> {
+        let due = self.waiting.take(self.watermark, self.batch_rows);
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let (mut with, mut without): (Vec<Asked>, Vec<Asked>) = due
+            .iter()
+            .map(|&(time, (key, number))| Asked { time, number, version: self.versions.at(key, time) })
+            .partition(|asked| asked.version.is_some());
+        if !with.is_empty() {
+            let [left, right] = [self.waiting.gather(&with)?, self.versions.gather(&with)?];
+            let both = |from| Picked { from, rows: [Rows::All, Rows::All], window: None };
+            match self.pairs.fulfil(&both([&left, &right]), out)? {
+                None if self.kind.pairs() => self.send(&both([&left, &right]), &with, out)?,
+                mask => {
+                    let holds = |row: usize| mask.as_ref().is_none_or(|mask| mask.value(row));
+                    let chosen: Vec<u32> = (0..with.len() as u32).filter(|&row| holds(row as usize)).collect();
+                    without.extend((0..with.len()).filter(|&row| !holds(row)).map(|row| with[row]));
+                    with = chosen.iter().map(|&row| with[row as usize]).collect();
+                    let chosen = UInt32Array::from(chosen);
+                    let rows = [Rows::At(&chosen), if self.kind.pairs() { Rows::At(&chosen) } else { Rows::None }];
+                    if self.kind != Kind::Anti {
+                        self.send(&Picked { rows, ..both([&left, &right]) }, &with, out)?;
+                    }
+                }
+            }
+        }
+        if self.kind.alone(0) && !without.is_empty() {
+            let left = self.waiting.gather(&without)?;
+            self.send(&Picked { from: [&left, &left], rows: [Rows::All, Rows::None], window: None }, &without, out)?;
+        }
+        self.waiting.forget(&due)?;
+        self.release(due.into_iter().map(|(_, (key, _))| key).filter(|&key| key != NO_KEY).collect());
+        Ok(true)
+    }
+
+    fn send(&self, picked: &Picked<'_>, asked: &[Asked], out: &mut Output) -> Result<()> {
+        if asked.is_empty() || !self.read {
+            return Ok(());
+        }
+        self.pairs.send(picked, Int64Array::from_iter_values(asked.iter().map(|asked| asked.time)), out)
+    }
+
+    /// Forgets those of these keys that neither a row nor a version has.
+    fn release(&mut self, keys: Vec<usize>) {
+        let unused = |key: usize| self.versions.by_key.of(key).is_none() && self.waiting.of_key.get(key).is_none_or(|rows| *rows == 0);
+        release(&mut self.interner, &self.keys[0], keys, unused);
+    }
+}
+
+/// A row of the left side and the version that was valid.
+#[derive(Clone, Copy)]
+struct Asked {
+    time: i64,
+    number: u64,
+    version: Option<u64>,
+}
+
+impl Waiting {
+    fn keep(&mut self, rows: &RecordBatch, stamps: &[(usize, i64)]) -> Result<()> {
+        let first = self.rows.add(rows)?;
+        for &(key, _) in stamps.iter().filter(|(key, _)| *key != NO_KEY) {
+            if self.of_key.len() <= key {
+                self.of_key.resize(key + 1, 0);
+            }
+            self.of_key[key] += 1;
+        }
+        self.due.add(stamps.iter().zip(first..).map(|(&(key, time), number)| (time, (key, number))).collect());
+        Ok(())
+    }
+
+    fn take(&mut self, watermark: EventTime, limit: usize) -> Vec<(i64, (usize, u64))> {
+        self.due.take(limit, |time| is_passed(time, watermark))
+    }
+
+    fn gather(&self, asked: &[Asked]) -> Result<RecordBatch> {
+        self.rows.gather(&asked.iter().map(|asked| asked.number).collect::<Vec<_>>())
+    }
+
+    fn forget(&mut self, answered: &[(i64, (usize, u64))]) -> Result<()> {
+        for (_, (key, number)) in answered {
+            if let Some(rows) = self.of_key.get_mut(*key) {
+                *rows -= 1;
+            }
+            self.rows.remove(*number);
+        }
+        self.rows.tidy()
+    }
+}
+
+impl Versions {
+    fn new(design: &Design, input: &SchemaRef) -> Result<Versions> {
+        let origin = [Field::new("split", DataType::UInt32, false), Field::new("position", DataType::Int64, false)];
+        let origin = origin.into_iter().filter(|_| design.ties.origin).map(Arc::new);
+        let kept = Schema::new(input.fields().iter().cloned().chain(origin).collect::<Vec<_>>());
+        Ok(Versions {
+            rows: KeptRows::new(Arc::new(kept)),
+            by_key: ByKey::new(),
+            due: Due::new(),
+            tie_bytes: 0,
+            sorter: RowSorter::new(&[], &design.ties, input)?,
+            origin: design.ties.origin,
+        })
+    }
+
+    /// The columns that are kept of a batch.
+    fn kept(&self, batch: &Batch) -> Result<RecordBatch> {
+        let mut columns = batch.records().columns().to_vec();
+        if self.origin {
+            let origin = batch.hidden().origin.clone();
+            let origin = origin.ok_or_else(|| Error::internal("versions do not carry their origin"))?;
+            columns.extend([Arc::new(origin.split) as ArrayRef, Arc::new(origin.position)]);
+        }
+        records(self.rows.schema(), columns, batch.rows())
+    }
+
+    /// Rows as they came, from the columns that are kept.
+    fn batch(&self, input: &SchemaRef, kept: &RecordBatch) -> Result<Batch> {
+        let columns = kept.columns();
+        let own = columns.len() - if self.origin { 2 } else { 0 };
+        let origin = self.origin.then(|| Origin {
+            split: columns[own].as_primitive::<UInt32Type>().clone(),
+            position: columns[own + 1].as_primitive::<Int64Type>().clone(),
+        });
+        Batch::new(records(input, columns[..own].to_vec(), kept.num_rows())?, Hidden { origin, ..Hidden::default() })
+    }
+
+    /// Keeps versions, each with its key and time. Without a key none is ever asked for.
+    fn keep(&mut self, batch: &Batch, keys: &[usize], times: &[i64]) -> Result<()> {
+        let keyed = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect::<Vec<_>>();
+        let batch = batch.take(&UInt32Array::from(keyed.clone()))?;
+        let ties = self.sorter.sortable(&batch, &mut Vec::new())?;
+        let first = self.rows.add(&self.kept(&batch)?)?;
+        let mut due = Vec::with_capacity(keyed.len());
+        for (place, row) in keyed.into_iter().map(|row| row as usize).enumerate() {
+            let version = Version { time: times[row], tie: ties.value(place).into(), number: first + place as u64 };
+            self.tie_bytes += version.tie.len();
+            self.by_key.insert(keys[row], version, |other, new| (other.time, &other.tie) <= (new.time, &new.tie));
+            due.push((times[row], keys[row]));
+        }
+        self.due.add(due);
+        Ok(())
+    }
+
+    /// The version of a key that is valid at this time.
+    fn at(&self, key: usize, time: i64) -> Option<u64> {
+        let versions = self.by_key.of(key)?;
+        let valid = versions.partition_point(|version| version.time <= time).checked_sub(1)?;
+        versions.get(valid).map(|version| version.number)
+    }
+
+    fn gather(&self, asked: &[Asked]) -> Result<RecordBatch> {
+        self.rows.gather(&asked.iter().filter_map(|asked| asked.version).collect::<Vec<_>>())
+    }
+
+    /// Forgets versions that are followed by one that the watermark has passed too: of the next `limit` that it has passed. The
+    /// result is the keys that were looked at; none when all is done. At the end nobody can ask for any.
+    fn forget(&mut self, watermark: EventTime, limit: usize) -> Result<Option<Vec<usize>>> {
+        if watermark == EventTime::MAX {
+            self.rows = KeptRows::new(self.rows.schema().clone());
+            (self.by_key, self.due, self.tie_bytes) = (ByKey::new(), Due::new(), 0);
+        }
+        let passed = self.due.take(limit, |time| is_passed(time, watermark));
+        if passed.is_empty() {
+            return Ok(None);
+        }
+        for &(_, key) in &passed {
+            let is_followed = |versions: &VecDeque<Version>| versions.get(1).is_some_and(|next| is_passed(next.time, watermark));
+            while self.by_key.of(key).is_some_and(is_followed) {
+                if let Some(version) = self.by_key.pop_first(key) {
+                    self.tie_bytes -= version.tie.len();
+                    self.rows.remove(version.number);
+                }
+            }
+        }
+        self.rows.tidy()?;
+        Ok(Some(passed.into_iter().map(|(_, key)| key).collect()))
+    }
+}
+
+/// Whether no more rows of this time can come.
+fn is_passed(time: i64, watermark: EventTime) -> bool {
+    watermark == EventTime::MAX || time < watermark.0
+}
+
+impl Operator for AsOfJoin {
+    fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let batch = self.late[input].without(batch, out.watermark().max(self.watermark), out)?;
+        let (batch, columns) = self.keys[input].of(batch, out)?;
+        out.fates().taken += batch.rows() as u64;
+        let times = batch.times().ok_or_else(|| Error::internal("rows of an as-of join have no time"))?;
+        let keys = numbers(&mut self.interner, &self.keys[input], &columns, batch.rows())?;
+        if input == 1 {
+            return self.versions.keep(&batch, &keys, times);
+        }
+        let waits: Vec<u32> =
+            (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY || self.kind.alone(0)).collect();
+        let stamps: Vec<(usize, i64)> = waits.iter().map(|&row| (keys[row as usize], times[row as usize])).collect();
+        self.waiting.keep(batch.take(&UInt32Array::from(waits))?.records(), &stamps)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.watermark = self.watermark.max(watermark);
+        self.go_on(out).map(|_| ())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        self.go_on(out)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        let (times, left): (Vec<i64>, Vec<u64>) = self.waiting.due.iter().map(|(time, (_, number))| (time, number)).unzip();
+        let left = self.waiting.rows.gather(&left)?;
+        put(state, ROWS[0], &self.keys[0].again(&left)?, times, &left, self.key_groups)?;
+        let (times, right): (Vec<i64>, Vec<u64>) =
+            self.versions.by_key.iter().map(|(_, version)| (version.time, version.number)).unzip();
+        let right = self.versions.rows.gather(&right)?;
+        put(state, ROWS[1], &self.keys[1].again(&right)?, times, &right, self.key_groups)
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for side in [0, 1] {
+            let schema = [self.waiting.rows.schema(), self.versions.rows.schema()][side].clone();
+            for saved in state.get(ROWS[side]) {
+                check_layout(&saved.schema(), &state_schema(&schema))?;
+                let times = saved.column(0).as_primitive::<Int64Type>().values();
+                let kept = records(&schema, saved.columns()[1..].to_vec(), saved.num_rows())?;
+                let keys = numbers(&mut self.interner, &self.keys[side], &self.keys[side].again(&kept)?, kept.num_rows())?;
+                if side == 0 {
+                    let stamps: Vec<(usize, i64)> = keys.into_iter().zip(times.iter().copied()).collect();
+                    self.waiting.keep(&kept, &stamps)?;
+                } else {
+                    let batch = self.versions.batch(&self.input_of_versions(), &kept)?;
+                    self.versions.keep(&batch, &keys, times)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_in_state(&self) -> u64 {
+        (self.waiting.rows.len() + self.versions.rows.len()) as u64
+    }
+
+    fn state_bytes(&self) -> usize {
+        let waiting = self.waiting.rows.size_bytes() + self.waiting.due.size_bytes() + self.waiting.of_key.capacity() * size_of::<u32>();
+        let versions = self.versions.rows.size_bytes() + self.versions.by_key.size_bytes() + self.versions.due.size_bytes();
+        self.interner.size_bytes() + waiting + versions + self.versions.tie_bytes
+    }
+}
+
+impl AsOfJoin {
+    /// The columns of the right side as they come in.
+    fn input_of_versions(&self) -> SchemaRef {
+        let kept = self.versions.rows.schema().fields();
+        let own = kept.len() - if self.versions.origin { 2 } else { 0 };
+        Arc::new(Schema::new(kept.iter().take(own).cloned().collect::<Vec<_>>()))
+    }
+}
+
+/// The schema of a side's part of a snapshot.
+fn state_schema(rows: &Schema) -> SchemaRef {
+    let rows = rows.fields().iter().enumerate().map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+    Arc::new(Schema::new(std::iter::once(Field::new("time", DataType::Int64, false)).chain(rows).collect::<Vec<_>>()))
+}
+
+fn put(state: &mut StateWriter, name: &str, keys: &[ArrayRef], times: Vec<i64>, rows: &RecordBatch, groups: u16) -> Result<()> {
+    let groups = key_groups(keys, rows.num_rows(), groups)?;
+    let times: ArrayRef = Arc::new(Int64Array::from(times));
+    let columns = std::iter::once(times).chain(rows.columns().iter().cloned()).collect();
+    state.put_keyed(name, &groups, &records(&state_schema(rows.schema_ref()), columns, rows.num_rows())?)
+}

@@ -1,0 +1,386 @@
+//! Mode `interval`: rows of one side wait for those of the other whose event time is near theirs.
+//!
+//! A row looks for its partners among the waiting rows of the other side when it comes, and then waits itself, until the
+//! watermark says that no partner can come any more; without one it is sent by itself then, if the kind of join wants that. Since
+//! each of two partners is not behind the watermark when it comes, neither is the later of their times: pairs need no
+//! holding back of the watermark. What is sent by itself is older than it by the interval.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use millstream_api::key_group::key_groups;
+use millstream_api::plan::OperatorContext;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+use millstream_expr::Interner;
+
+use super::by_key::ByKey;
+use super::due::Due;
+use super::late::LateRows;
+use super::pairs::{Keys, Pairs, Picked, Rows};
+use super::plan::{Design, ROWS};
+use super::probe::{NO_KEY, numbers, release};
+use super::rows::KeptRows;
+use super::window::check_layout;
+use super::{Kind, MAIN};
+use crate::columns::records;
+
+/// How many columns of a snapshot are the join's own: time, and whether the row has had a partner.
+const OWN: usize = 2;
+
+/// One subtask.
+pub(super) struct IntervalJoin {
+    kind: Kind,
+    sides: [Side; 2],
+    interner: Interner,
+    pairs: Pairs,
+    work: Option<Work>,
+    /// How far rows that are sent by themselves may be behind the node's watermark, in microseconds.
+    hold_micros: i64,
+    watermark: EventTime,
+    read: bool,
+    key_groups: u16,
+    batch_rows: usize,
+}
+
+/// One side: what comes in, and what waits.
+struct Side {
+    keys: Keys,
+    late: LateRows,
+    rows: KeptRows,
+    by_key: ByKey<Stamp>,
+    /// The keys of all rows, by time.
+    due: Due<usize>,
+    /// How far before and after a row's time its partners may be.
+    span: [i64; 2],
+}
+
+/// A row that waits.
+#[derive(Clone, Copy)]
+struct Stamp {
+    time: i64,
+    number: u64,
+    matched: bool,
+}
+
+/// A batch that is looking for partners.
+struct Work {
+    side: usize,
+    rows: RecordBatch,
+    times: Int64Array,
+    keys: Vec<usize>,
+    matched: Vec<bool>,
+    /// The row at hand, and where in the other side's list of its key to go on.
+    row: usize,
+    next: Option<usize>,
+}
+
+/// A row of the batch at hand, and its partner's place in the list of their key.
+struct Found {
+    own: u32,
+    key: usize,
+    place: usize,
+}
+
+impl IntervalJoin {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+        let [before, after] = design.interval;
+        let sides = [Side::new(design, context, 0, [before, after])?, Side::new(design, context, 1, [after, before])?];
+        let sent_late = |side: usize| design.kind.alone(side) || (side == 0 && design.kind == Kind::Semi);
+        Ok(IntervalJoin {
+            kind: design.kind,
+            interner: Interner::new(&sides[0].keys.types)?,
+            hold_micros: (0..2).filter(|side| sent_late(*side)).map(|side| sides[side].span[1]).max().unwrap_or_default(),
+            sides,
+            pairs: Pairs::new(design, context)?,
+            work: None,
+            watermark: EventTime::MIN,
+            read: context.outputs[MAIN].read,
+            key_groups: context.key_groups,
+            batch_rows: context.batch_rows.max(1),
+        })
+    }
+
+    /// Goes on with the batch at hand, then with the rows that nothing can come for any more.
+    fn go_on(&mut self, out: &mut Output) -> Result<Progress> {
+        loop {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            match self.work.take() {
+                Some(mut work) => match self.join(&mut work, out)? {
+                    true => self.work = Some(work),
+                    false => self.keep(&work)?,
+                },
+                None if self.let_go(0, out)? || self.let_go(1, out)? => {}
+                None => return Ok(Progress::Done),
+            }
+        }
+    }
+
+    /// Joins the next rows of the batch at hand; false when there are none.
+    fn join(&mut self, work: &mut Work, out: &mut Output) -> Result<bool> {
+        let [once, conditional] = [!self.kind.pairs(), self.pairs.conditional()];
+        let other = &self.sides[1 - work.side];
+        let mut found = work.next(other, self.sides[work.side].span, self.batch_rows, once, conditional);
+        if found.is_empty() {
+            return Ok(false);
+        }
+        if conditional {
+            let partners = other.rows.gather(&other.numbers(&found))?;
+            let own = owns(&found);
+            let mask = self.pairs.fulfil(&picked(work.side, [&work.rows, &partners], [Rows::At(&own), Rows::All]), out)?;
+            let mut holds = mask.iter().flat_map(|mask| mask.values().iter());
+            found.retain(|_| holds.next().unwrap_or(true));
+        }
+        if self.kind.pairs() {
+            self.send_pairs(work, &found, out)?;
+        }
+        self.note_partners(work, &found, out)?;
+        Ok(true)
+    }
+
+    fn send_pairs(&self, work: &Work, found: &[Found], out: &mut Output) -> Result<()> {
+        if found.is_empty() || !self.read {
+            return Ok(());
+        }
+        let other = &self.sides[1 - work.side];
+        let partners = other.rows.gather(&other.numbers(found))?;
+        let times = found.iter().map(|pair| work.times.value(pair.own as usize).max(other.stamp(pair).map_or(i64::MIN, |s| s.time)));
+        let times = Int64Array::from_iter_values(times);
+        let own = owns(found);
+        self.pairs.send(&picked(work.side, [&work.rows, &partners], [Rows::At(&own), Rows::All]), times, out)
+    }
+
+    /// Notes who has a partner now. A semi join sends those of the left side that had none before.
+    fn note_partners(&mut self, work: &mut Work, found: &[Found], out: &mut Output) -> Result<()> {
+        if self.kind.counts(work.side) {
+            let newly = found.iter().filter(|pair| !std::mem::replace(&mut work.matched[pair.own as usize], true));
+            let newly = UInt32Array::from_iter_values(newly.map(|pair| pair.own));
+            if self.kind == Kind::Semi && self.read && !newly.is_empty() {
+                let times = Int64Array::from_iter_values(newly.values().iter().map(|&row| work.times.value(row as usize)));
+                self.pairs.send(&picked(work.side, [&work.rows, &work.rows], [Rows::At(&newly), Rows::None]), times, out)?;
+            }
+        }
+        if !self.kind.counts(1 - work.side) {
+            return Ok(());
+        }
+        let other = &mut self.sides[1 - work.side];
+        let newly: Vec<Stamp> = found.iter().filter_map(|pair| other.note(pair)).collect();
+        if !self.kind.pairs() {
+            self.send_alone(1 - work.side, &newly, self.kind == Kind::Semi, out)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of these rows, which are sent by themselves before if they are wanted.
+    fn send_alone(&mut self, side: usize, stamps: &[Stamp], wanted: bool, out: &mut Output) -> Result<()> {
+        if stamps.is_empty() {
+            return Ok(());
+        }
+        let waiting = &mut self.sides[side].rows;
+        if wanted && self.read {
+            let rows = waiting.gather(&stamps.iter().map(|stamp| stamp.number).collect::<Vec<_>>())?;
+            let times = Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time));
+            self.pairs.send(&picked(side, [&rows, &rows], [Rows::All, Rows::None]), times, out)?;
+        }
+        stamps.iter().for_each(|stamp| waiting.remove(stamp.number));
+        waiting.tidy()
+    }
+
+    /// The rows of the batch wait from now on, those without a key only to be sent by themselves.
+    fn keep(&mut self, work: &Work) -> Result<()> {
+        let settled = |row: usize| !self.kind.pairs() && work.side == 0 && work.matched[row];
+        let waits = |row: usize| !settled(row) && (work.keys[row] != NO_KEY || self.kind.alone(work.side));
+        let waiting: Vec<u32> = (0..work.keys.len() as u32).filter(|&row| waits(row as usize)).collect();
+        let rows = Batch::plain(work.rows.clone()).take(&UInt32Array::from(waiting.clone()))?;
+        let stamps = waiting.iter().map(|&row| row as usize).map(|row| (work.keys[row], work.times.value(row), work.matched[row]));
+        self.sides[work.side].keep(rows.records(), &stamps.collect::<Vec<_>>())?;
+        // Keys that came only with rows that do not wait.
+        self.release(work.keys.iter().copied().filter(|&key| key != NO_KEY).collect());
+        Ok(())
+    }
+
+    /// Takes leave of the next rows of a side for which no partner can come any more; false when there are none.
+    fn let_go(&mut self, side: usize, out: &mut Output) -> Result<bool> {
+        let (watermark, leaving) = (self.watermark, &mut self.sides[side]);
+        let after = leaving.span[1];
+        let due = leaving.due.take(self.batch_rows, |time| watermark == EventTime::MAX || time.saturating_add(after) < watermark.0);
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let stamps: Vec<Stamp> = due.iter().filter_map(|(_, key)| leaving.by_key.pop_first(*key)).collect();
+        let (with_partner, alone): (Vec<Stamp>, Vec<Stamp>) = stamps.into_iter().partition(|stamp| stamp.matched);
+        self.send_alone(side, &with_partner, false, out)?;
+        self.send_alone(side, &alone, self.kind.alone(side), out)?;
+        self.release(due.into_iter().map(|(_, key)| key).filter(|&key| key != NO_KEY).collect());
+        Ok(true)
+    }
+
+    /// Forgets those of these keys for which no row waits.
+    fn release(&mut self, keys: Vec<usize>) {
+        release(&mut self.interner, &self.sides[0].keys, keys, |key| self.sides.iter().all(|side| side.by_key.of(key).is_none()));
+    }
+}
+
+impl Side {
+    fn new(design: &Design, context: &OperatorContext, side: usize, span: [i64; 2]) -> Result<Side> {
+        Ok(Side {
+            keys: Keys::new(design, context, side)?,
+            late: LateRows::new(context, side)?,
+            rows: KeptRows::new(context.inputs[side].schema.clone()),
+            by_key: ByKey::new(),
+            due: Due::new(),
+            span,
+        })
+    }
+
+    /// Puts rows away, each with its key, its time, and whether it has a partner.
+    fn keep(&mut self, rows: &RecordBatch, stamps: &[(usize, i64, bool)]) -> Result<()> {
+        let first = self.rows.add(rows)?;
+        for (number, &(key, time, matched)) in (first..).zip(stamps) {
+            self.by_key.insert(key, Stamp { time, number, matched }, |other, new| other.time <= new.time);
+        }
+        self.due.add(stamps.iter().map(|&(key, time, _)| (time, key)).collect());
+        Ok(())
+    }
+
+    fn stamp(&self, pair: &Found) -> Option<&Stamp> {
+        self.by_key.of(pair.key)?.get(pair.place)
+    }
+
+    fn numbers(&self, found: &[Found]) -> Vec<u64> {
+        found.iter().filter_map(|pair| self.stamp(pair)).map(|stamp| stamp.number).collect()
+    }
+
+    /// Notes that a row has a partner; gives it back if it had none.
+    fn note(&mut self, pair: &Found) -> Option<Stamp> {
+        let stamp = self.by_key.of_mut(pair.key)?.get_mut(pair.place)?;
+        (!std::mem::replace(&mut stamp.matched, true)).then_some(*stamp)
+    }
+
+    /// The schema of its part of a snapshot.
+    fn state_schema(&self) -> SchemaRef {
+        let own = [Field::new("time", DataType::Int64, false), Field::new("matched", DataType::Boolean, false)];
+        let rows = self.rows.schema().fields().iter().enumerate();
+        let rows = rows.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+        Arc::new(Schema::new(own.into_iter().chain(rows).collect::<Vec<_>>()))
+    }
+
+    fn snapshot(&self, state: &mut StateWriter, name: &str, groups: u16) -> Result<()> {
+        // A row that has left already, because its partner was enough, is not there any more.
+        let waiting = self.by_key.iter().map(|(_, stamp)| *stamp).filter(|stamp| self.rows.has(stamp.number));
+        let stamps: Vec<Stamp> = waiting.collect();
+        let rows = self.rows.gather(&stamps.iter().map(|stamp| stamp.number).collect::<Vec<_>>())?;
+        let groups = key_groups(&self.keys.again(&rows)?, stamps.len(), groups)?;
+        let times: ArrayRef = Arc::new(Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time)));
+        let matched: ArrayRef = Arc::new(stamps.iter().map(|stamp| Some(stamp.matched)).collect::<BooleanArray>());
+        let columns = [times, matched].into_iter().chain(rows.columns().iter().cloned()).collect();
+        state.put_keyed(name, &groups, &records(&self.state_schema(), columns, stamps.len())?)
+    }
+}
+
+impl Work {
+    /// The next pairs of rows with equal keys and near times, at most `limit`; none when all are through. `once`: a row of the left
+    /// side needs one partner only.
+    fn next(&mut self, other: &Side, span: [i64; 2], limit: usize, once: bool, conditional: bool) -> Vec<Found> {
+        let mut found = Vec::new();
+        while self.row < self.keys.len() && found.len() < limit {
+            let (key, time) = (self.keys[self.row], self.times.value(self.row));
+            let (first, last) = (time.saturating_sub(span[0]), time.saturating_add(span[1]));
+            let Some(list) = other.by_key.of(key) else {
+                self.row += 1;
+                continue;
+            };
+            let mut place = self.next.take().unwrap_or_else(|| list.partition_point(|stamp| stamp.time < first));
+            let own_settled = once && self.side == 0;
+            while found.len() < limit
+                && !(own_settled && self.matched[self.row])
+                && let Some(stamp) = list.get(place).filter(|stamp| stamp.time <= last)
+            {
+                if !(once && self.side == 1 && stamp.matched) {
+                    found.push(Found { own: self.row as u32, key, place });
+                }
+                place += 1;
+                if own_settled && !conditional {
+                    break;
+                }
+            }
+            if found.len() == limit && !(own_settled && !conditional) {
+                self.next = Some(place);
+                break;
+            }
+            self.row += 1;
+        }
+        found
+    }
+}
+
+impl Operator for IntervalJoin {
+    fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let side = &self.sides[input];
+        let batch = side.late.without(batch, out.watermark().max(self.watermark), out)?;
+        let (batch, columns) = side.keys.of(batch, out)?;
+        out.fates().taken += batch.rows() as u64;
+        let times = batch.hidden().times.clone().ok_or_else(|| Error::internal("rows of an interval join have no time"))?;
+        let keys = numbers(&mut self.interner, &side.keys, &columns, batch.rows())?;
+        let matched = vec![false; batch.rows()];
+        self.work = Some(Work { side: input, rows: batch.records().clone(), times, keys, matched, row: 0, next: None });
+        self.go_on(out).map(|_| ())
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.watermark = self.watermark.max(watermark);
+        self.go_on(out).map(|_| ())
+    }
+
+    fn outgoing_watermark(&self, watermark: EventTime) -> EventTime {
+        watermark.minus(self.hold_micros)
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        self.go_on(out)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.sides.iter().zip(ROWS).try_for_each(|(side, name)| side.snapshot(state, name, self.key_groups))
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for (side, name) in self.sides.iter_mut().zip(ROWS) {
+            for saved in state.get(name) {
+                check_layout(&saved.schema(), &side.state_schema())?;
+                let rows = records(side.rows.schema(), saved.columns()[OWN..].to_vec(), saved.num_rows())?;
+                let columns = side.keys.again(&rows)?;
+                let keys = numbers(&mut self.interner, &side.keys, &columns, rows.num_rows())?;
+                let (times, matched) = (saved.column(0).as_primitive::<Int64Type>(), saved.column(1).as_boolean());
+                let stamps = keys.into_iter().enumerate().map(|(row, key)| (key, times.value(row), matched.value(row)));
+                side.keep(&rows, &stamps.collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_in_state(&self) -> u64 {
+        self.sides.iter().map(|side| side.rows.len() as u64).sum()
+    }
+
+    fn state_bytes(&self) -> usize {
+        let side = |side: &Side| side.rows.size_bytes() + side.by_key.size_bytes() + side.due.size_bytes();
+        self.interner.size_bytes() + self.sides.iter().map(side).sum::<usize>()
+    }
+}
+
+fn owns(found: &[Found]) -> UInt32Array {
+    UInt32Array::from_iter_values(found.iter().map(|pair| pair.own))
+}
+
+/// Rows of this side, and of the other one.
+fn picked<'a>(side: usize, from: [&'a RecordBatch; 2], rows: [Rows<'a>; 2]) -> Picked<'a> {
+    let [own, other] = from;
+    let ordered = |first, second| if side == 0 { [first, second] } else { [second, first] };
+    let from = if side == 0 { [own, other] } else { [other, own] };
+    Picked { from, rows: ordered(rows[0], rows[1]), window: None }
+}
