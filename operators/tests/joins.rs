@@ -209,3 +209,224 @@ input = 'counts'
     .assert_eq(&script.rows("out").unwrap());
     assert!(script.ledger().balances(), "{:?}", script.ledger());
 }
+
+/// Joins of bids with the items of about their time.
+fn near(kind: &str) -> String {
+    format!(
+        "
+[operators.near]
+type = 'join'
+left = 'bids'
+right = 'items'
+mode = 'interval'
+before = '5s'
+after = '8s'
+kind = '{kind}'
+on = 'item = name'
+columns = ['item', 'price', 'bids.at as at', 'seller', 'items.at as offered']
+[sinks.out]
+type = 'collect'
+input = 'near'
+[sinks.late]
+type = 'collect'
+input = 'near.late_left'
+"
+    )
+}
+
+#[test]
+fn full_join_of_rows_near_each_other() {
+    crashed_in_mid_stream(
+        &near("full"),
+        "out",
+        &expect![[r#"
+        {"item":"coat","price":9,"at":"1970-01-01T00:00:03Z","seller":null,"offered":null}
+        {"item":"hat","price":1,"at":"1970-01-01T00:00:23Z","seller":null,"offered":null}
+        {"item":"hat","price":5,"at":"1970-01-01T00:00:01Z","seller":"ann","offered":"1970-01-01T00:00:02Z"}
+        {"item":"hat","price":7,"at":"1970-01-01T00:00:08Z","seller":"cid","offered":"1970-01-01T00:00:12Z"}
+        {"item":"shoe","price":6,"at":"1970-01-01T00:00:27Z","seller":null,"offered":null}
+        {"item":null,"price":2,"at":"1970-01-01T00:00:04Z","seller":null,"offered":null}
+        {"item":null,"price":null,"at":null,"seller":"ann","offered":"1970-01-01T00:00:31Z"}
+        {"item":null,"price":null,"at":null,"seller":"bob","offered":"1970-01-01T00:00:09Z"}
+        {"item":null,"price":null,"at":null,"seller":"eve","offered":"1970-01-01T00:00:05Z"}
+    "#]],
+    );
+}
+
+#[test]
+fn bids_behind_their_own_watermark_take_no_part() {
+    crashed_in_mid_stream(
+        &near("inner"),
+        "late",
+        &expect![[r#"
+        {"item":"coat","price":4,"at":"1970-01-01T00:00:02Z"}
+    "#]],
+    );
+}
+
+#[test]
+fn rows_without_a_partner_do_not_come_late_for_the_next_window() {
+    let operators = format!(
+        "{}
+[operators.windows]
+type = 'window'
+input = 'near'
+kind = 'tumble'
+size = '10s'
+[operators.counted]
+type = 'aggregate'
+input = 'windows'
+compute = ['count(*) as rows', 'count(seller) as pairs']
+[sinks.counts]
+type = 'collect'
+input = 'counted'
+[sinks.too_late]
+type = 'collect'
+input = 'counted.late'
+",
+        near("full")
+    );
+    crashed_in_mid_stream(
+        &operators,
+        "counts",
+        &expect![[r#"
+        {"rows":1,"pairs":1,"window_start":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:20Z"}
+        {"rows":1,"pairs":1,"window_start":"1970-01-01T00:00:30Z","window_end":"1970-01-01T00:00:40Z"}
+        {"rows":2,"pairs":0,"window_start":"1970-01-01T00:00:20Z","window_end":"1970-01-01T00:00:30Z"}
+        {"rows":5,"pairs":3,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+    "#]],
+    );
+    crashed_in_mid_stream(&operators, "too_late", &expect![[""]]);
+}
+
+const VERSIONS: &str = "
+[operators.sold]
+type = 'join'
+left = 'bids'
+right = 'items'
+mode = 'as_of'
+kind = 'left'
+on = 'item = name'
+columns = ['item', 'price', 'bids.at as at', 'seller']
+[sinks.out]
+type = 'collect'
+input = 'sold'
+";
+
+#[test]
+fn bids_with_the_offer_of_their_time() {
+    crashed_in_mid_stream(
+        VERSIONS,
+        "out",
+        &expect![[r#"
+        {"item":"coat","price":9,"at":"1970-01-01T00:00:03Z","seller":null}
+        {"item":"hat","price":1,"at":"1970-01-01T00:00:23Z","seller":"cid"}
+        {"item":"hat","price":5,"at":"1970-01-01T00:00:01Z","seller":null}
+        {"item":"hat","price":7,"at":"1970-01-01T00:00:08Z","seller":"ann"}
+        {"item":"shoe","price":6,"at":"1970-01-01T00:00:27Z","seller":"bob"}
+        {"item":null,"price":2,"at":"1970-01-01T00:00:04Z","seller":null}
+    "#]],
+    );
+}
+
+const SELLERS: &str = "
+[sources.sellers]
+type = 'script'
+schema = { seller = 'string', city = 'string' }
+[operators.windows]
+type = 'window'
+input = 'items'
+kind = 'tumble'
+size = '10s'
+[operators.known]
+type = 'join'
+left = 'windows'
+right = 'sellers'
+mode = 'lookup'
+kind = 'left'
+on = 'left.seller = right.seller'
+columns = ['name', 'left.seller as seller', 'city', 'window_start as start']
+[operators.counted]
+type = 'aggregate'
+input = 'known'
+by = ['city']
+compute = ['count(*) as offers']
+[sinks.counts]
+type = 'collect'
+input = 'counted'
+";
+
+const CITIES: &str = r#"{"seller": "ann", "city": "Ulm"}
+{"seller": "bob", "city": "Bonn"}
+{"seller": null, "city": "nowhere"}
+{"seller": "ann", "city": "Rom"}
+"#;
+
+fn sellers(settings: &[&str], seed: u64) -> Script {
+    let mut script = start(SELLERS, settings, seed);
+    script.send("items", &rows("items", &ITEMS[..3])).unwrap();
+    assert_eq!(script.rows("counts").unwrap(), "", "the table is not whole");
+    script.send("sellers", CITIES).unwrap();
+    script
+}
+
+#[test]
+fn offers_in_windows_with_the_city_of_a_table() {
+    let mut straight = sellers(&["runtime.workers=2"], 0);
+    straight.end_source("sellers").unwrap();
+    straight.send("items", &rows("items", &ITEMS[3..])).unwrap();
+    straight.end().unwrap();
+    expect![[r#"
+        {"city":"Bonn","offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":"Rom","offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":"Rom","offers":1,"window_start":"1970-01-01T00:00:30Z","window_end":"1970-01-01T00:00:40Z"}
+        {"city":"Ulm","offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":"Ulm","offers":1,"window_start":"1970-01-01T00:00:30Z","window_end":"1970-01-01T00:00:40Z"}
+        {"city":null,"offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":null,"offers":1,"window_start":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:20Z"}
+    "#]]
+    .assert_eq(&straight.rows("counts").unwrap());
+    assert!(straight.ledger().balances(), "{:?}", straight.ledger());
+    for seed in 1..9 {
+        // The barrier comes while the table is being read, and the rest of it is sent again.
+        let mut script = start(SELLERS, &["runtime.workers=2", "runtime.mailbox=1"], seed);
+        let (first, rest) = CITIES.split_at(CITIES.find('\n').unwrap() + 1);
+        script.send("sellers", first).unwrap();
+        script.send_only("items", &rows("items", &ITEMS[..3])).unwrap();
+        script.turns(seed as usize).unwrap();
+        script.send_only("sellers", rest).unwrap();
+        script.checkpoint_until_end("sellers").unwrap();
+        script.send("items", &rows("items", &ITEMS[3..4])).unwrap();
+        script.crash_and_restore(&["runtime.workers=3", "runtime.batch_rows=2"]).unwrap();
+        script.send("items", &rows("items", &ITEMS[4..])).unwrap();
+        script.end().unwrap();
+        assert_eq!(script.rows("counts").unwrap(), straight.rows("counts").unwrap(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_stop_while_the_table_is_read_leaves_the_rows_in_state() {
+    let mut script = sellers(&[], 0);
+    script.halt().unwrap();
+    assert_eq!(script.rows("counts").unwrap(), "");
+    let ledger = script.ledger();
+    assert!(ledger.balances(), "{ledger:?}");
+    let known = ledger.node("known").unwrap();
+    assert_eq!((known.rows_in, known.fates.taken, known.in_state), (7, 1, 6), "a row of the table can never be found");
+}
+
+#[test]
+fn a_drain_reads_the_table_to_its_end() {
+    let mut script = sellers(&[], 0);
+    script.drain().unwrap();
+    assert_eq!(script.rows("counts").unwrap(), "", "the table is not whole yet");
+    script.end_source("sellers").unwrap();
+    assert!(script.run().is_over());
+    expect![[r#"
+        {"city":"Bonn","offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":"Rom","offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":"Ulm","offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+        {"city":null,"offers":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T00:00:10Z"}
+    "#]]
+    .assert_eq(&script.rows("counts").unwrap());
+}

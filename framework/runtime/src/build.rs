@@ -275,7 +275,7 @@ impl Maker<'_> {
         let parts = OperatorParts {
             id: self.id.clone(),
             worker,
-            inbox: Inbox::new(incoming, around.schedule.order.clone(), watermark),
+            inbox: Inbox::new(incoming, around.schedule.order.clone(), watermark).reading_first(self.node.plan.reads_first),
             outbox,
             counted_ports: counted_ports(&self.node.plan.outputs),
             full_at_rows: self.topology.runtime.batch_rows.get().saturating_mul(2),
@@ -321,6 +321,7 @@ impl Maker<'_> {
             ports: ports.collect::<Result<_>>()?,
             rejected_port: settings.rejected_port,
             rejected_schema,
+            feeds_table: self.node.feeds_table,
             on_bad_row: self.node.on_bad_row,
             on_null: settings.on_null,
             idle_after: settings.idle_after.map(|after| Duration::from_micros(after.micros().unsigned_abs())),

@@ -3,6 +3,9 @@
 //! Merges watermarks by minimum, leaves out idle senders, aligns barriers, and knows when an input and the whole node have
 //! ended. It never waits for one input while another has something, except for a barrier: then a channel whose barrier has
 //! come is not drained until it has come on all the others that still run. What waits there is bounded by the credits.
+//!
+//! An input may be read to its end before any other is looked at: a table for a lookup. A barrier that comes in it meanwhile
+//! can't wait for the others: it is announced early, while the state is what that input has made it.
 
 use std::sync::Arc;
 
@@ -31,6 +34,9 @@ pub enum Event {
     Watermark(EventTime),
     /// The barrier has come on all channels that still run.
     Barrier(CheckpointId),
+    /// The barrier has come on those of the input that is read first, while nothing of the others has been looked at. It will
+    /// come again as [`Event::Barrier`] when these are through.
+    EarlyBarrier(CheckpointId),
     /// All senders that still run are idle.
     Idle,
     /// All channels of this input have ended. Comes before the last watermark.
@@ -73,6 +79,10 @@ pub struct Inbox {
     channels: Vec<Incoming>,
     order: MergeOrder,
     turn: usize,
+    /// The input that is read before any other is looked at, as long as it runs.
+    first: Option<usize>,
+    /// Whether that input was stopped before its end.
+    cut_off: bool,
     watermark: EventTime,
     all_idle: bool,
     finished: bool,
@@ -89,12 +99,25 @@ impl Inbox {
             channels: channels.into_iter().map(incoming).collect(),
             order,
             turn: 0,
+            first: None,
+            cut_off: false,
             watermark,
             all_idle: false,
             finished: false,
             since: ClockTime(0),
             pending: Vec::new(),
         }
+    }
+
+    /// The same, with an input that is read to its end before any other is looked at.
+    #[must_use]
+    pub fn reading_first(self, input: Option<usize>) -> Self {
+        Inbox { first: input, ..self }
+    }
+
+    /// Whether the input that is read first was stopped before its end, so that what follows cannot be dealt with in this run.
+    pub fn was_cut_off(&self) -> bool {
+        self.cut_off
     }
 
     /// The node's watermark.
@@ -129,7 +152,12 @@ impl Inbox {
 
     /// Whether an item waits that may be taken.
     pub fn has_items(&self) -> bool {
-        self.channels.iter().any(|c| c.barrier.is_none() && c.channel.has_items())
+        self.channels.iter().any(|c| c.barrier.is_none() && self.has_turn(c) && c.channel.has_items())
+    }
+
+    /// Whether a channel may be drained: none but those of the input that is read first, as long as it runs.
+    fn has_turn(&self, channel: &Incoming) -> bool {
+        self.first.is_none_or(|first| channel.input == first)
     }
 
     fn take(&mut self) -> Option<(usize, Sent)> {
@@ -140,7 +168,7 @@ impl Inbox {
         let first = self.order.pick(self.turn, n);
         for step in 0..n {
             let index = (first + step) % n;
-            if self.channels[index].barrier.is_some() {
+            if self.channels[index].barrier.is_some() || !self.has_turn(&self.channels[index]) {
                 continue;
             }
             if let Some(sent) = self.channels[index].channel.receive() {
@@ -205,6 +233,10 @@ impl Inbox {
             }
         }
         events.reverse();
+        if self.first == Some(input) && self.channels.iter().all(|c| c.input != input || c.last.is_some()) {
+            self.first = None;
+            self.cut_off = !self.channels.iter().all(input_ended);
+        }
         if !self.finished {
             self.raise_watermark();
             self.notice_idle();
@@ -234,11 +266,11 @@ impl Inbox {
     }
 
     fn align(&mut self) {
-        let mut running = self.channels.iter().filter(|c| c.last.is_none()).peekable();
+        let mut running = self.channels.iter().filter(|c| c.last.is_none() && self.has_turn(c)).peekable();
         let Some(id) = running.peek().and_then(|c| c.barrier) else { return };
         if running.all(|c| c.barrier.is_some()) {
             self.channels.iter_mut().for_each(|c| c.barrier = None);
-            self.pending.insert(0, Event::Barrier(id));
+            self.pending.insert(0, if self.first.is_some() { Event::EarlyBarrier(id) } else { Event::Barrier(id) });
         }
     }
 }
@@ -290,6 +322,7 @@ mod tests {
                 Event::Watermark(EventTime::MAX) => "watermark MAX".to_owned(),
                 Event::Watermark(w) => format!("watermark {}", w.0),
                 Event::Barrier(id) => format!("barrier {id}"),
+                Event::EarlyBarrier(id) => format!("early barrier {id}"),
                 Event::Idle => "idle".to_owned(),
                 Event::InputEnd(input) => format!("end of {input}"),
                 Event::End => "end".to_owned(),
@@ -367,5 +400,31 @@ mod tests {
         assert_eq!(drain(&mut one), ["end of 0", "watermark 4"]);
         b.send_control(Item::Halt, NOW);
         assert_eq!(drain(&mut one), ["halt"]);
+    }
+
+    #[test]
+    fn what_is_read_first_is_read_to_its_end_and_its_barrier_does_not_wait() {
+        let [stream, table] = channels();
+        let mut inbox = inbox(&[stream.clone(), table.clone()], &[0, 1]).reading_first(Some(1));
+        stream.send_batch(rows(&[1]), NOW).unwrap();
+        stream.send_control(Item::Barrier(1), NOW);
+        stream.send_batch(rows(&[2]), NOW).unwrap();
+        assert!(drain(&mut inbox).is_empty() && !inbox.has_items());
+        table.send_batch(rows(&[7]), NOW).unwrap();
+        table.send_control(Item::Barrier(1), NOW);
+        table.send_batch(rows(&[8]), NOW).unwrap();
+        assert_eq!(drain(&mut inbox), ["rows 1 [7]", "early barrier 1", "rows 1 [8]"]);
+        table.send_control(Item::End, NOW);
+        assert_eq!(drain(&mut inbox), ["end of 1", "rows 0 [1]", "barrier 1", "rows 0 [2]"]);
+    }
+
+    #[test]
+    fn a_stop_in_what_is_read_first_lets_the_others_through() {
+        let [stream, table] = channels();
+        let mut inbox = inbox(&[stream.clone(), table.clone()], &[0, 1]).reading_first(Some(1));
+        stream.send_batch(rows(&[1]), NOW).unwrap();
+        stream.send_control(Item::Halt, NOW);
+        table.send_control(Item::Halt, NOW);
+        assert_eq!(drain(&mut inbox), ["rows 0 [1]", "halt"]);
     }
 }

@@ -167,6 +167,8 @@ pub struct OperatorTask {
     timer: Option<ClockTime>,
     state_bytes: usize,
     waits_for: Option<EventTime>,
+    /// What was written down when a barrier came early: see [`Event::EarlyBarrier`].
+    early: Option<(CheckpointId, StateWriter)>,
     /// Whether the last turn ended because a reader has no credit.
     held: bool,
     finished: bool,
@@ -182,8 +184,17 @@ impl OperatorTask {
             parts.worker.restore(state)?;
         }
         let output = Output::new(parts.full_at_rows);
-        let mut task =
-            OperatorTask { parts, output, then: None, timer: None, state_bytes: 0, waits_for: None, held: false, finished: false };
+        let mut task = OperatorTask {
+            parts,
+            output,
+            then: None,
+            timer: None,
+            state_bytes: 0,
+            waits_for: None,
+            early: None,
+            held: false,
+            finished: false,
+        };
         task.measure_state()?;
         Ok(task)
     }
@@ -241,6 +252,7 @@ impl OperatorTask {
                 }
                 self.then = Some(Then::Nothing);
             }
+            Event::EarlyBarrier(id) => self.early = Some((id, self.parts.worker.snapshot(id)?)),
             Event::Barrier(id) => {
                 self.snapshot(id)?;
                 self.parts.outbox.control(&Item::Barrier(id), since)?;
@@ -311,8 +323,15 @@ impl OperatorTask {
     }
 
     fn snapshot(&mut self, id: CheckpointId) -> Result<()> {
-        let state = self.parts.worker.snapshot(id)?.into_entries();
-        let snapshot = TaskSnapshot { watermark: self.parts.inbox.watermark(), entries: state, positions: Vec::new() };
+        if self.parts.inbox.was_cut_off() {
+            // Rows before the barrier are not dealt with: this checkpoint must not become whole.
+            return Ok(());
+        }
+        let state = match self.early.take() {
+            Some((early, state)) if early == id => state,
+            _ => self.parts.worker.snapshot(id)?,
+        };
+        let snapshot = TaskSnapshot { watermark: self.parts.inbox.watermark(), entries: state.into_entries(), positions: Vec::new() };
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
         Ok(())
     }

@@ -54,6 +54,8 @@ pub struct SourceParts {
     pub rejected_port: usize,
     /// The columns of `.rejected` that somebody reads.
     pub rejected_schema: SchemaRef,
+    /// Whether it feeds a table that is read to its end: then it is not drained.
+    pub feeds_table: bool,
     /// What happens to bad rows.
     pub on_bad_row: OnBadRow,
     /// What happens to rows without a time.
@@ -170,6 +172,8 @@ impl SourceTask {
     fn obey(&mut self, order: Order, now: ClockTime) -> Result<()> {
         match order {
             Order::Halt => self.last(&Item::Halt, now),
+            // It ends by itself, and half a table would give wrong answers.
+            Order::Drain if self.parts.feeds_table => Ok(()),
             Order::Drain => self.last(&Item::End, now),
             Order::Idle if self.watermarks.all_idle() => self.idle(now),
             Order::Idle => Ok(()),

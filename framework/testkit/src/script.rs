@@ -85,12 +85,31 @@ impl Script {
         self.run.run()
     }
 
+    /// Says that no more rows come from one source, and lets everything come to rest.
+    ///
+    /// # Errors
+    /// When a node fails.
+    pub fn end_source(&mut self, source: &str) -> Result<()> {
+        self.sent.entry(source.to_owned()).or_default().end();
+        self.run.wake_sources();
+        self.run.run()
+    }
+
     /// Stops as Ctrl-C does: windows stay open.
     ///
     /// # Errors
     /// When a node fails.
     pub fn halt(&mut self) -> Result<()> {
         self.run.order(Order::Halt);
+        self.run.run()
+    }
+
+    /// Stops as `--drain` does: every row comes out.
+    ///
+    /// # Errors
+    /// When a node fails.
+    pub fn drain(&mut self) -> Result<()> {
+        self.run.order(Order::Drain);
         self.run.run()
     }
 
@@ -120,6 +139,17 @@ impl Script {
     /// When a node fails, or a source has ended.
     pub fn checkpoint(&mut self) -> Result<()> {
         self.checkpoint = Some(self.run.checkpoint()?);
+        Ok(())
+    }
+
+    /// Takes a checkpoint that gets whole only when this source has ended, as its rows are a table that is read first.
+    ///
+    /// # Errors
+    /// When a node fails, or it does not get whole.
+    pub fn checkpoint_until_end(&mut self, source: &str) -> Result<()> {
+        let id = self.run.begin_checkpoint()?;
+        self.end_source(source)?;
+        self.checkpoint = Some(self.run.finished_checkpoint(id)?);
         Ok(())
     }
 

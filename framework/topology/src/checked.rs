@@ -22,6 +22,7 @@ use crate::report::{Lines, Problems};
 use crate::resolve;
 use crate::secret::Secrets;
 use crate::settings::Settings;
+use crate::tables;
 use crate::tree::{Place, Table};
 use crate::windows::{self, Decision};
 
@@ -71,7 +72,8 @@ impl<'r> Checked<'r> {
             key_groups: settings.runtime.key_groups.get(),
             replaced: source.replaced,
         };
-        let planned = plan(&nodes, &graph, &around, problems);
+        let mut planned = plan(&nodes, &graph, &around, problems);
+        tables::tables(&nodes, &mut planned, problems);
         if !around.replaced {
             shared_paths(&nodes, &planned, problems);
         }
@@ -112,7 +114,7 @@ impl<'r> Checked<'r> {
     }
 
     fn node(&self, planned: Planned, needs: &[Needs], decisions: &[Decision]) -> Node {
-        let Planned { declaration: index, plan, inputs, names, times, parallelism } = planned;
+        let Planned { declaration: index, plan, inputs, names, times, parallelism, feeds_table } = planned;
         let declaration = &self.nodes[index];
         let outputs = names
             .into_iter()
@@ -131,6 +133,7 @@ impl<'r> Checked<'r> {
             description: declaration.common.description.clone(),
             inputs: inputs.into_iter().zip(routes).map(|((node, port), route)| Input { node, port, route }).collect(),
             outputs,
+            feeds_table,
             source: (declaration.role == Role::Source).then(|| source_settings(declaration, times, &plan)),
             plan,
         }

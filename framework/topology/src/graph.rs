@@ -55,6 +55,8 @@ pub struct Node {
     pub inputs: Vec<Input>,
     /// What it defines; the index is the port.
     pub outputs: Vec<NodeOutput>,
+    /// Whether what it sends becomes part of a table that a lookup reads to its end first.
+    pub feeds_table: bool,
     /// Event time and pace; sources only.
     pub source: Option<SourceSettings>,
     /// What makes its subtasks. `plan.inputs` and `plan.outputs` run parallel to the fields here.

@@ -9,6 +9,7 @@
 //! - `settings`, `declare`: the tables that are not nodes, and those that are; `later`: keys that are not built yet
 //! - `resolve`: names to edges, cycles, order
 //! - `plan`: forward over the graph: every node is planned from the streams that it reads
+//! - `tables`: lookups that would wait for themselves
 //! - `windows`, `columns`: backward: who judges lateness, which columns flow
 //! - `checked`: everything that is known of a topology, before it is fixed who reads what
 //! - `cases`: the tests in the file; `tests_file`: those in a file of their own
@@ -36,6 +37,7 @@ mod secret;
 mod settings;
 mod shape;
 mod substitute;
+mod tables;
 mod tests_file;
 mod tree;
 mod windows;

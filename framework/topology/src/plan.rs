@@ -31,6 +31,8 @@ pub(crate) struct Planned {
     /// Of a source: the event time of each output.
     pub times: Vec<Option<Scalar>>,
     pub parallelism: usize,
+    /// Whether it feeds a table that is read first.
+    pub feeds_table: bool,
 }
 
 impl Planned {
@@ -105,7 +107,7 @@ impl Forward<'_, '_> {
             self.streams.entry(name.clone()).or_insert((self.planned.len(), port));
         }
         self.place[index] = Some(self.planned.len());
-        self.planned.push(Planned { declaration: index, plan, inputs, names, times, parallelism });
+        self.planned.push(Planned { declaration: index, plan, inputs, names, times, parallelism, feeds_table: false });
     }
 
     fn stream(&self, (node, port): (usize, usize)) -> &Stream {

@@ -303,8 +303,7 @@ impl Operator for AsOfJoin {
         if input == 1 {
             return self.versions.keep(&batch, &keys, times);
         }
-        let waits: Vec<u32> =
-            (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY || self.kind.alone(0)).collect();
+        let waits: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY || self.kind.alone(0)).collect();
         let stamps: Vec<(usize, i64)> = waits.iter().map(|&row| (keys[row as usize], times[row as usize])).collect();
         self.waiting.keep(batch.take(&UInt32Array::from(waits))?.records(), &stamps)
     }
@@ -322,8 +321,7 @@ impl Operator for AsOfJoin {
         let (times, left): (Vec<i64>, Vec<u64>) = self.waiting.due.iter().map(|(time, (_, number))| (time, number)).unzip();
         let left = self.waiting.rows.gather(&left)?;
         put(state, ROWS[0], &self.keys[0].again(&left)?, times, &left, self.key_groups)?;
-        let (times, right): (Vec<i64>, Vec<u64>) =
-            self.versions.by_key.iter().map(|(_, version)| (version.time, version.number)).unzip();
+        let (times, right): (Vec<i64>, Vec<u64>) = self.versions.by_key.iter().map(|(_, version)| (version.time, version.number)).unzip();
         let right = self.versions.rows.gather(&right)?;
         put(state, ROWS[1], &self.keys[1].again(&right)?, times, &right, self.key_groups)
     }
@@ -346,6 +344,10 @@ impl Operator for AsOfJoin {
             }
         }
         Ok(())
+    }
+
+    fn waits_for(&self) -> Option<EventTime> {
+        self.waiting.due.first().map(|time| EventTime(time.saturating_add(1)))
     }
 
     fn rows_in_state(&self) -> u64 {

@@ -237,7 +237,8 @@ impl Changes {
             return Ok(());
         }
         let from = [self.stores[0].rows(rows[0].iter().copied())?, self.stores[1].rows(rows[1].iter().copied())?];
-        let picked = Picked { from: [&from[0], &from[1]], rows: first.map(|there| if there { Rows::All } else { Rows::None }), window: None };
+        let picked =
+            Picked { from: [&from[0], &from[1]], rows: first.map(|there| if there { Rows::All } else { Rows::None }), window: None };
         let (records, remains) = self.pairs.result(&picked, out)?;
         let kept = |array: &dyn Array| -> Result<ArrayRef> {
             Ok(match &remains {

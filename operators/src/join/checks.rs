@@ -39,9 +39,11 @@ impl Planner<'_> {
         if self.options.mode == Mode::Interval {
             if given.iter().all(|(_, span)| span.is_none()) {
                 let missing = Diagnostic::error("missing-key", "a join in mode \"interval\" does not say which interval").key("before");
-                found.push(missing.help(
-                    "add `before`, `after` or both: the right row's time is between the left row's minus `before` and plus `after`",
-                ));
+                found.push(
+                    missing.help(
+                        "add `before`, `after` or both: the right row's time is between the left row's minus `before` and plus `after`",
+                    ),
+                );
             }
             return;
         }
@@ -55,8 +57,11 @@ impl Planner<'_> {
         let one_sided = matches!(self.options.mode, Mode::AsOf | Mode::Lookup);
         if one_sided && matches!(self.options.kind, Kind::Right | Kind::Full) {
             let word = if self.options.kind == Kind::Right { "right" } else { "full" };
-            let message = format!("a join in mode \"{}\" cannot be of kind \"{word}\": it asks for rows of the right side, which are \
-                 never sent by themselves", self.options.mode.word());
+            let message = format!(
+                "a join in mode \"{}\" cannot be of kind \"{word}\": it asks for rows of the right side, which are \
+                 never sent by themselves",
+                self.options.mode.word()
+            );
             let help = "use kind = \"inner\", \"left\", \"semi\" or \"anti\"; or mode = \"interval\" or \"changes\", which have all kinds";
             found.push(Diagnostic::error("bad-join", message).key("kind").help(help));
         }
@@ -145,7 +150,8 @@ impl Planner<'_> {
         let stream: &Stream = self.streams[side];
         let odd = |field: &&Arc<Field>| !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]);
         if let Some(field) = stream.schema.fields().iter().find(odd) {
-            let message = format!("`{}` of `{}` is {}, which a join cannot keep", field.name(), self.names[side], SqlName(field.data_type()));
+            let message =
+                format!("`{}` of `{}` is {}, which a join cannot keep", field.name(), self.names[side], SqlName(field.data_type()));
             let help = format!("leave it out with a `select` before the join: columns = [\"* except ({})\"]", field.name());
             found.push(Diagnostic::error("type-mismatch", message).key(ROWS[side]).help(help));
         }

@@ -52,6 +52,11 @@ impl<T: Ord + Copy> Due<T> {
         taken
     }
 
+    /// The time of the oldest.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.runs.peek().map(|Reverse(run)| run.time)
+    }
+
     /// Everything, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, T)> + '_ {
         self.runs.iter().flat_map(|Reverse(run)| run.rest.iter().copied())

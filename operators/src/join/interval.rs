@@ -363,6 +363,12 @@ impl Operator for IntervalJoin {
         Ok(())
     }
 
+    fn waits_for(&self) -> Option<EventTime> {
+        let alone = self.sides.iter().enumerate().filter(|(side, _)| self.kind.alone(*side));
+        let leaves = alone.filter_map(|(_, side)| Some(side.due.first()?.saturating_add(side.span[1]).saturating_add(1)));
+        leaves.min().map(EventTime)
+    }
+
     fn rows_in_state(&self) -> u64 {
         self.sides.iter().map(|side| side.rows.len() as u64).sum()
     }

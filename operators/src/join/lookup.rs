@@ -96,7 +96,8 @@ impl LookupJoin {
             key != NO_KEY && (new || !one_is_enough)
         });
         let wanted: BooleanArray = wanted.map(Some).collect();
-        self.table.add(&filter_record_batch(rows, &wanted)?, keys.iter().zip(wanted.values()).filter(|(_, wanted)| *wanted).map(|(key, _)| *key))
+        self.table
+            .add(&filter_record_batch(rows, &wanted)?, keys.iter().zip(wanted.values()).filter(|(_, wanted)| *wanted).map(|(key, _)| *key))
     }
 
     fn begin(&mut self, batch: &Batch, columns: &[ArrayRef]) -> Result<()> {

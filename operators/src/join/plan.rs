@@ -212,7 +212,11 @@ impl Planner<'_> {
         if matches!(design.mode, Mode::Window | Mode::Interval | Mode::AsOf) {
             for (side, name) in ["late_left", "late_right"].into_iter().enumerate() {
                 let stream = self.streams[side];
-                let came = if design.explicit[side] || design.mode != Mode::Window { stream.schema.clone() } else { own_columns(&stream.schema, &schemas[side]) };
+                let came = if design.explicit[side] || design.mode != Mode::Window {
+                    stream.schema.clone()
+                } else {
+                    own_columns(&stream.schema, &schemas[side])
+                };
                 outputs.push(OutputPlan::side(name, Stream { windowed: None, ..stream.with_schema(came) }));
             }
         }
@@ -255,7 +259,9 @@ impl Planner<'_> {
         match self.options.mode {
             Mode::Window => Some("rows of windows that are open".to_owned()),
             Mode::Interval => Some("rows whose interval the watermark has not passed".to_owned()),
-            Mode::AsOf => self.streams[1].bounded.then(|| "rows that the watermark has not passed, and versions of an input that ends".to_owned()),
+            Mode::AsOf => {
+                self.streams[1].bounded.then(|| "rows that the watermark has not passed, and versions of an input that ends".to_owned())
+            }
             Mode::Lookup => Some(format!("the rows of `{}`, which ends", self.names[1])),
             Mode::Changes => bounded.then(|| "all rows of inputs that end".to_owned()),
         }

@@ -257,7 +257,8 @@ impl Closing {
     }
 
     fn send_pairs(&mut self, found: &[UInt32Array; 2], pairs: &Pairs, kind: Kind, out: &mut Output) -> Result<()> {
-        let picked = Picked { from: [&self.sides[0], &self.sides[1]], rows: [Rows::At(&found[0]), Rows::At(&found[1])], window: Some(self.window) };
+        let picked =
+            Picked { from: [&self.sides[0], &self.sides[1]], rows: [Rows::At(&found[0]), Rows::At(&found[1])], window: Some(self.window) };
         let [left, right] = match pairs.fulfil(&picked, out)? {
             None => found.clone(),
             Some(mask) => [filtered(&found[0], &mask)?, filtered(&found[1], &mask)?],

@@ -54,6 +54,7 @@ impl Tap {
             description: None,
             inputs: vec![Input { node, port, route: Route::Any }],
             outputs: Vec::new(),
+            feeds_table: false,
             source: None,
             plan: Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(factory)),
         }

@@ -66,11 +66,7 @@ pub(super) fn shown(kind: Kind, left: Option<&Row>, right: Option<&Row>, window:
 }
 
 /// The join of rows that are all there, by its definition: what each row of the result is made of.
-pub(super) fn combined<'a>(
-    kind: Kind,
-    holds: impl Fn(&Row, &Row) -> bool,
-    rows: &[&'a Row],
-) -> Vec<(Option<&'a Row>, Option<&'a Row>)> {
+pub(super) fn combined<'a>(kind: Kind, holds: impl Fn(&Row, &Row) -> bool, rows: &[&'a Row]) -> Vec<(Option<&'a Row>, Option<&'a Row>)> {
     let side = |side: usize| rows.iter().copied().filter(move |row| row.side == side);
     let mut result = Vec::new();
     for left in side(0) {
