@@ -296,6 +296,7 @@ impl Work {
             };
             let mut place = self.next.take().unwrap_or_else(|| list.partition_point(|stamp| stamp.time < first));
             let own_settled = once && self.side == 0;
+            let one_is_enough = own_settled && !conditional;
             while found.len() < limit
                 && !(own_settled && self.matched[self.row])
                 && let Some(stamp) = list.get(place).filter(|stamp| stamp.time <= last)
@@ -304,11 +305,11 @@ impl Work {
                     found.push(Found { own: self.row as u32, key, place });
                 }
                 place += 1;
-                if own_settled && !conditional {
+                if one_is_enough {
                     break;
                 }
             }
-            if found.len() == limit && !(own_settled && !conditional) {
+            if found.len() == limit && !one_is_enough {
                 self.next = Some(place);
                 break;
             }

@@ -141,7 +141,7 @@ impl Harness {
         let first = self.came[side];
         self.came[side] += rows.len() as i64;
         let origin = || Origin {
-            split: rows.iter().map(|row| split(row)).collect::<Vec<_>>().into(),
+            split: rows.iter().map(split).collect::<Vec<_>>().into(),
             position: Int64Array::from_iter_values(first..self.came[side]),
         };
         let hidden = Hidden {
