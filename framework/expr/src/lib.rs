@@ -13,6 +13,7 @@
 //! - `rewrite` and `canonical`: our semantics on logical expressions
 //! - `physical` and `evaluate`: our semantics row by row
 //! - [`scalar`]: expressions that give one value for each row
+//! - [`order`]: which row comes first by a list of expressions
 //! - [`joined`]: expressions over the two sides of a join
 //! - [`aggregate`]: aggregate functions over groups of rows
 
@@ -28,6 +29,7 @@ pub mod joined;
 mod mismatch;
 mod names;
 mod nesting;
+pub mod order;
 mod physical;
 mod planner;
 mod rewrite;
@@ -43,4 +45,5 @@ mod types;
 pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, Interner, RowOrder};
 pub use error::ExprError;
 pub use joined::{Condition, Equality, JoinScope, Side};
+pub use order::OrderItem;
 pub use scalar::{BadValue, BoundScalar, Evaluated, Scalar, ScalarKey};

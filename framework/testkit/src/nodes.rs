@@ -17,7 +17,7 @@ use millstream_api::sink::Finish;
 use millstream_api::source::{Next, Position, Source, SourcePart, SourceRows};
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::types::ColumnType;
-use millstream_api::view::View;
+use millstream_api::view::{Snapshot, View};
 use millstream_api::{BadRow, Batch, Diagnostic, Diagnostics, Error, Result, Sink, Stream};
 use millstream_runtime::feed::Feed;
 use millstream_state::JobSnapshot;
@@ -218,9 +218,9 @@ impl View for Kept {
         locked(&self.batches).len() as u64
     }
 
-    fn rows(&self) -> Result<(u64, RecordBatch)> {
+    fn snapshot(&self) -> Result<Snapshot> {
         let batches = locked(&self.batches);
-        Ok((batches.len() as u64, concat_batches(&self.schema, batches.iter())?))
+        Ok(Snapshot::new(batches.len() as u64, Arc::new(concat_batches(&self.schema, batches.iter())?)))
     }
 
     fn lookup(&self, _: &[&str]) -> Result<(u64, RecordBatch)> {

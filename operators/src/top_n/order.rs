@@ -1,60 +1,18 @@
-//! Which row comes first: the items of `order`, and what decides where they leave rows equal.
+//! Which row comes first: by the items of `order`, and by what decides where they leave rows equal.
 //!
 //! The order of a row is one byte string (Arrow's row encoding of all that matters), so that rows of different batches, and of
 //! a snapshot, are compared without their columns.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, PrimitiveArray};
-use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
+use arrow::array::{ArrayRef, BinaryArray};
+use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, SortField};
-use millstream_api::types::SqlName;
-use millstream_api::{Batch, Diagnostic, Error, Result};
-use millstream_expr::{BadValue, BoundScalar, Scalar};
+use millstream_api::{Batch, Error, Result};
+use millstream_expr::order::{NULLS_LAST, OrderItem, normalised};
+use millstream_expr::{BadValue, BoundScalar};
 
 use crate::columns::place;
-
-/// An item of `order`.
-#[derive(Clone, Debug)]
-pub(crate) struct Term {
-    pub(crate) value: Scalar,
-    options: SortOptions,
-}
-
-impl Term {
-    /// Parses `expr [asc|desc] [nulls first|last]`.
-    pub(super) fn parse(text: &str, schema: &Schema) -> Result<Term, Diagnostic> {
-        let (rest, nulls_first) = match without_last(text, "first").and_then(|rest| without_last(rest, "nulls")) {
-            Some(rest) => (rest, true),
-            None => (without_last(text, "last").and_then(|rest| without_last(rest, "nulls")).unwrap_or(text), false),
-        };
-        let (rest, descending) = match without_last(rest, "desc") {
-            Some(rest) => (rest, true),
-            None => (without_last(rest, "asc").unwrap_or(rest), false),
-        };
-        let value = Scalar::parse(rest, schema).map_err(|error| error.at("order"))?;
-        let data_type = value.field().data_type();
-        if !comparable(data_type) {
-            let message = format!("`{}` is {}, which has no order", value.text(), SqlName(data_type));
-            return Err(Diagnostic::error("type-mismatch", message).key("order").help("order by something that can be compared"));
-        }
-        Ok(Term { value, options: SortOptions { descending, nulls_first } })
-    }
-}
-
-/// Whether values of this type can be compared.
-pub(crate) fn comparable(data_type: &DataType) -> bool {
-    RowConverter::supports_fields(&[SortField::new(data_type.clone())])
-}
-
-/// The text before its last word, if that is `word` and something stands before it.
-fn without_last<'a>(text: &'a str, word: &str) -> Option<&'a str> {
-    let text = text.trim_end();
-    let start = text.len().checked_sub(word.len())?;
-    let rest = text.get(..start).filter(|_| text.get(start..).is_some_and(|last| last.eq_ignore_ascii_case(word)))?;
-    (rest.ends_with(char::is_whitespace) && !rest.trim().is_empty()).then(|| rest.trim_end())
-}
 
 /// What decides between rows that are equal by `order`.
 #[derive(Clone, Debug, Default)]
@@ -77,18 +35,17 @@ pub(crate) struct RowSorter {
 
 impl RowSorter {
     /// Binds the order to the columns that flow.
-    pub(crate) fn new(terms: &[Term], ties: &Ties, schema: &Schema) -> Result<Self> {
-        let last = SortOptions { descending: false, nulls_first: false };
-        let field = |data_type: &DataType, options| SortField::new_with_options(data_type.clone(), options);
-        let mut fields: Vec<SortField> = terms.iter().map(|term| field(term.value.field().data_type(), term.options)).collect();
-        fields.extend(ties.times.then(|| field(&DataType::Int64, last)));
+    pub(crate) fn new(terms: &[OrderItem], ties: &Ties, schema: &Schema) -> Result<Self> {
+        let field = |data_type: &DataType| SortField::new_with_options(data_type.clone(), NULLS_LAST);
+        let mut fields: Vec<SortField> = terms.iter().map(OrderItem::sort_field).collect();
+        fields.extend(ties.times.then(|| field(&DataType::Int64)));
         if ties.origin {
-            fields.extend([field(&DataType::UInt32, last), field(&DataType::Int64, last)]);
+            fields.extend([field(&DataType::UInt32), field(&DataType::Int64)]);
         }
         let tie_places: Vec<usize> = ties.columns.iter().map(|name| place(schema, name)).collect::<Result<_>>()?;
-        fields.extend(tie_places.iter().map(|&place| field(schema.field(place).data_type(), last)));
+        fields.extend(tie_places.iter().map(|&place| field(schema.field(place).data_type())));
         Ok(RowSorter {
-            terms: terms.iter().map(|term| term.value.bind(schema)).collect::<Result<_>>()?,
+            terms: terms.iter().map(|term| term.value().bind(schema)).collect::<Result<_>>()?,
             ties: ties.clone(),
             tie_places,
             converter: RowConverter::new(fields)?,
@@ -120,46 +77,16 @@ impl RowSorter {
     }
 }
 
-/// The column with `0.0` for `-0.0` and one NaN for all, which are equal in SQL and not in their bytes.
-fn normalised(column: &ArrayRef) -> ArrayRef {
-    fn floats<T: ArrowPrimitiveType>(column: &ArrayRef, one: impl Fn(T::Native) -> T::Native) -> ArrayRef {
-        let values: &PrimitiveArray<T> = column.as_primitive();
-        Arc::new(values.unary::<_, T>(one))
-    }
-    match column.data_type() {
-        DataType::Float64 => floats::<Float64Type>(column, |v| if v.is_nan() { f64::NAN } else { v + 0.0 }),
-        DataType::Float32 => floats::<Float32Type>(column, |v| if v.is_nan() { f32::NAN } else { v + 0.0 }),
-        _ => column.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::Float64Array;
 
     use super::*;
-    use crate::testing::{batch, ints, schema};
-
-    fn parsed(text: &str) -> Result<(String, bool, bool), &'static str> {
-        let term = Term::parse(text, &schema("price bigint, desc bigint")).map_err(|diagnostic| diagnostic.code)?;
-        Ok((term.value.text().to_owned(), term.options.descending, term.options.nulls_first))
-    }
-
-    #[test]
-    fn an_item_is_an_expression_a_direction_and_the_place_of_nulls() {
-        assert_eq!(parsed("price"), Ok(("price".into(), false, false)));
-        assert_eq!(parsed("price * 2 DESC"), Ok(("price * 2".into(), true, false)));
-        assert_eq!(parsed("price asc nulls first"), Ok(("price".into(), false, true)));
-        assert_eq!(parsed("(price) desc  nulls  last "), Ok(("(price)".into(), true, false)));
-        assert_eq!(parsed("desc"), Ok(("desc".into(), false, false)), "a column of that name");
-        assert_eq!(parsed("price up"), Err("syntax"));
-        assert_eq!(parsed("prise desc"), Err("unknown-column"));
-        assert_eq!(parsed("é desc"), Err("unknown-column"), "a letter of two bytes");
-    }
+    use crate::testing::{batch, ints};
 
     fn sorted(order: &str, column: ArrayRef) -> Vec<usize> {
         let batch = batch(&[("price", column)]);
-        let term = Term::parse(order, &batch.schema()).unwrap();
+        let term = OrderItem::parse(order, &batch.schema()).unwrap();
         let keys = RowSorter::new(&[term], &Ties::default(), &batch.schema()).unwrap().sortable(&batch, &mut Vec::new()).unwrap();
         let mut rows: Vec<usize> = (0..batch.rows()).collect();
         rows.sort_by(|&a, &b| keys.value(a).cmp(keys.value(b)));

@@ -10,9 +10,10 @@ use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed as WindowedStream};
 use millstream_api::types::SqlName;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
-use millstream_expr::{Scalar, ScalarKey};
+use millstream_expr::order::comparable;
+use millstream_expr::{OrderItem, Scalar, ScalarKey};
 
-use super::order::{Term, Ties, comparable};
+use super::order::Ties;
 use super::rankings::Keep;
 use super::running::{ROWS, Running};
 use super::windowed::{PANES, WATERMARK, Windowed};
@@ -23,7 +24,7 @@ use crate::bad_rows::rejected_output;
 #[derive(Clone)]
 pub(super) struct Design {
     pub(super) by: Vec<Scalar>,
-    pub(super) order: Vec<Term>,
+    pub(super) order: Vec<OrderItem>,
     pub(super) ties: Ties,
     pub(super) n: usize,
     /// The name of the column with the rank.
@@ -44,7 +45,8 @@ pub(super) fn plan(options: &TopNOptions, inputs: &Inputs<'_>) -> Result<Plan, D
     let scope = planner.scope();
     let by = planner.keys(&options.by, &scope, &mut found);
     let order = options.order.iter().enumerate();
-    let order = order.filter_map(|(index, text)| found.ok(Term::parse(text, &scope).map_err(|mistake| mistake.index(index)))).collect();
+    let parsed = |(index, text): (usize, &String)| OrderItem::parse(text, &scope).map_err(|mistake| mistake.at("order").index(index));
+    let order = order.filter_map(|item| found.ok(parsed(item))).collect();
     let schema = planner.output_schema(options.rank_as.as_deref(), &mut found);
     if found.has_errors() {
         return Err(found);
@@ -235,7 +237,7 @@ impl OperatorFactory for TopNFactory {
         let computed = |name: &str| design.rank.as_deref() == Some(name) || (!design.explicit && is_bound(name));
         let mut columns: Columns = outputs[MAIN].iter().filter(|name| !computed(name)).cloned().collect();
         columns.extend(design.by.iter().flat_map(|key| key.columns().iter().cloned()));
-        columns.extend(design.order.iter().flat_map(|term| term.value.columns().iter().cloned()));
+        columns.extend(design.order.iter().flat_map(|term| term.value().columns().iter().cloned()));
         columns.extend(design.ties.columns.iter().cloned());
         if design.windows.is_some() {
             columns.extend(outputs[LATE].iter().cloned());

@@ -293,7 +293,7 @@ pub(super) fn to_views(column: &ArrayRef) -> Result<BinaryViewArray> {
 }
 
 /// The column with `0.0` for `-0.0` and one NaN for all, so that equal values have equal bytes.
-pub(super) fn normalised(column: &ArrayRef) -> ArrayRef {
+pub fn normalised(column: &ArrayRef) -> ArrayRef {
     fn floats<T: ArrowPrimitiveType>(column: &ArrayRef, one: impl Fn(T::Native) -> T::Native) -> ArrayRef {
         let values: &PrimitiveArray<T> = column.as_primitive();
         Arc::new(values.unary::<_, T>(one))

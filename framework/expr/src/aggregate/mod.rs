@@ -46,7 +46,7 @@ use millstream_api::batch::Hidden;
 use millstream_api::plan::Columns;
 use millstream_api::{Batch, Error, Result};
 
-pub use self::interner::Interner;
+pub use self::interner::{Interner, normalised};
 use crate::aggregate::function::Function;
 use crate::error::ExprError;
 use crate::scalar::{BadValue, BoundScalar, Evaluated, Scalar};

@@ -1,4 +1,5 @@
-//! What a view holds: a pure table of rows as bytes, without locks, Arrow or time.
+//! What a view holds: a pure table of rows as bytes, without locks, Arrow or time. Its sink alone has it; what readers see of
+//! it is in [`table`](super::table).
 //!
 //! Rows are in the order of their keys; a view without a key gives each row a key of its own that rises with arrival.
 //!
@@ -69,11 +70,38 @@ pub(super) struct Kept {
     pub(super) count: i64,
 }
 
-/// The table.
+/// A change of what readers see: the row of a key before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) key: Bytes,
+    pub(super) before: Option<Bytes>,
+    pub(super) after: Option<Bytes>,
+}
+
+impl Shown {
+    /// About how much memory it takes.
+    pub(super) fn size_bytes(&self) -> usize {
+        let rows = [&self.before, &self.after].into_iter().flatten();
+        size_of::<Shown>() + self.key.len() + rows.map(|row| row.len()).sum::<usize>()
+    }
+}
+
+/// What came of a batch.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// How many of its rows were older than the view reaches back.
+    pub(super) expired: u64,
+    /// How the view looks different now, in the order of the keys.
+    pub(super) shown: Vec<Shown>,
+}
+
+/// What a view holds.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     rules: Rules,
     version: u64,
+    /// Keys that the batch has touched, each time with the row that was to be seen before.
+    touched: Vec<(Bytes, Option<Bytes>)>,
     /// The greatest event time so far, from which age is counted.
     newest: Option<i64>,
     arrivals: u64,
@@ -97,23 +125,18 @@ impl Contents {
         self.version
     }
 
-    /// How many rows are to be seen.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// All rows that are to be seen, in order.
-    pub(super) fn visible(&self) -> impl Iterator<Item = &Bytes> {
-        self.rows.values().filter_map(|held| held.last()).map(|held| &held.row)
+    /// All rows that are to be seen with their keys, in order.
+    pub(super) fn visible(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        self.rows.iter().filter_map(|(key, held)| Some((key.clone(), held.last()?.row.clone())))
     }
 
     /// The row of a key.
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Bytes> {
+    fn get(&self, key: &[u8]) -> Option<&Bytes> {
         self.rows.get(key)?.last().map(|held| &held.row)
     }
 
-    /// Applies a batch of changes as the next version. The result is how many of them were older than the view reaches back.
-    pub(super) fn apply(&mut self, changes: impl Iterator<Item = Change>) -> u64 {
+    /// Applies a batch of changes as the next version.
+    pub(super) fn apply(&mut self, changes: impl Iterator<Item = Change>) -> Applied {
         let mut expired = 0;
         for change in changes {
             self.newest = self.newest.max(Some(change.held.rank.time));
@@ -129,7 +152,28 @@ impl Contents {
         }
         self.drop_old();
         self.version += 1;
-        expired
+        Applied { expired, shown: self.take_shown() }
+    }
+
+    /// Notes how a key looks before it is changed.
+    fn touch(&mut self, key: &Bytes) {
+        let before = self.get(key).cloned();
+        self.touched.push((key.clone(), before));
+    }
+
+    /// How the touched keys look different from before the batch.
+    fn take_shown(&mut self) -> Vec<Shown> {
+        let mut touched = std::mem::take(&mut self.touched);
+        // Stable: the first of a key is how it was before the batch.
+        touched.sort_by(|(a, _), (b, _)| a.cmp(b));
+        touched.dedup_by(|(later, _), (first, _)| later == first);
+        let shown = touched.drain(..).filter_map(|(key, before)| {
+            let after = self.get(&key).cloned();
+            (before != after).then_some(Shown { key, before, after })
+        });
+        let shown = shown.collect();
+        self.touched = touched;
+        shown
     }
 
     fn is_old(&self, rank: Rank) -> bool {
@@ -147,6 +191,7 @@ impl Contents {
             }
             None => {}
         }
+        self.touch(&key);
         self.note_age(&change.held, &key);
         self.rows.insert(key, vec![change.held]);
     }
@@ -169,6 +214,7 @@ impl Contents {
                 key
             }
         };
+        self.touch(&key);
         self.note_age(&new, &key);
         self.rows.entry(key).or_default().push(new);
     }
@@ -186,8 +232,9 @@ impl Contents {
 
     /// Removes one row of a key that is equal to `gone`; false when there is none.
     fn remove(&mut self, key: &Bytes, gone: &Held) -> bool {
+        let Some(place) = self.rows.get(key).and_then(|held| held.iter().rposition(|held| held == gone)) else { return false };
+        self.touch(key);
         let Some(held) = self.rows.get_mut(key) else { return false };
-        let Some(place) = held.iter().rposition(|held| held == gone) else { return false };
         held.remove(place);
         let is_last = !held.contains(gone);
         if held.is_empty() {

@@ -1,14 +1,17 @@
 //! `view`: a materialised view, a table that follows a stream and can be read at any time.
 //!
-//! The sink turns batches into rows of bytes and applies each batch to the [`contents`] under one lock, so that every read
-//! ([`reader`]) is of one version. What the view holds in the end does not depend on how rows were divided into batches.
+//! The sink turns batches into rows of bytes and applies each to the [`contents`], which say what looks different now. That is
+//! applied under one lock to the [`table`] that readers share ([`reader`]), so that every read is of one version. What the view
+//! holds in the end does not depend on how rows were divided into batches.
 
 mod contents;
+mod ordered;
 mod plan;
 mod reader;
 mod rows;
+mod table;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, UInt32Array};
@@ -22,9 +25,9 @@ use millstream_api::{Batch, Result, Sink};
 
 pub use self::plan::ViewOptions;
 
-use self::contents::{Change, Contents, Held, Kept, Rank};
+use self::contents::{Applied, Change, Contents, Held, Kept, Rank};
 use self::plan::Settings;
-use self::reader::Reader;
+use self::reader::{Reader, Shared};
 use self::rows::RowFormat;
 
 /// The state with the rows that are kept.
@@ -56,15 +59,18 @@ impl SinkFactory for ViewFactory {
 
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let format = Arc::new(RowFormat::new(&context.input.schema, &self.settings.columns, &self.settings.key)?);
-        let contents = Arc::new(RwLock::new(Contents::new(self.settings.rules)));
-        context.views.publish(&context.node, Arc::new(Reader::new(format.clone(), contents.clone())));
-        Ok(Box::new(ViewSink { format, contents, by_position: self.settings.by_position }))
+        let shared = Arc::new(Shared::default());
+        context.views.publish(&context.node, Arc::new(Reader::new(format.clone(), shared.clone())));
+        let contents = Contents::new(self.settings.rules);
+        Ok(Box::new(ViewSink { format, contents, shared, by_position: self.settings.by_position }))
     }
 }
 
 struct ViewSink {
     format: Arc<RowFormat>,
-    contents: Arc<RwLock<Contents>>,
+    contents: Contents,
+    /// What readers see.
+    shared: Arc<Shared>,
     /// Whether rows of one time are ordered by their place in the source.
     by_position: bool,
 }
@@ -74,34 +80,34 @@ impl Sink for ViewSink {
         let rows = self.format.rows(batch.records())?;
         let keys = self.format.keys(batch.records())?;
         let weights = batch.weights();
+        let by_position = self.by_position;
         let changes = (0..batch.rows()).map(|row| Change {
             key: keys.as_ref().map(|keys| keys.row(row).as_ref().into()),
-            held: Held { row: rows.row(row).as_ref().into(), rank: self.rank(&batch, row) },
+            held: Held { row: rows.row(row).as_ref().into(), rank: rank(&batch, row, by_position) },
             is_withdrawn: weights.is_some_and(|weights| weights[row] < 0),
         });
-        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
-        let expired = contents.apply(changes);
+        let Applied { expired, shown } = self.contents.apply(changes);
         fates.expired += expired;
         fates.taken += batch.rows() as u64 - expired;
+        self.shared.apply(self.contents.version(), shown);
         Ok(())
     }
 
     fn prepare(&mut self, _: CheckpointId, state: &mut StateWriter) -> Result<()> {
-        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
-        state.put(ROWS, to_state(contents.kept())?);
-        state.put(PROGRESS, progress_to_state(contents.progress())?);
+        state.put(ROWS, to_state(self.contents.kept())?);
+        state.put(PROGRESS, progress_to_state(self.contents.progress())?);
         Ok(())
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         for records in state.get(ROWS) {
-            from_state(records).for_each(|kept| contents.restore(kept, self.format.has_key()));
+            from_state(records).for_each(|kept| self.contents.restore(kept, self.format.has_key()));
         }
         for records in state.get(PROGRESS).filter(|records| records.num_rows() > 0) {
             let number = |column: usize| records.column(column).as_primitive::<Int64Type>().iter().next().flatten();
-            contents.restore_progress(number(0).unwrap_or_default() as u64, number(1));
+            self.contents.restore_progress(number(0).unwrap_or_default() as u64, number(1));
         }
+        self.shared.reset(self.contents.version(), self.contents.visible());
         Ok(())
     }
 
@@ -110,12 +116,11 @@ impl Sink for ViewSink {
     }
 }
 
-impl ViewSink {
-    fn rank(&self, batch: &Batch, row: usize) -> Rank {
-        let place = batch.hidden().origin.as_ref().filter(|_| self.by_position);
-        let place = place.map(|origin| (origin.split.value(row), origin.position.value(row)));
-        Rank::new(batch.times().map(|times| times[row]), place)
-    }
+/// How new a row is; rows of one time are ordered by their place in the source if `by_position`.
+fn rank(batch: &Batch, row: usize, by_position: bool) -> Rank {
+    let place = batch.hidden().origin.as_ref().filter(|_| by_position);
+    let place = place.map(|origin| (origin.split.value(row), origin.position.value(row)));
+    Rank::new(batch.times().map(|times| times[row]), place)
 }
 
 /// One row of state for each row that is kept, for each withdrawal without its row yet.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, StringArray};
-use arrow::compute::SortOptions;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use millstream_api::error::ErrorKind;
 use millstream_api::types::SqlName;
 use millstream_api::{Error, Result};
+use millstream_expr::order::{NULLS_LAST, normalised};
 
 use super::contents::Bytes;
 use crate::columns::{place, records};
@@ -66,7 +66,7 @@ impl RowFormat {
         if !self.has_key() {
             return Ok(None);
         }
-        let columns: Vec<ArrayRef> = self.key_places.iter().map(|&place| one_zero(records.column(place))).collect();
+        let columns: Vec<ArrayRef> = self.key_places.iter().map(|&place| normalised(records.column(place))).collect();
         Ok(Some(self.keys.convert_columns(&columns)?))
     }
 
@@ -87,39 +87,24 @@ impl RowFormat {
         for (field, text) in self.key_fields.iter().zip(texts) {
             let value = parsed(text, field.data_type())
                 .ok_or_else(|| refused(format!("`{text}` is not a {} (key column `{}`)", SqlName(field.data_type()), field.name())))?;
-            columns.push(one_zero(&value));
+            columns.push(normalised(&value));
         }
         Ok(self.keys.convert_columns(&columns)?.row(0).as_ref().into())
     }
 
     /// Rows back as columns, those that readers see.
-    pub(super) fn records(&self, rows: &[Bytes]) -> Result<RecordBatch> {
+    pub(super) fn records<'a>(&self, rows: impl ExactSizeIterator<Item = &'a Bytes>) -> Result<RecordBatch> {
         let parser = self.rows.parser();
-        let columns = self.rows.convert_rows(rows.iter().map(|row| parser.parse(row)))?;
+        let count = rows.len();
+        let columns = self.rows.convert_rows(rows.map(|row| parser.parse(row)))?;
         let shown = self.shown_places.iter().map(|&place| columns[place].clone()).collect();
-        records(&self.shown, shown, rows.len())
+        records(&self.shown, shown, count)
     }
 }
 
 fn converter<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Result<RowConverter> {
-    let options = SortOptions { descending: false, nulls_first: false };
-    let fields = fields.into_iter().map(|field| SortField::new_with_options(field.data_type().clone(), options));
+    let fields = fields.into_iter().map(|field| SortField::new_with_options(field.data_type().clone(), NULLS_LAST));
     Ok(RowConverter::new(fields.collect())?)
-}
-
-/// Keys are equal as SQL has it: −0.0 is 0.0, and every NaN is one.
-fn one_zero(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Float64 => {
-            let one: Float64Array = column.as_primitive::<Float64Type>().unary(|v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 });
-            Arc::new(one)
-        }
-        DataType::Float32 => {
-            let one: Float32Array = column.as_primitive::<Float32Type>().unary(|v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 });
-            Arc::new(one)
-        }
-        _ => column.clone(),
-    }
 }
 
 /// A text as a value of a type; `None` when it is not one.

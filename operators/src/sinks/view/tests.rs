@@ -5,7 +5,7 @@ use std::path::Path;
 use millstream_api::Stream;
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::key_group::owned_groups;
-use millstream_api::view::{View, Views};
+use millstream_api::view::{Changes, Next, View, Views};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -166,6 +166,47 @@ fn a_batch_is_one_version() {
     assert_eq!((version, rows.num_rows()), (1, 1));
 }
 
+/// Changes after a version, as `-row` and `+row`.
+fn changed(view: &dyn View, after: u64) -> Vec<String> {
+    match view.changes(after).unwrap() {
+        Next::Changed(Changes { removed, added, .. }) => {
+            let signed = |sign: char, rows: &RecordBatch| record_rows(rows).into_iter().map(move |row| format!("{sign}{row}"));
+            signed('-', &removed).chain(signed('+', &added)).collect()
+        }
+        Next::Current(version) => vec![format!("current {version}")],
+        Next::Gone => vec!["gone".to_owned()],
+    }
+}
+
+#[test]
+fn changes_are_those_that_readers_can_see() {
+    let mut view = Driven::new(json!({ "key": ["k"], "retain": "10us" }), input());
+    view.write(at(row("a", 1), &[100])).write(at(row("a", 2), &[99])).write(at(row("a", 3), &[101]));
+    assert_eq!(changed(&*view.view, 0), [r#"+{"k":"a","v":1}"#]);
+    assert_eq!(changed(&*view.view, 1), [r#"-{"k":"a","v":1}"#, r#"+{"k":"a","v":3}"#], "version 2 is passed over");
+    assert_eq!((changed(&*view.view, 3), changed(&*view.view, 4)), (vec!["current 3".to_owned()], vec!["gone".to_owned()]));
+    view.write(at(row("b", 1), &[200]));
+    assert_eq!(changed(&*view.view, 3), [r#"-{"k":"a","v":3}"#, r#"+{"k":"b","v":1}"#], "what was too old has left");
+    let both = batch(&[("k", texts(["b", "b"])), ("v", ints([Some(2), Some(1)]))]);
+    view.write(at(both, &[201, 202]));
+    assert_eq!(changed(&*view.view, 4), ["current 5"], "within a batch there is nothing to see");
+}
+
+#[test]
+fn a_snapshot_does_not_change_and_a_restored_view_is_another_one() {
+    let mut view = Driven::new(json!({ "key": ["k"] }), input());
+    view.write(at(row("a", 1), &[1])).write(at(row("b", 2), &[2]));
+    let (before, old) = (view.view.snapshot().unwrap(), view.view.clone());
+    view.write(at(row("a", 3), &[3]));
+    assert_eq!((before.version, before.len()), (2, 2));
+    assert_eq!(record_rows(&before.at(&[1, 0]).unwrap()), [r#"{"k":"b","v":2}"#, r#"{"k":"a","v":1}"#]);
+    assert!(before.at(&[2]).is_err());
+    view.crash_and_restore(json!({ "key": ["k"] }), input());
+    assert_eq!(view.view.rows().unwrap(), old.rows().unwrap());
+    assert_ne!(view.view.generation(), old.generation());
+    assert_eq!(changed(&*view.view, 2), ["gone"], "what was before the restore is not known");
+}
+
 #[test]
 fn mistakes_say_what_would_be_right() {
     let found = |options: Value, stream: Stream| Node::mistakes::<ViewOptions>(options, vec![stream]);
@@ -197,18 +238,23 @@ fn changes() -> impl Strategy<Value = Vec<(u8, i64, i64, i8)>> {
     })
 }
 
+/// Changes as a batch of the stream.
+fn piece_of(piece: &[(u8, i64, i64, i8)], stream: &Stream) -> Batch {
+    let keys: Vec<String> = piece.iter().map(|change| change.0.to_string()).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("k", Arc::new(arrow::array::StringViewArray::from_iter_values(keys))),
+        ("v", Arc::new(Int64Array::from_iter_values(piece.iter().map(|change| change.1)))),
+    ];
+    let times: Vec<i64> = piece.iter().map(|change| change.2).collect();
+    let weights: Vec<i8> = piece.iter().map(|change| change.3).collect();
+    let timed = at(batch(&columns), &times);
+    if stream.updating { weighed(timed, &weights) } else { timed }
+}
+
 fn applied(options: &Value, stream: &Stream, changes: &[(u8, i64, i64, i8)], cuts: usize, restored_at: usize) -> Vec<String> {
     let mut view = Driven::new(options.clone(), stream.clone());
     for (i, piece) in changes.chunks(cuts).enumerate() {
-        let keys: Vec<String> = piece.iter().map(|change| change.0.to_string()).collect();
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("k", Arc::new(arrow::array::StringViewArray::from_iter_values(keys))),
-            ("v", Arc::new(Int64Array::from_iter_values(piece.iter().map(|change| change.1)))),
-        ];
-        let times: Vec<i64> = piece.iter().map(|change| change.2).collect();
-        let weights: Vec<i8> = piece.iter().map(|change| change.3).collect();
-        let timed = at(batch(&columns), &times);
-        view.write(if stream.updating { weighed(timed, &weights) } else { timed });
+        view.write(piece_of(piece, stream));
         if i == restored_at {
             view.crash_and_restore(options.clone(), stream.clone());
         }
@@ -240,6 +286,42 @@ proptest! {
         let mut left: Vec<String> = lines.collect();
         left.sort();
         prop_assert_eq!(found, left);
+    }
+
+    #[test]
+    fn a_snapshot_and_the_changes_after_it_lead_to_the_last_version(
+        changes in changes(),
+        taken_at in 0usize..20,
+        cuts in 1usize..9,
+        (updating, options) in prop_oneof![
+            Just((true, json!({}))), Just((true, json!({ "retain": "20us" }))), Just((false, json!({ "key": ["k"], "retain": "20us" }))),
+            Just((false, json!({ "max_rows": 3 }))), Just((false, json!({ "key": ["k"], "max_rows": 2 })))],
+    ) {
+        let stream = Stream { updating, from_source: false, ..timed(schema("k string, v bigint")) };
+        let mut view = Driven::new(options, stream.clone());
+        let mut snapshot = view.view.snapshot().unwrap();
+        for (i, piece) in changes.chunks(cuts).enumerate() {
+            view.write(piece_of(piece, &stream));
+            if i == taken_at {
+                snapshot = view.view.snapshot().unwrap();
+            }
+        }
+        let mut followed = record_rows(&snapshot.range(0..snapshot.len()).unwrap());
+        let mut version = snapshot.version;
+        while let Next::Changed(Changes { version: next, removed, added }) = view.view.changes(version).unwrap() {
+            for row in record_rows(&removed) {
+                let place = followed.iter().position(|other| *other == row);
+                prop_assert!(place.is_some(), "{} is withdrawn and was not there", row);
+                followed.swap_remove(place.unwrap());
+            }
+            followed.extend(record_rows(&added));
+            prop_assert!(next > version);
+            version = next;
+        }
+        followed.sort();
+        let mut rows = view.rows();
+        rows.sort();
+        prop_assert_eq!(followed, rows);
     }
 
     #[test]
