@@ -198,22 +198,35 @@ impl Wakers {
 
 /// The views of a running topology by name. Cheap to clone: all clones are one.
 #[derive(Clone, Default)]
-pub struct Views(Arc<DashMap<String, Arc<dyn View>>>);
+pub struct Views(Arc<Published>);
+
+#[derive(Default)]
+struct Published {
+    views: DashMap<String, Arc<dyn View>>,
+    /// Those that want to know of new ones.
+    waiting: Wakers,
+}
 
 impl Views {
     /// Makes a view known to readers, in place of one of the same name.
     pub fn publish(&self, name: &str, view: Arc<dyn View>) {
-        self.0.insert(name.to_owned(), view);
+        self.0.views.insert(name.to_owned(), view);
+        self.0.waiting.wake_all();
+    }
+
+    /// Wakes `waker` when the next view is published.
+    pub fn wake_at_next_publication(&self, waker: &Waker) {
+        self.0.waiting.register(waker);
     }
 
     /// The view of this name.
     pub fn get(&self, name: &str) -> Option<Arc<dyn View>> {
-        self.0.get(name).map(|entry| entry.value().clone())
+        self.0.views.get(name).map(|entry| entry.value().clone())
     }
 
     /// The names of all views, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.iter().map(|entry| entry.key().clone()).collect();
+        let mut names: Vec<String> = self.0.views.iter().map(|entry| entry.key().clone()).collect();
         names.sort();
         names
     }

@@ -94,9 +94,9 @@ impl<'a> Prepared<'a> {
         }
         let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
         console.ledger(&report.ledger, status, &ledger::summary(&report.ledger, &sources, seconds));
+        health.set(phase_after(&report.outcome));
         if let Some(server) = server {
             if args.keep_serving && status == Status::Done {
-                health.set(Phase::Done);
                 console.note(&format!("inputs have ended; still serving on http://{} until Ctrl-C", server.address()));
                 signals.wait();
             }
@@ -112,7 +112,12 @@ fn start_server(topology: &Topology, views: &Views, health: &Health) -> Result<O
     let Some(settings) = &topology.server else {
         return Ok(None);
     };
-    let info = Info { topology: topology.name.clone(), health: health.clone() };
+    let info = Info {
+        topology: topology.name.clone(),
+        health: health.clone(),
+        token: settings.token.clone(),
+        clock: Arc::new(SystemClock::default()),
+    };
     Server::start(settings.listen, views.clone(), info).map(Some)
 }
 
@@ -166,6 +171,15 @@ fn status_of(report: &Report) -> Status {
         Outcome::Failed(_) => Status::Failed,
         Outcome::Stopped | Outcome::Aborted => Status::Stopped,
         Outcome::Done => Status::Done,
+    }
+}
+
+/// What clients of the server are told of a run that is over.
+fn phase_after(outcome: &Outcome) -> Phase {
+    match outcome {
+        Outcome::Done => Phase::Done,
+        Outcome::Stopped | Outcome::Aborted => Phase::Stopping,
+        Outcome::Failed(_) => Phase::Failed,
     }
 }
 

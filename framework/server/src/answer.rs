@@ -2,10 +2,12 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use millstream_api::error::{Error, ErrorKind};
+use millstream_expr::ExprError;
 use serde_json::{Value, json};
 
-/// A refusal: `{"error": {"code": …, "message": …, "help": …}}`.
-#[derive(Debug)]
+/// A refusal: `{"error": {"code": …, "message": …, "at": …, "help": …}}`.
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
@@ -13,6 +15,8 @@ pub struct Refusal {
     pub code: &'static str,
     /// What was found.
     pub message: String,
+    /// Which part of which parameter is meant.
+    pub at: Option<Value>,
     /// What would be right.
     pub help: Option<String>,
 }
@@ -20,7 +24,31 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without help.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Refusal { status, code, message: message.into(), help: None }
+        Refusal { status, code, message: message.into(), at: None, help: None }
+    }
+
+    /// A parameter that cannot be meant.
+    pub fn bad_query(message: impl Into<String>) -> Self {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad-query", message)
+    }
+
+    /// A mistake in the expression that is the value of a parameter. Places count characters.
+    pub fn expression(parameter: &str, text: &str, error: ExprError) -> Self {
+        let characters = |bytes: usize| text.get(..bytes).unwrap_or(text).chars().count();
+        let span = error.span.unwrap_or(0..text.len());
+        let at = json!({ "parameter": parameter, "text": text, "start": characters(span.start), "end": characters(span.end) });
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, error.code, error.message);
+        Refusal { at: Some(at), help: error.help, ..refusal }
+    }
+
+    /// A failure while reading a view. What is not the client's fault is ours, and is logged.
+    pub fn failed(error: &Error) -> Self {
+        if error.kind() == ErrorKind::Internal {
+            tracing::error!(%error, "cannot read a view");
+            return Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string());
+        }
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "bad-key", error.to_string());
+        Refusal { help: error.help_text().map(str::to_owned), ..refusal }
     }
 
     /// Says what would be right.
@@ -29,27 +57,33 @@ impl Refusal {
         self.help = Some(help.into());
         self
     }
+
+    /// The body of the answer.
+    pub fn json(&self) -> Value {
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some(fields) = error.as_object_mut() {
+            fields.extend(self.at.clone().map(|at| ("at".to_owned(), at)));
+            fields.extend(self.help.clone().map(|help| ("help".to_owned(), Value::String(help))));
+        }
+        json!({ "error": error })
+    }
 }
 
 impl From<Refusal> for HttpResponse {
     fn from(refusal: Refusal) -> HttpResponse {
-        let mut error = json!({ "code": refusal.code, "message": refusal.message });
-        if let (Some(help), Some(fields)) = (refusal.help, error.as_object_mut()) {
-            fields.insert("help".to_owned(), Value::String(help));
-        }
-        small(refusal.status, &json!({ "error": error }))
+        small(refusal.status, &refusal.json())
     }
 }
 
 /// A small JSON answer.
 pub fn small(status: StatusCode, body: &Value) -> HttpResponse {
-    json_head(status).body(format!("{body}\n"))
+    head(status, "application/json").body(format!("{body}\n"))
 }
 
-/// The head of every JSON answer: what is served changes with every batch, so nobody may keep it.
-pub fn json_head(status: StatusCode) -> HttpResponseBuilder {
+/// The head of every answer with data: what is served changes with every batch, so nobody may keep it.
+pub fn head(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
     let mut head = HttpResponse::build(status);
-    head.content_type("application/json")
+    head.content_type(content_type)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     head

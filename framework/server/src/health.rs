@@ -1,7 +1,10 @@
 //! What a load balancer wants to know: whether the topology is at work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::Waker;
+
+use millstream_api::view::Wakers;
 
 /// Where the run stands, in the order in which a run goes through them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,9 +17,13 @@ pub enum Phase {
     Done,
     /// A stop was asked for.
     Stopping,
+    /// The run could not go on.
+    Failed,
 }
 
 impl Phase {
+    const ALL: [Phase; 5] = [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping, Phase::Failed];
+
     /// Its name in the answer.
     pub fn name(self) -> &'static str {
         match self {
@@ -24,6 +31,7 @@ impl Phase {
             Phase::Running => "running",
             Phase::Stopping => "stopping",
             Phase::Done => "done",
+            Phase::Failed => "failed",
         }
     }
 
@@ -35,22 +43,45 @@ impl Phase {
 
 /// The current [`Phase`], set by the command and read by the server. Cheap to clone: all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<AtomicU8>);
+pub struct Health(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    phase: AtomicU8,
+    /// Whether the server is about to go.
+    closing: AtomicBool,
+    /// Those that wait for the end.
+    waiting: Wakers,
+}
 
 impl Health {
     /// Notes a phase. A run never goes back: one that stops is not running again because somebody notes that late.
     pub fn set(&self, phase: Phase) {
-        self.0.fetch_max(phase as u8, Ordering::Relaxed);
+        self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.0.waiting.wake_all();
     }
 
     /// The furthest phase that was noted; [`Phase::Starting`] at first.
     pub fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Phase::Starting,
-            1 => Phase::Running,
-            2 => Phase::Done,
-            _ => Phase::Stopping,
-        }
+        let phase = usize::from(self.0.phase.load(Ordering::Acquire));
+        Phase::ALL.get(phase).copied().unwrap_or(Phase::Failed)
+    }
+
+    /// Lets those that follow a view end: the server goes.
+    pub(crate) fn close(&self) {
+        self.0.closing.store(true, Ordering::Release);
+        self.0.waiting.wake_all();
+    }
+
+    /// Why views will not change any more, if that is so.
+    pub(crate) fn over(&self) -> Option<Phase> {
+        let closing = self.0.closing.load(Ordering::Acquire);
+        Some(self.phase()).filter(|phase| closing || *phase == Phase::Done)
+    }
+
+    /// Wakes `waker` when a phase is noted or the server goes.
+    pub(crate) fn wake_at_change(&self, waker: &Waker) {
+        self.0.waiting.register(waker);
     }
 }
 
@@ -61,11 +92,26 @@ mod tests {
     #[test]
     fn phases_are_read_as_set_and_never_go_back() {
         let health = Health::default();
-        for phase in [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping] {
+        for phase in Phase::ALL {
             health.clone().set(phase);
             assert_eq!(health.phase(), phase);
         }
         health.set(Phase::Running);
-        assert_eq!(health.phase(), Phase::Stopping);
+        assert_eq!(health.phase(), Phase::Failed);
+    }
+
+    #[test]
+    fn views_are_final_when_all_is_done_or_the_server_goes() {
+        let health = Health::default();
+        health.set(Phase::Running);
+        assert_eq!(health.over(), None);
+        health.close();
+        assert_eq!(health.over(), Some(Phase::Running));
+        let health = Health::default();
+        health.set(Phase::Done);
+        assert_eq!(health.over(), Some(Phase::Done));
+        let health = Health::default();
+        health.set(Phase::Stopping);
+        assert_eq!(health.over(), None, "what is under way still comes");
     }
 }

@@ -5,18 +5,29 @@
 //! Modules in reading order:
 //!
 //! - [`server`]: binds, starts and stops
-//! - [`health`]: what `GET /health` says
+//! - [`health`]: what `GET /health` and `GET /ready` say
 //! - `routes`: which paths there are
-//! - `body`: rows as JSON, a piece at a time
-//! - `times`: timestamps and dates in it
+//! - `access`: who may read
+//! - `views`: the paths of views
+//! - `query`, `selection`, `pages`: which rows a client asks for; those that it reads a page at a time
+//! - `format`, `body`, `csv`, `times`: rows as JSON or CSV, a piece at a time
+//! - `follow`: a view and its changes as server-sent events
 //! - `answer`: small JSON answers and refusals
 
+mod access;
 mod answer;
 mod body;
+mod csv;
+mod follow;
+mod format;
 pub mod health;
+mod pages;
+mod query;
 mod routes;
+mod selection;
 pub mod server;
 mod times;
+mod views;
 
 pub use health::{Health, Phase};
 pub use server::{Info, Server, ServerError};

@@ -4,16 +4,23 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::rt::System;
 use actix_web::{App, HttpServer, web};
+use millstream_api::secret::Secret;
+use millstream_api::time::Clock;
 use millstream_api::view::Views;
 
+use crate::access;
+use crate::follow::Followers;
 use crate::health::Health;
+use crate::pages::Pages;
 use crate::routes::{self, State};
 
 /// Threads that answer. Bodies are encoded a piece at a time, so that a few are enough for many readers.
@@ -31,13 +38,17 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a stop waits for answers that are being sent.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 1;
 
-/// What the server says of the topology beside its views.
-#[derive(Clone, Debug)]
+/// What the server knows of the topology beside its views.
+#[derive(Clone)]
 pub struct Info {
     /// The topology's `name`.
     pub topology: String,
     /// Where its run stands.
     pub health: Health,
+    /// What clients must show. Without one everybody may read.
+    pub token: Option<Secret>,
+    /// For what is kept only for a time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why nothing listens.
@@ -77,6 +88,7 @@ impl ServerError {
 /// A server that listens. Dropping it stops it and waits for its threads.
 pub struct Server {
     address: SocketAddr,
+    health: Health,
     control: ServerHandle,
     thread: Option<JoinHandle<()>>,
 }
@@ -90,7 +102,9 @@ impl Server {
         let bind = |cause| ServerError::Bind { address: listen, cause };
         let listener = TcpListener::bind(listen).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let state = web::Data::new(State { views, info });
+        let health = info.health.clone();
+        let pages = Pages::new(info.clock.clone());
+        let state = web::Data::new(State { views, info, pages, followers: Followers::default() });
         let (started, starting) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("millstream-server".to_owned())
@@ -100,7 +114,7 @@ impl Server {
             Ok(result) => result.map_err(ServerError::Start)?,
             Err(_) => return Err(ServerError::Start(io::Error::other("its thread has ended"))),
         };
-        Ok(Server { address, control, thread: Some(thread) })
+        Ok(Server { address, health, control, thread: Some(thread) })
     }
 
     /// Where it listens, with the port that was given.
@@ -108,7 +122,7 @@ impl Server {
         self.address
     }
 
-    /// Finishes the answers that are being sent (for a second at most) and stops.
+    /// Tells those that follow a view that it ends, finishes the answers that are being sent (for a second at most) and stops.
     pub fn stop(self) {
         drop(self);
     }
@@ -116,6 +130,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.health.close();
         // The command is on its way before the future is polled; the thread's end says that it was carried out.
         drop(self.control.stop(true));
         if let Some(thread) = self.thread.take()
@@ -129,7 +144,7 @@ impl Drop for Server {
 /// The server's thread: says whether it could start, then serves until it is stopped.
 fn serve(listener: TcpListener, state: web::Data<State>, started: &SyncSender<io::Result<ServerHandle>>) {
     System::new().block_on(async move {
-        let http = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::configure))
+        let http = HttpServer::new(move || App::new().app_data(state.clone()).wrap(from_fn(access::check)).configure(routes::configure))
             .workers(WORKERS)
             .worker_max_blocking_threads(READERS)
             .max_connections(CONNECTIONS)

@@ -1,53 +1,20 @@
-//! The server over a real loopback socket, asked by a client of a few lines that hides nothing of the protocol.
+//! The server over a real loopback socket: health, views as a whole and by key, refusals, access.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod common;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_api::error::{Error, ErrorKind, Result};
-use millstream_api::view::{View, Views};
-use millstream_server::{Health, Info, Phase, Server, ServerError};
-use serde_json::{Value, json};
+use millstream_api::view::{Snapshot, View, Views};
+use millstream_server::{Health, Phase, Server, ServerError};
+use serde_json::json;
 
-/// Flights per carrier, keyed by `carrier`.
-struct Board(RecordBatch);
-
-impl Board {
-    fn new(carriers: &[&str]) -> Board {
-        let names: ArrayRef = Arc::new(StringViewArray::from_iter_values(carriers));
-        let flights: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=carriers.len() as i64));
-        Board(RecordBatch::try_from_iter([("carrier", names), ("flights", flights)]).unwrap())
-    }
-}
-
-impl View for Board {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema()
-    }
-
-    fn key(&self) -> Vec<String> {
-        vec!["carrier".to_owned()]
-    }
-
-    fn version(&self) -> u64 {
-        5
-    }
-
-    fn rows(&self) -> Result<(u64, RecordBatch)> {
-        Ok((5, self.0.clone()))
-    }
-
-    fn lookup(&self, key: &[&str]) -> Result<(u64, RecordBatch)> {
-        let [carrier] = key else {
-            return Err(Error::new(ErrorKind::BadRow, format!("the key has 1 column, but {} values were given", key.len())));
-        };
-        let at = self.0.column(0).as_string_view().iter().position(|name| name == Some(carrier));
-        Ok((5, at.map_or_else(|| self.0.slice(0, 0), |row| self.0.slice(row, 1))))
-    }
-}
+use crate::common::{Board, board_server, get, info, request, send, server};
 
 /// A view whose rows cannot be had.
 struct Broken;
@@ -65,7 +32,7 @@ impl View for Broken {
         0
     }
 
-    fn rows(&self) -> Result<(u64, RecordBatch)> {
+    fn snapshot(&self) -> Result<Snapshot> {
         Err(Error::internal("a column is missing"))
     }
 
@@ -74,73 +41,18 @@ impl View for Broken {
     }
 }
 
-fn server(views: &Views) -> (Server, Health) {
-    let health = Health::default();
-    let info = Info { topology: "late-departures".to_owned(), health: health.clone() };
-    (Server::start("127.0.0.1:0".parse().unwrap(), views.clone(), info).unwrap(), health)
-}
-
-fn board_server() -> Server {
-    let views = Views::default();
-    views.publish("board", Arc::new(Board::new(&["AA", "B6", "UA"])));
-    server(&views).0
-}
-
-/// An answer: status, head in lower case, body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-/// Sends `request` as it is and reads until the server closes.
-fn send(address: SocketAddr, request: &[u8]) -> Answer {
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.write_all(request).unwrap();
-    let mut bytes = Vec::new();
-    connection.read_to_end(&mut bytes).unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let head = head.to_ascii_lowercase();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
-    Answer { status, head, body }
-}
-
-/// Joins the chunks of a chunked body.
-fn unchunked(mut rest: &str) -> String {
-    let mut body = String::new();
-    while let Some((length, after)) = rest.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).unwrap();
-        body.push_str(&after[..length]);
-        rest = &after[length + 2..];
-    }
-    body
-}
-
-fn request(address: SocketAddr, method: &str, path: &str) -> Answer {
-    send(address, format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
-}
-
-fn get(server: &Server, path: &str) -> Answer {
-    request(server.address(), "GET", path)
-}
-
 #[test]
 fn health_follows_the_run() {
     let (server, health) = server(&Views::default());
-    for (phase, status) in [(Phase::Starting, 503), (Phase::Running, 200), (Phase::Done, 200), (Phase::Stopping, 503)] {
+    let phases =
+        [(Phase::Starting, 200, 503), (Phase::Running, 200, 200), (Phase::Done, 200, 200), (Phase::Stopping, 200, 503), (Phase::Failed, 503, 503)];
+    for (phase, alive, ready) in phases {
         health.set(phase);
-        let answer = get(&server, "/health");
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.json(), json!({ "topology": "late-departures", "status": phase.name() }));
+        for (path, status) in [("/health", alive), ("/ready", ready)] {
+            let answer = get(&server, path);
+            assert_eq!(answer.status, status, "{path} {phase:?}");
+            assert_eq!(answer.json(), json!({ "topology": "late-departures", "status": phase.name() }));
+        }
     }
 }
 
@@ -229,7 +141,7 @@ fn refusals_say_what_would_be_right() {
     );
     assert_eq!(refused("/views/board?kye=a", 400)["message"], "unknown parameter `kye`");
     assert_eq!(refused("/views/board/x", 404)["code"], "unknown-path");
-    assert_eq!(refused("/", 404)["help"], "there are /health, /views and /views/NAME");
+    assert_eq!(refused("/", 404)["help"], "there are /health, /ready, /views, /views/NAME and /views/NAME/follow");
     assert_eq!(get(&self::server(&Views::default()).0, "/views/x").json()["error"]["help"], "the topology has no sink of type `view`");
 }
 
@@ -251,7 +163,7 @@ fn a_broken_view_is_our_fault_and_the_server_stays() {
     assert_eq!(get(&server, "/views/broken").status, 500);
     assert_eq!(get(&server, "/views").status, 500);
     assert_eq!(get(&server, "/views/broken?key=a").status, 400);
-    assert_eq!(get(&server, "/health").status, 503);
+    assert_eq!(get(&server, "/ready").status, 503);
 }
 
 #[test]
@@ -277,11 +189,31 @@ fn rubbish_from_the_network_does_no_harm() {
 }
 
 #[test]
+fn a_token_opens_everything_but_what_shows_nothing() {
+    let views = Views::default();
+    views.publish("board", Arc::new(Board::new(&["AA"])));
+    let info = info(&Health::default(), Some("open sesame"));
+    let server = Server::start("127.0.0.1:0".parse().unwrap(), views, info).unwrap();
+    let with = |header: &str, path: &str| {
+        send(server.address(), format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n").as_bytes())
+    };
+    for path in ["/views", "/views/board", "/views/board/follow", "/nothing", "/health/", "//health"] {
+        for header in ["", "Authorization: Bearer open\r\n", "Authorization: Bearer\r\n", "Authorization: Basic open sesame\r\n"] {
+            let answer = with(header, path);
+            assert_eq!((answer.status, answer.json()["error"]["code"].take()), (401, json!("unauthorized")), "{path} {header}");
+            assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
+        }
+    }
+    assert_eq!(with("Authorization: Bearer open sesame\r\n", "/views/board").status, 200);
+    assert_eq!(with("authorization: bearer open sesame\r\n", "/nothing").status, 404);
+    assert_eq!((with("", "/health").status, with("", "/ready").status), (200, 503));
+}
+
+#[test]
 fn an_address_in_use_is_said_at_once() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let info = Info { topology: "t".to_owned(), health: Health::default() };
-    let error = Server::start(address, Views::default(), info).err().unwrap();
+    let error = Server::start(address, Views::default(), info(&Health::default(), None)).err().unwrap();
     assert!(matches!(error, ServerError::Bind { .. }));
     assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
     assert!(error.help().unwrap().contains("another process"));

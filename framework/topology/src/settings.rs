@@ -6,6 +6,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use millstream_api::Diagnostic;
 use millstream_api::diagnostic::Key;
 use millstream_api::registry;
+use millstream_api::secret::Secret;
 use millstream_api::time::{DurationText, SizeText};
 use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
@@ -71,6 +72,21 @@ pub struct ServerSettings {
     /// Address and port, for example `"127.0.0.1:8080"`. Port 0 takes any free one and says which.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+    /// What clients must send as `Authorization: Bearer TOKEN`, on all paths but `/health` and `/ready`. Without it everybody
+    /// who reaches the address may read.
+    pub token: Option<Secret>,
+}
+
+impl ServerSettings {
+    /// That others than this machine may read.
+    fn openness(&self) -> Option<Diagnostic> {
+        if self.listen.ip().is_loopback() || self.token.is_some() {
+            return None;
+        }
+        let message = format!("everybody who reaches {} can read all views", self.listen);
+        let warning = Diagnostic::warning("open-server", message).key("listen");
+        Some(warning.help("set `token`, or listen on 127.0.0.1 to be read on this machine only"))
+    }
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -89,11 +105,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads them from the root of the file. What is wrong has its default, so that the nodes can be checked as well.
     pub fn read(root: &Table, problems: &mut Problems) -> Settings {
-        Settings {
-            name: read_name(root, problems),
-            runtime: read_table(root, "runtime", problems).unwrap_or_default(),
-            server: read_table(root, "server", problems),
+        let server: Option<ServerSettings> = read_table(root, "server", problems);
+        if let Some(mut warning) = server.as_ref().and_then(ServerSettings::openness) {
+            warning.path.insert(0, Key::Name("server".to_owned()));
+            problems.push(warning);
         }
+        Settings { name: read_name(root, problems), runtime: read_table(root, "runtime", problems).unwrap_or_default(), server }
     }
 }
 
