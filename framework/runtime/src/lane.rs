@@ -23,6 +23,17 @@ pub struct Batching {
     pub linger: DurationText,
 }
 
+impl Batching {
+    /// How many rows of `whole` from `offset` on make a batch: a full one, or one row more, so that an update, which is a
+    /// withdrawal directly followed by a row, is not cut in two.
+    fn piece_rows(&self, whole: &Batch, offset: usize) -> usize {
+        let length = self.batch_rows.min(whole.rows() - offset);
+        let weight = |row: usize| whole.weights().and_then(|weights| weights.get(row)).copied();
+        let (last, next) = (weight(offset + length - 1), weight(offset + length));
+        if (last, next) == (Some(-1), Some(1)) { length + 1 } else { length }
+    }
+}
+
 /// The way to one receiving subtask.
 pub struct Lane {
     channel: Arc<Channel>,
@@ -135,15 +146,17 @@ impl Lane {
         }
     }
 
-    /// Makes all buffered rows ready, in batches of at most `batch_rows`, and the watermark that came with them.
+    /// Makes all buffered rows ready, in batches of about `batch_rows`, and the watermark that came with them.
     fn cut(&mut self) -> Result<()> {
         if !self.buffer.is_empty() {
             let whole = Batch::concat(&self.schema, &std::mem::take(&mut self.buffer))?;
             self.buffered_rows = 0;
-            for offset in (0..whole.rows()).step_by(self.batching.batch_rows) {
-                let length = self.batching.batch_rows.min(whole.rows() - offset);
+            let mut offset = 0;
+            while offset < whole.rows() {
+                let length = self.batching.piece_rows(&whole, offset);
                 let piece = if length == whole.rows() { whole.clone() } else { whole.slice(offset, length) };
                 self.make_ready(Item::Batch(piece), self.since);
+                offset += length;
             }
         }
         if let Some(watermark) = self.watermark.take() {
@@ -158,5 +171,36 @@ impl Lane {
             self.ready.pop_back();
         }
         self.ready.push_back(Sent { item, since });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int8Array, Int64Array, RecordBatch};
+    use millstream_api::batch::Hidden;
+
+    use super::*;
+
+    /// The lengths into which a batch with these weights is cut.
+    fn cut(weights: Option<&[i8]>, rows: usize, batch_rows: usize) -> Vec<usize> {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+        let batch = Batch::plain(RecordBatch::try_from_iter([("n", column)]).unwrap());
+        let weights = weights.map(|weights| Int8Array::from(weights.to_vec()));
+        let batch = batch.with_hidden(Hidden { weights, ..Hidden::default() }).unwrap();
+        let batching = Batching { batch_rows, linger: DurationText::default() };
+        let (mut offset, mut lengths) = (0, Vec::new());
+        while offset < rows {
+            lengths.push(batching.piece_rows(&batch, offset));
+            offset += lengths[lengths.len() - 1];
+        }
+        lengths
+    }
+
+    #[test]
+    fn a_batch_is_cut_when_full_but_not_within_an_update() {
+        assert_eq!(cut(None, 5, 2), [2, 2, 1]);
+        assert_eq!(cut(Some(&[1, 1, -1, 1, 1]), 5, 2), [2, 2, 1]);
+        assert_eq!(cut(Some(&[1, -1, 1, -1, 1]), 5, 2), [3, 2]);
+        assert_eq!(cut(Some(&[-1, -1, -1, 1, -1]), 5, 1), [1, 1, 2, 1]);
     }
 }

@@ -16,7 +16,7 @@ pub struct Refusal {
     /// What was found.
     pub message: String,
     /// Which part of which parameter is meant.
-    pub at: Option<Value>,
+    pub at: Option<Box<Value>>,
     /// What would be right.
     pub help: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Refusal {
         let span = error.span.unwrap_or(0..text.len());
         let at = json!({ "parameter": parameter, "text": text, "start": characters(span.start), "end": characters(span.end) });
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, error.code, error.message);
-        Refusal { at: Some(at), help: error.help, ..refusal }
+        Refusal { at: Some(Box::new(at)), help: error.help, ..refusal }
     }
 
     /// A failure while reading a view. What is not the client's fault is ours, and is logged.
@@ -62,7 +62,7 @@ impl Refusal {
     pub fn json(&self) -> Value {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(fields) = error.as_object_mut() {
-            fields.extend(self.at.clone().map(|at| ("at".to_owned(), at)));
+            fields.extend(self.at.as_deref().map(|at| ("at".to_owned(), at.clone())));
             fields.extend(self.help.clone().map(|help| ("help".to_owned(), Value::String(help))));
         }
         json!({ "error": error })

@@ -115,9 +115,9 @@ impl Stage {
     /// When the view cannot be read.
     pub fn first(view: &dyn View, last_event: Option<&str>) -> Result<Stage> {
         let Some(id) = last_event else { return Ok(Stage::Reset("first")) };
-        let parsed = id.split_once('-').and_then(|(generation, version)| {
-            Some((u64::from_str_radix(generation, 16).ok()?, version.parse::<u64>().ok()?))
-        });
+        let parsed = id
+            .split_once('-')
+            .and_then(|(generation, version)| Some((u64::from_str_radix(generation, 16).ok()?, version.parse::<u64>().ok()?)));
         Ok(match parsed {
             Some((generation, version)) if generation == view.generation() => match view.changes(version)? {
                 Next::Gone => Stage::Reset("too-old"),

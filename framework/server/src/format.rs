@@ -28,7 +28,9 @@ impl Format {
             Some("json") => Ok(Format::Json),
             Some("ndjson") => Ok(Format::Ndjson),
             Some("csv") => Ok(Format::Csv),
-            Some(other) => Err(Refusal::bad_query(format!("there is no format `{}`", shortened(other))).help("there are: json, ndjson, csv")),
+            Some(other) => {
+                Err(Refusal::bad_query(format!("there is no format `{}`", shortened(other))).help("there are: json, ndjson, csv"))
+            }
         }
     }
 

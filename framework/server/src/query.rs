@@ -104,10 +104,7 @@ impl Query {
     pub fn typed(&self, schema: &Schema) -> Result<Wanted, Refusal> {
         let filter = |text: &String| Scalar::predicate(text, schema).map_err(|error| Refusal::expression("where", text, error));
         let item = |text: &String| OrderItem::parse(text, schema).map_err(|error| Refusal::expression("order", text, error));
-        Ok(Wanted {
-            filter: self.filter.as_ref().map(filter).transpose()?,
-            order: self.order.iter().map(item).collect::<Result<_, _>>()?,
-        })
+        Ok(Wanted { filter: self.filter.as_ref().map(filter).transpose()?, order: self.order.iter().map(item).collect::<Result<_, _>>()? })
     }
 }
 

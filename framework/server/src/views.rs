@@ -120,11 +120,13 @@ async fn events_of(state: &State, name: String, request: &HttpRequest) -> Result
     let schema = view.schema();
     let filter = match query.filter {
         None => None,
-        Some(_) => blocking(move || {
-            let wanted = query.typed(&schema)?;
-            wanted.filter.map(|filter| filter.bind(&schema).map(Filter)).transpose().map_err(|error| Refusal::failed(&error))
-        })
-        .await?,
+        Some(_) => {
+            blocking(move || {
+                let wanted = query.typed(&schema)?;
+                wanted.filter.map(|filter| filter.bind(&schema).map(Filter)).transpose().map_err(|error| Refusal::failed(&error))
+            })
+            .await?
+        }
     };
     let last_event = request.headers().get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let stage = Stage::first(&*view, last_event).map_err(|error| Refusal::failed(&error))?;

@@ -1,5 +1,4 @@
 //! The server over a real loopback socket: health, views as a whole and by key, refusals, access.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod common;
 
@@ -44,8 +43,13 @@ impl View for Broken {
 #[test]
 fn health_follows_the_run() {
     let (server, health) = server(&Views::default());
-    let phases =
-        [(Phase::Starting, 200, 503), (Phase::Running, 200, 200), (Phase::Done, 200, 200), (Phase::Stopping, 200, 503), (Phase::Failed, 503, 503)];
+    let phases = [
+        (Phase::Starting, 200, 503),
+        (Phase::Running, 200, 200),
+        (Phase::Done, 200, 200),
+        (Phase::Stopping, 200, 503),
+        (Phase::Failed, 503, 503),
+    ];
     for (phase, alive, ready) in phases {
         health.set(phase);
         for (path, status) in [("/health", alive), ("/ready", ready)] {

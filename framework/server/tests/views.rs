@@ -120,7 +120,8 @@ fn rows_come_in_the_format_that_is_asked_for() {
     };
     let csv = ("text/csv; charset=utf-8; header=present".to_owned(), "carrier,flights\nUA,3\n".to_owned());
     let ndjson = ("application/x-ndjson".to_owned(), "{\"carrier\":\"UA\",\"flights\":3}\n".to_owned());
-    let json = ("application/json".to_owned(), "{\"view\":\"board\",\"version\":5,\"rows\":[{\"carrier\":\"UA\",\"flights\":3}]}\n".to_owned());
+    let json =
+        ("application/json".to_owned(), "{\"view\":\"board\",\"version\":5,\"rows\":[{\"carrier\":\"UA\",\"flights\":3}]}\n".to_owned());
     assert_eq!(accepting("text/csv", ""), csv);
     assert_eq!(accepting("application/json;q=0.5, application/x-ndjson", ""), ndjson);
     assert_eq!(accepting("text/html,application/xhtml+xml,*/*;q=0.8", ""), json);
