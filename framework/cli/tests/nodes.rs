@@ -64,7 +64,7 @@ fn post(url: &str, body: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// Posted flights, shown in a view.
+/// Posted flights, counted per carrier in a view.
 const POSTED: &str = r#"
 name = "posted"
 
@@ -75,38 +75,85 @@ listen = "127.0.0.1:0"
 type   = "http"
 listen = "127.0.0.1:0"
 path   = "/flights"
+buffer = "64kB"
+max_body = "32kB"
 schema = { carrier = "string not null", departed = "timestamp not null" }
 
+[operators.flights]
+type    = "aggregate"
+input   = "departures"
+by      = ["carrier"]
+compute = ["count(*) as n"]
+
 [sinks.board]
-type     = "view"
-input    = "departures"
-max_rows = 10
+type  = "view"
+input = "flights"
+key   = ["carrier"]
 "#;
+
+/// A run of [`POSTED`], where rows are posted to and where the view is.
+fn posted(folder: &Folder) -> (Running, String, String) {
+    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
+    let (mut rows, mut views) = (None, None);
+    // Both listeners say where they are, in whatever order they start.
+    while rows.is_none() || views.is_none() {
+        let line = running.until("http://");
+        let (said, place) = line.trim_end().split_once("http://").unwrap();
+        let to = if said.contains("takes rows at") { &mut rows } else { &mut views };
+        *to = Some(place.to_owned());
+    }
+    (running, rows.unwrap(), views.unwrap())
+}
+
+/// Waits until so many flights are counted: each look takes a round trip, and a row that is lost makes it fail, if slowly.
+fn until_counted(views: &str, flights: u64) {
+    let count = |body: &serde_json::Value| body["rows"].as_array().unwrap().iter().map(|row| row["n"].as_u64().unwrap()).sum::<u64>();
+    let all = (0..100_000).any(|_| matches!(get(views, "/views/board"), (200, ref body) if count(body) == flights));
+    assert!(all, "not all rows came");
+}
 
 #[test]
 fn posted_rows_come_through() {
     let folder = Folder::with(&[("topology.toml", POSTED)]);
-    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
-    let mut url = None;
-    // Both listeners say where they are, in whatever order they start.
-    let server = loop {
-        let line = running.until("http://");
-        let (said, place) = line.trim_end().split_once("http://").map(|(said, place)| (said.to_owned(), place.to_owned())).unwrap();
-        match said.contains("takes rows at") {
-            true => url = Some(place),
-            false => break place,
-        }
-    };
-    let url = url.unwrap_or_else(|| running.until("takes rows at http://").trim_end().split_once("http://").unwrap().1.to_owned());
-    running.until("is running");
-    assert_eq!(post(&url, "{\"carrier\": 1}\n"), 400);
-    assert_eq!(post(&url, FLIGHTS), 200);
-    let all = (0..100_000).any(|_| matches!(get(&server, "/views/board"), (200, body) if body["rows"].as_array().unwrap().len() == 3));
-    assert!(all, "not all rows came");
+    let (running, rows, views) = posted(&folder);
+    assert_eq!(post(&rows, "{\"carrier\": 1}\n"), 400);
+    assert_eq!(post(&rows, FLIGHTS), 200);
+    until_counted(&views, 3);
     running.signal("INT");
     let ended = running.wait();
     assert_eq!(ended.code, Some(130), "{}", ended.err);
     assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+}
+
+#[test]
+fn one_topology_posts_to_another() {
+    let folder = Folder::with(&[("topology.toml", POSTED)]);
+    let (running, rows, views) = posted(&folder);
+    let sender = format!(
+        r#"
+name = "sender"
+
+[sources.made]
+type    = "generate"
+rows    = 20000
+columns = ["'c' || cast(counter % 3 as string) as carrier", "to_timestamp(counter) as departed"]
+
+[sinks.out]
+type      = "http"
+input     = "made"
+url       = "http://{rows}"
+max_rows  = 400
+pause     = "1ms"
+max_pause = "20ms"
+attempts  = 1000
+"#
+    );
+    std::fs::write(folder.path("sender.toml"), sender).unwrap();
+    let sent = folder.run(&["run", "sender.toml"]);
+    assert_eq!(sent.code, Some(0), "{}", sent.err);
+    until_counted(&views, 20_000);
+    running.signal("INT");
+    assert_eq!(running.wait().code, Some(130));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The sinks: where rows leave Millstream.
 //!
 //! - [`mod@file`]: one file, published when it is complete
+//! - [`http`]: rows posted to a service
 //! - [`stdout`]: JSON lines or a table on standard output
 //! - [`view`]: a materialised view that a server reads
 //! - [`discard`]: counts rows and throws them away
@@ -9,6 +10,7 @@
 pub mod columns;
 pub mod discard;
 pub mod file;
+pub mod http;
 pub mod stdout;
 pub mod view;
 
@@ -18,6 +20,7 @@ use millstream_api::Registry;
 pub fn register(registry: &mut Registry) {
     registry.add::<discard::DiscardOptions>();
     registry.add::<file::FileSinkOptions>();
+    registry.add::<http::HttpSinkOptions>();
     registry.add::<stdout::StdoutOptions>();
     registry.add::<view::ViewOptions>();
 }

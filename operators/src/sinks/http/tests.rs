@@ -1,0 +1,236 @@
+//! Requests to a service on loopback that answers as the test says.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use millstream_api::message::CheckpointId;
+use millstream_api::operator::Fates;
+use millstream_api::sink::Finish;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::view::Views;
+use millstream_api::{Batch, Sink, Stream};
+use serde_json::{Value, json};
+
+use super::HttpSinkOptions;
+use crate::testing::{Node, batch, ints, schema, sink, stream, weighed};
+
+/// What a service got.
+struct Got {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Got {
+    fn header(&self, name: &str) -> &str {
+        self.head
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)))
+            .map_or("", |(_, value)| value)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// A service that gives these answers, one to each request, and its URL. An empty answer is a broken connection.
+fn service(answers: &[&str]) -> (String, Receiver<Got>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
+    let (sender, got) = sync_channel(100);
+    std::thread::spawn(move || {
+        for answer in answers {
+            let mut connection = BufReader::new(listener.accept().unwrap().0);
+            let (mut head, mut length) = (String::new(), 0);
+            while connection.read_line(&mut head).unwrap() > 2 {
+                let line = head.lines().next_back().unwrap_or_default().to_lowercase();
+                length = line.strip_prefix("content-length: ").map_or(length, |text| text.parse().unwrap());
+            }
+            let mut body = vec![0; length];
+            connection.read_exact(&mut body).unwrap();
+            sender.send(Got { head, body }).unwrap();
+            if !answer.is_empty() {
+                write!(connection.get_mut(), "HTTP/1.1 {answer}\r\n\r\n").unwrap();
+            }
+        }
+    });
+    (url, got)
+}
+
+/// An answer after which the connection is closed.
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("{status}\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn input() -> Stream {
+    stream(schema("n bigint"))
+}
+
+fn sender(url: &str, options: Value) -> Box<dyn Sink> {
+    let mut all = json!({ "url": url, "pause": "1ms", "max_pause": "2ms", "timeout": "60s" });
+    all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    sink::<HttpSinkOptions>(all, input(), std::path::Path::new("."), &Views::default())
+}
+
+fn rows<const N: usize>(values: [i64; N]) -> Batch {
+    batch(&[("n", ints(values.map(Some)))])
+}
+
+#[test]
+fn rows_are_posted_when_a_request_is_full_or_the_input_pauses() {
+    let ok = answer("200 OK", "", "");
+    let (url, got) = service(&[&ok, &ok, &ok]);
+    let mut sink = sender(&url, json!({ "max_rows": 2, "token": "sesame", "headers": { "X-Team": "blue" } }));
+    let mut fates = Fates::default();
+    sink.write(rows([1, 2, 3]), &mut fates).unwrap();
+    sink.flush().unwrap();
+    sink.flush().unwrap();
+    sink.write(rows([4]), &mut fates).unwrap();
+    sink.finish(Finish::Halt).unwrap();
+    assert_eq!(fates.taken, 4);
+    let requests: Vec<Got> = got.try_iter().collect();
+    let texts: Vec<&str> = requests.iter().map(Got::text).collect();
+    assert_eq!(texts, ["{\"n\":1}\n{\"n\":2}\n", "{\"n\":3}\n", "{\"n\":4}\n"]);
+    let first = &requests[0];
+    assert!(first.head.starts_with("POST /in HTTP/1.1\r\n"), "{}", first.head);
+    assert_eq!((first.header("authorization"), first.header("x-team")), ("Bearer sesame", "blue"));
+    assert_eq!(first.header("content-type"), "application/x-ndjson");
+    let keys: std::collections::BTreeSet<&str> = requests.iter().map(|got| got.header("idempotency-key")).collect();
+    assert_eq!(keys.len(), 3, "{keys:?}");
+}
+
+#[test]
+fn a_request_is_sent_again_under_its_key_until_it_is_taken() {
+    let busy = answer("429 Too Many Requests", "retry-after: 0\r\n", "");
+    let (url, got) = service(&["", &busy, &answer("503 Service Unavailable", "", "soon"), &answer("204 No Content", "", "")]);
+    let mut sink = sender(&url, json!({}));
+    sink.write(rows([1]), &mut Fates::default()).unwrap();
+    sink.finish(Finish::End).unwrap();
+    let requests: Vec<Got> = got.try_iter().collect();
+    assert_eq!(requests.len(), 4);
+    assert!(
+        requests.iter().all(|got| got.text() == "{\"n\":1}\n" && got.header("idempotency-key") == requests[0].header("idempotency-key"))
+    );
+}
+
+#[test]
+fn what_cannot_pass_fails_at_once_and_what_does_not_pass_in_the_end() {
+    let (url, got) = service(&[&answer("400 Bad Request", "", "no column `m`\n")]);
+    let mut refused = sender(&url, json!({}));
+    refused.write(rows([1]), &mut Fates::default()).unwrap();
+    let error = refused.flush().unwrap_err();
+    assert_eq!(error.message(), format!("POST {url} was refused: the answer was 400 Bad Request: no column `m`"));
+    assert_eq!(got.try_iter().count(), 1);
+
+    let (url, _got) = service(&[&answer("307 Temporary Redirect", "location: http://127.0.0.1:1/\r\n", "")]);
+    let mut redirected = sender(&url, json!({}));
+    redirected.write(rows([1]), &mut Fates::default()).unwrap();
+    assert!(redirected.flush().unwrap_err().message().contains("the answer was 307 Temporary Redirect"));
+
+    let down = answer("500 Internal Server Error", "", "");
+    let (url, got) = service(&[&down, &down, &down]);
+    let mut failing = sender(&url, json!({ "attempts": 3 }));
+    failing.write(rows([1]), &mut Fates::default()).unwrap();
+    let error = failing.flush().unwrap_err();
+    assert_eq!(error.message(), format!("POST {url} failed 3 times: the answer was 500 Internal Server Error"));
+    assert!(error.help_text().unwrap().contains("`attempts`"));
+    assert_eq!(got.try_iter().count(), 3);
+}
+
+#[test]
+fn a_service_that_is_not_there_is_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let mut sink = sender(&url, json!({ "attempts": 2 }));
+    sink.write(rows([1]), &mut Fates::default()).unwrap();
+    let error = sink.finish(Finish::End).unwrap_err();
+    assert!(error.message().starts_with(&format!("POST {url} failed 2 times: ")), "{error}");
+}
+
+#[test]
+fn a_service_that_does_not_speak_tls_is_told_from_one_that_is_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut connection = listener.accept().unwrap().0;
+        connection.read_exact(&mut [0; 5]).unwrap();
+        connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let mut sink = sender(&url, json!({}));
+    sink.write(rows([1]), &mut Fates::default()).unwrap();
+    let error = sink.flush().unwrap_err();
+    assert!(error.message().starts_with(&format!("POST {url} was refused: ")), "{error}");
+}
+
+#[test]
+fn bodies_can_be_packed() {
+    let (url, got) = service(&[&answer("200 OK", "", "")]);
+    let mut sink = sender(&url, json!({ "compression": "gzip" }));
+    sink.write(rows([1, 2]), &mut Fates::default()).unwrap();
+    sink.flush().unwrap();
+    let request = got.recv().unwrap();
+    assert_eq!(request.header("content-encoding"), "gzip");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(request.body.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "{\"n\":1}\n{\"n\":2}\n");
+}
+
+#[test]
+fn a_run_that_goes_on_from_a_checkpoint_uses_the_same_keys() {
+    let ok = answer("200 OK", "", "");
+    let (url, got) = service(&[&ok, &ok, &ok, &ok]);
+    let mut first = sender(&url, json!({}));
+    let mut state = StateWriter::new();
+    let checkpoint: CheckpointId = 1;
+    first.write(rows([1]), &mut Fates::default()).unwrap();
+    first.prepare(checkpoint, &mut state).unwrap();
+    first.write(rows([2]), &mut Fates::default()).unwrap();
+    first.flush().unwrap();
+    let state = StateReader::new(state.into_entries(), &(0..128));
+    for replayed in [2, 3] {
+        let mut second = sender(&url, json!({}));
+        second.restore(&state).unwrap();
+        second.write(rows([replayed]), &mut Fates::default()).unwrap();
+        second.finish(Finish::End).unwrap();
+    }
+    let requests: Vec<Got> = got.try_iter().collect();
+    let keys: Vec<&str> = requests.iter().map(|got| got.header("idempotency-key")).collect();
+    assert_eq!(requests[0].text(), "{\"n\":1}\n", "a barrier sends what waits");
+    assert_eq!(keys[1], keys[2], "the same rows after the same checkpoint");
+    assert!(keys[3] != keys[1], "other rows are another request");
+}
+
+#[test]
+fn changes_are_sent_with_their_weight_when_asked_for() {
+    let updating = Stream { updating: true, ..input() };
+    let found = Node::mistakes::<HttpSinkOptions>(json!({ "url": "http://x/" }), vec![updating.clone()]);
+    assert_eq!(found[0].0, "updating-input");
+    let (url, got) = service(&[&answer("200 OK", "", "")]);
+    let options = json!({ "url": url, "changes": true });
+    let mut sink = sink::<HttpSinkOptions>(options, updating, std::path::Path::new("."), &Views::default());
+    sink.write(weighed(rows([1, 1]), &[1, -1]), &mut Fates::default()).unwrap();
+    sink.finish(Finish::End).unwrap();
+    assert_eq!(got.recv().unwrap().text(), "{\"n\":1,\"_weight\":1}\n{\"n\":1,\"_weight\":-1}\n");
+}
+
+#[test]
+fn mistakes_are_found_in_one_go_and_show_no_secret() {
+    let options = json!({
+        "url": "ftp://x/", "token": "sesame\n", "timeout": "0s", "pause": "1m",
+        "headers": { "a b": "x", "Content-Length": "1", "authorization": "sesame" }, "columns": ["m"]
+    });
+    let found = Node::mistakes::<HttpSinkOptions>(options, vec![input()]);
+    let codes: Vec<&str> = found.iter().map(|(code, _, _)| *code).collect();
+    assert_eq!(
+        codes,
+        ["bad-value", "bad-value", "bad-name", "duplicate-name", "bad-value", "out-of-range", "out-of-range", "unknown-column"]
+    );
+    assert!(!format!("{found:?}").contains("sesame"));
+    for (url, message) in [("http://user:sesame@x/", "a password does not belong into a URL"), ("/in", "this is not the URL of a service")]
+    {
+        assert_eq!(Node::mistakes::<HttpSinkOptions>(json!({ "url": url }), vec![input()])[0].2, message);
+    }
+}
