@@ -224,6 +224,15 @@ impl Node {
 
 /// Plans a sink over a stream and makes it, with all that it requires flowing.
 pub(crate) fn sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views) -> Box<dyn Sink> {
+    make_sink::<O>(options, stream, folder, views, false)
+}
+
+/// The same in a topology with checkpoints.
+pub(crate) fn committing_sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views) -> Box<dyn Sink> {
+    make_sink::<O>(options, stream, folder, views, true)
+}
+
+fn make_sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views, checkpoints: bool) -> Box<dyn Sink> {
     let named = Inputs { name: "sink", streams: vec![("input".into(), stream.clone())], on_bad_row: OnBadRow::Fail, folder: folder.into() };
     let plan = read::<O>(options).unwrap().plan(&named).unwrap();
     let Make::Sink(factory) = &plan.make else { panic!("not a sink") };
@@ -231,5 +240,6 @@ pub(crate) fn sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std:
     let places: Vec<usize> = (0..stream.schema.fields().len()).filter(|&i| names.contains(stream.schema.field(i).name())).collect();
     let schema = Arc::new(stream.schema.project(&places).unwrap());
     let input = Shape { schema, explicit_windows: false, judge: false, origin: plan.inputs[0].origin, read: true };
-    factory.make(&SinkContext { node: "sink".into(), subtask: 0, input, on_bad_row: OnBadRow::Fail, views: views.clone() }).unwrap()
+    let (node, views) = ("sink".to_owned(), views.clone());
+    factory.make(&SinkContext { node, subtask: 0, input, on_bad_row: OnBadRow::Fail, views, checkpoints }).unwrap()
 }

@@ -56,7 +56,7 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// No more rows will come from `input`.
+    /// No more rows will come from `input`. Called again after a restore, for an input that had ended before the checkpoint.
     fn on_end(&mut self, input: usize, out: &mut Output) -> Result<()> {
         let _ = (input, out);
         Ok(())

@@ -318,6 +318,9 @@ pub struct SinkContext {
     pub on_bad_row: OnBadRow,
     /// Where a view makes itself known.
     pub views: Views,
+    /// Whether there are checkpoints: then [`prepare`](Sink::prepare) and [`commit`](Sink::commit) say what may be seen, and
+    /// all has been committed when [`finish`](Sink::finish) is called.
+    pub checkpoints: bool,
 }
 
 /// Makes the subtasks of a sink node.
@@ -339,6 +342,12 @@ pub trait SinkFactory: Send + Sync {
     /// What it has given out when a run does not come to its end.
     fn delivery(&self) -> Delivery {
         Delivery::Immediate
+    }
+
+    /// Whether it writes in two phases: with checkpoints, what can be seen of it is what the checkpoints cover, not more and
+    /// not less, and going back to an older one cuts it back.
+    fn two_phase(&self) -> bool {
+        false
     }
 
     /// A fresh subtask.

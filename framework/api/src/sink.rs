@@ -32,19 +32,22 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// The checkpoint exists: makes what was prepared for it visible. May be called again after a crash.
+    /// The checkpoint exists: makes visible what was prepared for it and for those before it, some of which may never have
+    /// come to be. May be called again after a crash.
     fn commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
         let _ = checkpoint;
         Ok(())
     }
 
-    /// Takes back what was noted in `prepare`, on a fresh sink.
+    /// Takes back what was noted in `prepare`, on a fresh sink. The checkpoint exists, so what was prepared for it is made
+    /// visible if it is not, and what was written after it goes.
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         let _ = state;
         Ok(())
     }
 
-    /// No more rows in this run, because the stream has ended or the run is stopped: makes all visible.
+    /// No more rows in this run, because the stream has ended or the run is stopped: makes all visible. With checkpoints the
+    /// last one was committed before, and nothing has been written since.
     fn finish(&mut self, how: Finish) -> Result<()>;
 }
 

@@ -96,9 +96,12 @@ pub trait Clock: Send + Sync {
 pub struct DurationText(i64);
 
 impl DurationText {
+    /// No time.
+    pub const ZERO: DurationText = DurationText(0);
+
     /// A duration of `micros` microseconds; `None` when it is negative.
-    pub fn from_micros(micros: i64) -> Option<Self> {
-        (micros >= 0).then_some(DurationText(micros))
+    pub const fn from_micros(micros: i64) -> Option<Self> {
+        if micros < 0 { None } else { Some(DurationText(micros)) }
     }
 
     /// In microseconds.

@@ -52,6 +52,22 @@ pub struct Run {
     #[arg(long)]
     pub drain: bool,
 
+    /// Begin anew: remove the checkpoints of runs before, instead of going on from the newest.
+    #[arg(long, conflicts_with = "from")]
+    pub fresh: bool,
+
+    /// Go on from this checkpoint instead of the newest.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub from: Option<u64>,
+
+    /// Go back although later checkpoints are given up, and what sinks have given out since is cut back or sent again.
+    #[arg(long, requires = "from")]
+    pub yes: bool,
+
+    /// Go on although the topology has changed so that state of the checkpoint is lost.
+    #[arg(long)]
+    pub allow_dropped_state: bool,
+
     /// Go on serving views after all inputs have ended, until Ctrl-C. Needs the table `[server]` in the topology.
     #[arg(long)]
     pub keep_serving: bool,

@@ -120,9 +120,9 @@ impl Console {
     }
 
     /// Shows what became of every row of a run that ended like this.
-    pub fn ledger(self, ledger: &Ledger, status: Status, summary: &str) {
+    pub fn ledger(self, ledger: &Ledger, status: Status, is_kept: bool, summary: &str) {
         match self.format {
-            LogFormat::Text => to_stderr(&format!("{}{summary}\n", ledger::table(ledger, status))),
+            LogFormat::Text => to_stderr(&format!("{}{summary}\n", ledger::table(ledger, status, is_kept))),
             LogFormat::Json => {
                 ledger.rows.iter().for_each(log_row);
                 info!(target: "millstream", balances = ledger.balances(), "{summary}");

@@ -9,7 +9,8 @@ const COLUMNS: [&str; 12] =
     ["node", "rows in", "passed", "filtered", "taken", "late", "rejected", "skipped", "expired", "in state", "rows out", "balance"];
 
 /// The ledger as a table, and below it whether the sums balance. How the run ended decides what a gap means.
-pub fn table(ledger: &Ledger, status: Status) -> String {
+/// `is_kept`: what is in state at a stop is in a checkpoint.
+pub fn table(ledger: &Ledger, status: Status, is_kept: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(COLUMNS);
     for row in &ledger.rows {
@@ -19,7 +20,7 @@ pub fn table(ledger: &Ledger, status: Status) -> String {
         column.set_padding((0, 2)).set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
     }
     let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    lines + &remarks(ledger, status)
+    lines + &remarks(ledger, status, is_kept)
 }
 
 fn cells(row: &LedgerRow) -> Vec<String> {
@@ -45,7 +46,7 @@ fn difference(row: &LedgerRow) -> i128 {
     i128::from(row.fates.total()) + i128::from(row.in_state) - i128::from(row.rows_in)
 }
 
-fn remarks(ledger: &Ledger, status: Status) -> String {
+fn remarks(ledger: &Ledger, status: Status, is_kept: bool) -> String {
     let mut text = match (ledger.balances(), status) {
         (true, _) => "every row has one fate: the sums balance\n",
         // A node that fails, and those that are ended because of it, stop in the middle of a batch.
@@ -59,17 +60,21 @@ fn remarks(ledger: &Ledger, status: Status) -> String {
     }
     let in_state: u64 = ledger.rows.iter().map(|row| row.in_state).sum();
     if status == Status::Stopped && in_state > 0 {
-        text.push_str(&format!(
-            "warning: {} rows are in windows or groups that had not been sent at the stop, and are gone; --drain sends them\n",
-            grouped(in_state)
-        ));
+        let rows = grouped(in_state);
+        text.push_str(&match is_kept {
+            true => format!("{rows} rows are in windows or groups that had not been sent at the stop; they are in the last checkpoint\n"),
+            false => format!(
+                "warning: {rows} rows are in windows or groups that had not been sent at the stop, and are gone; --drain sends them\n"
+            ),
+        });
     }
     text
 }
 
-/// How much was read, how long it took and how fast that is. `sources` says which nodes read from outside.
-pub fn summary(ledger: &Ledger, sources: &[&str], seconds: f64) -> String {
-    let rows = rows_read(ledger, sources);
+/// How much was read, how long it took and how fast that is. `sources` says which nodes read from outside, `before` how many
+/// rows they had read when the run began: a run that goes on from a checkpoint has those of the runs before in its ledger.
+pub fn summary(ledger: &Ledger, sources: &[&str], before: u64, seconds: f64) -> String {
+    let rows = rows_read(ledger, sources).saturating_sub(before);
     let pace = if seconds > 0.0 { format!(" ({} rows/s)", grouped((rows as f64 / seconds) as u64)) } else { String::new() };
     let noun = if rows == 1 { "row" } else { "rows" };
     format!("{} {noun} read in {seconds:.3} s{pace}", grouped(rows))
@@ -125,7 +130,7 @@ mod tests {
             every row has one fate: the sums balance
             2 of the rows taken were too late for some of their windows
         "#]]
-        .assert_eq(&table(&ledger(), Status::Done));
+        .assert_eq(&table(&ledger(), Status::Done, false));
     }
 
     #[test]
@@ -134,7 +139,7 @@ mod tests {
         ledger.rows[1].rows_in += 1;
         for (status, remark) in [(Status::Done, "DO NOT balance"), (Status::Stopped, "DO NOT balance"), (Status::Failed, "rows under way")]
         {
-            let text = table(&ledger, status);
+            let text = table(&ledger, status, false);
             assert!(text.contains("off by -1") && text.contains(remark), "{text}");
         }
     }
@@ -144,14 +149,17 @@ mod tests {
         let mut ledger = ledger();
         ledger.rows[1].fates.taken -= 1_000;
         ledger.rows[1].in_state = 1_000;
-        assert!(table(&ledger, Status::Stopped).contains("warning: 1,000 rows are in windows"));
-        assert!(!table(&ledger, Status::Done).contains("warning"));
+        assert!(table(&ledger, Status::Stopped, false).contains("warning: 1,000 rows are in windows"));
+        assert!(!table(&ledger, Status::Done, false).contains("warning"));
+        let kept = table(&ledger, Status::Stopped, true);
+        assert!(!kept.contains("warning") && kept.contains("1,000 rows are in windows") && kept.contains("last checkpoint"), "{kept}");
     }
 
     #[test]
     fn the_summary_counts_sources_only() {
-        assert_eq!(summary(&ledger(), &["departures"], 0.5), "27,004 rows read in 0.500 s (54,008 rows/s)");
-        assert_eq!(summary(&Ledger::default(), &["departures"], 0.0), "0 rows read in 0.000 s");
+        assert_eq!(summary(&ledger(), &["departures"], 0, 0.5), "27,004 rows read in 0.500 s (54,008 rows/s)");
+        assert_eq!(summary(&Ledger::default(), &["departures"], 0, 0.0), "0 rows read in 0.000 s");
+        assert_eq!(summary(&ledger(), &["departures"], 27_000, 0.5), "4 rows read in 0.500 s (8 rows/s)");
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(grouped(999), "999");
     }

@@ -14,6 +14,7 @@
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
 //! - `check`, `run`, `graph`, `new`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
+//! - `resume`: where a run begins
 //! - `test`: the tests in a file
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
@@ -31,6 +32,7 @@ mod ledger;
 mod new;
 mod operators;
 mod prose;
+mod resume;
 mod run;
 mod schema;
 mod signals;

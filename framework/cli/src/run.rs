@@ -4,19 +4,21 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millstream_api::Registry;
 use millstream_api::registry::Role;
 use millstream_api::time::Clock;
 use millstream_api::view::Views;
+use millstream_api::{Error, Registry};
 use millstream_runtime::schedule::SystemClock;
-use millstream_runtime::{Failure, Handle, Job, Outcome, Report, RunOptions};
+use millstream_runtime::{Failure, Handle, Job, Notice, Notices, Outcome, Report, RunOptions};
 use millstream_server::{Health, Info, Phase, Server, ServerError};
+use millstream_state::lock::Lock;
 use millstream_topology::Topology;
 
 use crate::args::Run;
 use crate::console::{Console, Trouble};
 use crate::files::checked;
 use crate::ledger;
+use crate::resume::{Beginning, Resumed, resume};
 use crate::signals::Signals;
 use crate::status::Status;
 
@@ -30,7 +32,20 @@ pub fn run(args: &Run, registry: &Registry, console: &Console) -> Status {
         console.trouble(&Trouble::new("--keep-serving: the topology has no [server]", Some(help)));
         return Status::Wrong;
     }
-    match Prepared::new(topology, args, console) {
+    let file = topology.file.display().to_string();
+    let beginning = match resume(&topology, args) {
+        Ok(Beginning::Finished(why)) => {
+            console.note(&why);
+            return Status::Done;
+        }
+        Ok(Beginning::With(resumed)) => Some(resumed),
+        Ok(Beginning::Without) => None,
+        Err(error) => {
+            console.trouble(&store_trouble(&file, topology.checkpoint_line, &error));
+            return Status::Failed;
+        }
+    };
+    match Prepared::new(topology, args, beginning, console) {
         Ok(run) => run.finish(args),
         Err(trouble) => {
             console.trouble(&trouble);
@@ -53,10 +68,12 @@ struct Prepared<'a> {
     server: Option<Server>,
     signals: Signals,
     job: Job,
+    /// Holds the store of checkpoints.
+    lock: Option<Lock>,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(topology: Topology, args: &Run, console: &'a Console) -> Result<Self, Box<Trouble>> {
+    fn new(topology: Topology, args: &Run, mut beginning: Option<Box<Resumed>>, console: &'a Console) -> Result<Self, Box<Trouble>> {
         let views = Views::default();
         let health = Health::default();
         let name = topology.name.clone();
@@ -66,23 +83,31 @@ impl<'a> Prepared<'a> {
         if let Some(server) = &server {
             console.note(&format!("serving on http://{}", server.address()));
         }
-        let options = RunOptions { drain: args.drain, views: views.clone() };
+        let checkpoints = beginning.as_mut().map(|resumed| resumed.begin()).transpose();
+        let checkpoints = checkpoints.map_err(|error| store_trouble(&file, topology.checkpoint_line, &error))?;
+        let notices = notices(file.clone(), *console);
+        let options = RunOptions { drain: args.drain, views: views.clone(), checkpoints, notices: Some(notices) };
         // Sinks open their temporary files while the job is made: from here on a signal must not end the process by itself.
         let stop = Stop::default();
         let signals = watch(stop.clone(), health.clone(), args.drain, *console)?;
         let job = Job::prepare(topology, options).map_err(|failure| failure_trouble(&file, &failure))?;
         stop.arm(job.handle());
-        Ok(Prepared { console, name, file, sources, views, health, server, signals, job })
+        beginning.iter().flat_map(|resumed| &resumed.notes).for_each(|note| console.note(&format!("{name} {note}")));
+        let lock = beginning.and_then(|resumed| resumed.lock);
+        Ok(Prepared { console, name, file, sources, views, health, server, signals, job, lock })
     }
 
     /// Runs, reports, and goes on serving if that was asked for.
     fn finish(self, args: &Run) -> Status {
-        let Prepared { console, name, file, sources, views, health, server, signals, job } = self;
+        let Prepared { console, name, file, sources, views, health, server, signals, job, lock } = self;
         let clock = SystemClock::default();
         let start = clock.now();
         health.set(Phase::Running);
         console.note(&format!("{name} is running; Ctrl-C stops it"));
+        let has_checkpoints = job.handle().checkpoints().is_some();
+        let read_before = ledger::rows_read(&job.handle().ledger(), &sources.iter().map(String::as_str).collect::<Vec<_>>());
         let report = job.run();
+        drop(lock);
         let seconds = (clock.now().0 - start.0) as f64 / 1e6;
         let status = status_of(&report);
         if matches!(report.outcome, Outcome::Aborted) {
@@ -93,7 +118,7 @@ impl<'a> Prepared<'a> {
             console.trouble(&failure_trouble(&file, failure));
         }
         let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-        console.ledger(&report.ledger, status, &ledger::summary(&report.ledger, &sources, seconds));
+        console.ledger(&report.ledger, status, has_checkpoints, &ledger::summary(&report.ledger, &sources, read_before, seconds));
         health.set(phase_after(&report.outcome));
         if let Some(server) = server {
             if args.keep_serving && status == Status::Done {
@@ -105,6 +130,24 @@ impl<'a> Prepared<'a> {
         }
         status
     }
+}
+
+/// Says what the run outlives.
+fn notices(file: String, console: Console) -> Notices {
+    Box::new(move |notice| match notice {
+        Notice::Failed { failure, wait, from } => {
+            console.trouble(&failure_trouble(&file, failure));
+            let from =
+                from.map_or("begins anew, since there is no checkpoint yet,".to_owned(), |id| format!("goes on from checkpoint {id}"));
+            console.note(&format!("{from} in {:.1} s", wait.as_secs_f64()));
+        }
+        Notice::GoesOn => console.note("goes on"),
+    })
+}
+
+fn store_trouble(file: &str, line: usize, error: &Error) -> Box<Trouble> {
+    let place = Some(format!("{file}:{line}"));
+    Box::new(Trouble { place, ..Trouble::new(error.message(), error.help_text()) })
 }
 
 /// Listens, when the topology says where.

@@ -20,7 +20,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("millstream-testkit", &["millstream-api", "millstream-expr", "millstream-state", "millstream-topology", "millstream-runtime"]),
     (
         "millstream-cli",
-        &["millstream-api", "millstream-topology", "millstream-runtime", "millstream-testkit", "millstream-server", "millstream-operators"],
+        &[
+            "millstream-api",
+            "millstream-topology",
+            "millstream-state",
+            "millstream-runtime",
+            "millstream-testkit",
+            "millstream-server",
+            "millstream-operators",
+        ],
     ),
 ];
 
@@ -32,7 +40,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("datafusion", &["millstream-expr"]),
     ("sqlparser", &["millstream-expr"]),
     ("actix", &["millstream-runtime", "millstream-server"]),
-    ("tokio", &["millstream-runtime", "millstream-cli", "millstream-operators"]),
+    ("tokio", &["millstream-state", "millstream-runtime", "millstream-cli", "millstream-operators"]),
+    ("object_store", &["millstream-state"]),
     ("hyper", &["millstream-operators"]),
     ("ureq", &["millstream-operators"]),
     ("config", &["millstream-topology"]),

@@ -159,8 +159,13 @@ pub struct Over {
     failure: Option<Error>,
 }
 
-/// The first failure of a run: which task, and why.
-pub type FirstFailure = Option<(usize, Error)>;
+/// The first failure of a run: which task (`None`: checkpoints as such), and why.
+pub type FirstFailure = Option<(Option<usize>, Error)>;
+
+/// The run can't go on, for a reason that no task has.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Fail(pub Error);
 
 /// Waits for all tasks, and ends them all when one fails.
 pub struct Supervisor {
@@ -174,6 +179,13 @@ impl Supervisor {
     /// For a run of `tasks` tasks, to be named by [`Watch`]; says through `done` that all are over.
     pub fn new(tasks: usize, done: oneshot::Sender<FirstFailure>) -> Self {
         Supervisor { tasks: Vec::new(), running: tasks, failure: None, done: Some(done) }
+    }
+
+    fn fail(&mut self, task: Option<usize>, error: Error) {
+        if self.failure.is_none() {
+            self.failure = Some((task, error));
+            self.tasks.iter().for_each(|task| tell(task, Abort));
+        }
     }
 }
 
@@ -197,14 +209,21 @@ impl Handler<Watch> for Supervisor {
     }
 }
 
+impl Handler<Fail> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Fail(error): Fail, _: &mut Self::Context) {
+        self.fail(None, error);
+    }
+}
+
 impl Handler<Over> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Over { index, failure }: Over, _: &mut Self::Context) {
         self.running = self.running.saturating_sub(1);
-        if let (Some(error), None) = (failure, &self.failure) {
-            self.failure = Some((index, error));
-            self.tasks.iter().for_each(|task| tell(task, Abort));
+        if let Some(error) = failure {
+            self.fail(Some(index), error);
         }
         if self.running == 0
             && let Some(done) = self.done.take()

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_api::key_group::owned_groups;
+use millstream_api::message::CheckpointId;
 use millstream_api::plan::{Make, OperatorContext, Route, Shape, SinkContext, SourceContext, rejected_schema};
+use millstream_api::state::StateEntries;
 use millstream_api::view::Views;
 use millstream_api::{Error, EventTime, Result, Source};
-use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskId};
+use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use millstream_topology::{Input, Node, Topology};
 
 use crate::channel::{Channel, EdgeBytes};
+use crate::ended_task::EndedTask;
 use crate::feed::Feed;
 use crate::grammar::Checker;
 use crate::inbox::Inbox;
@@ -38,6 +41,8 @@ pub struct Surroundings<'a> {
     pub snapshots: Arc<dyn SnapshotListener>,
     /// The checkpoint to go on from.
     pub restore: Option<&'a JobSnapshot>,
+    /// Whether sinks are told of checkpoints that exist, and the number before that of the first one.
+    pub two_phase: Option<CheckpointId>,
     /// How sources are read.
     pub feed: &'a mut MakeFeed<'a>,
     /// Whether what is sent is checked against the grammar.
@@ -233,6 +238,7 @@ type Made = (Box<dyn Task>, bool, Stats);
 impl Maker<'_> {
     fn make(&self, incoming: Incoming, outbox: Outbox, surroundings: &mut Surroundings<'_>) -> Result<Made> {
         match &self.node.plan.make {
+            Make::Source(_) | Make::Operator(_) if has_ended(surroundings.restore, &self.node.name) => Ok(self.over(outbox, surroundings)),
             Make::Source(factory) => {
                 let splits = self.splits(factory.splits()?, surroundings.restore);
                 let context = SourceContext {
@@ -258,11 +264,35 @@ impl Maker<'_> {
                     input: self.input_shape(0),
                     on_bad_row: self.node.on_bad_row,
                     views: surroundings.views.clone(),
+                    checkpoints: surroundings.two_phase.is_some(),
                 };
                 let worker = Worker::Sink { sink: factory.make(&context)?, dirty: false };
                 self.operator(worker, incoming, outbox, surroundings, factory.blocks())
             }
         }
+    }
+
+    /// The task of a node that had ended when the checkpoint was taken: it only says so again.
+    fn over(&self, outbox: Outbox, around: &Surroundings<'_>) -> Made {
+        let stats = self.stats(around.restore);
+        let snapshot = around.restore.map(|restore| TaskSnapshot {
+            watermark: restore.watermark(&self.node.name),
+            entries: StateEntries::new(),
+            positions: if self.id.subtask == 0 { restore.positions(&self.node.name) } else { Vec::new() },
+            counts: stats.counts(),
+            ended: true,
+        });
+        let task = EndedTask::new(self.id.clone(), outbox, snapshot, around.snapshots.clone(), around.schedule.clone());
+        (Box::new(task), false, stats)
+    }
+
+    /// The ledger of the node goes on in its first subtask.
+    fn stats(&self, restore: Option<&JobSnapshot>) -> Stats {
+        let restore = restore.filter(|restore| restore.has(&self.node.name));
+        restore.map_or_else(Stats::default, |restore| {
+            let counts = if self.id.subtask == 0 { restore.counts(&self.node.name) } else { TaskCounts::default() };
+            Stats::starting(counts, restore.watermark(&self.node.name))
+        })
     }
 
     fn operator(&self, worker: Worker, incoming: Incoming, outbox: Outbox, around: &Surroundings<'_>, blocks: bool) -> Result<Made> {
@@ -271,7 +301,8 @@ impl Maker<'_> {
         let groups = owned_groups(self.id.subtask, self.node.parallelism, self.topology.runtime.key_groups.get());
         let state = restored.map(|snapshot| snapshot.state(node, &groups));
         let watermark = restored.map_or(EventTime::MIN, |snapshot| snapshot.watermark(node));
-        let stats = Stats::default();
+        let stats = self.stats(around.restore);
+        let two_phase = around.two_phase.filter(|_| matches!(worker, Worker::Sink { .. }));
         let parts = OperatorParts {
             id: self.id.clone(),
             worker,
@@ -283,6 +314,7 @@ impl Maker<'_> {
             schedule: around.schedule.clone(),
             memory: self.memory.clone(),
             snapshots: around.snapshots.clone(),
+            two_phase,
         };
         Ok((Box::new(OperatorTask::new(parts, state.as_ref())?), blocks, stats))
     }
@@ -328,7 +360,8 @@ impl Maker<'_> {
             pace: Pace::new(settings.rate, settings.replay_speed, around.schedule.clock.now()),
             splits,
             max_delay_micros: settings.max_delay.micros(),
-            stats: Stats::default(),
+            watermark: around.restore.map_or(EventTime::MIN, |restore| restore.watermark(&self.node.name)),
+            stats: self.stats(around.restore),
             schedule: around.schedule.clone(),
             snapshots: around.snapshots.clone(),
         })
@@ -359,6 +392,10 @@ impl Maker<'_> {
         let Input { node, port, .. } = &self.node.inputs[input];
         self.topology.nodes[*node].outputs[*port].shape.clone()
     }
+}
+
+fn has_ended(restore: Option<&JobSnapshot>, node: &str) -> bool {
+    restore.is_some_and(|restore| restore.has_ended(node))
 }
 
 fn positions(splits: &[SplitSnapshot]) -> Vec<(u32, millstream_api::source::Position)> {

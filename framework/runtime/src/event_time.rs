@@ -49,6 +49,11 @@ impl SplitWatermarks {
         self.splits.get(split).map(|split| (split.greatest, split.idle, split.ended))
     }
 
+    /// Takes back the watermark that had been sent: it may be ahead of all splits that run now, because one was idle.
+    pub fn restore_sent(&mut self, watermark: EventTime) {
+        self.latest = self.latest.max(watermark);
+    }
+
     /// Rows of a split follow, in one or several parts that were read side by side.
     pub fn begin(&mut self, split: usize) {
         if let Some(split) = self.splits.get_mut(split) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_api::EventTime;
 use millstream_api::operator::Fates;
 use millstream_api::source::Position;
+use millstream_state::TaskCounts;
 
 use crate::meter::Times;
 
@@ -82,6 +83,20 @@ pub struct SplitState {
 }
 
 impl Stats {
+    /// Counters that go on from a checkpoint.
+    pub fn starting(counts: TaskCounts, watermark: EventTime) -> Self {
+        let TaskCounts { rows_in, rows_out, batches_in, fates } = counts;
+        let stats = Stats::default();
+        stats.update(|c| *c = Counters { rows_in, rows_out, batches_in, fates, watermark, ..Counters::default() });
+        stats
+    }
+
+    /// What a checkpoint keeps of the counters.
+    pub fn counts(&self) -> TaskCounts {
+        let Counters { rows_in, rows_out, batches_in, fates, .. } = self.get();
+        TaskCounts { rows_in, rows_out, batches_in, fates }
+    }
+
     /// Changes the counters.
     pub fn update(&self, change: impl FnOnce(&mut Counters)) {
         change(&mut self.0.counters.lock().unwrap_or_else(PoisonError::into_inner));

@@ -15,17 +15,22 @@
 //! - [`task`]: what a runner drives
 //! - [`operator_task`]: an operator or sink between inbox and outbox
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
+//! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
 //! - [`meter`]: how subtasks and edges spend their time; [`ledger`]: what became of every row
 //! - [`build`]: from a topology to tasks and channels
 //! - [`observe`]: what can be seen of a run while it runs
-//! - [`actors`] and [`job`]: tasks as actix actors, supervised
+//! - [`checkpoint`]: when one is taken, how it is written, what a failure leads to
+//! - [`actors`], [`job`] and [`handle`]: tasks as actix actors, supervised, and what can be done with them from outside
 
 pub mod actors;
 pub mod build;
 pub mod channel;
+pub mod checkpoint;
+pub mod ended_task;
 pub mod event_time;
 pub mod feed;
 pub mod grammar;
+pub mod handle;
 pub mod inbox;
 pub mod job;
 pub mod lane;
@@ -40,6 +45,8 @@ pub mod source_task;
 pub mod task;
 pub mod wake;
 
-pub use job::{Failure, Handle, Job, Outcome, Report, RunOptions};
+pub use checkpoint::{CheckpointStatus, Checkpoints};
+pub use handle::Handle;
+pub use job::{Failure, Job, Notice, Notices, Outcome, Report, RunOptions};
 pub use ledger::{Ledger, LedgerRow};
 pub use observe::{Observation, Observer};

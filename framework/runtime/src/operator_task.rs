@@ -10,7 +10,7 @@ use millstream_api::message::{CheckpointId, Item};
 use millstream_api::operator::{Fates, Progress};
 use millstream_api::plan::OutputPlan;
 use millstream_api::sink::Finish;
-use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::state::{StateEntries, StateReader, StateWriter};
 use millstream_api::time::{ClockTime, SizeText};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Result, Sink};
 use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
@@ -20,7 +20,7 @@ use crate::ledger::Stats;
 use crate::meter::Activity;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
-use crate::task::{ITEMS_PER_TURN, Task, Turn};
+use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
 
 /// What does the work of the task.
 pub enum Worker {
@@ -144,6 +144,8 @@ pub struct OperatorParts {
     pub memory: Arc<MemoryBudget>,
     /// Who takes snapshots.
     pub snapshots: Arc<dyn SnapshotListener>,
+    /// Of a sink with checkpoints: the number before that of the next one.
+    pub two_phase: Option<CheckpointId>,
 }
 
 /// Which ports are a node's own streams, by its plan.
@@ -159,6 +161,18 @@ enum Then {
     PassWatermark(EventTime),
 }
 
+/// Where a sink stands between barriers and commits.
+#[derive(Clone, Copy)]
+struct Phases {
+    /// The last barrier that came.
+    prepared: CheckpointId,
+    committed: CheckpointId,
+    /// The greatest one that may be committed.
+    ordered: CheckpointId,
+    /// No more rows come: how, and which commit must come before that is final.
+    closing: Option<(Finish, CheckpointId)>,
+}
+
 /// The task of an operator or sink.
 pub struct OperatorTask {
     parts: OperatorParts,
@@ -171,6 +185,8 @@ pub struct OperatorTask {
     early: Option<(CheckpointId, StateWriter)>,
     /// Whether the last turn ended because a reader has no credit.
     held: bool,
+    /// Of a sink with checkpoints.
+    phases: Option<Phases>,
     finished: bool,
 }
 
@@ -184,6 +200,7 @@ impl OperatorTask {
             parts.worker.restore(state)?;
         }
         let output = Output::new(parts.full_at_rows);
+        let phases = parts.two_phase.map(|last| Phases { prepared: last, committed: last, ordered: last, closing: None });
         let mut task = OperatorTask {
             parts,
             output,
@@ -193,6 +210,7 @@ impl OperatorTask {
             waits_for: None,
             early: None,
             held: false,
+            phases,
             finished: false,
         };
         task.measure_state()?;
@@ -206,10 +224,13 @@ impl OperatorTask {
             if self.held {
                 return Ok(Turn::Wait(self.parts.outbox.deadline().filter(|deadline| *deadline > now)));
             }
+            self.commit()?;
             if let Some(then) = self.then {
                 self.go_on(then)?;
             } else if self.finished {
                 return Ok(Turn::Finished);
+            } else if self.is_closing() {
+                return Ok(Turn::Wait(None));
             } else if self.timer.is_some_and(|timer| timer <= now) {
                 self.timer = None;
                 if let Worker::Operator(operator) = &mut self.parts.worker {
@@ -258,8 +279,8 @@ impl OperatorTask {
                 self.parts.outbox.control(&Item::Barrier(id), since)?;
             }
             Event::Idle => self.parts.outbox.control(&Item::Idle, since)?,
-            Event::End => self.finish(Finish::End, &Item::End)?,
-            Event::Halt => self.finish(Finish::Halt, &Item::Halt)?,
+            Event::End => self.end()?,
+            Event::Halt => self.close(Finish::Halt)?,
         }
         Ok(())
     }
@@ -325,24 +346,81 @@ impl OperatorTask {
     fn snapshot(&mut self, id: CheckpointId) -> Result<()> {
         if self.parts.inbox.was_cut_off() {
             // Rows before the barrier are not dealt with: this checkpoint must not become whole.
+            self.parts.snapshots.task_cut_off(id, &self.parts.id);
             return Ok(());
         }
         let state = match self.early.take() {
             Some((early, state)) if early == id => state,
             _ => self.parts.worker.snapshot(id)?,
         };
-        let snapshot = TaskSnapshot { watermark: self.parts.inbox.watermark(), entries: state.into_entries(), positions: Vec::new() };
+        let snapshot = self.snapshot_of(state.into_entries(), false);
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
+        if let Some(phases) = &mut self.phases {
+            phases.prepared = id;
+        }
         Ok(())
     }
 
-    fn finish(&mut self, how: Finish, last: &Item) -> Result<()> {
+    fn snapshot_of(&self, entries: StateEntries, ended: bool) -> TaskSnapshot {
+        let (watermark, counts) = (self.parts.inbox.watermark(), self.parts.stats.counts());
+        TaskSnapshot { watermark, entries, positions: Vec::new(), counts, ended }
+    }
+
+    /// All inputs have ended. What a sink has written since the last barrier belongs to the next checkpoint, whose barrier will
+    /// not come here any more. An operator has nothing left that anybody could need.
+    fn end(&mut self) -> Result<()> {
+        let mut entries = StateEntries::new();
+        if let Some(phases) = &mut self.phases {
+            phases.prepared += 1;
+            entries = self.parts.worker.snapshot(phases.prepared)?.into_entries();
+        }
+        let snapshot = self.snapshot_of(entries, true);
+        self.parts.snapshots.task_ended(&self.parts.id, snapshot);
+        self.close(Finish::End)
+    }
+
+    /// No more rows come. A sink with checkpoints waits until what it has prepared is committed.
+    fn close(&mut self, how: Finish) -> Result<()> {
+        match &mut self.phases {
+            Some(phases) if phases.committed < phases.prepared => {
+                phases.closing = Some((how, phases.prepared));
+                Ok(())
+            }
+            _ => self.finish(how),
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.phases.is_some_and(|phases| phases.closing.is_some())
+    }
+
+    /// Commits what was ordered to be.
+    fn commit(&mut self) -> Result<()> {
+        let (Some(phases), Worker::Sink { sink, .. }) = (&mut self.phases, &mut self.parts.worker) else { return Ok(()) };
+        if phases.ordered > phases.committed {
+            sink.commit(phases.ordered)?;
+            phases.committed = phases.ordered;
+        }
+        match phases.closing {
+            Some((how, needed)) if phases.committed >= needed => {
+                phases.closing = None;
+                self.finish(how)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, how: Finish) -> Result<()> {
         if let (Finish::Halt, Worker::Operator(operator)) = (how, &self.parts.worker) {
             let in_state = operator.rows_in_state();
             self.parts.stats.update(|c| c.in_state = in_state);
         }
         self.parts.worker.finish(how)?;
-        self.parts.outbox.control(last, self.parts.inbox.since())?;
+        let last = match how {
+            Finish::End => Item::End,
+            Finish::Halt => Item::Halt,
+        };
+        self.parts.outbox.control(&last, self.parts.inbox.since())?;
         self.finished = true;
         Ok(())
     }
@@ -357,6 +435,12 @@ impl Task for OperatorTask {
         let activity = turn.leads_to(self.held);
         self.parts.stats.update(|c| c.times.enter(activity, clock.now()));
         turn
+    }
+
+    fn order(&mut self, order: Order) {
+        if let (Order::Commit(id), Some(phases)) = (order, &mut self.phases) {
+            phases.ordered = phases.ordered.max(id);
+        }
     }
 }
 

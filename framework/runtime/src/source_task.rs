@@ -66,6 +66,8 @@ pub struct SourceParts {
     pub pace: Pace,
     /// The splits' names, and where they stand at the start.
     pub splits: Vec<SplitSnapshot>,
+    /// The watermark that had been sent when a checkpoint was taken.
+    pub watermark: EventTime,
     /// How far watermarks stay behind.
     pub max_delay_micros: i64,
     /// Its counters.
@@ -94,6 +96,7 @@ impl SourceTask {
     /// A task that has sent nothing yet; where its splits stand is in `parts`.
     pub fn new(parts: SourceParts) -> Self {
         let mut watermarks = SplitWatermarks::new(parts.splits.len(), parts.max_delay_micros);
+        watermarks.restore_sent(parts.watermark);
         for (index, split) in parts.splits.iter().enumerate() {
             watermarks.restore(index, split.greatest);
             if split.ended {
@@ -178,18 +181,32 @@ impl SourceTask {
             Order::Idle if self.watermarks.all_idle() => self.idle(now),
             Order::Idle => Ok(()),
             Order::Checkpoint(id) => {
-                let greatest = self.watermarks.greatest();
-                self.parts.splits.iter_mut().zip(greatest).for_each(|(split, greatest)| split.greatest = greatest);
-                let snapshot =
-                    TaskSnapshot { watermark: self.sent_watermark, entries: Default::default(), positions: self.parts.splits.clone() };
+                let snapshot = self.snapshot(false);
                 self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
                 self.parts.outbox.control(&Item::Barrier(id), now)
             }
+            Order::Commit(_) => Ok(()),
+        }
+    }
+
+    fn snapshot(&mut self, ended: bool) -> TaskSnapshot {
+        let greatest = self.watermarks.greatest();
+        self.parts.splits.iter_mut().zip(greatest).for_each(|(split, greatest)| split.greatest = greatest);
+        TaskSnapshot {
+            watermark: self.sent_watermark,
+            entries: Default::default(),
+            positions: self.parts.splits.clone(),
+            counts: self.parts.stats.counts(),
+            ended,
         }
     }
 
     fn last(&mut self, item: &Item, now: ClockTime) -> Result<()> {
         self.finished = true;
+        if matches!(item, Item::End) {
+            let snapshot = self.snapshot(true);
+            self.parts.snapshots.task_ended(&self.parts.id, snapshot);
+        }
         self.parts.outbox.control(item, now)
     }
 

@@ -12,13 +12,13 @@ pub trait Task: Send {
     /// Does a bounded amount of work.
     fn turn(&mut self) -> Turn;
 
-    /// Takes an order. Only tasks of sources get any; the others hear of it through the grammar.
+    /// Takes an order. Only tasks of sources and sinks get any; the others hear of it through the grammar.
     fn order(&mut self, order: Order) {
         let _ = order;
     }
 }
 
-/// An order to a source's task.
+/// An order to the task of a source or, where that is said, of a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// No more rows in this run; windows stay open.
@@ -27,6 +27,8 @@ pub enum Order {
     Drain,
     /// Note where it stands, and send this barrier.
     Checkpoint(CheckpointId),
+    /// To a sink: this checkpoint exists, so make visible what was prepared for it.
+    Commit(CheckpointId),
     /// Count as idle from now on until there are rows, without waiting for `idle_after`.
     Idle,
 }

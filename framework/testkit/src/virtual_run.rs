@@ -78,6 +78,7 @@ impl VirtualRun {
             views: views.clone(),
             snapshots: Arc::new(checkpoints.clone()),
             restore,
+            two_phase: None,
             feed,
             check_grammar: true,
         };

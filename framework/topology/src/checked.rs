@@ -22,6 +22,7 @@ use crate::report::{Lines, Problems};
 use crate::resolve;
 use crate::secret::Secrets;
 use crate::settings::Settings;
+use crate::signature;
 use crate::tables;
 use crate::tree::{Place, Table};
 use crate::windows::{self, Decision};
@@ -41,8 +42,10 @@ pub(crate) struct Source<'a> {
 /// Everything that is known of a topology whose nodes could all be planned.
 pub(crate) struct Checked<'r> {
     file: PathBuf,
+    folder: PathBuf,
     settings: Settings,
     secrets: Secrets,
+    checkpoint_line: usize,
     lines: Vec<usize>,
     pub nodes: Vec<Declaration<'r>>,
     pub planned: Vec<Planned>,
@@ -88,8 +91,10 @@ impl<'r> Checked<'r> {
             return None;
         }
         let lines = Lines::new(source.text);
-        let lines = nodes.iter().map(|node| line(node, &lines)).collect();
-        Some(Checked { file: PathBuf::from(source.name), settings, secrets: problems.secrets().clone(), lines, nodes, planned, decisions })
+        let checkpoint_line = root.field("checkpoint").map_or(1, |field| line(&field.key_place, &lines));
+        let lines = nodes.iter().map(|node| line(&node.place, &lines)).collect();
+        let (file, folder) = (PathBuf::from(source.name), source.folder.to_path_buf());
+        Some(Checked { file, folder, settings, secrets: problems.secrets().clone(), checkpoint_line, lines, nodes, planned, decisions })
     }
 
     /// The topology's name.
@@ -108,9 +113,13 @@ impl<'r> Checked<'r> {
         let needs = columns::needs(&self.nodes, &self.planned, taps, &mut unheard);
         let planned = self.planned.iter().zip(needs.iter().zip(&self.decisions));
         let mut nodes: Vec<Node> = planned.map(|(planned, (needs, decisions))| self.node(planned.clone(), needs, decisions)).collect();
+        let options: Vec<_> =
+            self.planned.iter().map(|planned| self.nodes[planned.declaration].options.as_ref().map(|(_, options)| options)).collect();
+        signature::sign(&mut nodes, &options);
         nodes.extend(taps.iter().map(Tap::node));
-        let Settings { name, runtime, server } = self.settings.clone();
-        Topology { name, file: self.file.clone(), runtime, server, secrets: self.secrets.clone(), nodes }
+        let Settings { name, runtime, checkpoint, server } = self.settings.clone();
+        let (file, folder, secrets) = (self.file.clone(), self.folder.clone(), self.secrets.clone());
+        Topology { name, file, folder, runtime, checkpoint, checkpoint_line: self.checkpoint_line, server, secrets, nodes }
     }
 
     fn node(&self, planned: Planned, needs: &[Needs], decisions: &[Decision]) -> Node {
@@ -134,14 +143,15 @@ impl<'r> Checked<'r> {
             inputs: inputs.into_iter().zip(routes).map(|((node, port), route)| Input { node, port, route }).collect(),
             outputs,
             feeds_table,
+            signature: 0,
             source: (declaration.role == Role::Source).then(|| source_settings(declaration, times, &plan)),
             plan,
         }
     }
 }
 
-fn line(node: &Declaration<'_>, lines: &Lines<'_>) -> usize {
-    match &node.place {
+fn line(place: &Place, lines: &Lines<'_>) -> usize {
+    match place {
         Place::File(span) => lines.line(span.start),
         Place::Layer(_) => 1,
     }

@@ -9,6 +9,7 @@ use millstream_api::registry::Role;
 use millstream_api::time::DurationText;
 use millstream_expr::Scalar;
 
+use crate::checkpoint::CheckpointSettings;
 use crate::secret::Secrets;
 use crate::settings::{RuntimeSettings, ServerSettings};
 
@@ -20,6 +21,12 @@ pub struct Topology {
     pub file: PathBuf,
     /// `[runtime]`, with defaults filled in.
     pub runtime: RuntimeSettings,
+    /// Where relative paths start.
+    pub folder: PathBuf,
+    /// `[checkpoint]`; none means no checkpoints.
+    pub checkpoint: Option<CheckpointSettings>,
+    /// The line of that table, from 1.
+    pub checkpoint_line: usize,
     /// `[server]`; none means no listener.
     pub server: Option<ServerSettings>,
     /// What messages about it must not show.
@@ -57,6 +64,8 @@ pub struct Node {
     pub outputs: Vec<NodeOutput>,
     /// Whether what it sends becomes part of a table that a lookup reads to its end first.
     pub feeds_table: bool,
+    /// Tells whether state of a node of this name means the same: a hash of its options and of the columns that it reads.
+    pub signature: u64,
     /// Event time and pace; sources only.
     pub source: Option<SourceSettings>,
     /// What makes its subtasks. `plan.inputs` and `plan.outputs` run parallel to the fields here.

@@ -6,18 +6,19 @@
 //! - `tree`: the file as typed values with places; `place`, `literal`: from a key path to the bytes that are meant
 //! - `substitute`, `secret`, `layers`: `${NAME}`, `${file:PATH}`, `MILLSTREAM__…` variables, `--set`
 //! - `shape`: values against the JSON Schema of the option structs
-//! - `settings`, `declare`: the tables that are not nodes, and those that are; `later`: keys that are not built yet
+//! - `settings`, `checkpoint`, `declare`: the tables that are not nodes, and those that are; `later`: keys that are not built yet
 //! - `resolve`: names to edges, cycles, order
 //! - `plan`: forward over the graph: every node is planned from the streams that it reads
 //! - `tables`: lookups that would wait for themselves
 //! - `windows`, `columns`: backward: who judges lateness, which columns flow
 //! - `checked`: everything that is known of a topology, before it is fixed who reads what
 //! - `cases`: the tests in the file; `tests_file`: those in a file of their own
-//! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing; `explain`: what follows from it
+//! - `graph`: what is left behind for the runtime; `signature`: whether state fits another version of it; `describe`: the same as text; `draw`: as a drawing; `explain`: what follows from it
 //! - `report`: all that was found wrong on the way
 
 pub mod cases;
 mod checked;
+mod checkpoint;
 mod columns;
 mod declare;
 mod describe;
@@ -36,12 +37,14 @@ mod resolve;
 mod secret;
 mod settings;
 mod shape;
+mod signature;
 mod substitute;
 mod tables;
 mod tests_file;
 mod tree;
 mod windows;
 
+pub use checkpoint::{CheckpointSettings, StoreText};
 pub use describe::describe;
 pub use draw::{Drawing, draw};
 pub use explain::explain;

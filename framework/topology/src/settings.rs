@@ -12,6 +12,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use crate::checkpoint::CheckpointSettings;
 use crate::report::Problems;
 use crate::resolve::is_name;
 use crate::shape::{Reader, Schema, missing_key};
@@ -99,6 +100,7 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
 pub(crate) struct Settings {
     pub name: String,
     pub runtime: RuntimeSettings,
+    pub checkpoint: Option<CheckpointSettings>,
     pub server: Option<ServerSettings>,
 }
 
@@ -110,7 +112,12 @@ impl Settings {
             warning.path.insert(0, Key::Name("server".to_owned()));
             problems.push(warning);
         }
-        Settings { name: read_name(root, problems), runtime: read_table(root, "runtime", problems).unwrap_or_default(), server }
+        Settings {
+            name: read_name(root, problems),
+            runtime: read_table(root, "runtime", problems).unwrap_or_default(),
+            checkpoint: read_table(root, "checkpoint", problems),
+            server,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use millstream_api::Registry;
 use millstream_api::options::{OperatorCommon, SinkCommon, SourceCommon};
 use millstream_api::registry::{InputKeys, NodeType, Role};
 use millstream_topology::cases::TestKeys;
-use millstream_topology::{RuntimeSettings, ServerSettings};
+use millstream_topology::{CheckpointSettings, RuntimeSettings, ServerSettings};
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
 
@@ -18,11 +18,13 @@ const NAME: &str = "^([A-Za-z]|_([A-Za-z0-9-]|$))(_?[A-Za-z0-9-])*_?$";
 pub fn document(registry: &Registry) -> Value {
     let mut definitions = Definitions::default();
     let runtime = definitions.take("runtime", schema_for!(RuntimeSettings).to_value());
+    let checkpoint = definitions.take("checkpoint", schema_for!(CheckpointSettings).to_value());
     let server = definitions.take("server", schema_for!(ServerSettings).to_value());
     let mut properties = Map::new();
     properties
         .insert("name".to_owned(), json!({ "type": "string", "pattern": NAME, "description": "Identifies state, views and metrics." }));
     properties.insert("runtime".to_owned(), closed(runtime));
+    properties.insert("checkpoint".to_owned(), closed(checkpoint));
     properties.insert("server".to_owned(), closed(server));
     for role in &ROLES {
         let variants: Vec<Value> =

@@ -5,7 +5,7 @@
 
 use millstream_api::Registry;
 use millstream_api::registry::NodeType;
-use millstream_topology::{RuntimeSettings, ServerSettings};
+use millstream_topology::{CheckpointSettings, RuntimeSettings, ServerSettings};
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -28,6 +28,7 @@ name = \"reference\"
 pub fn reference(registry: &Registry) -> String {
     let mut text = HEAD.to_owned();
     table(&mut text, "runtime", &keys(&schema_for!(RuntimeSettings).to_value(), &[]), &schema_for!(RuntimeSettings).to_value());
+    table(&mut text, "checkpoint", &keys(&schema_for!(CheckpointSettings).to_value(), &[]), &schema_for!(CheckpointSettings).to_value());
     table(&mut text, "server", &keys(&schema_for!(ServerSettings).to_value(), &[]), &schema_for!(ServerSettings).to_value());
     for role in &ROLES {
         title(&mut text, role.table);

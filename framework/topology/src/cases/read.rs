@@ -142,10 +142,6 @@ impl Test<'_, '_> {
                 };
                 wrong(key, dead.to_owned(), "put { restore = true } before it")
             }
-            Does::Checkpoint if !self.ended.is_empty() => {
-                let ended = self.ended.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                wrong("checkpoint", format!("there is no checkpoint after a source has ended, and {ended} has"), "take it before the end")
-            }
             Does::Send(stream) if self.ended.contains(stream.split('.').next().unwrap_or(stream)) => {
                 wrong("send", format!("`{stream}` has ended: no more rows can come"), "send them before its end")
             }

@@ -55,6 +55,7 @@ impl Tap {
             inputs: vec![Input { node, port, route: Route::Any }],
             outputs: Vec::new(),
             feeds_table: false,
+            signature: 0,
             source: None,
             plan: Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(factory)),
         }

@@ -29,7 +29,7 @@ pub(crate) const ROLES: [(Role, &str, &str); 3] =
     [(Role::Source, "sources", "source"), (Role::Operator, "operators", "operator"), (Role::Sink, "sinks", "sink")];
 
 /// The keys at the root of the file.
-const ROOT_KEYS: [&str; 7] = ["name", "runtime", "server", "sources", "operators", "sinks", "tests"];
+const ROOT_KEYS: [&str; 8] = ["name", "runtime", "checkpoint", "server", "sources", "operators", "sinks", "tests"];
 
 /// A node of the file.
 pub(crate) struct Declaration<'r> {

@@ -1,5 +1,4 @@
-//! What holds of a row on its way from a source to a sink. There are no durable checkpoints: a run that failed or was killed
-//! starts from the beginning when it is started again.
+//! What holds of a row on its way from a source to a sink: within a run, and over the next one after a stop, a failure or a crash.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +15,23 @@ pub(super) fn lines(topology: &Topology) -> Vec<Entry> {
         vec![
             "each row is processed exactly once on each path; those that are filtered, late, rejected or skipped are in the ledger"
                 .to_owned(),
-            "nothing is saved on the way: after a stop, a failure or a crash a run starts from the beginning".to_owned(),
+            match &topology.checkpoint {
+                None => "nothing is saved on the way: after a stop, a failure or a crash a run starts from the beginning".to_owned(),
+                Some(settings) => format!(
+                    "every {} a checkpoint is written to {}: after a stop, a failure or a crash a run goes on from the last one",
+                    settings.interval,
+                    settings.store.text()
+                ),
+            },
         ],
     )];
     for (index, node) in topology.nodes.iter().enumerate() {
         if let Make::Sink(factory) = &node.plan.make {
             let from: Vec<&Node> = sources[index].iter().map(|source| &topology.nodes[*source]).collect();
-            entries.push(path(node, &from, factory.delivery()));
+            entries.push(match topology.checkpoint {
+                None => path(node, &from, factory.delivery()),
+                Some(_) => path_with_checkpoints(node, &from, factory.two_phase(), factory.delivery()),
+            });
         }
     }
     entries
@@ -60,6 +69,23 @@ fn path(sink: &Node, sources: &[&Node], delivery: Delivery) -> Entry {
     });
     if sources.iter().flat_map(|source| &source.outputs).any(|output| !output.stream.bounded) && delivery == Delivery::Whole {
         says.push("the input has no end: a stop (Ctrl-C) makes it appear, without what windows still hold (--drain: with it)".to_owned());
+    }
+    Entry::new(format!("{} → {}", listed(&names), sink.name), says)
+}
+
+fn path_with_checkpoints(sink: &Node, sources: &[&Node], two_phase: bool, delivery: Delivery) -> Entry {
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let once: Vec<&str> = sources.iter().filter(|source| !repeats(source)).map(|source| source.name.as_str()).collect();
+    let mut says = vec![
+        match (two_phase, delivery) {
+            (true, _) => "exactly once: each checkpoint makes visible what it covers, and after a crash what came behind it is cut back",
+            (false, Delivery::Held) => "exactly once in what is held: it is part of each checkpoint",
+            (false, _) => "at least once over crashes: rows since the last checkpoint are given out again; exactly once over stops",
+        }
+        .to_owned(),
+    ];
+    if !once.is_empty() {
+        says.push(format!("{} cannot be read again, so a crash loses what it gave since the last checkpoint", listed(&once)));
     }
     Entry::new(format!("{} → {}", listed(&names), sink.name), says)
 }

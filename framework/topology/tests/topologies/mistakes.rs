@@ -201,7 +201,7 @@ fn warnings_do_not_stop_a_topology() {
 #[test]
 fn what_the_format_has_and_this_version_does_not() {
     let shown = with_source(
-        "time = { by = \"at\", max_ahead = \"1h\" }\n[runtime]\nstate = \"disk\"\n[checkpoint]\ninterval = \"10s\"\n\
+        "time = { by = \"at\", max_ahead = \"1h\" }\n[runtime]\nstate = \"disk\"\n\
          [operators.j]\ntype = \"event_time\"\nby = \"at\"\ninput = \"s\"\n[operators.p]\ntype = \"pass\"\ninput = \"s\"\nstate = \"disk\"\n",
     );
     let codes: Vec<&str> = shown.lines().filter(|line| line.contains("error[")).collect();
@@ -210,9 +210,8 @@ fn what_the_format_has_and_this_version_does_not() {
         [
             "t.toml:5:21: error[not-supported]: holding a fast split back is not supported by this version",
             "t.toml:7:1: error[not-supported]: state on disk is not supported by this version",
-            "t.toml:8:2: error[not-supported]: durable checkpoints are not supported by this version",
-            "t.toml:11:9: error[not-supported]: the operator `event_time` is not supported by this version",
-            "t.toml:17:1: error[not-supported]: state on disk is not supported by this version",
+            "t.toml:9:9: error[not-supported]: the operator `event_time` is not supported by this version",
+            "t.toml:15:1: error[not-supported]: state on disk is not supported by this version",
         ]
     );
 }

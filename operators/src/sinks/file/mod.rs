@@ -1,10 +1,11 @@
 //! `file`: one file in JSON lines, CSV or Parquet.
 //!
 //! The file is written under a temporary name in its own folder and renamed into place when all rows are in it and on disk: a
-//! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file. Modules in reading
-//! order: here the options and their plan, [`contents`] how rows become bytes, [`parquet`] the same for Parquet, [`publish`] how
-//! a file comes to its name.
+//! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file. With checkpoints
+//! the file grows with each of them. Modules in reading order: here the options and their plan, [`contents`] how rows become
+//! bytes, [`parquet`] the same for Parquet, [`publish`] how a file comes to its name, [`commits`] how it grows.
 
+mod commits;
 mod contents;
 mod parquet;
 mod publish;
@@ -22,6 +23,7 @@ use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::commits::CommittedFile;
 use self::contents::{Contents, Text};
 use self::parquet::{Compression, Parquet};
 use self::publish::{cannot, publish, temporary};
@@ -29,8 +31,12 @@ use super::columns::{Picked, Projection};
 
 /// Writes rows to a file.
 ///
-/// The file appears when the input has ended or the run is stopped, complete, in place of one of the same name; a run that
-/// fails leaves nothing. Its folder is made if it is not there. Rows are in the order in which they came.
+/// Without checkpoints the file appears when the input has ended or the run is stopped, complete, in place of one of the same
+/// name; a run that fails leaves nothing. With checkpoints it grows: each one appends the rows that it covers, and after a crash
+/// the file is cut back to the last one, so that a reader never sees a row that could be taken back. Parquet is then a part for
+/// each checkpoint that has rows, `STEM-7.parquet`. A run that begins anew takes the place of what an earlier one has left. Rows
+/// that wait for a checkpoint are in files with names of the form `.NAME.7.pending`. The folder is made if it is not there. Rows
+/// are in the order in which they came.
 ///
 /// In JSON each row is an object on a line of its own, with a null for each column that is null. In CSV a null is an empty
 /// field and an empty text is `""`. In both a timestamp is RFC 3339 in UTC, a decimal has all its digits, bytes are
@@ -177,12 +183,12 @@ enum Encoding {
 }
 
 impl Encoding {
-    /// An empty file with these columns.
-    fn contents(self, path: &Path, schema: &Arc<Schema>) -> Result<Box<dyn Contents>> {
+    /// An empty file with these columns; without `has_header` its rows follow those of another one.
+    fn contents(self, path: &Path, schema: &Arc<Schema>, has_header: bool) -> Result<Box<dyn Contents>> {
         let file = temporary(path).map_err(|cause| cannot("create", path, cause))?;
         Ok(match self {
             Encoding::Json => Box::new(Text::json(file)),
-            Encoding::Csv { header, delimiter } => Box::new(Text::csv(file, delimiter, header.then_some(schema))),
+            Encoding::Csv { header, delimiter } => Box::new(Text::csv(file, delimiter, (header && has_header).then_some(schema))),
             Encoding::Parquet(compression) => Box::new(Parquet::new(file, schema, compression)?),
         })
     }
@@ -203,9 +209,16 @@ impl SinkFactory for FileSinkFactory {
         Delivery::Whole
     }
 
+    fn two_phase(&self) -> bool {
+        true
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let projection = self.picked.bind(&context.input.schema)?;
-        let contents = self.encoding.contents(&self.path, projection.schema())?;
+        if context.checkpoints {
+            return Ok(Box::new(CommittedFile::new(self.path.clone(), self.encoding, projection)));
+        }
+        let contents = self.encoding.contents(&self.path, projection.schema(), true)?;
         Ok(Box::new(FileSink { path: self.path.clone(), projection, contents: Some(contents) }))
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn cannot(what: &str, path: &Path, cause: impl std::fmt::Display) -> 
 }
 
 /// Makes a rename durable: it is a change of the folder. Not every system can open a folder; those need no such thing.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::fs::File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
     #[cfg(not(unix))]

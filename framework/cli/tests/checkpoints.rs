@@ -1,0 +1,234 @@
+//! Runs that are stopped, changed and sent back, as whole processes: what the user sees of checkpoints.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![cfg(unix)]
+
+mod command;
+
+use std::fmt::Write;
+use std::process::Command;
+
+use command::{Ended, Folder, Running};
+
+/// Sums for each hour over a file of which a row is 5 minutes and 7 seconds, read at `rate` rows a second.
+fn hourly(rate: &str) -> String {
+    format!(
+        r#"
+name = "hourly"
+
+[runtime]
+workers = 2
+linger  = "1ms"
+
+[checkpoint]
+store    = "file:./state"
+interval = "50ms"
+restart_delay = "10ms"
+
+[sources.departures]
+type   = "file"
+path   = "in.ndjson"
+format = "json"
+{rate}
+schema = {{ carrier = "string not null", departed = "timestamp", delay = "bigint" }}
+time   = {{ by = "departed", max_delay = "30m" }}
+
+[operators.hourly]
+type  = "window"
+input = "departures"
+kind  = "tumble"
+size  = "1h"
+
+[operators.flights]
+type    = "aggregate"
+input   = "hourly"
+by      = ["carrier"]
+compute = ["count(*) as n", "sum(delay) as delay"]
+
+[sinks.archive]
+type  = "file"
+input = "flights"
+path  = "out.ndjson"
+"#
+    )
+}
+
+const ROWS: usize = 3_000;
+
+fn departures(rows: usize) -> String {
+    let mut text = String::new();
+    for row in 0..rows {
+        let seconds = row * 307;
+        let (day, hour, minute, second) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+        let carrier = ["UA", "AA", "DL", "WN", "B6"][row * 7 % 5];
+        writeln!(
+            text,
+            r#"{{"carrier":"{carrier}","departed":"2013-01-{:02}T{hour:02}:{minute:02}:{second:02}Z","delay":{}}}"#,
+            day + 1,
+            row % 60
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn folder(topology: &str) -> Folder {
+    Folder::with(&[("topology.toml", topology), ("in.ndjson", &departures(ROWS))])
+}
+
+/// What an undisturbed run writes.
+fn expected() -> Vec<String> {
+    let folder = folder(&hourly(""));
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    lines(&folder, "out.ndjson")
+}
+
+fn lines(folder: &Folder, name: &str) -> Vec<String> {
+    let mut lines: Vec<String> = folder.read(name).lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+const SLOW: &str = "rate = 2000";
+
+/// Runs it until its file has rows, then sends a signal.
+fn interrupt(folder: &Folder, arguments: &[&str], signal: &str) -> Ended {
+    let mut running = Running::start(folder.command(arguments));
+    running.until("is running");
+    let grown = (0..10_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::fs::metadata(folder.path("out.ndjson")).is_ok_and(|file| file.len() > 0)
+    });
+    assert!(grown, "no row was committed");
+    running.signal(signal);
+    running.wait()
+}
+
+fn run_to_the_end(folder: &Folder, arguments: &[&str]) -> Ended {
+    let ended = folder.run(arguments);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+    assert!(ended.err.contains(&format!("departures    {},{:03}", ROWS / 1_000, ROWS % 1_000)), "the ledger goes on: {}", ended.err);
+    ended
+}
+
+#[test]
+fn a_stop_and_a_crash_go_on_where_they_were() {
+    let expected = expected();
+    let folder = folder(&hourly(SLOW));
+    let stopped = interrupt(&folder, &["run", "topology.toml"], "INT");
+    assert_eq!(stopped.code, Some(130), "{}", stopped.err);
+    assert!(stopped.err.contains("they are in the last checkpoint"), "{}", stopped.err);
+    let before = lines(&folder, "out.ndjson").len();
+    assert!(before < expected.len());
+    let killed = interrupt(&folder, &["run", "topology.toml", "--set", "runtime.workers=3"], "KILL");
+    assert!(killed.err.contains("hourly goes on from checkpoint "), "{}", killed.err);
+    run_to_the_end(&folder, &["run", "topology.toml", "--set", "runtime.workers=1"]);
+    assert_eq!(lines(&folder, "out.ndjson"), expected);
+    let again = folder.run(&["run", "topology.toml"]);
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    assert!(again.err.contains("hourly has finished: all its inputs were read to their ends"), "{}", again.err);
+    let fresh = run_to_the_end(&folder, &["run", "topology.toml", "--fresh", "--set", "sources.departures.rate=1000000"]);
+    assert!(fresh.err.contains("hourly begins anew; 2 checkpoints of runs before removed"), "{}", fresh.err);
+    assert_eq!(lines(&folder, "out.ndjson"), expected);
+    assert_eq!(folder.names(), ["in.ndjson", "out.ndjson", "state", "topology.toml"]);
+}
+
+#[test]
+fn drained_is_finished() {
+    let folder = folder(&hourly(SLOW));
+    let drained = interrupt(&folder, &["run", "topology.toml", "--drain"], "TERM");
+    assert_eq!(drained.code, Some(130), "{}", drained.err);
+    let again = folder.run(&["run", "topology.toml"]);
+    assert!(again.err.contains("hourly has finished: it was drained"), "{}", again.err);
+}
+
+#[test]
+fn two_runs_on_one_store_are_refused() {
+    let folder = folder(&hourly(SLOW));
+    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
+    running.until("is running");
+    let other = folder.run(&["run", "topology.toml"]);
+    assert_eq!(other.code, Some(1), "{}", other.err);
+    assert!(other.err.contains("topology.toml:8: error: the store ") && other.err.contains("is in use by process "), "{}", other.err);
+    running.signal("INT");
+    assert_eq!(running.wait().code, Some(130));
+}
+
+#[test]
+fn what_a_change_of_the_topology_loses_is_listed_first() {
+    let folder = folder(&hourly(SLOW));
+    interrupt(&folder, &["run", "topology.toml"], "INT");
+    let changed = hourly("").replace("\"sum(delay) as delay\"", "\"max(delay) as delay\"");
+    std::fs::write(folder.path("topology.toml"), changed).unwrap();
+    let refused = folder.run(&["run", "topology.toml"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("`flights` has other options, or reads other columns"), "{}", refused.err);
+    assert!(refused.err.contains("--allow-dropped-state"), "{}", refused.err);
+    let ended = folder.run(&["run", "topology.toml", "--allow-dropped-state"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+}
+
+#[test]
+fn going_back_wants_a_yes_and_cuts_the_file_back() {
+    let expected = expected();
+    let folder = folder(&hourly(SLOW));
+    interrupt(&folder, &["run", "topology.toml", "--set", "checkpoint.retain=1000"], "INT");
+    let numbers: Vec<String> =
+        std::fs::read_dir(folder.path("state")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut numbers: Vec<u64> = numbers.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    let older = numbers[numbers.len() - 2].to_string();
+    let refused = folder.run(&["run", "topology.toml", "--from", &older]);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("what `archive` (file) has given out is cut back"), "{}", refused.err);
+    run_to_the_end(&folder, &["run", "topology.toml", "--from", &older, "--yes"]);
+    assert_eq!(lines(&folder, "out.ndjson"), expected);
+    let missing = folder.run(&["run", "topology.toml", "--from", "77777"]);
+    assert!(missing.err.contains("there is no checkpoint 77777 in file:./state"), "{}", missing.err);
+}
+
+#[test]
+fn a_damaged_checkpoint_names_the_one_before() {
+    let folder = folder(&hourly(SLOW));
+    interrupt(&folder, &["run", "topology.toml"], "INT");
+    let newest = std::fs::read_dir(folder.path("state")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).max().unwrap();
+    let manifest = std::fs::read_to_string(newest.join("manifest")).unwrap();
+    std::fs::write(newest.join("manifest"), manifest.replace("departures", "departuers")).unwrap();
+    let refused = folder.run(&["run", "topology.toml"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("its manifest is damaged") && refused.err.contains("the next older checkpoint is "), "{}", refused.err);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_fails_the_run_with_its_line() {
+    let topology = hourly("").replace("file:./state", "file:./in.ndjson/state");
+    let ended = folder(&topology).run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("topology.toml:8: error: cannot open the store "), "{}", ended.err);
+}
+
+#[test]
+fn a_run_that_fails_goes_on_by_itself() {
+    // The folder of the output goes while it runs, and comes back.
+    let expected = expected();
+    let topology = hourly(SLOW).replace("\"out.ndjson\"", "\"out/rows.ndjson\"");
+    let folder = folder(&topology);
+    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
+    running.until("is running");
+    assert!(
+        Command::new("sh")
+            .arg("-c")
+            .arg("while ! [ -s out/rows.ndjson ]; do sleep 0.01; done; mv out away")
+            .current_dir(folder.path("."))
+            .status()
+            .unwrap()
+            .success()
+    );
+    running.until("goes on from checkpoint ");
+    std::fs::remove_dir_all(folder.path("out")).ok();
+    std::fs::rename(folder.path("away"), folder.path("out")).unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(lines(&folder, "out/rows.ndjson"), expected);
+}

@@ -1,0 +1,126 @@
+//! Durable checkpoints of a run.
+//!
+//! - [`coordinator`]: what is decided: pure
+//! - [`driver`]: the thread that asks it, writes to the store and tells the actors
+//! - [`status`]: what can be seen of it from outside
+//! - [`restarts`]: whether a run that has failed goes on from the last one
+//!
+//! The way of a checkpoint: the coordinator gives the sources an order; each notes where it stands and sends a barrier; every
+//! task hands in a snapshot when the barrier has come on all its inputs, and sends it on; once all have, the snapshots are
+//! written and then the manifest, which makes the checkpoint exist; only then sinks are told to make visible what they have
+//! prepared. A crash between any two of these steps loses nothing: before the manifest the last checkpoint counts, after it
+//! a sink finds in its state what it still has to make visible.
+
+pub mod coordinator;
+pub mod driver;
+pub mod restarts;
+pub mod status;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use millstream_api::Result;
+use millstream_api::message::CheckpointId;
+use millstream_api::plan::Make;
+use millstream_api::registry::Role;
+use millstream_api::time::Clock;
+use millstream_state::{JobSnapshot, NodeRecord, Store, TaskId};
+use millstream_topology::{CheckpointSettings, Node, Topology};
+
+use self::coordinator::Pace;
+use self::driver::Run;
+pub use self::status::CheckpointStatus;
+use self::status::Shared;
+
+/// Where a run keeps its checkpoints, and where it begins.
+pub struct Checkpoints {
+    /// How often they are taken, how many are kept, what a failure leads to.
+    pub settings: CheckpointSettings,
+    /// The store, held by this run.
+    pub store: Store,
+    /// The checkpoint to go on from.
+    pub from: Option<(CheckpointId, JobSnapshot)>,
+    /// The number of the first checkpoint of the run: greater than any in the store.
+    pub next: CheckpointId,
+}
+
+impl Checkpoints {
+    /// Makes `id` the checkpoint to go on from (`None`: begin anew), and looks after what numbers are taken.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn reload(&mut self, id: Option<CheckpointId>) -> Result<()> {
+        self.from = match id {
+            Some(id) => Some((id, self.store.read(&self.store.manifest(id)?)?)),
+            None => None,
+        };
+        self.next = self.store.numbers()?.last().map_or(1, |last| last + 1).max(self.next);
+        Ok(())
+    }
+
+    pub(crate) fn driven(
+        &self,
+        topology: &Topology,
+        tasks: BTreeSet<TaskId>,
+        sources: BTreeSet<TaskId>,
+        clock: Arc<dyn Clock>,
+        status: Shared,
+    ) -> Run {
+        Run {
+            store: self.store.clone(),
+            retain: self.settings.retain.get(),
+            pace: Pace {
+                interval: self.settings.interval.duration(),
+                min_pause: self.settings.min_pause.duration(),
+                timeout: self.settings.timeout.duration(),
+                tolerable_failures: self.settings.tolerable_failures,
+            },
+            topology: topology.name.clone(),
+            key_groups: topology.runtime.key_groups.get(),
+            nodes: node_records(topology),
+            tasks,
+            sources,
+            next: self.next,
+            clock,
+            status,
+        }
+    }
+}
+
+/// The nodes of a topology as checkpoints know them.
+pub fn node_records(topology: &Topology) -> Vec<NodeRecord> {
+    let record = |node: &Node| {
+        let mut state: Vec<String> = node.plan.state.iter().map(|state| state.name.to_owned()).collect();
+        // What a sink notes of what it has written is no state that a plan declares.
+        if matches!(&node.plan.make, Make::Sink(factory) if factory.two_phase()) {
+            state.push("written".to_owned());
+        }
+        state.sort();
+        NodeRecord {
+            name: node.name.clone(),
+            kind: node.kind.clone(),
+            role: role_name(node.role).to_owned(),
+            parallelism: node.parallelism,
+            state,
+            signature: format!("{:016x}", node.signature),
+        }
+    };
+    topology.nodes.iter().map(record).collect()
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Source => "source",
+        Role::Operator => "operator",
+        Role::Sink => "sink",
+    }
+}
+
+/// Opens the store of a topology; `None`: it has no `[checkpoint]`.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn open_store(topology: &Topology) -> Result<Option<Store>> {
+    let Some(settings) = &topology.checkpoint else { return Ok(None) };
+    Store::open(&settings.store.folder(&topology.folder), settings.store.text()).map(Some)
+}

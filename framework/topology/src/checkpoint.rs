@@ -1,0 +1,167 @@
+//! `[checkpoint]`: where durable checkpoints are kept, how often they are taken, and what a failure leads to. The doc comments
+//! are the user's documentation.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use millstream_api::time::DurationText;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+/// Durable checkpoints. Without this table there are none: a run that is started again begins anew.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct CheckpointSettings {
+    /// Where they are kept: `"file:./state/NAME"`, relative to the topology file. Each topology needs a store of its own.
+    pub store: StoreText,
+    /// How often one is taken.
+    #[serde(default = "ten_seconds", deserialize_with = "positive")]
+    pub interval: DurationText,
+    /// How many are kept. More than one, so that there is an older one to go back to.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub retain: NonZeroUsize,
+    /// One that has not come to its end in this time has failed.
+    #[serde(default = "ten_minutes", deserialize_with = "positive")]
+    pub timeout: DurationText,
+    /// The least time between the end of one and the beginning of the next.
+    #[serde(default)]
+    pub min_pause: DurationText,
+    /// How many may fail one after the other before that is a failure of the run.
+    #[serde(default)]
+    pub tolerable_failures: u32,
+    /// How often a run that has failed goes on from the last checkpoint by itself, without a checkpoint in between.
+    #[serde(default = "ten")]
+    pub restarts: u32,
+    /// How long it waits before that. The wait doubles with each restart …
+    #[serde(default = "one_second")]
+    pub restart_delay: DurationText,
+    /// … up to this.
+    #[serde(default = "one_minute")]
+    pub max_restart_delay: DurationText,
+    /// How often the run may fail with the same message at the same place before it stops. A row that can't be processed would
+    /// make it fail for ever.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub same_failures: NonZeroUsize,
+}
+
+const fn duration(seconds: i64) -> DurationText {
+    match DurationText::from_micros(seconds * 1_000_000) {
+        Some(duration) => duration,
+        None => DurationText::ZERO,
+    }
+}
+
+fn one_second() -> DurationText {
+    duration(1)
+}
+
+fn ten_seconds() -> DurationText {
+    duration(10)
+}
+
+fn one_minute() -> DurationText {
+    duration(60)
+}
+
+fn ten_minutes() -> DurationText {
+    duration(600)
+}
+
+const fn at_least_one(n: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(n) {
+        Some(n) => n,
+        None => NonZeroUsize::MIN,
+    }
+}
+
+fn two() -> NonZeroUsize {
+    at_least_one(2)
+}
+
+fn three() -> NonZeroUsize {
+    at_least_one(3)
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DurationText, D::Error> {
+    let duration = DurationText::deserialize(deserializer)?;
+    match duration.micros() {
+        0 => Err(serde::de::Error::custom("must be longer than 0s")),
+        _ => Ok(duration),
+    }
+}
+
+/// The URL of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct StoreText(String);
+
+impl StoreText {
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The folder that it names, relative to `base`.
+    pub fn folder(&self, base: &Path) -> PathBuf {
+        let path = self.0.strip_prefix("file:").unwrap_or(&self.0);
+        // file:///absolute is the same as file:/absolute.
+        base.join(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path))
+    }
+}
+
+impl FromStr for StoreText {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        const FORM: &str = "write it like \"file:./state/departures\"";
+        match url.strip_prefix("file:") {
+            Some("" | "//") => Err(format!("the store `{url}` has no path; {FORM}")),
+            Some(path) if path.starts_with("//") && !path.starts_with("///") => {
+                Err(format!("the store `{url}` names another machine; {FORM}"))
+            }
+            Some(_) => Ok(StoreText(url.to_owned())),
+            None if url.contains("://") => Err(format!("the store `{url}` is of a kind that this version does not support; {FORM}")),
+            None => Err(format!("the store `{url}` is no URL; {FORM}")),
+        }
+    }
+}
+
+impl JsonSchema for StoreText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StoreText".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "The URL of a store: \"file:./state/departures\".", "pattern": "^file:.+" })
+    }
+}
+
+impl TryFrom<String> for StoreText {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        url.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_file_url() {
+        let folder_of = |url: &str| url.parse::<StoreText>().map(|store| store.folder(Path::new("/topologies")));
+        assert_eq!(folder_of("file:./state/x").unwrap(), Path::new("/topologies/./state/x"));
+        assert_eq!(folder_of("file:///var/x").unwrap(), Path::new("/var/x"));
+        assert_eq!(folder_of("file:/var/x").unwrap(), Path::new("/var/x"));
+        for bad in ["state", "file:", "file://", "file://host/x", "s3://bucket/x"] {
+            assert!(folder_of(bad).unwrap_err().contains(bad), "{bad}");
+        }
+    }
+}

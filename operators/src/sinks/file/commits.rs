@@ -1,0 +1,452 @@
+//! A file that grows with checkpoints: what can be seen of it is what they cover.
+//!
+//! Rows go into a *segment*, a file of its own. At a barrier the segment is closed, flushed and given the checkpoint's name:
+//! `.NAME.7.pending`. When the checkpoint exists, JSON lines and CSV are appended to the file and the segment goes; Parquet,
+//! which cannot be appended to, gets the name of a part: `STEM-7.parquet`. A crash in between is made good at the next start:
+//! the state of the sink says how long the file was and which segments belong to the checkpoint.
+//!
+//! | after a restart from checkpoint 7 | then |
+//! |---|---|
+//! | a segment of its list is there | the file is cut to where the segment belongs, and the segment appended |
+//! | it is not | it was appended before; the file must be long enough |
+//! | the file is longer, or there are later segments or parts | they belong to later checkpoints or to none, and go |
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use millstream_api::error::ErrorKind;
+use millstream_api::message::CheckpointId;
+use millstream_api::operator::Fates;
+use millstream_api::sink::Finish;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, Error, Result, Sink};
+
+use super::Encoding;
+use super::contents::Contents;
+use super::publish::{cannot, sync_folder};
+use crate::sinks::columns::Projection;
+
+/// The name of the state: a row for the length of the file, then one for each segment that waits.
+const SEGMENTS: &str = "segments";
+
+/// A closed segment that waits for its checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    checkpoint: CheckpointId,
+    bytes: u64,
+}
+
+/// The sink.
+pub(super) struct CommittedFile {
+    target: Target,
+    encoding: Encoding,
+    projection: Projection,
+    /// The segment that is being written; none before its first row.
+    current: Option<Box<dyn Contents>>,
+    /// Closed ones, oldest first.
+    waiting: VecDeque<Segment>,
+    /// How long the file is by what was committed.
+    committed_bytes: u64,
+    /// Whether nothing was closed yet, in this run or one that it goes on from.
+    is_new: bool,
+}
+
+impl CommittedFile {
+    pub(super) fn new(path: PathBuf, encoding: Encoding, projection: Projection) -> Self {
+        let target = Target { is_parts: matches!(encoding, Encoding::Parquet(_)), path };
+        CommittedFile { target, encoding, projection, current: None, waiting: VecDeque::new(), committed_bytes: 0, is_new: true }
+    }
+
+    /// The segment to write to.
+    fn segment(&mut self) -> Result<&mut Box<dyn Contents>> {
+        let current = match self.current.take() {
+            Some(current) => current,
+            None => {
+                let has_header = self.is_new && self.waiting.is_empty();
+                self.encoding.contents(&self.target.path, self.projection.schema(), has_header)?
+            }
+        };
+        Ok(self.current.insert(current))
+    }
+
+    /// Closes the segment, so that nothing of it can be lost any more.
+    fn close(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        // Also an empty input gives a file, with its header; but no parts.
+        if self.is_new && !self.target.is_parts {
+            self.segment()?;
+        }
+        self.is_new = false;
+        let Some(current) = self.current.take() else { return Ok(()) };
+        let path = &self.target.path;
+        let file = current.close().map_err(|cause| cause.about(path))?;
+        file.as_file().sync_all().map_err(|cause| cannot("write", path, cause))?;
+        let bytes = file.as_file().metadata().map_err(|cause| cannot("write", path, cause))?.len();
+        file.persist(self.target.segment(checkpoint)).map_err(|error| cannot("write", path, error.error))?;
+        sync_folder(path).map_err(|cause| cannot("write", path, cause))?;
+        self.waiting.push_back(Segment { checkpoint, bytes });
+        Ok(())
+    }
+
+    fn state(&self, checkpoint: CheckpointId) -> Result<RecordBatch> {
+        let file = Segment { checkpoint, bytes: self.committed_bytes };
+        let rows = || std::iter::once(&file).chain(&self.waiting);
+        let number = |of: fn(&Segment) -> u64| Arc::new(Int64Array::from_iter_values(rows().map(|segment| of(segment) as i64)));
+        let fields = ["checkpoint", "bytes"].map(|name| Field::new(name, DataType::Int64, false));
+        let columns = vec![number(|segment| segment.checkpoint) as _, number(|segment| segment.bytes) as _];
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns)?)
+    }
+
+    /// Makes a closed segment visible.
+    fn publish(&mut self, segment: Segment) -> Result<()> {
+        match self.target.is_parts {
+            true => self.target.rename(segment.checkpoint)?,
+            false => self.target.append(segment.checkpoint, self.committed_bytes)?,
+        }
+        self.committed_bytes += segment.bytes;
+        Ok(())
+    }
+}
+
+impl Sink for CommittedFile {
+    fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
+        let records = self.projection.records(&batch)?;
+        let path = self.target.path.clone();
+        self.segment()?.write(&records).map_err(|cause| cause.about(&path))?;
+        fates.taken += batch.rows() as u64;
+        Ok(())
+    }
+
+    fn prepare(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        if self.is_new {
+            self.target.remove_after(0)?;
+        }
+        self.close(checkpoint)?;
+        state.put(SEGMENTS, self.state(checkpoint)?);
+        Ok(())
+    }
+
+    fn commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        while let Some(segment) = self.waiting.front().copied().filter(|segment| segment.checkpoint <= checkpoint) {
+            self.publish(segment)?;
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        let rows: Vec<Segment> = state.get(SEGMENTS).flat_map(segments).collect();
+        let Some((file, waiting)) = rows.split_first() else { return Ok(()) };
+        self.is_new = false;
+        self.committed_bytes = file.bytes;
+        for segment in waiting {
+            if self.target.segment(segment.checkpoint).exists() {
+                self.publish(*segment)?;
+            } else {
+                self.target.check(segment, self.committed_bytes)?;
+                self.committed_bytes += segment.bytes;
+            }
+        }
+        if !self.target.is_parts {
+            self.target.cut(self.committed_bytes)?;
+        }
+        self.target.remove_after(file.checkpoint)
+    }
+
+    fn finish(&mut self, _: Finish) -> Result<()> {
+        match self.waiting.is_empty() && self.current.is_none() {
+            true => Ok(()),
+            false => Err(Error::internal("a file is finished with rows that were not committed")),
+        }
+    }
+}
+
+fn segments(records: &RecordBatch) -> Vec<Segment> {
+    let number = |column: usize, row: usize| records.column(column).as_primitive::<Int64Type>().value(row).unsigned_abs();
+    (0..records.num_rows()).map(|row| Segment { checkpoint: number(0, row), bytes: number(1, row) }).collect()
+}
+
+/// The file, and the names beside it.
+struct Target {
+    path: PathBuf,
+    /// Whether there is a file for each checkpoint.
+    is_parts: bool,
+}
+
+impl Target {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn segment(&self, checkpoint: CheckpointId) -> PathBuf {
+        self.path.with_file_name(format!(".{}.{checkpoint}.pending", self.name()))
+    }
+
+    fn part(&self, checkpoint: CheckpointId) -> PathBuf {
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let ending = self.path.extension().map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
+        self.path.with_file_name(format!("{stem}-{checkpoint}{ending}"))
+    }
+
+    /// Which checkpoint a file beside the target belongs to.
+    fn checkpoint_of(&self, name: &str) -> Option<CheckpointId> {
+        let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let segment = name.strip_prefix(&format!(".{}.", self.name())).and_then(|rest| number(rest.strip_suffix(".pending")?));
+        let part = || {
+            let stem = self.path.file_stem()?.to_string_lossy();
+            let ending = self.path.extension().map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
+            number(name.strip_prefix(&format!("{stem}-"))?.strip_suffix(&ending)?)
+        };
+        segment.or_else(|| part().filter(|_| self.is_parts))
+    }
+
+    /// Appends a segment behind the first `length` bytes of the file, and removes it.
+    fn append(&self, checkpoint: CheckpointId, length: u64) -> Result<()> {
+        let segment = self.segment(checkpoint);
+        let append = || -> std::io::Result<()> {
+            let mut from = File::open(&segment)?;
+            let mut file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
+            // Behind it there can be what an earlier try has left, or at the very start a file of a run before.
+            file.set_len(length)?;
+            file.seek(SeekFrom::Start(length))?;
+            std::io::copy(&mut from, &mut file)?;
+            file.sync_all()?;
+            sync_folder(&self.path)?;
+            std::fs::remove_file(&segment)
+        };
+        append().map_err(|cause| cannot("write", &self.path, cause))
+    }
+
+    fn rename(&self, checkpoint: CheckpointId) -> Result<()> {
+        let part = self.part(checkpoint);
+        let renamed = std::fs::rename(self.segment(checkpoint), &part).and_then(|()| sync_folder(&part));
+        renamed.map_err(|cause| cannot("publish", &part, cause))
+    }
+
+    /// Makes sure that a segment which is no longer there was made visible.
+    fn check(&self, segment: &Segment, before: u64) -> Result<()> {
+        if !self.is_parts {
+            return self.check_length(before + segment.bytes);
+        }
+        let part = self.part(segment.checkpoint);
+        match part.exists() {
+            true => Ok(()),
+            false => Err(lost(format!("{} is gone, which checkpoint {} has written", part.display(), segment.checkpoint))),
+        }
+    }
+
+    fn check_length(&self, needed: u64) -> Result<()> {
+        let length = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        match length >= needed {
+            true => Ok(()),
+            false => Err(lost(format!("{} has {length} bytes, and checkpoints have written {needed}", self.path.display()))),
+        }
+    }
+
+    fn cut(&self, length: u64) -> Result<()> {
+        self.check_length(length)?;
+        let cut = || -> std::io::Result<()> {
+            let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
+            file.set_len(length)?;
+            file.sync_all()
+        };
+        cut().map_err(|cause| cannot("cut back", &self.path, cause))
+    }
+
+    /// Removes segments and parts of later checkpoints.
+    fn remove_after(&self, checkpoint: CheckpointId) -> Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // A folder that is not there has nothing in it.
+        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        for entry in entries {
+            let entry = entry.map_err(|cause| cannot("look beside", &self.path, cause))?;
+            if self.checkpoint_of(&entry.file_name().to_string_lossy()).is_some_and(|of| of > checkpoint) {
+                std::fs::remove_file(entry.path()).map_err(|cause| cannot("remove", &entry.path(), cause))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lost(message: String) -> Error {
+    Error::new(ErrorKind::State, message)
+        .help("somebody has changed what this sink wrote: put it back, go back to an older checkpoint (--from), or begin anew (--fresh)")
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_api::view::Views;
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::super::FileSinkOptions;
+    use super::*;
+    use crate::testing::{batch, committing_sink, ints, schema, stream};
+
+    struct Run {
+        folder: TempDir,
+        name: &'static str,
+    }
+
+    impl Run {
+        fn new(name: &'static str) -> Run {
+            Run { folder: tempfile::tempdir().unwrap(), name }
+        }
+
+        fn sink(&self) -> Box<dyn Sink> {
+            let options = json!({ "path": self.name });
+            committing_sink::<FileSinkOptions>(options, stream(schema("n bigint")), self.folder.path(), &Views::default())
+        }
+
+        fn restored(&self, state: &StateWriterEntries) -> Result<Box<dyn Sink>> {
+            let mut sink = self.sink();
+            sink.restore(&StateReader::new(state.clone(), &(0..1))).map(|()| sink)
+        }
+
+        fn text(&self) -> String {
+            std::fs::read_to_string(self.folder.path().join(self.name)).unwrap_or_default()
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(self.folder.path()).unwrap();
+            let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    type StateWriterEntries = millstream_api::state::StateEntries;
+
+    fn write(sink: &mut Box<dyn Sink>, number: i64) {
+        sink.write(batch(&[("n", ints([Some(number)]))]), &mut Fates::default()).unwrap();
+    }
+
+    fn prepare(sink: &mut Box<dyn Sink>, checkpoint: CheckpointId) -> StateWriterEntries {
+        let mut state = StateWriter::new();
+        sink.prepare(checkpoint, &mut state).unwrap();
+        state.into_entries()
+    }
+
+    #[test]
+    fn a_reader_sees_what_is_committed_and_nothing_else() {
+        let run = Run::new("rows.csv");
+        std::fs::write(run.folder.path().join("rows.csv"), "of a run before").unwrap();
+        let mut sink = run.sink();
+        write(&mut sink, 1);
+        prepare(&mut sink, 1);
+        write(&mut sink, 2);
+        assert_eq!(run.text(), "of a run before");
+        sink.commit(1).unwrap();
+        assert_eq!(run.text(), "n\n1\n");
+        prepare(&mut sink, 2);
+        write(&mut sink, 3);
+        prepare(&mut sink, 4);
+        sink.commit(4).unwrap();
+        sink.finish(Finish::End).unwrap();
+        assert_eq!(run.text(), "n\n1\n2\n3\n", "the checkpoint in between never came to be");
+        assert_eq!(run.names(), ["rows.csv"]);
+    }
+
+    #[test]
+    fn an_empty_input_gives_an_empty_file_with_its_header() {
+        for (name, text) in [("rows.csv", "n\n"), ("rows.ndjson", "")] {
+            let run = Run::new(name);
+            let mut sink = run.sink();
+            prepare(&mut sink, 1);
+            sink.commit(1).unwrap();
+            sink.finish(Finish::End).unwrap();
+            assert_eq!((run.names(), run.text().as_str()), (vec![name.to_owned()], text));
+        }
+    }
+
+    /// Dies at every step of the protocol; the file must hold 1 and 2, once, when checkpoint 2 exists, else 1.
+    #[test]
+    fn a_crash_at_any_step_neither_loses_nor_doubles() {
+        for name in ["rows.ndjson", "rows.csv"] {
+            let header = if name.ends_with("csv") { "n\n" } else { "" };
+            let row = |n: u8| if header.is_empty() { format!("{{\"n\":{n}}}\n") } else { format!("{n}\n") };
+            for step in 0..8 {
+                let run = Run::new(name);
+                let mut sink = run.sink();
+                write(&mut sink, 1);
+                let first = prepare(&mut sink, 1);
+                sink.commit(1).unwrap();
+                write(&mut sink, 2);
+                let mut from = first.clone();
+                if step >= 1 {
+                    let second = prepare(&mut sink, 2);
+                    // From here on the manifest may be there or not.
+                    from = if step >= 2 { second } else { first };
+                }
+                let pending = run.folder.path().join(format!(".{name}.2.pending"));
+                match step {
+                    // In the middle of appending: some of it, all of it with the segment still there.
+                    3 => std::fs::write(run.folder.path().join(name), format!("{header}{}{}", row(1), &row(2)[..1])).unwrap(),
+                    4 => std::fs::write(run.folder.path().join(name), format!("{header}{}{}", row(1), row(2))).unwrap(),
+                    5 => sink.commit(2).unwrap(),
+                    6 | 7 => {
+                        sink.commit(2).unwrap();
+                        write(&mut sink, 3);
+                        prepare(&mut sink, 3);
+                        if step == 7 {
+                            sink.commit(3).unwrap();
+                        }
+                    }
+                    _ => {}
+                }
+                drop(sink);
+                let mut sink = run.restored(&from).unwrap();
+                let expected = if step >= 2 { format!("{header}{}{}", row(1), row(2)) } else { format!("{header}{}", row(1)) };
+                assert_eq!(run.text(), expected, "step {step}");
+                assert!(!pending.exists(), "step {step}");
+                write(&mut sink, 9);
+                prepare(&mut sink, 7);
+                sink.commit(7).unwrap();
+                sink.finish(Finish::End).unwrap();
+                assert_eq!(run.text(), format!("{expected}{}", row(9)), "step {step}");
+                assert_eq!(run.names(), [name], "step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn parquet_has_a_part_for_each_checkpoint_with_rows() {
+        let run = Run::new("rows.parquet");
+        std::fs::write(run.folder.path().join("rows-9.parquet"), "of a run before").unwrap();
+        std::fs::write(run.folder.path().join("rows-x.parquet"), "of somebody else").unwrap();
+        let mut sink = run.sink();
+        write(&mut sink, 1);
+        let first = prepare(&mut sink, 1);
+        assert_eq!(run.names(), [".rows.parquet.1.pending", "rows-x.parquet"]);
+        sink.commit(1).unwrap();
+        prepare(&mut sink, 2);
+        sink.commit(2).unwrap();
+        write(&mut sink, 3);
+        let third = prepare(&mut sink, 3);
+        drop(sink);
+        let sink = run.restored(&third).unwrap();
+        assert_eq!(run.names(), ["rows-1.parquet", "rows-3.parquet", "rows-x.parquet"]);
+        drop(sink);
+        run.restored(&first).unwrap();
+        assert_eq!(run.names(), ["rows-1.parquet", "rows-x.parquet"], "going back cuts back");
+        std::fs::remove_file(run.folder.path().join("rows-1.parquet")).unwrap();
+        let error = run.restored(&first).map(drop).unwrap_err();
+        assert!(error.message().ends_with("rows-1.parquet is gone, which checkpoint 1 has written"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_made_shorter_is_not_written_on() {
+        let run = Run::new("rows.ndjson");
+        let mut sink = run.sink();
+        write(&mut sink, 1);
+        let first = prepare(&mut sink, 1);
+        sink.commit(1).unwrap();
+        std::fs::write(run.folder.path().join("rows.ndjson"), "{}").unwrap();
+        let error = run.restored(&first).map(drop).unwrap_err();
+        assert!(error.message().ends_with("has 2 bytes, and checkpoints have written 8"), "{error}");
+    }
+}
