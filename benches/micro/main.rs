@@ -6,8 +6,9 @@ mod aggregate;
 mod decode;
 mod edges;
 mod exchange;
+mod joins;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(parts, edges::bench, exchange::bench, aggregate::bench, decode::bench);
+criterion_group!(parts, edges::bench, exchange::bench, aggregate::bench, joins::bench, decode::bench);
 criterion_main!(parts);
