@@ -1,16 +1,15 @@
-//! Cuts files into blocks that start and end where a record does.
+//! Cuts text into blocks that start and end where a record does.
 //!
 //! Only one thread can do it at a time, so it does as little as it can: reads, looks for the last record end, counts lines.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use millstream_api::error::{Error, ErrorKind, Result};
 
+use super::cannot_read;
+use super::compression::{Compression, Input};
 use super::paths::InputFile;
-use super::position::FilePosition;
 use crate::decode::Block;
 use crate::decode::csv::{Dialect, Header, record};
 use crate::decode::schema::ColumnSpec;
@@ -18,7 +17,7 @@ use crate::decode::schema::ColumnSpec;
 /// A record longer than this is taken for a mistake in the input.
 pub(crate) const MAX_RECORD_BYTES: usize = 64 << 20;
 
-/// How a file is cut into records.
+/// How text is cut into records.
 #[derive(Clone, Debug)]
 pub(crate) enum Framing {
     /// One a line.
@@ -27,30 +26,37 @@ pub(crate) enum Framing {
     Csv { dialect: Dialect, all: Vec<ColumnSpec>, wanted: Vec<ColumnSpec> },
 }
 
+/// How files of text are read.
+#[derive(Clone, Debug)]
+pub(crate) struct TextShape {
+    pub(crate) framing: Framing,
+    pub(crate) compression: Compression,
+    /// About how long a block is.
+    pub(crate) block_bytes: usize,
+}
+
+/// What the end of a file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing comes after it: what stands there is the last record, with a line end or without.
+    Final,
+    /// More may come: a record without its line end may be half of one.
+    Open,
+}
+
 /// A block and where it begins.
 #[derive(Debug)]
 pub(crate) struct PlacedBlock {
     pub(crate) block: Block,
-    /// The byte of its file at which it starts.
+    /// The byte of its text at which it starts.
     pub(crate) offset: u64,
 }
 
-/// Reads files one after the other.
-#[derive(Debug)]
-pub(crate) struct BlockReader {
-    files: Arc<[InputFile]>,
-    framing: Framing,
-    block_bytes: usize,
-    /// The next file to open.
-    next_file: usize,
-    open: Option<OpenFile>,
-}
-
-#[derive(Debug)]
-struct OpenFile {
-    file: File,
+/// A file of text that is being read.
+pub(crate) struct TextFile {
+    input: Input,
     name: Arc<str>,
-    /// The byte of the file at which `rest` starts.
+    /// The byte of the text at which `rest` starts.
     offset: u64,
     /// The line at which it starts.
     line: u64,
@@ -59,98 +65,107 @@ struct OpenFile {
     header: Option<Arc<Header>>,
 }
 
-impl BlockReader {
-    /// At the beginning of the files, or where `position` says.
+impl TextFile {
+    /// At the first record. Of a file that may grow nothing is known while its header is not complete: `None`.
     ///
     /// # Errors
-    /// When the position is not one of these files.
-    pub(crate) fn new(files: Arc<[InputFile]>, framing: Framing, block_bytes: usize, position: Option<&FilePosition>) -> Result<Self> {
-        let mut reader = BlockReader { files, framing, block_bytes, next_file: 0, open: None };
-        if let Some(position) = position {
-            let Some(index) = reader.files.iter().position(|file| *file.name == *position.file) else {
-                return Err(Error::new(ErrorKind::State, format!("`{}`, which was being read, is no longer there", position.file))
-                    .help("put it back, or start afresh with --fresh"));
-            };
-            reader.next_file = index + 1;
-            reader.open = Some(OpenFile::at(&reader.files[index], &reader.framing, position)?);
+    /// When it can't be read, or its header lacks a column.
+    pub(crate) fn open(file: &InputFile, shape: &TextShape, ending: Ending) -> Result<Option<TextFile>> {
+        let input = Input::open(file, shape.compression)?;
+        let mut open = TextFile { input, name: file.name.clone(), offset: 0, line: 1, rest: Vec::new(), header: None };
+        if !open.skip_byte_order_mark(ending)? {
+            return Ok(None);
         }
-        Ok(reader)
-    }
-
-    /// The next block, in `buffer`; `None` at the end of the last file.
-    pub(crate) fn next(&mut self, mut buffer: Vec<u8>) -> Result<Option<PlacedBlock>> {
-        loop {
-            let open = match &mut self.open {
-                Some(open) => open,
-                None => match self.files.get(self.next_file) {
+        if let Framing::Csv { dialect, all, wanted } = &shape.framing {
+            open.header = match dialect.header {
+                true => match open.read_header(dialect, wanted, ending)? {
+                    Some(header) => Some(Arc::new(header)),
                     None => return Ok(None),
-                    Some(file) => {
-                        self.next_file += 1;
-                        self.open.insert(OpenFile::new(file, &self.framing)?)
-                    }
                 },
+                false => Some(Arc::new(Header::in_order(all, wanted))),
             };
-            open.fill(&mut buffer, &self.framing, self.block_bytes)?;
-            if buffer.is_empty() {
-                self.open = None;
-            } else {
-                return Ok(Some(open.place(buffer)));
+        }
+        Ok(Some(open))
+    }
+
+    /// At the record that starts at this byte, in this line.
+    ///
+    /// # Errors
+    /// When it can't be read, or has fewer bytes.
+    pub(crate) fn resume(file: &InputFile, shape: &TextShape, offset: u64, line: u64) -> Result<TextFile> {
+        let opened = TextFile::open(file, shape, Ending::Final)?;
+        let mut open = opened.ok_or_else(|| Error::internal("a file that is complete has no beginning"))?;
+        let in_hand = open.offset + open.rest.len() as u64;
+        match offset.checked_sub(in_hand) {
+            Some(ahead) => {
+                open.rest.clear();
+                open.input.skip(ahead)?;
             }
+            None => drop(open.rest.drain(..(offset.saturating_sub(open.offset)) as usize)),
         }
-    }
-}
-
-impl OpenFile {
-    fn new(input: &InputFile, framing: &Framing) -> Result<Self> {
-        let file = File::open(&input.path).map_err(|error| cannot_read(&input.name, error))?;
-        let mut open = OpenFile { file, name: input.name.clone(), offset: 0, line: 1, rest: Vec::new(), header: None };
-        open.skip_byte_order_mark()?;
-        if let Framing::Csv { dialect, all, wanted } = framing {
-            open.header = Some(Arc::new(match dialect.header {
-                true => open.read_header(dialect, wanted)?,
-                false => Header::in_order(all, wanted),
-            }));
-        }
+        (open.offset, open.line) = (offset, line);
         Ok(open)
     }
 
-    fn at(input: &InputFile, framing: &Framing, position: &FilePosition) -> Result<Self> {
-        let mut open = OpenFile::new(input, framing)?;
-        let length = open.file.metadata().map_err(|error| cannot_read(&input.name, error))?.len();
-        if length < position.offset {
-            let message = format!("`{}` has {length} bytes, but {} had been read", input.name, position.offset);
-            return Err(Error::new(ErrorKind::State, message).help("the file was cut or replaced; start afresh with --fresh"));
-        }
-        open.file.seek(SeekFrom::Start(position.offset)).map_err(|error| cannot_read(&input.name, error))?;
-        open.rest.clear();
-        (open.offset, open.line) = (position.offset, position.line);
-        Ok(open)
+    /// The input below.
+    pub(crate) fn input(&self) -> &Input {
+        &self.input
     }
 
-    fn skip_byte_order_mark(&mut self) -> Result<()> {
+    /// The byte after what was read, and what of that is no record yet.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.offset + self.rest.len() as u64
+    }
+
+    /// The byte at which the next record starts, and its line.
+    pub(crate) fn stand(&self) -> (u64, u64) {
+        (self.offset, self.line)
+    }
+
+    /// The next block, made of `buffer`. When there are no more records now, the buffer comes back.
+    ///
+    /// # Errors
+    /// When the file can't be read, or a record has no end.
+    pub(crate) fn next(&mut self, mut buffer: Vec<u8>, shape: &TextShape, ending: Ending) -> Result<Result<PlacedBlock, Vec<u8>>> {
+        self.fill(&mut buffer, shape, ending)?;
+        Ok(if buffer.is_empty() { Err(buffer) } else { Ok(self.place(buffer)) })
+    }
+
+    /// Goes over a byte order mark; false when what is there may become one.
+    fn skip_byte_order_mark(&mut self, ending: Ending) -> Result<bool> {
         const MARK: &[u8] = b"\xEF\xBB\xBF";
         self.read(MARK.len())?;
         if self.rest == MARK {
             self.rest.clear();
             self.offset = MARK.len() as u64;
+            return Ok(true);
         }
-        Ok(())
+        Ok(ending == Ending::Final || !MARK.starts_with(&self.rest))
     }
 
-    fn read_header(&mut self, dialect: &Dialect, wanted: &[ColumnSpec]) -> Result<Header> {
-        match self.read_names(dialect)? {
+    fn read_header(&mut self, dialect: &Dialect, wanted: &[ColumnSpec], ending: Ending) -> Result<Option<Header>> {
+        match self.read_names(dialect, ending)? {
+            None => Ok(None),
             // An empty file has no header and no rows.
-            names if names.is_empty() => Ok(Header::in_order(&[], &[])),
-            names => Header::named(&names, wanted).map_err(|reason| cannot_read(&self.name, reason)),
+            Some(names) if names.is_empty() => Ok(Some(Header::in_order(&[], &[]))),
+            Some(names) => Header::named(&names, wanted).map(Some).map_err(|reason| cannot_read(&self.name, reason)),
         }
     }
 
-    /// Reads the first record that is not empty as the names of the fields; none when the file is empty.
-    fn read_names(&mut self, dialect: &Dialect) -> Result<Vec<String>> {
+    /// Reads the first record that is not empty as the names of the fields; none when the file is empty, `None` when the record may
+    /// not be complete.
+    fn read_names(&mut self, dialect: &Dialect, ending: Ending) -> Result<Option<Vec<String>>> {
         let bad_header = |name: &str, cause: &dyn fmt::Display| cannot_read(name, format!("its header is not CSV: {cause}"));
         let mut names = Vec::new();
         while names.is_empty() {
-            while dialect.record_end(&self.rest, 0).is_none() && self.read(4096)? {}
+            while dialect.record_end(&self.rest, 0).is_none() {
+                if !self.read(4096)? {
+                    if ending == Ending::Open && dialect.record_end(&self.rest, 0).is_none() {
+                        return Ok(None);
+                    }
+                    break;
+                }
+            }
             let (line, length) = record(&self.rest, dialect);
             if length == 0 {
                 break;
@@ -163,28 +178,32 @@ impl OpenFile {
             self.line += count_lines(&self.rest[..length]) as u64;
             self.rest.drain(..length);
         }
-        Ok(names)
+        Ok(Some(names))
     }
 
     /// Reads up to `length` more bytes; false at the end of the file.
     fn read(&mut self, length: usize) -> Result<bool> {
-        let got = self.file.by_ref().take(length as u64).read_to_end(&mut self.rest).map_err(|error| cannot_read(&self.name, error))?;
+        let got = self.input.read(length, &mut self.rest)?;
         if self.rest.len() > MAX_RECORD_BYTES {
             return Err(self.too_long());
         }
         Ok(got == length)
     }
 
-    /// Fills the buffer with whole records, about `block_bytes` of them; leaves it empty at the end of the file.
-    fn fill(&mut self, buffer: &mut Vec<u8>, framing: &Framing, block_bytes: usize) -> Result<()> {
+    /// Fills the buffer with whole records, about a block of them; leaves it empty when there are no more.
+    fn fill(&mut self, buffer: &mut Vec<u8>, shape: &TextShape, ending: Ending) -> Result<()> {
         buffer.clear();
         buffer.append(&mut self.rest);
         loop {
             // Never beyond the longest record and its end, so that it is the limit wherever in a block a record begins.
             let most = (MAX_RECORD_BYTES + 1).saturating_sub(buffer.len());
-            let length = block_bytes.saturating_sub(buffer.len()).max(buffer.len()).min(most).max(1);
-            let got = self.file.by_ref().take(length as u64).read_to_end(buffer).map_err(|error| cannot_read(&self.name, error))?;
-            let end = if got < length { Some(buffer.len()) } else { framing.last_record_end(buffer) };
+            let length = shape.block_bytes.saturating_sub(buffer.len()).max(buffer.len()).min(most).max(1);
+            let got = self.input.read(length, buffer)?;
+            let end = match (got < length, ending) {
+                (true, Ending::Final) => Some(buffer.len()),
+                (true, Ending::Open) => Some(shape.framing.last_record_end(buffer).unwrap_or(0)),
+                (false, _) => shape.framing.last_record_end(buffer),
+            };
             if let Some(end) = end {
                 self.rest.extend_from_slice(&buffer[end..]);
                 buffer.truncate(end);
@@ -234,17 +253,15 @@ impl Framing {
 ///
 /// # Errors
 /// When the file can't be read.
-pub(crate) fn header_names(input: &InputFile, dialect: &Dialect) -> Result<Vec<String>> {
-    let mut open = OpenFile::new(input, &Framing::Lines)?;
-    open.read_names(dialect)
+pub(crate) fn header_names(input: &InputFile, dialect: &Dialect, compression: Compression) -> Result<Vec<String>> {
+    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096 };
+    let opened = TextFile::open(input, &shape, Ending::Final)?;
+    let names = opened.map(|mut open| open.read_names(dialect, Ending::Final)).transpose()?;
+    Ok(names.flatten().unwrap_or_default())
 }
 
 /// Lines of which `bytes` has at least a part.
 pub(crate) fn count_lines(bytes: &[u8]) -> usize {
     let unfinished = bytes.last().is_some_and(|&last| last != b'\n');
     memchr::memchr_iter(b'\n', bytes).count() + usize::from(unfinished)
-}
-
-fn cannot_read(name: &str, cause: impl fmt::Display) -> Error {
-    Error::io(format!("cannot read {name}"), cause)
 }

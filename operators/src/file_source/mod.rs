@@ -1,25 +1,42 @@
-//! The `file` source: JSON lines and CSV from one file, a folder or a glob.
+//! The `file` source: JSON lines, CSV and Parquet from one file, a folder or a glob.
 //!
 //! All files are one split, read in the byte order of their names, so that event time has one order however many threads
-//! decode. Modules in reading order: [`options`] is what the user writes and how it is planned, [`paths`] which files,
-//! [`blocks`] cuts them, [`pipeline`] decodes the pieces side by side and puts them back in order, [`position`] where to go on.
+//! decode; unless each is a split of its own (`together`) or they are followed as they grow (`follow`).
+//!
+//! Modules in reading order: [`options`] is what the user writes and [`plan`] how it is planned, [`formats`] and [`paths`] which files,
+//! [`compression`] unpacks them, [`blocks`] cuts text and [`parquet`] takes row groups, [`reading`] says which piece is next,
+//! [`follow`] where files grow, [`pipeline`] decodes the pieces side by side and puts them back in order, [`position`] where to go
+//! on, [`reader`] the source itself.
 
 mod blocks;
+mod compression;
+mod follow;
+mod formats;
 mod options;
+mod parquet;
 mod paths;
 mod pipeline;
+mod plan;
 mod position;
 mod reader;
+mod reading;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use blocks::{Framing, MAX_RECORD_BYTES, count_lines};
-pub use options::{FileFormat, FileSourceOptions};
-pub(crate) use reader::Format;
+use std::fmt;
 
-use millstream_api::Registry;
+use millstream_api::{Error, Registry};
+
+pub(crate) use blocks::{Framing, MAX_RECORD_BYTES, count_lines};
+pub use compression::Compression;
+pub(crate) use formats::TextFormat;
+pub use options::{FileFormat, FileSourceOptions};
 
 /// Makes the `file` source known.
 pub fn register(registry: &mut Registry) {
     registry.add::<FileSourceOptions>();
+}
+
+fn cannot_read(name: &str, cause: impl fmt::Display) -> Error {
+    Error::io(format!("cannot read {name}"), cause)
 }

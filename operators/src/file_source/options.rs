@@ -1,32 +1,32 @@
-//! The options of the `file` source and its plan.
+//! The options of the `file` source, and what does not go together among them.
 
-use std::sync::Arc;
-
-use millstream_api::Stream;
-use millstream_api::diagnostic::{Diagnostic, Diagnostics, nearest};
-use millstream_api::error::Error;
-use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
-use millstream_api::registry::{InputKeys, NodeOptions, Role};
+use millstream_api::diagnostic::{Diagnostic, Diagnostics};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::blocks::{BlockReader, header_names};
-use super::paths::{InputFile, list};
-use super::reader::{FileFactory, Format};
-use crate::decode::csv::Dialect;
+use super::compression::Compression;
+use super::formats::{Format, TextFormat};
+use super::reader::Manner;
 use crate::decode::csv_keys::CsvKeys;
-use crate::decode::infer::{Inference, Inferred};
-use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, SchemaText, arrow_schema};
+use crate::decode::schema::SchemaText;
 
-/// Reads rows from files: JSON lines or CSV. All files are one split, in the order of their names.
+/// Reads rows from files: JSON lines, CSV or Parquet. All files are one split, in the order of their names.
 ///
-/// In a folder or glob, names that start with `.` or `_` are left out. Empty lines are skipped; a byte order mark and `\r\n`
-/// are understood. A record longer than 64 MiB ends the run.
+/// In a folder or glob, names that start with `.` or `_` are left out. Of JSON and CSV, empty lines are skipped; a byte order mark
+/// and `\r\n` are understood; files may be packed with gzip or zstd. A record longer than 64 MiB ends the run.
 ///
 /// A value must be of its column's type exactly: a number is no `string`, `1.0` no `bigint`. A key that is missing is null, one
 /// that no column has is left out, and of a key that comes twice the last one counts. A `decimal` is a number or text, `bytes`
 /// are hexadecimal text, an `interval` is `"1h30m"` or `"1 day 2 hours"`, `json` is any value, kept as it is written. In CSV an
 /// empty field is null and `""` an empty text, and a `list`, `struct` or `json` is JSON text.
+///
+/// Parquet files have types of their own: a declared one must hold every value of the file's, or at least some exactly (a `bigint` as
+/// `smallint`: what does not fit is a bad row). Only the columns that are used are read. A map is a list of its entries.
+///
+/// With `follow` the source does not end. A file is known by its number on its file system and by how it begins, so one that was
+/// renamed is read on, also by a restart, and the one that comes in its place from its beginning. A last line waits for its end. What
+/// is cut short is read from its beginning: rotate by renaming, rows between the last look and a cut are lost. A packed file is read
+/// once it has stopped growing.
 ///
 /// ```toml
 /// [sources.departures]
@@ -42,8 +42,16 @@ pub struct FileSourceOptions {
     pub path: String,
     /// How the files are written.
     pub format: FileFormat,
-    /// Columns and their types, in order. Default: inferred from the first 1,000 rows.
+    /// Columns and their types, in order. Default: those of a Parquet file, else inferred from the first 1,000 rows.
     pub schema: Option<SchemaText>,
+    /// JSON and CSV: how the files are packed. Default: as their names say.
+    pub compression: Option<Compression>,
+    /// JSON and CSV: go on reading as files grow, are rotated or come. Default: false.
+    #[serde(default)]
+    pub follow: bool,
+    /// Each file is a split of its own, with its own watermark, and they are read side by side; 256 at most. Default: false.
+    #[serde(default)]
+    pub together: bool,
     /// CSV: whether the first record of each file names its columns. Default: true.
     pub header: Option<bool>,
     /// CSV: the character between fields. Default: `,`.
@@ -62,66 +70,49 @@ pub enum FileFormat {
     Json,
     /// Comma-separated values (RFC 4180).
     Csv,
-}
-
-impl NodeOptions for FileSourceOptions {
-    const KIND: &'static str = "file";
-    const ROLE: Role = Role::Source;
-    const INPUTS: InputKeys = InputKeys::None;
-
-    fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
-        let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
-        let format = errors.ok(self.format());
-        let files = errors.ok(list(&inputs.folder, &self.path));
-        let columns = match (&self.schema, &format, &files) {
-            (Some(schema), _, _) => errors.ok(schema.columns_at("schema")),
-            (None, Some(format), Some(files)) => errors.ok(infer(files, format, &mut warnings)),
-            _ => None,
-        };
-        let (Some(format), Some(files), Some(columns)) = (format, files, columns) else {
-            return Err(errors);
-        };
-        if let Format::Csv(dialect) = &format {
-            errors.ok(check_header(&files, dialect, &columns));
-        }
-        let stream = Stream { from_source: true, ..Stream::plain(arrow_schema(&columns)) };
-        let reads = files.iter().map(|file| file.path.clone()).collect();
-        let factory = FileFactory::new(self.path, files, format, columns);
-        let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
-        (plan.warnings, plan.reads) = (warnings, reads);
-        errors.into_result(plan)
-    }
-
-    fn plan_replaced(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
-        let Some(schema) = &self.schema else {
-            return self.plan(inputs).map_err(|mut found| {
-                found.0.iter_mut().filter(|one| one.code == "path-not-found").for_each(without_schema);
-                found
-            });
-        };
-        let mut errors = Diagnostics::default();
-        let format = errors.ok(self.format());
-        let columns = errors.ok(schema.columns_at("schema"));
-        let (Some(format), Some(columns)) = (format, columns) else {
-            return Err(errors);
-        };
-        let stream = Stream { from_source: true, ..Stream::plain(arrow_schema(&columns)) };
-        let factory = FileFactory::new(self.path, Vec::new(), format, columns);
-        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
-    }
-}
-
-/// Says what a test needs, since the columns cannot be inferred.
-fn without_schema(diagnostic: &mut Diagnostic) {
-    diagnostic.message.push_str(", and there is no `schema`");
-    diagnostic.help = Some("tests in the file look at no path; give the source a `schema`, so that its columns are known".to_owned());
+    /// Apache Parquet.
+    Parquet,
 }
 
 impl FileSourceOptions {
-    fn format(&self) -> Result<Format, Diagnostics> {
+    /// How the files are written, resolved.
+    ///
+    /// # Errors
+    /// Keys of another format, and values that they cannot have.
+    pub(super) fn resolved_format(&self) -> Result<Format, Diagnostics> {
+        let (keys, compression) = (self.csv_keys(), self.compression.unwrap_or_default());
         match self.format {
-            FileFormat::Json => self.csv_keys().unused("json").map(|()| Format::Json),
-            FileFormat::Csv => self.csv_keys().dialect().map(Format::Csv),
+            FileFormat::Json => keys.unused("json").map(|()| Format::Text(TextFormat::Json, compression)),
+            FileFormat::Csv => keys.dialect().map(|dialect| Format::Text(TextFormat::Csv(dialect), compression)),
+            FileFormat::Parquet => {
+                let mut errors = Diagnostics::default();
+                errors.ok(keys.unused("parquet"));
+                if self.compression.is_some() {
+                    let help = "leave it out: how its pages are packed, a Parquet file says itself";
+                    errors.push(
+                        Diagnostic::error("unused-key", "`compression` means nothing for parquet").key("compression").on_key().help(help),
+                    );
+                }
+                errors.into_result(Format::Parquet)
+            }
+        }
+    }
+
+    /// In which order files are read.
+    ///
+    /// # Errors
+    /// When `follow` does not go with the other keys.
+    pub(super) fn manner(&self) -> Result<Manner, Diagnostic> {
+        let cannot = |message: &str| Diagnostic::error("bad-value", message).key("follow");
+        match (self.follow, self.together) {
+            (true, true) => Err(cannot("`follow` and `together` cannot both be true")
+                .help("followed files are one split; write a source for each file that must keep its own time, and a union of them")),
+            (true, false) if self.format == FileFormat::Parquet => {
+                Err(cannot("a Parquet file cannot be followed: it is complete when its footer is written").help("leave `follow` out"))
+            }
+            (true, false) => Ok(Manner::Follow),
+            (false, true) => Ok(Manner::Together),
+            (false, false) => Ok(Manner::InOrder),
         }
     }
 
@@ -134,74 +125,3 @@ impl FileSourceOptions {
         }
     }
 }
-
-/// Looks for the declared columns in the header of the first file, so that a slip shows before the run.
-fn check_header(files: &[InputFile], dialect: &Dialect, columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
-    let Some(first) = files.first().filter(|_| dialect.header) else {
-        return Ok(());
-    };
-    let names = header_names(first, dialect).map_err(cannot_read)?;
-    let missing = columns.iter().filter(|column| !names.is_empty() && !names.contains(&column.name));
-    let diagnostic = |column: &ColumnSpec| {
-        let help = match nearest(&column.name, names.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it has {}", names.join(", ")),
-        };
-        Diagnostic::error("missing-column", format!("the header of `{}` has no column `{}`", first.name, column.name))
-            .key("schema")
-            .key(&column.name)
-            .on_key()
-            .help(help)
-    };
-    Diagnostics(missing.map(diagnostic).collect()).into_result(())
-}
-
-fn cannot_read(error: Error) -> Diagnostic {
-    Diagnostic::error("cannot-read", error.to_string()).key("path")
-}
-
-/// The columns that the first rows have.
-fn infer(files: &[InputFile], format: &Format, warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
-    if matches!(format, Format::Csv(dialect) if !dialect.header) {
-        let message = "the columns of a csv file without a header have no names";
-        return Err(Diagnostic::error("missing-schema", message).key("header").help(SCHEMA_HELP).into());
-    }
-    let mut inference = Inference::default();
-    for file in files {
-        if !inference.wants_more() {
-            break;
-        }
-        infer_from(file, format, &mut inference).map_err(cannot_read)?;
-    }
-    let mixed = if *format == Format::Json { "json" } else { "string" };
-    let Inferred { schema, left_out } = inference.finish(mixed);
-    if schema.0.is_empty() {
-        let message = "no schema can be inferred, because the files have no rows";
-        return Err(Diagnostic::error("empty-schema", message).key("path").help(SCHEMA_HELP).into());
-    }
-    for name in left_out {
-        warnings.push(
-            Diagnostic::warning("left-out", format!("`{name}` of the input is left out, because it cannot be a column name")).key("path"),
-        );
-    }
-    schema.columns()
-}
-
-fn infer_from(file: &InputFile, format: &Format, inference: &mut Inference) -> Result<(), Error> {
-    let names = match format {
-        Format::Csv(dialect) if dialect.header => header_names(file, dialect)?,
-        _ => Vec::new(),
-    };
-    let mut reader = BlockReader::new([file.clone()].into(), format.framing(&[], &[]), SAMPLE_BLOCK_BYTES, None)?;
-    while inference.wants_more()
-        && let Some(placed) = reader.next(Vec::new())?
-    {
-        match format {
-            Format::Json => inference.add_json(&placed.block),
-            Format::Csv(dialect) => inference.add_csv(&placed.block, &names, dialect),
-        }
-    }
-    Ok(())
-}
-
-const SAMPLE_BLOCK_BYTES: usize = 64 << 10;

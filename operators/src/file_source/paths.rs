@@ -1,5 +1,8 @@
 //! Which files a `path` means: one file, all files of a folder, or all that match a glob; in the byte order of their names.
 
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +19,35 @@ pub(crate) struct InputFile {
     pub(crate) name: Arc<str>,
     /// How long it was when it was listed.
     pub(crate) size_bytes: u64,
+    /// Which file it was.
+    pub(crate) id: FileId,
+}
+
+/// What stays the same of a file when it is renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId {
+    /// The file system that it is on.
+    pub(crate) device: u64,
+    /// Its number there.
+    pub(crate) inode: u64,
+}
+
+impl FileId {
+    /// That of a file with this metadata.
+    pub(crate) fn of(metadata: &Metadata) -> FileId {
+        FileId { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+impl InputFile {
+    /// The file at `path`, which is called `name` in messages.
+    ///
+    /// # Errors
+    /// When it is not there, or nobody may look at it.
+    pub(crate) fn new(path: &Path, name: &str) -> io::Result<InputFile> {
+        let metadata = path.metadata()?;
+        Ok(InputFile { path: path.to_owned(), name: name.into(), size_bytes: metadata.len(), id: FileId::of(&metadata) })
+    }
 }
 
 /// The files that `path`, relative to `folder`, means.
@@ -43,6 +75,15 @@ pub(crate) fn list(folder: &Path, path: &str) -> Result<Vec<InputFile>, Diagnost
     }
     files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     Ok(files)
+}
+
+/// Whether a file of this path can come: the folder is there that it would be in.
+pub(crate) fn may_come(folder: &Path, path: &str) -> bool {
+    let place = match split_glob(path) {
+        Some((base, _)) => folder.join(base),
+        None => folder.join(path).parent().map_or_else(|| folder.to_owned(), Path::to_owned),
+    };
+    place.is_dir()
 }
 
 fn not_found(message: String) -> Diagnostic {
@@ -101,8 +142,7 @@ fn joined(name: &str, relative: &Path) -> String {
 }
 
 fn input_file(path: &Path, name: &str) -> Result<InputFile, Diagnostic> {
-    let size_bytes = path.metadata().map_err(|error| cannot_read(format!("cannot read `{name}`: {error}")))?.len();
-    Ok(InputFile { path: path.to_owned(), name: name.into(), size_bytes })
+    InputFile::new(path, name).map_err(|error| cannot_read(format!("cannot read `{name}`: {error}")))
 }
 
 #[cfg(test)]

@@ -1,84 +1,110 @@
-//! The threads of a `file` source: each reads a block when it is its turn, decodes it beside the others, and the rows come out
-//! in file order.
+//! The threads of a `file` source: each takes a piece when it is its turn, decodes it beside the others, and the rows come out
+//! in the order of the pieces. A piece is a block of text or a row group.
 //!
 //! ```text
-//!  turn (a lock): the reader, and who took the next block ─ order ──┐
+//!  turn (a lock): the reader, and who took the next piece ─ order ──┐
 //!        │            │                                             ├─── whoever calls `next`
 //!     decoder 0    decoder 1  … ──────────────────────── done[0…] ──┘
 //! ```
 //! A decoder reads its block itself, so that the bytes are still in its core's cache when it decodes them: a thread that only
-//! reads would have to hand each byte from one core to another. With the turn it says that the next block is its own; rows are
+//! reads would have to hand each byte from one core to another. With the turn it says that the next piece is its own; rows are
 //! taken in that order, so nothing is sorted. A decoder has one block in work and one done: 2 N blocks exist at most, and whoever
-//! is slow in taking rows stops everything behind.
+//! is slow in taking rows stops everything behind. Of a row group it hands on a batch at a time.
 //!
-//! Who wakes whom: dropping the pipeline drops the receiving ends; a decoder that sends then fails and ends.
+//! Where files are followed and none has grown, the thread that has the turn waits with it in hand: nobody else could do more.
+//!
+//! Who wakes whom: dropping the pipeline drops the receiving ends, and the sending end of `stop`; a decoder that sends then fails
+//! and ends, and so does one that waits for files to grow.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use millstream_api::error::{Error, Result};
+use millstream_api::error::{BadRow, Error, Result};
 
-use super::blocks::{BlockReader, PlacedBlock};
-use crate::decode::{Block, Decode, Decoded};
+use super::parquet::{GroupRows, ParquetShape};
+use super::position::Place;
+use super::reading::{Mark, Piece, Reading, Step, Work};
+use crate::decode::{Block, Decode};
 
-/// The rows of one block.
+/// Rows, and where they stand.
 #[derive(Debug)]
-pub(crate) struct DecodedBlock {
+pub(crate) struct PlacedBatch {
+    pub(crate) split: u32,
+    /// The good rows.
+    pub(crate) records: RecordBatch,
+    /// The bad ones.
+    pub(crate) bad: Vec<BadRow>,
     /// The name of the file.
     pub(crate) name: Arc<str>,
-    /// The byte of the file at which the block starts.
-    pub(crate) offset: u64,
-    /// The line at which it starts.
-    pub(crate) first_line: u64,
-    /// Its rows.
-    pub(crate) batches: Vec<Decoded>,
+    /// The place after these rows.
+    pub(crate) end: Place,
+    /// Which file it is, where files are followed.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// What came from the pipeline.
 #[derive(Debug)]
 pub(crate) enum Came {
-    /// The next block's rows.
-    Rows(DecodedBlock),
+    /// The next rows. When they are some of a piece, `more` of it follow.
+    Rows { batches: VecDeque<PlacedBatch>, more: bool },
+    /// This split is over.
+    SplitEnd(u32),
     /// Nothing within the wait.
     Nothing,
     /// All files are read.
     End,
 }
 
+/// What decodes the pieces: one for each thread.
+pub(crate) enum Decoder {
+    /// Blocks of text.
+    Text(Box<dyn Decode>),
+    /// Row groups, in batches of so many rows.
+    Parquet(ParquetShape, usize),
+}
+
 /// Running threads that read and decode.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    /// Which decoder has the next block. Dropping it ends a decoder that takes its turn.
+    /// Which decoder has the next piece. Dropping it ends a decoder that takes its turn.
     order: Receiver<usize>,
     /// What each decoder has done. Dropping them ends a decoder that waits for room.
     done: Vec<Receiver<Result<Came>>>,
-    /// The decoder whose block comes next, where that is known.
+    /// Dropping it ends a decoder that waits for files to grow.
+    stop: Option<Sender<()>>,
+    /// The decoder whose piece comes next, where that is known.
     next: Option<usize>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What the decoders share.
-#[derive(Debug)]
 struct Turn {
-    reader: BlockReader,
+    reading: Box<dyn Reading>,
     order: Sender<usize>,
+    /// Ends when the pipeline does.
+    stop: Receiver<()>,
+    /// How long to wait before looking again whether files have grown.
+    poll: Duration,
     /// Whether the reader has said its last: the end, or a failure.
     over: bool,
 }
 
 impl Pipeline {
     /// Starts a thread for each decoder.
-    pub(crate) fn start(reader: BlockReader, decoders: Vec<Box<dyn Decode>>) -> Result<Self> {
+    pub(crate) fn start(reading: Box<dyn Reading>, decoders: Vec<Decoder>, poll: Duration) -> Result<Self> {
         // Room for all that can be under way, so that nobody waits with the lock in hand.
         let (order_in, order) = bounded(decoders.len() * 2);
-        let turn = Arc::new(Mutex::new(Turn { reader, order: order_in, over: false }));
-        let mut pipeline = Pipeline { order, done: Vec::new(), next: None, threads: Vec::new() };
+        let (stop, stopped) = bounded(0);
+        let turn = Arc::new(Mutex::new(Turn { reading, order: order_in, stop: stopped, poll, over: false }));
+        let mut pipeline = Pipeline { order, done: Vec::new(), stop: Some(stop), next: None, threads: Vec::new() };
         for (index, decoder) in decoders.into_iter().enumerate() {
             let (done_in, done) = bounded(1);
             let turn = turn.clone();
-            let body = move || decode_blocks(index, decoder, &turn, &done_in);
+            let body = move || decode_pieces(index, decoder, &turn, &done_in);
             let thread = Builder::new().name("file-decoder".to_owned()).spawn(body);
             pipeline.threads.push(thread.map_err(|error| Error::io("cannot start a thread", error))?);
             pipeline.done.push(done);
@@ -86,7 +112,7 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// The next block's rows, in file order.
+    /// The next rows, in file order.
     ///
     /// # Errors
     /// The failure of the reader or a decoder, after all rows of before it.
@@ -94,7 +120,9 @@ impl Pipeline {
         let came = self.order_within(wait).and_then(|decoder| self.done[decoder].recv_timeout(wait));
         match came {
             Ok(came) => {
-                self.next = None;
+                if !matches!(came, Ok(Came::Rows { more: true, .. })) {
+                    self.next = None;
+                }
                 came
             }
             Err(RecvTimeoutError::Timeout) => Ok(Came::Nothing),
@@ -102,7 +130,7 @@ impl Pipeline {
         }
     }
 
-    /// Which decoder has the next block.
+    /// Which decoder has the next piece.
     fn order_within(&mut self, wait: Duration) -> Result<usize, RecvTimeoutError> {
         if let Some(decoder) = self.next {
             return Ok(decoder);
@@ -117,6 +145,7 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         self.order = crossbeam_channel::never();
         self.done.clear();
+        self.stop = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked was reported as the failure of `next`; here it only must be gone.
             drop(thread.join());
@@ -124,18 +153,14 @@ impl Drop for Pipeline {
     }
 }
 
-fn decode_blocks(index: usize, mut decoder: Box<dyn Decode>, turn: &Mutex<Turn>, done: &Sender<Result<Came>>) {
+fn decode_pieces(index: usize, mut decoder: Decoder, turn: &Mutex<Turn>, done: &Sender<Result<Came>>) {
     let mut buffer = Vec::new();
-    while let Some(read) = take_turn(index, turn, std::mem::take(&mut buffer)) {
-        let came = match read {
-            Ok(Some(PlacedBlock { block, offset })) => {
-                let decoded = decoder.decode(&block);
-                let Block { bytes, name, first_line, .. } = block;
-                // The next block goes where this one was: fresh memory costs more than the reading.
-                buffer = bytes;
-                decoded.map(|batches| Came::Rows(DecodedBlock { name, offset, first_line, batches }))
-            }
-            Ok(None) => Ok(Came::End),
+    while let Some(step) = take_turn(index, turn, std::mem::take(&mut buffer)) {
+        let came = match step {
+            Ok(Step::Piece(piece)) => decoder.decode(piece, &mut buffer, &mut |came| done.send(Ok(came)).is_ok()),
+            Ok(Step::SplitEnd(split)) => Ok(Came::SplitEnd(split)),
+            // Taking a turn waits until there is something.
+            Ok(Step::Later | Step::End) => Ok(Came::End),
             Err(error) => Err(error),
         };
         if done.send(came).is_err() {
@@ -144,14 +169,59 @@ fn decode_blocks(index: usize, mut decoder: Box<dyn Decode>, turn: &Mutex<Turn>,
     }
 }
 
-/// Waits for its turn and reads the next block; `None` when there is nothing more to do. A lock that was poisoned by a reader that
+/// Waits for its turn and takes the next piece; `None` when there is nothing more to do. A lock that was poisoned by a reader that
 /// panicked is such a case: the rows of before come out, then the thread that died is missed.
-fn take_turn(index: usize, turn: &Mutex<Turn>, buffer: Vec<u8>) -> Option<Result<Option<PlacedBlock>>> {
+fn take_turn(index: usize, turn: &Mutex<Turn>, mut buffer: Vec<u8>) -> Option<Result<Step>> {
     let mut turn = turn.lock().ok()?;
     if turn.over || turn.order.send(index).is_err() {
         return None;
     }
-    let read = turn.reader.next(buffer);
-    turn.over = !matches!(read, Ok(Some(_)));
-    Some(read)
+    loop {
+        let step = turn.reading.next(std::mem::take(&mut buffer));
+        if !matches!(step, Ok(Step::Later)) {
+            turn.over = !matches!(step, Ok(Step::Piece(_) | Step::SplitEnd(_)));
+            return Some(step);
+        }
+        // Nobody ever sends: it ends by the wait or by the end of the pipeline.
+        if turn.stop.recv_timeout(turn.poll) == Err(RecvTimeoutError::Disconnected) {
+            turn.over = true;
+            return None;
+        }
+    }
+}
+
+impl Decoder {
+    /// The last rows of a piece; those before them are handed to `some`, which says whether anybody still wants any. What was a
+    /// block becomes `buffer`: the next one goes where it was, since fresh memory costs more than the reading.
+    fn decode(&mut self, piece: Piece, buffer: &mut Vec<u8>, some: &mut dyn FnMut(Came) -> bool) -> Result<Came> {
+        let Piece { split, work, mark } = piece;
+        match (self, work) {
+            (Decoder::Text(decoder), Work::Block(placed)) => {
+                let offset = placed.offset;
+                let decoded = decoder.decode(&placed.block)?;
+                let Block { bytes, name, first_line, .. } = placed.block;
+                *buffer = bytes;
+                let batch = |decoded: crate::decode::Decoded| PlacedBatch {
+                    split,
+                    records: decoded.records,
+                    bad: decoded.bad,
+                    name: name.clone(),
+                    end: Place::Text { offset: offset + decoded.end_bytes as u64, line: first_line + decoded.end_lines },
+                    mark: mark.clone(),
+                };
+                Ok(Came::Rows { batches: decoded.into_iter().map(batch).collect(), more: false })
+            }
+            (Decoder::Parquet(shape, batch_rows), Work::RowGroup(group)) => {
+                group.read(shape, *batch_rows, &mut |rows| {
+                    let GroupRows { name, row_group, end_row: row, records, bad } = rows;
+                    let batch = PlacedBatch { split, records, bad, name, end: Place::Rows { row_group, row }, mark: None };
+                    some(Came::Rows { batches: [batch].into(), more: true })
+                })?;
+                Ok(Came::Rows { batches: VecDeque::new(), more: false })
+            }
+            (Decoder::Text(_), Work::RowGroup(_)) | (Decoder::Parquet(..), Work::Block(_)) => {
+                Err(Error::internal("a piece of another format than its decoder"))
+            }
+        }
+    }
 }

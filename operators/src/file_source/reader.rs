@@ -1,6 +1,7 @@
 //! The running part of the `file` source.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,66 +10,68 @@ use millstream_api::error::{Error, Result};
 use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::source::{Next, Position, SourcePart, SourceRows};
 
-use super::blocks::{BlockReader, Framing};
-use super::paths::InputFile;
-use super::pipeline::{Came, DecodedBlock, Pipeline};
-use super::position::FilePosition;
-use crate::decode::csv::{CsvDecoder, Dialect};
-use crate::decode::json::JsonDecoder;
+use super::compression::Compression;
+use super::follow::Followed;
+use super::formats::Format;
+use super::paths::{FileId, InputFile};
+use super::pipeline::{Came, Pipeline, PlacedBatch};
+use super::position::{FilePosition, FollowPosition, FollowedFile, Place, from_position, to_position};
+use super::reading::{FileShape, Mark, Reading, Splits};
 use crate::decode::schema::{ColumnSpec, flowing};
-use crate::decode::{Decode, Decoded};
 
 /// Large enough that handing it over costs nothing and its batches have thousands of rows, small enough to stay in a core's cache
 /// between reading and decoding.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// The files are one split.
-const SPLIT: u32 = 0;
+/// How long a followed file may have grown before anybody looks.
+const POLL: Duration = Duration::from_millis(100);
 
-/// How the files are written, resolved.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Format {
-    Json,
-    Csv(Dialect),
+/// In which order files are read, and when they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// One after the other, as one split.
+    InOrder,
+    /// Side by side, a split each.
+    Together,
+    /// As one split that does not end: as they grow and come.
+    Follow,
 }
 
-impl Format {
-    /// How files are cut into records.
-    pub(crate) fn framing(&self, all: &[ColumnSpec], wanted: &[ColumnSpec]) -> Framing {
-        match self {
-            Format::Json => Framing::Lines,
-            Format::Csv(dialect) => Framing::Csv { dialect: dialect.clone(), all: all.to_vec(), wanted: wanted.to_vec() },
-        }
-    }
-
-    /// What turns records into rows.
-    pub(crate) fn decoder(&self, wanted: &[ColumnSpec], batch_rows: usize) -> Result<Box<dyn Decode>> {
-        Ok(match self {
-            Format::Json => Box::new(JsonDecoder::new(wanted, batch_rows)?),
-            Format::Csv(dialect) => Box::new(CsvDecoder::new(wanted, dialect.clone(), batch_rows)?),
-        })
-    }
-}
-
-/// Makes readers of the files that were there when the topology was planned.
+/// Makes readers of the files that were there when the topology was planned, and of those that come where files are followed.
 #[derive(Debug)]
 pub(crate) struct FileFactory {
+    folder: PathBuf,
     path: String,
     files: Arc<[InputFile]>,
     format: Format,
     columns: Vec<ColumnSpec>,
+    manner: Manner,
     block_bytes: usize,
+    poll: Duration,
 }
 
 impl FileFactory {
-    pub(crate) fn new(path: String, files: Vec<InputFile>, format: Format, columns: Vec<ColumnSpec>) -> Self {
-        FileFactory { path, files: files.into(), format, columns, block_bytes: BLOCK_BYTES }
+    /// For these files, which are those that `path`, relative to `folder`, means.
+    pub(crate) fn new(folder: PathBuf, path: String, files: Vec<InputFile>, format: Format, columns: Vec<ColumnSpec>) -> Self {
+        let (manner, files) = (Manner::InOrder, files.into());
+        FileFactory { folder, path, files, format, columns, manner, block_bytes: BLOCK_BYTES, poll: POLL }
     }
 
-    /// The same with blocks of another size; for tests, where files are small.
+    /// The same, with files read in another manner.
+    pub(crate) fn reading(self, manner: Manner) -> Self {
+        FileFactory { manner, ..self }
+    }
+
+    /// The same with blocks of another size and without long waits; for tests, where files are small.
     #[cfg(test)]
     pub(crate) fn with_block_bytes(self, block_bytes: usize) -> Self {
-        FileFactory { block_bytes, ..self }
+        FileFactory { block_bytes, poll: Duration::from_millis(1), ..self }
+    }
+
+    /// The same with another wait between two looks at files; for tests.
+    #[cfg(test)]
+    pub(crate) fn with_poll(self, poll: Duration) -> Self {
+        FileFactory { poll, ..self }
     }
 
     /// The columns that are asked for, in the order of the shape.
@@ -76,37 +79,70 @@ impl FileFactory {
         let shape = context.outputs.first().ok_or_else(|| Error::internal("a file source without an output"))?;
         flowing(&self.columns, &shape.schema)
     }
+
+    /// Whether positions are bytes of files that are read to their ends.
+    fn counts_bytes(&self) -> bool {
+        let plain = |compression: Compression| self.files.iter().all(|file| compression.of(&file.name) == Compression::None);
+        match self.format {
+            Format::Text(_, compression) => self.manner != Manner::Follow && plain(compression),
+            Format::Parquet => false,
+        }
+    }
+
+    /// What reads the files, and where each split stands.
+    fn reading_from(&self, wanted: &[ColumnSpec], positions: &[(u32, Position)]) -> Result<(Box<dyn Reading>, Stands)> {
+        let shape = self.format.shape(&self.columns, wanted, self.block_bytes);
+        if let (Manner::Follow, FileShape::Text(shape)) = (self.manner, &shape) {
+            let position: FollowPosition = match positions.first() {
+                Some((_, position)) => from_position(position)?,
+                None => FollowPosition::default(),
+            };
+            let followed = Followed::new(self.folder.clone(), self.path.clone(), shape.clone(), &position)?;
+            return Ok((Box::new(followed), Stands::followed(&position)?));
+        }
+        let read = |(split, position): &(u32, Position)| Ok((*split, from_position::<FilePosition>(position)?));
+        let positions: Vec<(u32, FilePosition)> = positions.iter().map(read).collect::<Result<_>>()?;
+        let splits = match self.manner {
+            Manner::Together => Splits::each(&self.files, shape, &positions)?,
+            Manner::InOrder | Manner::Follow => Splits::one(self.files.clone(), shape, positions.first().map(|(_, position)| position))?,
+        };
+        let rows = positions.iter().map(|(split, position)| (*split, position.rows)).collect();
+        Ok((Box::new(splits), Stands { rows, followed: None }))
+    }
 }
 
 impl SourceFactory for FileFactory {
     fn splits(&self) -> Result<Vec<String>> {
-        Ok(vec![self.path.clone()])
+        match self.manner {
+            Manner::Together if !self.files.is_empty() => Ok(self.files.iter().map(|file| file.name.to_string()).collect()),
+            _ => Ok(vec![self.path.clone()]),
+        }
     }
 
     fn repeats(&self) -> bool {
-        true
+        // What is followed may be gone by then.
+        self.manner != Manner::Follow
     }
 
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
         let wanted = self.wanted(context)?;
-        let position = context.positions.iter().find(|(split, _)| *split == SPLIT);
-        let position = position.map(|(_, position)| FilePosition::from_position(position)).transpose()?;
-        let framing = self.format.framing(&self.columns, &wanted);
-        let reader = BlockReader::new(self.files.clone(), framing, self.block_bytes, position.as_ref())?;
+        let (reading, stands) = self.reading_from(&wanted, &context.positions)?;
         let decoders = (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows));
-        let pipeline = Pipeline::start(reader, decoders.collect::<Result<_>>()?)?;
-        let rows = position.map_or(0, |position| position.rows);
-        Ok(Box::new(FileSource { state: State::Reading(pipeline), pending: VecDeque::new(), rows }))
+        let pipeline = Pipeline::start(reading, decoders.collect::<Result<_>>()?, self.poll)?;
+        Ok(Box::new(FileSource { state: State::Reading(pipeline), pending: VecDeque::new(), stands }))
     }
 
     fn size_hint(&self) -> Option<u64> {
-        Some(self.files.iter().map(|file| file.size_bytes).sum())
+        self.counts_bytes().then(|| self.files.iter().map(|file| file.size_bytes).sum())
     }
 
     fn progress(&self, _: u32, position: &Position) -> Option<u64> {
-        let position = FilePosition::from_position(position).ok()?;
-        let before: u64 = self.files.iter().take_while(|file| *file.name != *position.file).map(|file| file.size_bytes).sum();
-        Some(before.saturating_add(position.offset))
+        let FilePosition { file: name, place: Place::Text { offset, .. }, .. } = from_position(position).ok()? else { return None };
+        let before = match self.manner {
+            Manner::InOrder => self.files.iter().take_while(|file| *file.name != *name).map(|file| file.size_bytes).sum(),
+            Manner::Together | Manner::Follow => 0,
+        };
+        self.counts_bytes().then(|| u64::saturating_add(before, offset))
     }
 }
 
@@ -114,10 +150,9 @@ impl SourceFactory for FileFactory {
 #[derive(Debug)]
 struct FileSource {
     state: State,
-    /// Batches of the block that came last.
+    /// Batches of the piece that came last.
     pending: VecDeque<PlacedBatch>,
-    /// Good rows of the split so far.
-    rows: i64,
+    stands: Stands,
 }
 
 #[derive(Debug)]
@@ -127,57 +162,66 @@ enum State {
     Ended,
 }
 
-/// A batch and the place after it.
-#[derive(Debug)]
-struct PlacedBatch {
-    decoded: Decoded,
-    name: Arc<str>,
-    offset: u64,
-    line: u64,
-}
-
 impl Source for FileSource {
     fn next(&mut self, wait: Duration) -> Result<Next> {
         loop {
             if let Some(batch) = self.pending.pop_front() {
-                return self.rows_of(batch).map(Next::Rows);
+                return self.stands.rows_of(batch).map(Next::Rows);
             }
             let came = match &mut self.state {
                 State::Reading(pipeline) => pipeline.next(wait)?,
                 State::Ended => return Ok(Next::End),
             };
             match came {
-                Came::Rows(block) => self.pending.extend(placed(block)),
+                Came::Rows { batches, .. } => self.pending = batches,
+                Came::SplitEnd(split) => return Ok(Next::SplitEnd(split)),
                 Came::Nothing => return Ok(Next::Nothing),
-                Came::End => {
-                    self.state = State::Ended;
-                    return Ok(Next::SplitEnd(SPLIT));
-                }
+                Came::End => self.state = State::Ended,
             }
         }
     }
 }
 
-impl FileSource {
+/// Where each split stands.
+#[derive(Debug, Default)]
+struct Stands {
+    /// Good rows of each split so far.
+    rows: BTreeMap<u32, i64>,
+    /// The files that are followed, each as text for the position: of many files few change with a batch.
+    followed: Option<BTreeMap<FileId, String>>,
+}
+
+impl Stands {
+    fn followed(position: &FollowPosition) -> Result<Self> {
+        let id = |file: &FollowedFile| FileId { device: file.device, inode: file.inode };
+        let texts = position.files.iter().map(|file| Ok((id(file), to_position(file)?.0)));
+        Ok(Stands { rows: [(0, position.rows)].into(), followed: Some(texts.collect::<Result<_>>()?) })
+    }
+
     fn rows_of(&mut self, batch: PlacedBatch) -> Result<SourceRows> {
-        let first_row = self.rows;
-        self.rows += batch.decoded.records.num_rows() as i64;
-        let position = FilePosition { file: batch.name.to_string(), offset: batch.offset, line: batch.line, rows: self.rows };
-        Ok(SourceRows {
-            split: SPLIT,
-            parts: vec![SourcePart { output: 0, records: batch.decoded.records, first_row }],
-            bad: batch.decoded.bad,
-            position: position.to_position()?,
-        })
+        let PlacedBatch { split, records, bad, name, end, mark } = batch;
+        let rows = self.rows.entry(split).or_default();
+        let first_row = *rows;
+        *rows += records.num_rows() as i64;
+        let rows = *rows;
+        let position = match (&mut self.followed, mark, end) {
+            (Some(followed), Some(mark), Place::Text { offset, line }) => {
+                note(followed, &name, mark, offset, line)?;
+                let files = followed.values().map(String::as_str).collect::<Vec<_>>().join(",");
+                Position(format!("{{\"files\":[{files}],\"rows\":{rows}}}"))
+            }
+            _ => to_position(&FilePosition { file: name.to_string(), place: end, rows })?,
+        };
+        Ok(SourceRows { split, parts: vec![SourcePart { output: 0, records, first_row }], bad, position })
     }
 }
 
-fn placed(block: DecodedBlock) -> impl Iterator<Item = PlacedBatch> {
-    let DecodedBlock { name, offset, first_line, batches } = block;
-    batches.into_iter().map(move |decoded| PlacedBatch {
-        name: name.clone(),
-        offset: offset + decoded.end_bytes as u64,
-        line: first_line + decoded.end_lines,
-        decoded,
-    })
+fn note(followed: &mut BTreeMap<FileId, String>, name: &str, mark: Mark, offset: u64, line: u64) -> Result<()> {
+    let Mark { id: FileId { device, inode }, head_bytes, head_hash, forgotten } = mark;
+    for gone in forgotten {
+        followed.remove(&gone);
+    }
+    let file = FollowedFile { file: name.to_owned(), device, inode, head_bytes, head_hash, offset, line };
+    followed.insert(FileId { device, inode }, to_position(&file)?.0);
+    Ok(())
 }

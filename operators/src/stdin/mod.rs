@@ -19,7 +19,7 @@ use serde::Deserialize;
 use self::reader::StdinFactory;
 use crate::decode::csv_keys::CsvKeys;
 use crate::decode::schema::{SchemaText, arrow_schema};
-use crate::file_source::Format;
+use crate::file_source::TextFormat;
 
 /// Reads rows from standard input: JSON lines or CSV, as the source `file` reads them.
 ///
@@ -80,7 +80,7 @@ impl NodeOptions for StdinOptions {
 }
 
 impl StdinOptions {
-    fn format(&self) -> Result<Format, Diagnostics> {
+    fn format(&self) -> Result<TextFormat, Diagnostics> {
         let keys = CsvKeys {
             header: self.header,
             delimiter: self.delimiter.as_deref(),
@@ -88,8 +88,8 @@ impl StdinOptions {
             null_text: self.null_text.as_deref(),
         };
         match self.format {
-            StdinFormat::Json => keys.unused("json").map(|()| Format::Json),
-            StdinFormat::Csv => keys.dialect().map(Format::Csv),
+            StdinFormat::Json => keys.unused("json").map(|()| TextFormat::Json),
+            StdinFormat::Csv => keys.dialect().map(TextFormat::Csv),
         }
     }
 }

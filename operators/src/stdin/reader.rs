@@ -14,7 +14,7 @@ use millstream_api::source::{Next, Position, SourcePart, SourceRows};
 use super::framer::Framer;
 use crate::decode::schema::{ColumnSpec, flowing};
 use crate::decode::{Decode, Decoded};
-use crate::file_source::Format;
+use crate::file_source::TextFormat;
 
 /// Bytes that are read at once: a pipe holds no more.
 const READ_BYTES: usize = 64 << 10;
@@ -24,12 +24,12 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Makes the reader of standard input.
 pub(super) struct StdinFactory {
-    format: Format,
+    format: TextFormat,
     columns: Vec<ColumnSpec>,
 }
 
 impl StdinFactory {
-    pub(super) fn new(format: Format, columns: Vec<ColumnSpec>) -> Self {
+    pub(super) fn new(format: TextFormat, columns: Vec<ColumnSpec>) -> Self {
         StdinFactory { format, columns }
     }
 }
@@ -108,7 +108,7 @@ struct Stdin {
 }
 
 impl Stdin {
-    fn new(input: File, format: &Format, columns: &[ColumnSpec], context: &SourceContext) -> Result<Self> {
+    fn new(input: File, format: &TextFormat, columns: &[ColumnSpec], context: &SourceContext) -> Result<Self> {
         let shape = context.outputs.first().ok_or_else(|| Error::internal("a source without an output"))?;
         let wanted = flowing(columns, &shape.schema)?;
         let rows = match context.positions.first() {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     /// A source that reads a pipe, of which column `n` flows, and the other end of the pipe.
-    fn piped(format: &Format, positions: Vec<(u32, Position)>) -> (Stdin, std::io::PipeWriter) {
+    fn piped(format: &TextFormat, positions: Vec<(u32, Position)>) -> (Stdin, std::io::PipeWriter) {
         let (reader, writer) = std::io::pipe().unwrap();
         let schema = arrow_schema(&columns()[..1]);
         let shape = Shape { schema, explicit_windows: false, judge: false, origin: false, read: true };
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn rows_come_while_the_writer_goes_on_and_end_with_it() {
-        let (mut source, mut writer) = piped(&Format::Json, Vec::new());
+        let (mut source, mut writer) = piped(&TextFormat::Json, Vec::new());
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Nothing));
         writer.write_all(b"{\"n\":1,\"t\":\"x\"}\nnothing\n{\"n\":").unwrap();
         assert_eq!(
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn csv_is_read_by_its_header_and_numbers_go_on_after_a_restart() {
         let dialect = Dialect { header: true, delimiter: b';', quote: b'"', null_text: String::new() };
-        let (mut source, mut writer) = piped(&Format::Csv(dialect), vec![(0, Position("7".into()))]);
+        let (mut source, mut writer) = piped(&TextFormat::Csv(dialect), vec![(0, Position("7".into()))]);
         writer.write_all(b"t;n\n\"a;\nb\";5\n").unwrap();
         assert_eq!(next_rows(&mut source), (vec![r#"{"n":5}"#.to_owned()], vec![], 7));
     }

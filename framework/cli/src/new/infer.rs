@@ -34,7 +34,8 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
         return Err(Stop::wrong(format!("{} has no rows from which columns could be told", file.display()), "give it a first row"));
     }
     // Quoted, since a file's name may have a line end in it.
-    let head = format!("# Reads {}. Its columns and types are those of its first 1,000 rows.\n", quoted(&file.to_string_lossy()));
+    let whose = if options.contains("parquet") { "its own" } else { "those of its first 1,000 rows" };
+    let head = format!("# Reads {}. Its columns and types are {whose}.\n", quoted(&file.to_string_lossy()));
     let table = source_table(&source, &path_from(folder, file)?, options);
     let topology = format!("{head}name = {}\n\n{table}{}{}{}", quoted(name), time(&columns), schema(&source, &columns), sink(&source));
     Ok(Written { topology, notes })
@@ -57,24 +58,38 @@ fn format_of(file: &Path) -> Result<&'static str, Stop> {
     let mut start = Vec::new();
     let read = std::fs::File::open(file).and_then(|file| file.take(4096).read_to_end(&mut start));
     read.map_err(|cause| Stop::wrong(format!("{} cannot be read: {cause}", file.display()), "name a file of JSON lines or CSV"))?;
-    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let (unpacked, is_packed) = unpacked(file);
+    let extension = unpacked.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
     let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
     // The last character may be cut in two.
-    let is_text = !start.contains(&0) && std::str::from_utf8(&start).map_or_else(|error| error.error_len().is_none(), |_| true);
+    let is_text =
+        !is_packed && !start.contains(&0) && std::str::from_utf8(&start).map_or_else(|error| error.error_len().is_none(), |_| true);
     match (extension.as_str(), first) {
         ("json" | "ndjson" | "jsonl", _) => Ok("format = \"json\"\n"),
         ("csv", _) => Ok("format = \"csv\"\n"),
+        ("parquet", _) => Ok("format = \"parquet\"\n"),
         ("tsv", _) => Ok("format = \"csv\"\ndelimiter = \"\\t\"\n"),
         (_, Some(b'{')) if is_text => Ok("format = \"json\"\n"),
         (_, Some(_)) if is_text => Ok("format = \"csv\"\n"),
         _ => {
-            Err(Stop::wrong(format!("{} is neither JSON lines nor CSV", file.display()), "name a file whose name ends in .ndjson or .csv"))
+            let message = format!("{} is neither JSON lines nor CSV nor Parquet", file.display());
+            Err(Stop::wrong(message, "name a file whose name ends in .ndjson, .csv or .parquet, or one of these packed: .csv.gz, .csv.zst"))
         }
+    }
+}
+
+/// The name of a file without the ending that says how it is packed, and whether it has one.
+fn unpacked(file: &Path) -> (PathBuf, bool) {
+    let extension = file.extension().map(|extension| extension.to_ascii_lowercase());
+    match extension.as_ref().and_then(|extension| extension.to_str()) {
+        Some("gz" | "zst" | "zstd") => (file.with_extension(""), true),
+        _ => (file.to_owned(), false),
     }
 }
 
 /// A name of a stream that is as near to the file's as names allow.
 fn source_name(file: &Path) -> String {
+    let file = unpacked(file).0;
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let mut name = String::new();
     for letter in stem.chars() {
@@ -176,6 +191,7 @@ mod tests {
         for (file, name) in [
             ("data/departures.ndjson", "departures"),
             ("my file (2).csv", "my_file_2_"),
+            ("in/bids.json.gz", "bids"),
             ("2013.csv", "rows_2013"),
             ("äöü.csv", "_"),
             ("__x__y.csv", "_x_y"),

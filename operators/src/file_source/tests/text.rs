@@ -1,84 +1,11 @@
-//! Whole files through the source: order, threads, positions, failures.
+//! JSON lines and CSV.
 
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, Schema};
-use millstream_api::diagnostic::Diagnostics;
-use millstream_api::error::{BadRow, ErrorKind};
-use millstream_api::options::OnBadRow;
-use millstream_api::plan::{Inputs, Make, Plan, Shape, SourceContext, SourceFactory};
-use millstream_api::registry::{NodeOptions, read};
-use millstream_api::source::{Next, Position};
-use millstream_api::{Error, Source};
-use serde_json::json;
+use millstream_api::error::ErrorKind;
+use serde_json::json as object;
 
-use super::FileSourceOptions;
-use super::paths::list;
-use super::reader::{FileFactory, Format};
-use crate::decode::csv::Dialect;
-use crate::decode::schema::{ColumnSpec, arrow_schema};
-
-const FOREVER: Duration = Duration::from_secs(600);
-
-fn plan(folder: &Path, options: serde_json::Value) -> Result<Plan, Diagnostics> {
-    let inputs = Inputs { name: "in", streams: Vec::new(), on_bad_row: OnBadRow::Fail, folder: folder.to_owned() };
-    read::<FileSourceOptions>(options)?.plan(&inputs)
-}
-
-fn csv() -> Format {
-    Format::Csv(Dialect { header: true, delimiter: b',', quote: b'"', null_text: String::new() })
-}
-
-/// Columns `n bigint` and `t string`.
-fn columns() -> Vec<ColumnSpec> {
-    [("n", "bigint"), ("t", "string")].map(|(name, text)| ColumnSpec::parse(name, text).unwrap()).to_vec()
-}
-
-/// A factory whose blocks are far smaller than the files.
-fn factory(folder: &Path, path: &str, format: Format) -> FileFactory {
-    FileFactory::new(path.to_owned(), list(folder, path).unwrap(), format, columns()).with_block_bytes(100)
-}
-
-fn context(schema: &Schema, workers: usize, batch_rows: usize) -> SourceContext {
-    let shape = Shape { schema: schema.clone().into(), explicit_windows: false, judge: false, origin: false, read: true };
-    SourceContext { node: "in".to_owned(), batch_rows, workers, outputs: vec![shape], positions: Vec::new() }
-}
-
-/// Everything a source said.
-#[derive(Debug, Default)]
-struct Read {
-    numbers: Vec<i64>,
-    bad: Vec<BadRow>,
-    /// After each batch: how many rows there had been, and the position.
-    stands: Vec<(usize, usize, Position)>,
-    rows: Vec<usize>,
-}
-
-fn read_all(source: &mut dyn Source) -> Result<Read, Error> {
-    let mut all = Read::default();
-    loop {
-        match source.next(FOREVER)? {
-            Next::Rows(rows) => {
-                let records: &RecordBatch = &rows.parts[0].records;
-                all.rows.push(records.num_rows() + rows.bad.len());
-                all.numbers.extend(records.column(0).as_primitive::<Int64Type>().values());
-                all.bad.extend(rows.bad);
-                all.stands.push((all.numbers.len(), all.bad.len(), rows.position));
-            }
-            Next::Nothing => {}
-            Next::SplitEnd(split) => assert_eq!(split, 0),
-            Next::End => return Ok(all),
-        }
-    }
-}
-
-fn read_with(factory: &FileFactory, workers: usize, batch_rows: usize) -> Read {
-    let context = context(&arrow_schema(&columns()), workers, batch_rows);
-    read_all(&mut *factory.make(&context).unwrap()).unwrap()
-}
+use super::*;
 
 /// Three files of JSON lines with 200 rows in all, one of them long, empty lines and a bad row here and there.
 fn json_folder() -> tempfile::TempDir {
@@ -113,7 +40,7 @@ fn csv_folder() -> tempfile::TempDir {
 
 #[test]
 fn rows_come_in_file_order_whatever_the_threads_and_batches() {
-    for (folder, path, format) in [(json_folder(), "*.ndjson", Format::Json), (csv_folder(), ".", csv())] {
+    for (folder, path, format) in [(json_folder(), "*.ndjson", json()), (csv_folder(), ".", csv())] {
         let factory = factory(folder.path(), path, format);
         let expected = read_with(&factory, 1, 1000);
         assert!(expected.numbers.is_sorted() && expected.numbers.len() > 50, "{:?}", expected.numbers);
@@ -129,7 +56,7 @@ fn rows_come_in_file_order_whatever_the_threads_and_batches() {
 
 #[test]
 fn bad_rows_name_file_and_line() {
-    let read = read_with(&factory(json_folder().path(), ".", Format::Json), 2, 7);
+    let read = read_with(&factory(json_folder().path(), ".", json()), 2, 7);
     assert_eq!(read.bad.len(), 1);
     assert_eq!((read.bad[0].place.as_str(), read.bad[0].raw.as_str()), ("./a.ndjson:62", "{\"n\":57,\"t\":"));
     let read = read_with(&factory(csv_folder().path(), "a.csv", csv()), 2, 7);
@@ -139,7 +66,7 @@ fn bad_rows_name_file_and_line() {
 
 #[test]
 fn reading_goes_on_exactly_where_a_batch_ended() {
-    for (folder, path, format) in [(json_folder(), "*.ndjson", Format::Json), (csv_folder(), "*", csv())] {
+    for (folder, path, format) in [(json_folder(), "*.ndjson", json()), (csv_folder(), "*", csv())] {
         let factory = factory(folder.path(), path, format);
         let whole = read_with(&factory, 2, 3);
         for (numbers, bad, position) in &whole.stands {
@@ -156,7 +83,7 @@ fn reading_goes_on_exactly_where_a_batch_ended() {
 #[test]
 fn rows_are_numbered_through_all_files_and_restarts() {
     let folder = json_folder();
-    let factory = factory(folder.path(), "*.ndjson", Format::Json);
+    let factory = factory(folder.path(), "*.ndjson", json());
     let mut context = context(&arrow_schema(&columns()), 1, 10);
     let mut expected = 0;
     for _ in 0..30 {
@@ -174,7 +101,7 @@ fn rows_are_numbered_through_all_files_and_restarts() {
 fn a_source_that_is_dropped_early_ends_its_threads() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.ndjson"), "{\"n\":1}\n".repeat(10_000)).unwrap();
-    let factory = factory(folder.path(), "in.ndjson", Format::Json);
+    let factory = factory(folder.path(), "in.ndjson", json());
     let context = context(&arrow_schema(&columns()), 3, 10);
     // Dropping joins the threads: a thread that does not end would hang the test here.
     drop(factory.make(&context).unwrap());
@@ -187,7 +114,7 @@ fn a_source_that_is_dropped_early_ends_its_threads() {
 fn only_the_columns_asked_for_are_decoded() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.ndjson"), "{\"n\":1,\"t\":5}\n{\"n\":2,\"t\":\"x\"}\n").unwrap();
-    let factory = factory(folder.path(), "in.ndjson", Format::Json);
+    let factory = factory(folder.path(), "in.ndjson", json());
     let mut source = factory.make(&context(&arrow_schema(&columns()[..1]), 1, 10)).unwrap();
     let read = read_all(&mut *source).unwrap();
     assert_eq!((read.numbers, read.bad), (vec![1, 2], vec![]));
@@ -223,7 +150,7 @@ fn a_record_without_end_is_refused_before_it_fills_the_memory() {
         fs::write(folder.path().join("in.ndjson"), "{\"n\":1}\n").unwrap();
         let file = fs::OpenOptions::new().append(true).open(folder.path().join("in.ndjson")).unwrap();
         file.set_len(length_bytes).unwrap();
-        let factory = factory(folder.path(), "in.ndjson", Format::Json);
+        let factory = factory(folder.path(), "in.ndjson", json());
         let mut source = factory.make(&context(&arrow_schema(&columns()), 1, 10)).unwrap();
         assert!(matches!(source.next(FOREVER).unwrap(), Next::Rows(_)));
         let error = source.next(FOREVER).unwrap_err();
@@ -235,7 +162,7 @@ fn a_record_without_end_is_refused_before_it_fills_the_memory() {
 #[test]
 fn a_source_does_not_block_longer_than_it_may() {
     let folder = json_folder();
-    let factory = factory(folder.path(), "*.ndjson", Format::Json);
+    let factory = factory(folder.path(), "*.ndjson", json());
     let mut source = factory.make(&context(&arrow_schema(&columns()), 1, 10)).unwrap();
     let mut rows = 0;
     loop {
@@ -254,7 +181,7 @@ fn a_source_does_not_block_longer_than_it_may() {
 fn a_file_that_is_gone_or_shorter_than_it_was_cannot_be_resumed() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.ndjson"), "{\"n\":1}\n").unwrap();
-    let factory = factory(folder.path(), "in.ndjson", Format::Json);
+    let factory = factory(folder.path(), "in.ndjson", json());
     let make = |text: &str| {
         let mut context = context(&arrow_schema(&columns()), 1, 10);
         context.positions = vec![(0, Position(text.to_owned()))];
@@ -270,7 +197,7 @@ fn a_file_that_is_gone_or_shorter_than_it_was_cannot_be_resumed() {
 #[test]
 fn a_plan_gives_the_schema_in_the_order_of_the_file() {
     let folder = json_folder();
-    let options = json!({"path": "a.ndjson", "format": "json", "schema": {"t": "string not null", "n": "bigint"}});
+    let options = object!({"path": "a.ndjson", "format": "json", "schema": {"t": "string not null", "n": "bigint"}});
     let plan = plan(folder.path(), options).unwrap();
     let stream = &plan.outputs[0].stream;
     assert_eq!(stream.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["t", "n"]);
@@ -285,7 +212,7 @@ fn a_plan_gives_the_schema_in_the_order_of_the_file() {
 #[test]
 fn without_a_schema_it_is_inferred() {
     let folder = csv_folder();
-    let plan = plan(folder.path(), json!({"path": "c.csv", "format": "csv"})).unwrap();
+    let plan = plan(folder.path(), object!({"path": "c.csv", "format": "csv"})).unwrap();
     assert_eq!(
         plan.outputs[0].stream.schema,
         arrow_schema(&[("other", "bigint"), ("n", "bigint"), ("t", "string")].map(|(n, t)| ColumnSpec::parse(n, t).unwrap()))
@@ -301,7 +228,7 @@ fn all_mistakes_in_the_options_are_found_in_one_go() {
     };
     let name = |name: &str| format!("Name({name:?})");
     assert_eq!(
-        codes(json!({"path": "none", "format": "csv", "delimiter": "ab", "quote": "\n", "schema": {"a": "bigimt"}})),
+        codes(object!({"path": "none", "format": "csv", "delimiter": "ab", "quote": "\n", "schema": {"a": "bigimt"}})),
         [
             ("bad-value", name("delimiter")),
             ("bad-value", name("quote")),
@@ -310,14 +237,14 @@ fn all_mistakes_in_the_options_are_found_in_one_go() {
         ]
     );
     assert_eq!(
-        codes(json!({"path": "a.csv", "format": "json", "header": false, "schema": {"a": "int"}})),
+        codes(object!({"path": "a.csv", "format": "json", "header": false, "schema": {"a": "int"}})),
         [("unused-key", name("header"))]
     );
     assert_eq!(
-        codes(json!({"path": "a.csv", "format": "csv", "schema": {"nn": "bigint", "t": "string"}})),
+        codes(object!({"path": "a.csv", "format": "csv", "schema": {"nn": "bigint", "t": "string"}})),
         [("missing-column", format!("{}.{}", name("schema"), name("nn")))]
     );
-    assert_eq!(codes(json!({"path": "b.csv", "format": "csv"})), [("empty-schema", name("path"))]);
-    assert_eq!(codes(json!({"path": "a.csv", "format": "csv", "header": false})), [("missing-schema", name("header"))]);
-    assert_eq!(codes(json!({"path": "a.csv", "format": "csv", "quote": ","})), [("bad-value", name("quote"))]);
+    assert_eq!(codes(object!({"path": "b.csv", "format": "csv"})), [("empty-schema", name("path"))]);
+    assert_eq!(codes(object!({"path": "a.csv", "format": "csv", "header": false})), [("missing-schema", name("header"))]);
+    assert_eq!(codes(object!({"path": "a.csv", "format": "csv", "quote": ","})), [("bad-value", name("quote"))]);
 }

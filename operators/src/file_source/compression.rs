@@ -1,0 +1,258 @@
+//! The bytes of a file as text: as they are, or unpacked from gzip or zstd while they are read.
+//!
+//! Offsets count bytes of text, so a position means the same whatever the file is packed with. To go on in the middle of a packed
+//! file its beginning is unpacked again and dropped: the formats allow nothing else.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+use millstream_api::error::{Error, ErrorKind, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::cannot_read;
+use super::paths::InputFile;
+
+/// How files are packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// As the name says: `.gz` is gzip, `.zst` and `.zstd` are zstd, anything else is not packed.
+    #[default]
+    Auto,
+    /// Not packed, whatever the name.
+    None,
+    /// gzip (RFC 1952), one member or several.
+    Gzip,
+    /// Zstandard (RFC 8878), one frame or several.
+    Zstd,
+}
+
+impl Compression {
+    /// What a file of this name is packed with: [`Compression::None`], `Gzip` or `Zstd`.
+    pub(crate) fn of(self, name: &str) -> Compression {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        match (self, extension.as_deref()) {
+            (Compression::Auto, Some("gz")) => Compression::Gzip,
+            (Compression::Auto, Some("zst" | "zstd")) => Compression::Zstd,
+            (Compression::Auto, _) => Compression::None,
+            (said, _) => said,
+        }
+    }
+}
+
+/// A file that is being read as text.
+pub(crate) struct Input {
+    file: Arc<File>,
+    name: Arc<str>,
+    stream: Stream,
+    /// Bytes of text that were read.
+    offset: u64,
+}
+
+enum Stream {
+    Plain(Arc<File>),
+    Gzip(Box<MultiGzDecoder<BufReader<Arc<File>>>>),
+    Zstd(Box<zstd::Decoder<'static, BufReader<Arc<File>>>>),
+}
+
+impl Input {
+    /// Opens a file at its beginning.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub(crate) fn open(input: &InputFile, compression: Compression) -> Result<Input> {
+        let failed = |error| cannot_read(&input.name, error);
+        let file = Arc::new(File::open(&input.path).map_err(failed)?);
+        let stream = match compression.of(&input.name) {
+            Compression::Gzip => Stream::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file.clone())))),
+            Compression::Zstd => Stream::Zstd(Box::new(zstd::Decoder::with_buffer(BufReader::new(file.clone())).map_err(failed)?)),
+            Compression::Auto | Compression::None => Stream::Plain(file.clone()),
+        };
+        Ok(Input { file, name: input.name.clone(), stream, offset: 0 })
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Adds up to `length` bytes of text to `buffer` and says how many. Fewer than asked for: the file ends there, for now.
+    ///
+    /// # Errors
+    /// When it can't be read, or a packed file is damaged or ends too early.
+    pub(crate) fn read(&mut self, length: usize, buffer: &mut Vec<u8>) -> Result<usize> {
+        let before = buffer.len();
+        let got = match &mut self.stream {
+            Stream::Plain(file) => file.take(length as u64).read_to_end(buffer),
+            Stream::Gzip(decoder) => decoder.take(length as u64).read_to_end(buffer),
+            Stream::Zstd(decoder) => decoder.take(length as u64).read_to_end(buffer),
+        };
+        self.offset += (buffer.len() - before) as u64;
+        got.map_err(|error| self.failed(&error))
+    }
+
+    /// Goes over `length` bytes of text.
+    ///
+    /// # Errors
+    /// When the file has fewer, or can't be read.
+    pub(crate) fn skip(&mut self, length: u64) -> Result<()> {
+        let target = self.offset.saturating_add(length);
+        let there = match &mut self.stream {
+            Stream::Plain(file) => {
+                let size = file.metadata().map_err(|error| cannot_read(&self.name, error))?.len();
+                let offset = i64::try_from(target.min(size)).unwrap_or(i64::MAX) as u64;
+                (&**file).seek(io::SeekFrom::Start(offset))
+            }
+            Stream::Gzip(decoder) => io::copy(&mut decoder.take(length), &mut io::sink()).map(|skipped| self.offset + skipped),
+            Stream::Zstd(decoder) => io::copy(&mut decoder.take(length), &mut io::sink()).map(|skipped| self.offset + skipped),
+        };
+        self.offset = there.map_err(|error| self.failed(&error))?;
+        if self.offset == target {
+            return Ok(());
+        }
+        let message = format!("`{}` has {} bytes, but {target} had been read", self.name, self.offset);
+        Err(Error::new(ErrorKind::State, message).help("the file was cut or replaced; start afresh with --fresh"))
+    }
+
+    /// How far into the file itself reading has come.
+    pub(crate) fn consumed_bytes(&self) -> u64 {
+        (&*self.file).stream_position().unwrap_or_default()
+    }
+
+    /// The first bytes of the file itself, at most `length`.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) fn head(&self, length: usize) -> Result<Vec<u8>> {
+        head(&self.file, length).map_err(|error| cannot_read(&self.name, error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        let packed = match self.stream {
+            Stream::Plain(_) => return cannot_read(&self.name, error),
+            Stream::Gzip(_) => "gzip",
+            Stream::Zstd(_) => "zstd",
+        };
+        let what = match error.kind() {
+            io::ErrorKind::UnexpectedEof => format!("the {packed} data ends too early"),
+            _ => format!("the {packed} data is damaged ({error})"),
+        };
+        cannot_read(&self.name, what)
+            .at(format!("byte {} of the file, after {} bytes of text", self.consumed_bytes(), self.offset))
+            .help("get the whole file again; if it is not packed, write compression = \"none\"")
+    }
+}
+
+/// The first bytes of a file, at most `length`, wherever it is being read.
+pub(crate) fn head(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(got) => filled += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn input(bytes: &[u8], name: &str) -> (tempfile::TempDir, InputFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let file = InputFile::new(&path, name).unwrap();
+        (folder, file)
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn text() -> Vec<u8> {
+        (0..20_000).flat_map(|n: u32| format!("{}\n", n.wrapping_mul(2_654_435_761)).into_bytes()).collect()
+    }
+
+    #[test]
+    fn names_say_what_files_are_packed_with() {
+        for (said, name, found) in [
+            (Compression::Auto, "a.json.GZ", Compression::Gzip),
+            (Compression::Auto, "a.zstd", Compression::Zstd),
+            (Compression::Auto, "gz", Compression::None),
+            (Compression::None, "a.gz", Compression::None),
+            (Compression::Zstd, "a.gz", Compression::Zstd),
+        ] {
+            assert_eq!(said.of(name), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn members_and_frames_are_read_one_after_the_other_and_from_the_middle() {
+        let text = text();
+        let (first, second) = text.split_at(70_001);
+        let packed = [
+            ("a", text.clone()),
+            ("a.gz", [gzip(first), gzip(&[]), gzip(second)].concat()),
+            ("a.zst", [zstd::encode_all(first, 1).unwrap(), zstd::encode_all(second, 9).unwrap()].concat()),
+        ];
+        for (name, bytes) in packed {
+            let (_folder, file) = input(&bytes, name);
+            for start in [0, 1, 70_000, 70_001, 100_000, text.len()] {
+                let mut input = Input::open(&file, Compression::Auto).unwrap();
+                let mut read = Vec::new();
+                let head = input.read(start.min(10), &mut read).unwrap();
+                input.skip((start - head) as u64).unwrap();
+                read.clear();
+                while input.read(9_999, &mut read).unwrap() == 9_999 {}
+                assert!(read == text[start..], "{name} from {start}");
+                assert_eq!(input.consumed_bytes(), bytes.len() as u64);
+            }
+            let mut input = Input::open(&file, Compression::Auto).unwrap();
+            let error = input.skip(text.len() as u64 + 5).unwrap_err();
+            assert_eq!(error.message(), format!("`{name}` has {} bytes, but {} had been read", text.len(), text.len() + 5));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_damaged_is_said_with_the_place() {
+        let text = text();
+        let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        zstd.include_checksum(true).unwrap();
+        zstd.write_all(&text).unwrap();
+        for (name, bytes, packed) in [("a.gz", gzip(&text), "gzip"), ("a.zst", zstd.finish().unwrap(), "zstd")] {
+            let read = |bytes: &[u8]| {
+                let (_folder, file) = input(bytes, name);
+                let mut input = Input::open(&file, Compression::Auto)?;
+                let mut read = Vec::new();
+                while input.read(1000, &mut read)? == 1000 {}
+                Ok::<_, Error>(read)
+            };
+            let error = read(&bytes[..bytes.len() - 20]).unwrap_err();
+            assert_eq!(error.message(), format!("cannot read {name}: the {packed} data ends too early"));
+            assert!(error.place().is_some_and(|place| place.starts_with("byte ") && place.ends_with(" bytes of text")), "{error}");
+            let mut damaged = bytes.clone();
+            let middle = damaged.len() / 2;
+            damaged[middle..middle + 40].fill(0xff);
+            let error = read(&damaged).map(|text| text.len()).unwrap_err();
+            assert!(error.message().starts_with(&format!("cannot read {name}: the {packed} data is damaged (")), "{error}");
+            let error = read(&b"{\"n\": 1}\n".repeat(20)).unwrap_err();
+            assert!(error.message().contains("damaged"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Files that are followed: read on as they grow, are rotated, or come.
+//!
+//! A file is known by its number on its file system and by how it begins, never by its name alone: so a file that was renamed goes
+//! on where it stood, and one that came under its name is read from its beginning. Files are looked for again every
+//! [`IDLE_LOOKS`] looks at which none had grown, and every [`PIECES`] pieces. The rows of all files are one split, in the order in
+//! which they are read: what is there at the start in the order of names, then as it comes.
+
+mod tail;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millstream_api::error::Result;
+
+use self::tail::{Head, Tail};
+use super::blocks::TextShape;
+use super::paths::{FileId, InputFile, list};
+use super::position::{FollowPosition, FollowedFile};
+use super::reading::{Mark, Piece, Reading, Step, Work};
+
+/// After so many looks without rows the files are listed again: a second, at ten looks a second.
+const IDLE_LOOKS: usize = 10;
+
+/// After so many pieces they are listed, too.
+const PIECES: usize = 64;
+
+/// Of more files than these only those stay open that are growing.
+const MOST_OPEN: usize = 256;
+
+/// All files of a path, as they grow.
+pub(super) struct Followed {
+    folder: PathBuf,
+    path: String,
+    shape: TextShape,
+    /// The files, those that were found first before the others.
+    tails: Vec<Tail>,
+    /// The one whose turn it is, and how far it may read in it.
+    at: usize,
+    turn_end_bytes: Option<u64>,
+    /// Files that are gone, for the next piece to say.
+    forgotten: Vec<FileId>,
+    idle_looks: usize,
+    pieces: usize,
+    /// Whether the last listing has failed, so that it is said once.
+    failing: bool,
+}
+
+impl Followed {
+    /// Where `position` says, with files that it does not know at their beginning.
+    ///
+    /// # Errors
+    /// Only internal ones: what is not there may come.
+    pub(super) fn new(folder: PathBuf, path: String, shape: TextShape, position: &FollowPosition) -> Result<Self> {
+        let mut followed = Followed {
+            folder,
+            path,
+            shape,
+            tails: Vec::new(),
+            at: 0,
+            turn_end_bytes: None,
+            forgotten: Vec::new(),
+            idle_looks: 0,
+            pieces: 0,
+            failing: false,
+        };
+        let listed = followed.listed().unwrap_or_default();
+        for known in &position.files {
+            followed.go_on(known, &listed);
+        }
+        followed.look_for_files();
+        // Those that were found under no name of the path are what is left of rotated files: older than what is there.
+        followed.tails.sort_by(|a, b| a.is_listed().cmp(&b.is_listed()).then_with(|| a.name().as_bytes().cmp(b.name().as_bytes())));
+        Ok(followed)
+    }
+
+    /// Finds a file of which something was read, under its name or another one.
+    fn go_on(&mut self, known: &FollowedFile, listed: &[InputFile]) {
+        let id = FileId { device: known.device, inode: known.inode };
+        let head = Head { bytes: known.head_bytes, hash: known.head_hash };
+        let same_id = listed.iter().filter(|file| file.id == id);
+        let same_name = listed.iter().filter(|file| *file.name == *known.file);
+        let beside = files_beside(&self.folder, &known.file).into_iter().filter(|file| file.id == id);
+        let candidates = same_id.chain(same_name).cloned().chain(beside);
+        let found = candidates.into_iter().find(|file| head.is_of(&file.path) && !self.tails.iter().any(|tail| tail.id() == file.id));
+        if found.as_ref().is_none_or(|file| file.id != id) {
+            self.forgotten.push(id);
+        }
+        match found {
+            Some(file) => self.tails.push(Tail::going_on(file, &self.shape, head, known.offset, known.line)),
+            None => tracing::warn!(
+                "`{}` is gone, of which {} bytes had been read: what was written to it after them is not read",
+                known.file,
+                known.offset
+            ),
+        }
+    }
+
+    fn listed(&mut self) -> Option<Vec<InputFile>> {
+        match list(&self.folder, &self.path) {
+            Ok(files) => {
+                self.failing = false;
+                Some(files)
+            }
+            Err(none) if none.code == "path-not-found" => Some(Vec::new()),
+            // A file may go while its folder is being read; the next listing does without it.
+            Err(failure) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!("{}; trying again", failure.message);
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes note of files that came, were renamed or went.
+    fn look_for_files(&mut self) {
+        (self.idle_looks, self.pieces) = (0, 0);
+        let Some(listed) = self.listed() else { return };
+        let known: BTreeMap<FileId, usize> = self.tails.iter().enumerate().map(|(index, tail)| (tail.id(), index)).collect();
+        let mut seen = vec![false; self.tails.len()];
+        for file in listed {
+            match known.get(&file.id) {
+                Some(&index) => {
+                    self.tails[index].was_listed(file);
+                    seen[index] = true;
+                }
+                None => self.tails.push(Tail::new(file, &self.shape)),
+            }
+        }
+        let unseen = self.tails.iter_mut().zip(seen).filter(|(_, seen)| !seen);
+        unseen.for_each(|(tail, _)| tail.was_not_listed());
+        let gone = self.tails.iter().filter(|tail| tail.is_over()).map(Tail::id);
+        self.forgotten.extend(gone);
+        self.tails.retain(|tail| !tail.is_over());
+    }
+
+    /// The next piece of the file whose turn it is, or of one after it. Each has its turn to the end that it had when its turn
+    /// began, so that one that grows all the time does not keep the others waiting.
+    fn next_piece(&mut self, mut buffer: Vec<u8>) -> Result<Option<Piece>> {
+        for _ in 0..self.tails.len() {
+            self.at %= self.tails.len();
+            let most_open = self.tails.len() <= MOST_OPEN;
+            let tail = &mut self.tails[self.at];
+            let placed = match tail.next(buffer, &self.shape)? {
+                Ok(placed) => placed,
+                Err(unused) => {
+                    if !most_open {
+                        tail.close();
+                    }
+                    (buffer, self.at, self.turn_end_bytes) = (unused, self.at + 1, None);
+                    continue;
+                }
+            };
+            let (id, Head { bytes: head_bytes, hash: head_hash }) = (tail.id(), tail.head());
+            if tail.read_bytes() >= *self.turn_end_bytes.get_or_insert(tail.size_bytes()) {
+                (self.at, self.turn_end_bytes) = (self.at + 1, None);
+            }
+            let mark = Mark { id, head_bytes, head_hash, forgotten: std::mem::take(&mut self.forgotten) };
+            return Ok(Some(Piece { split: 0, work: Work::Block(placed), mark: Some(mark) }));
+        }
+        Ok(None)
+    }
+}
+
+impl Reading for Followed {
+    fn next(&mut self, buffer: Vec<u8>) -> Result<Step> {
+        if self.idle_looks >= IDLE_LOOKS || self.pieces >= PIECES {
+            self.look_for_files();
+        }
+        match self.next_piece(buffer)? {
+            Some(piece) => {
+                self.pieces += 1;
+                Ok(Step::Piece(piece))
+            }
+            None => {
+                self.idle_looks += 1;
+                Ok(Step::Later)
+            }
+        }
+    }
+}
+
+/// The files in the folder of a file: where those are that are rotated.
+fn files_beside(folder: &Path, name: &str) -> Vec<InputFile> {
+    let Some(parent) = Path::new(name).parent() else { return Vec::new() };
+    let entries = fs::read_dir(folder.join(parent)).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| InputFile::new(&entry.path(), &parent.join(entry.file_name()).display().to_string()).ok());
+    files.filter(|file| file.path.is_file()).collect()
+}

@@ -1,0 +1,232 @@
+//! The plan of the `file` source: which files, which columns, what is wrong with either.
+
+use std::sync::Arc;
+
+use millstream_api::Stream;
+use millstream_api::diagnostic::{Diagnostic, Diagnostics, Severity, nearest};
+use millstream_api::error::Error;
+use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
+use millstream_api::registry::{InputKeys, NodeOptions, Role};
+use millstream_api::types::{ColumnType, TimestampForm};
+
+use super::blocks::{Ending, TextFile, header_names};
+use super::formats::{Format, TextFormat};
+use super::options::FileSourceOptions;
+use super::parquet;
+use super::paths::{InputFile, list, may_come};
+use super::reader::{FileFactory, Manner};
+use super::reading::FileShape;
+use crate::decode::infer::{Inference, Inferred};
+use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name};
+
+/// More files are not read side by side: each is open, and has a block under way.
+const MOST_TOGETHER: usize = 256;
+
+impl NodeOptions for FileSourceOptions {
+    const KIND: &'static str = "file";
+    const ROLE: Role = Role::Source;
+    const INPUTS: InputKeys = InputKeys::None;
+
+    fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
+        let format = errors.ok(self.resolved_format());
+        let manner = errors.ok(self.manner());
+        let files = errors.ok(self.files(inputs, &mut warnings));
+        let columns = match (&self.schema, &format, &files) {
+            (Some(schema), _, _) => errors.ok(schema.columns_at("schema")),
+            (None, Some(format), Some(files)) => errors.ok(infer(files, format, &mut warnings)),
+            _ => None,
+        };
+        let (Some(format), Some(manner), Some(files), Some(columns)) = (format, manner, files, columns) else {
+            return Err(errors);
+        };
+        if manner == Manner::Together && files.len() > MOST_TOGETHER {
+            errors.push(too_many(files.len()));
+        }
+        errors.ok(check_columns(&files, &format, &columns));
+        let stream = Stream { from_source: true, bounded: manner != Manner::Follow, ..Stream::plain(arrow_schema(&columns)) };
+        let reads = files.iter().map(|file| file.path.clone()).collect();
+        let factory = FileFactory::new(inputs.folder.clone(), self.path, files, format, columns).reading(manner);
+        let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
+        (plan.warnings, plan.reads) = (warnings, reads);
+        errors.into_result(plan)
+    }
+
+    fn plan_replaced(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
+        let Some(schema) = &self.schema else {
+            return self.plan(inputs).map_err(|mut found| {
+                found.0.iter_mut().filter(|one| one.code == "path-not-found").for_each(without_schema);
+                found
+            });
+        };
+        let mut errors = Diagnostics::default();
+        let format = errors.ok(self.resolved_format());
+        let manner = errors.ok(self.manner());
+        let columns = errors.ok(schema.columns_at("schema"));
+        let (Some(format), Some(manner), Some(columns)) = (format, manner, columns) else {
+            return Err(errors);
+        };
+        let stream = Stream { from_source: true, bounded: manner != Manner::Follow, ..Stream::plain(arrow_schema(&columns)) };
+        let factory = FileFactory::new(inputs.folder.clone(), self.path, Vec::new(), format, columns);
+        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
+    }
+}
+
+impl FileSourceOptions {
+    /// The files that are there. Where they are followed and the columns are known, none need be there yet.
+    fn files(&self, inputs: &Inputs<'_>, warnings: &mut Diagnostics) -> Result<Vec<InputFile>, Diagnostic> {
+        match list(&inputs.folder, &self.path) {
+            Err(mut none)
+                if none.code == "path-not-found" && self.follow && self.schema.is_some() && may_come(&inputs.folder, &self.path) =>
+            {
+                none.severity = Severity::Warning;
+                none.message.push_str(" yet");
+                warnings.push(none.help("the source waits until it comes"));
+                Ok(Vec::new())
+            }
+            found => found,
+        }
+    }
+}
+
+/// Says what a test needs, since the columns cannot be inferred.
+fn without_schema(diagnostic: &mut Diagnostic) {
+    diagnostic.message.push_str(", and there is no `schema`");
+    diagnostic.help = Some("tests in the file look at no path; give the source a `schema`, so that its columns are known".to_owned());
+}
+
+fn too_many(files: usize) -> Diagnostic {
+    let message = format!("`together` would read {files} files side by side, {MOST_TOGETHER} is the most");
+    Diagnostic::error("bad-value", message)
+        .key("together")
+        .help("leave it out, or divide the files between sources and write a union of them")
+}
+
+/// Looks for the declared columns in the first file, so that a slip shows before the run.
+fn check_columns(files: &[InputFile], format: &Format, columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
+    match (files.first(), format) {
+        (Some(first), Format::Text(TextFormat::Csv(dialect), compression)) if dialect.header => {
+            let names = header_names(first, dialect, *compression).map_err(cannot_read)?;
+            check_header(first, &names, columns)
+        }
+        (Some(first), Format::Parquet) => check_types(first, columns),
+        _ => Ok(()),
+    }
+}
+
+fn check_header(first: &InputFile, names: &[String], columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
+    let missing = columns.iter().filter(|column| !names.is_empty() && !names.contains(&column.name));
+    let diagnostic = |column: &ColumnSpec| {
+        let help = instead(column, names);
+        Diagnostic::error("missing-column", format!("the header of `{}` has no column `{}`", first.name, column.name))
+            .key("schema")
+            .key(&column.name)
+            .on_key()
+            .help(help)
+    };
+    Diagnostics(missing.map(diagnostic).collect()).into_result(())
+}
+
+fn check_types(first: &InputFile, columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
+    let schema = parquet::schema_of(first).map_err(cannot_read)?;
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let mistake = |column: &ColumnSpec| {
+        let (code, reason) = parquet::mismatch(&schema, column)?;
+        let diagnostic = Diagnostic::error(code, format!("`{}` {reason}", first.name)).key("schema").key(&column.name);
+        Some(match code {
+            "missing-column" => diagnostic.on_key().help(instead(column, &names)),
+            _ => diagnostic.help("declare a type that holds the file's values exactly, and cast the column in a `select`"),
+        })
+    };
+    Diagnostics(columns.iter().filter_map(mistake).collect()).into_result(())
+}
+
+/// What may have been meant by a column that is not there.
+fn instead(column: &ColumnSpec, names: &[String]) -> String {
+    match nearest(&column.name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it has {}", names.join(", ")),
+    }
+}
+
+fn cannot_read(error: Error) -> Diagnostic {
+    Diagnostic::error("cannot-read", error.to_string()).key("path")
+}
+
+/// The columns that the first file has, or its first rows.
+fn infer(files: &[InputFile], format: &Format, warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
+    match format {
+        Format::Parquet => columns_of_parquet(files, warnings),
+        Format::Text(TextFormat::Csv(dialect), _) if !dialect.header => {
+            let message = "the columns of a csv file without a header have no names";
+            Err(Diagnostic::error("missing-schema", message).key("header").help(SCHEMA_HELP).into())
+        }
+        Format::Text(TextFormat::Csv(_), _) => columns_of_text(files, format, "string", warnings),
+        Format::Text(TextFormat::Json, _) => columns_of_text(files, format, "json", warnings),
+    }
+}
+
+fn columns_of_text(files: &[InputFile], format: &Format, mixed: &str, warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
+    let mut inference = Inference::default();
+    for file in files {
+        if !inference.wants_more() {
+            break;
+        }
+        infer_from(file, format, &mut inference).map_err(cannot_read)?;
+    }
+    let Inferred { schema, left_out } = inference.finish(mixed);
+    if schema.0.is_empty() {
+        let message = "no schema can be inferred, because the files have no rows";
+        return Err(Diagnostic::error("empty-schema", message).key("path").help(SCHEMA_HELP).into());
+    }
+    left_out.iter().for_each(|name| warnings.push(left_out_name(name)));
+    schema.columns()
+}
+
+fn left_out_name(name: &str) -> Diagnostic {
+    left_out(name, "it cannot be a column name")
+}
+
+fn left_out(name: &str, why: &str) -> Diagnostic {
+    Diagnostic::warning("left-out", format!("`{name}` of the input is left out, because {why}")).key("path")
+}
+
+fn infer_from(file: &InputFile, format: &Format, inference: &mut Inference) -> Result<(), Error> {
+    let names = match format {
+        Format::Text(TextFormat::Csv(dialect), compression) if dialect.header => header_names(file, dialect, *compression)?,
+        _ => Vec::new(),
+    };
+    let FileShape::Text(shape) = format.shape(&[], &[], SAMPLE_BLOCK_BYTES) else { return Ok(()) };
+    let Some(mut open) = TextFile::open(file, &shape, Ending::Final)? else { return Ok(()) };
+    while inference.wants_more()
+        && let Ok(placed) = open.next(Vec::new(), &shape, Ending::Final)?
+    {
+        match format {
+            Format::Text(TextFormat::Csv(dialect), _) => inference.add_csv(&placed.block, &names, dialect),
+            Format::Text(TextFormat::Json, _) | Format::Parquet => inference.add_json(&placed.block),
+        }
+    }
+    Ok(())
+}
+
+const SAMPLE_BLOCK_BYTES: usize = 64 << 10;
+
+fn columns_of_parquet(files: &[InputFile], warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
+    let Some(first) = files.first() else { return Ok(Vec::new()) };
+    let mut columns = Vec::new();
+    for field in parquet::schema_of(first).map_err(cannot_read)?.fields() {
+        match parquet::sql_type(field.data_type()) {
+            _ if !is_name(field.name()) => warnings.push(left_out_name(field.name())),
+            None => warnings.push(left_out(field.name(), &format!("there is no type for its {}", field.data_type()))),
+            Some(data_type) => {
+                let column_type = ColumnType { data_type, nullable: field.is_nullable(), timestamp: TimestampForm::Rfc3339 };
+                columns.push(ColumnSpec { name: field.name().clone(), column_type, json: false });
+            }
+        }
+    }
+    if columns.is_empty() {
+        let message = format!("`{}` has no column that can be read", first.name);
+        return Err(Diagnostic::error("empty-schema", message).key("path").help("is it the right file?").into());
+    }
+    Ok(columns)
+}
