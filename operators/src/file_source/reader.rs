@@ -120,8 +120,7 @@ impl SourceFactory for FileFactory {
     }
 
     fn repeats(&self) -> bool {
-        // What is followed may be gone by then.
-        self.manner != Manner::Follow
+        true
     }
 
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {

@@ -80,9 +80,9 @@ impl Followed {
         let head = Head { bytes: known.head_bytes, hash: known.head_hash };
         let same_id = listed.iter().filter(|file| file.id == id);
         let same_name = listed.iter().filter(|file| *file.name == *known.file);
-        let beside = files_beside(&self.folder, &known.file).into_iter().filter(|file| file.id == id);
-        let candidates = same_id.chain(same_name).cloned().chain(beside);
-        let found = candidates.into_iter().find(|file| head.is_of(&file.path) && !self.tails.iter().any(|tail| tail.id() == file.id));
+        let is_it = |file: &InputFile| head.is_of(&file.path) && !self.tails.iter().any(|tail| tail.id() == file.id);
+        let beside = || files_beside(&self.folder, &known.file).into_iter().find(|file| file.id == id && is_it(file));
+        let found = same_id.chain(same_name).find(|file| is_it(file)).cloned().or_else(beside);
         if found.as_ref().is_none_or(|file| file.id != id) {
             self.forgotten.push(id);
         }
@@ -130,7 +130,8 @@ impl Followed {
         }
         let unseen = self.tails.iter_mut().zip(seen).filter(|(_, seen)| !seen);
         unseen.for_each(|(tail, _)| tail.was_not_listed());
-        let gone = self.tails.iter().filter(|tail| tail.is_over()).map(Tail::id);
+        // Of what gave no rows no position knows.
+        let gone = self.tails.iter().filter(|tail| tail.is_over() && tail.head().bytes > 0).map(Tail::id);
         self.forgotten.extend(gone);
         self.tails.retain(|tail| !tail.is_over());
     }

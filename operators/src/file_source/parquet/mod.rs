@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use millstream_api::error::{BadRow, Error, ErrorKind, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Type as PhysicalType;
+use parquet::schema::types::Type;
 
 use self::chunks::SharedFile;
 use self::convert::{Converted, convert, shown};
@@ -221,15 +223,16 @@ impl Opened {
     }
 }
 
-/// Opens a file and reads its footer. Texts and bytes are asked for as views, as they travel here.
+/// Opens a file and reads its footer. Texts and bytes are asked for as views, as they travel here, and old timestamps as microseconds.
 fn load(file: &InputFile) -> Result<(SharedFile, ArrowReaderMetadata)> {
     let failed =
         |error: &dyn std::fmt::Display| cannot_read(&file.name, error).help("is it a Parquet file, and whole? Its footer is written last");
     let shared = SharedFile::open(&file.path).map_err(|error| cannot_read(&file.name, error))?;
     guarded(&file.name, || {
         let found = ArrowReaderMetadata::load(&shared, ArrowReaderOptions::new()).map_err(|error| failed(&error))?;
-        let fields = found.schema().fields().iter().map(|field| match as_view(field.data_type()) {
-            Some(view) => field.as_ref().clone().with_data_type(view),
+        let kinds = found.parquet_schema().root_schema().get_fields();
+        let fields = found.schema().fields().iter().zip(kinds).map(|(field, kind)| match asked_for(field.data_type(), kind) {
+            Some(other) => field.as_ref().clone().with_data_type(other),
             None => field.as_ref().clone(),
         });
         let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), found.schema().metadata().clone());
@@ -237,6 +240,15 @@ fn load(file: &InputFile) -> Result<(SharedFile, ArrowReaderMetadata)> {
         let metadata = ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(|error| failed(&error))?;
         Ok((shared, metadata))
     })
+}
+
+/// As what a column is asked for when that is not what it is found as.
+fn asked_for(found: &DataType, kind: &Type) -> Option<DataType> {
+    // Nanoseconds since 1970 would wrap around in 2262, and Spark writes the year 9999 where it has no date.
+    if kind.is_primitive() && kind.get_physical_type() == PhysicalType::INT96 {
+        return Some(DataType::Timestamp(TimeUnit::Microsecond, None));
+    }
+    as_view(found)
 }
 
 fn as_view(found: &DataType) -> Option<DataType> {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression as Packing, GzipLevel, ZstdLevel};
+use ::parquet::data_type::{Int96, Int96Type};
 use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
 use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray, TimestampNanosecondArray};
 use arrow::datatypes::Int16Type;
 
@@ -130,6 +133,32 @@ fn columns_and_types_are_those_of_the_file() {
         shown,
         ["{\"at\":\"1970-01-01T00:00:00.000001Z\",\"tags\":[1,null]}", "{\"at\":\"1969-12-31T23:59:59.999999Z\",\"tags\":null}"]
     );
+}
+
+#[test]
+fn old_timestamps_reach_beyond_the_year_2262() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = File::create(folder.path().join("in.parquet")).unwrap();
+    let schema = Arc::new(parse_message_type("message m { required int96 at; }").unwrap());
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    // A second after midnight of the Julian days of 1970-01-01, 9999-12-31 and 0001-01-01.
+    let times = [2_440_588, 5_373_484, 1_721_426].map(|day| {
+        let mut time = Int96::new();
+        time.set_data(1_000_000_000, 0, day);
+        time
+    });
+    column.typed::<Int96Type>().write_batch(&times, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let plan = plan(folder.path(), serde_json::json!({ "path": "in.parquet", "format": "parquet" })).unwrap();
+    let Make::Source(factory) = &plan.make else { panic!("no source") };
+    let mut source = factory.make(&context(&plan.outputs[0].stream.schema, 1, 10)).unwrap();
+    let Next::Rows(rows) = source.next(FOREVER).unwrap() else { panic!("no rows") };
+    let shown: Vec<String> = (0..3).map(|row| millstream_api::error::row_as_json(&rows.parts[0].records, row)).collect();
+    assert_eq!(shown, ["1970-01-01", "9999-12-31", "0001-01-01"].map(|day| format!("{{\"at\":\"{day}T00:00:01Z\"}}")));
 }
 
 #[test]
