@@ -13,6 +13,7 @@ use millstream_runtime::channel::{Channel, EdgeBytes};
 use millstream_runtime::lane::{Batching, Lane};
 use millstream_runtime::meter::Held;
 use millstream_runtime::outbox::{OutEdge, Outbox, Port, Spread};
+use millstream_runtime::tap::TapPoint;
 use millstream_runtime::wake::WakeSlot;
 
 const ROWS: i64 = 8192;
@@ -36,7 +37,11 @@ pub fn bench(criterion: &mut Criterion) {
         let batching = Batching { batch_rows: ROWS as usize, linger: DurationText::default() };
         let lanes = channels.iter().map(|channel| Lane::new(channel.clone(), schema.clone(), batching, None)).collect();
         let spread = Spread::ByKey { values: key.bind(&schema).expect("a key"), key_groups: 128 };
-        let mut outbox = Outbox::new(vec![Port { edges: vec![OutEdge { spread, lanes, held: Held::default() }], event_time: false }]);
+        let mut outbox = Outbox::new(vec![Port {
+            edges: vec![OutEdge { spread, lanes, held: Held::default() }],
+            event_time: false,
+            tap: TapPoint::default(),
+        }]);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 outbox.push(0, batch.clone(), ClockTime(0)).expect("pushed");

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     BadRow,
     /// The world outside: a file, a disk, a socket.
     Io,
+    /// Whoever took the rows wants no more of them: a pipe that was closed.
+    Closed,
     /// A limit that the file sets was reached (memory, rows).
     Limit,
     /// State that cannot be read or written.

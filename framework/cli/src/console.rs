@@ -8,14 +8,16 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use millstream_api::diagnostic::Severity;
-use millstream_runtime::{Ledger, LedgerRow};
+use millstream_runtime::{Ledger, LedgerRow, Observation};
 use millstream_topology::{Entry, Position, Secrets};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
+use crate::board;
 use crate::ledger;
 use crate::status::Status;
+use crate::terminal::above;
 
 /// A message about something that went wrong, in parts.
 #[derive(Debug, Default)]
@@ -90,6 +92,25 @@ impl Console {
         match self.format {
             LogFormat::Text => to_stderr(&format!("{text}\n")),
             LogFormat::Json => info!(target: "millstream", "{text}"),
+        }
+    }
+
+    /// Says how a run goes.
+    pub fn progress(self, seen: &Observation) {
+        let sources = || seen.nodes.iter().filter(|node| node.role == "source");
+        match self.format {
+            LogFormat::Text => to_stderr(&format!("{}\n", board::line(seen))),
+            LogFormat::Json => info!(
+                target: "millstream",
+                running_seconds = seen.running_micros as f64 / 1e6,
+                rows_read = sources().map(|node| node.rows_in).sum::<u64>(),
+                rows_read_per_second = sources().map(|node| node.recent.rows_in_per_second).sum::<f64>().round(),
+                late = seen.nodes.iter().map(|node| node.fates.late).sum::<u64>(),
+                rejected = seen.nodes.iter().map(|node| node.fates.rejected).sum::<u64>(),
+                state_bytes = seen.nodes.iter().map(|node| node.state_bytes).sum::<u64>(),
+                "{}",
+                board::line(seen)
+            ),
         }
     }
 
@@ -177,8 +198,7 @@ fn log_row(row: &LedgerRow) {
 
 /// Writes a text for people. When nobody reads standard error any more there is nobody to tell.
 pub fn to_stderr(text: &str) {
-    let mut err = io::stderr().lock();
-    let _ = err.write_all(shown(text).as_bytes()).and_then(|()| err.flush());
+    above(shown(text).as_bytes());
 }
 
 /// What nobody may see, whoever speaks: a message may quote what it was given, and a library's log lines are not ours.

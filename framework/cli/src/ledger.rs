@@ -1,6 +1,7 @@
 //! What became of every row, as a table at the end of a run and as log lines.
 
 use comfy_table::{CellAlignment, Table, presets};
+use millstream_runtime::text::{self, grouped};
 use millstream_runtime::{Ledger, LedgerRow};
 
 use crate::status::Status;
@@ -76,26 +77,12 @@ fn remarks(ledger: &Ledger, status: Status, is_kept: bool) -> String {
 pub fn summary(ledger: &Ledger, sources: &[&str], before: u64, seconds: f64) -> String {
     let rows = rows_read(ledger, sources).saturating_sub(before);
     let pace = if seconds > 0.0 { format!(" ({} rows/s)", grouped((rows as f64 / seconds) as u64)) } else { String::new() };
-    let noun = if rows == 1 { "row" } else { "rows" };
-    format!("{} {noun} read in {seconds:.3} s{pace}", grouped(rows))
+    format!("{} read in {seconds:.3} s{pace}", text::rows(rows))
 }
 
 /// Rows that came from outside.
 pub fn rows_read(ledger: &Ledger, sources: &[&str]) -> u64 {
     sources.iter().filter_map(|name| ledger.node(name)).map(|row| row.rows_in).sum()
-}
-
-/// `1,234,567`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -160,7 +147,5 @@ mod tests {
         assert_eq!(summary(&ledger(), &["departures"], 0, 0.5), "27,004 rows read in 0.500 s (54,008 rows/s)");
         assert_eq!(summary(&Ledger::default(), &["departures"], 0, 0.0), "0 rows read in 0.000 s");
         assert_eq!(summary(&ledger(), &["departures"], 27_000, 0.5), "4 rows read in 0.500 s (8 rows/s)");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(999), "999");
     }
 }

@@ -16,19 +16,24 @@
 //! - `check`, `run`, `graph`, `new`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
 //! - `resume`: where a run begins
 //! - `test`: the tests in a file
+//! - `why`, `top`, `tap`: looking at a running topology, through `client`
+//! - `board`: an observation as lines; `terminal`: drawing them; `live`: while `run` runs
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
 //! - `keys` and `prose`: JSON Schema as a list of keys, doc comments as text
 
 mod args;
+mod board;
 mod catalogue;
 mod check;
+mod client;
 mod console;
 mod files;
 mod found;
 mod graph;
 mod keys;
 mod ledger;
+mod live;
 mod new;
 mod operators;
 mod prose;
@@ -37,7 +42,11 @@ mod run;
 mod schema;
 mod signals;
 mod status;
+mod tap;
+mod terminal;
 mod test;
+mod top;
+mod why;
 
 use std::process::ExitCode;
 
@@ -72,6 +81,9 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
         Command::New(args) => new::new(args, registry, &console),
         Command::Schema(args) => schema::schema(args, registry, &console),
         Command::Test(args) => test::test(args, registry, &console),
+        Command::Why(args) => why::why(args, registry, &console),
+        Command::Top(args) => top::top(args, &console),
+        Command::Tap(args) => tap::tap(args, &console),
         Command::Operators(operators) => operators::operators(operators, registry, &console),
     }
 }

@@ -4,12 +4,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use millstream_api::error::ErrorKind;
 use millstream_api::registry::Role;
 use millstream_api::time::Clock;
 use millstream_api::view::Views;
 use millstream_api::{Error, Registry};
 use millstream_runtime::schedule::SystemClock;
-use millstream_runtime::{Failure, Handle, Job, Notice, Notices, Outcome, Report, RunOptions};
+use millstream_runtime::{Failure, Handle, Job, Lookout, Notice, Notices, Outcome, Report, RunOptions};
 use millstream_server::{Health, Info, Phase, Server, ServerError};
 use millstream_state::lock::Lock;
 use millstream_topology::Topology;
@@ -18,6 +19,7 @@ use crate::args::Run;
 use crate::console::{Console, Trouble};
 use crate::files::checked;
 use crate::ledger;
+use crate::live::Live;
 use crate::resume::{Beginning, Resumed, resume};
 use crate::signals::Signals;
 use crate::status::Status;
@@ -67,6 +69,10 @@ struct Prepared<'a> {
     health: Health,
     server: Option<Server>,
     signals: Signals,
+    /// Whether a sink prints rows on standard output.
+    prints: bool,
+    /// Whether nothing is left to do once nobody reads what is printed.
+    only_prints: bool,
     job: Job,
     /// Holds the store of checkpoints.
     lock: Option<Lock>,
@@ -75,11 +81,14 @@ struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     fn new(topology: Topology, args: &Run, mut beginning: Option<Box<Resumed>>, console: &'a Console) -> Result<Self, Box<Trouble>> {
         let views = Views::default();
-        let health = Health::default();
+        let (health, runs) = (Health::default(), Lookout::default());
         let name = topology.name.clone();
         let file = topology.file.display().to_string();
         let sources = topology.nodes.iter().filter(|node| node.role == Role::Source).map(|node| node.name.clone()).collect();
-        let server = start_server(&topology, &views, &health).map_err(|error| server_trouble(&file, &error))?;
+        let prints = topology.nodes.iter().any(|node| node.kind == "stdout");
+        let mut sinks = topology.nodes.iter().filter(|node| node.role == Role::Sink);
+        let only_prints = prints && sinks.all(|node| matches!(node.kind.as_str(), "stdout" | "discard" | "view"));
+        let server = start_server(&topology, &views, &health, &runs).map_err(|error| server_trouble(&file, &error))?;
         if let Some(server) = &server {
             console.note(&format!("serving on http://{}", server.address()));
         }
@@ -92,27 +101,38 @@ impl<'a> Prepared<'a> {
         let signals = watch(stop.clone(), health.clone(), args.drain, *console)?;
         let job = Job::prepare(topology, options).map_err(|failure| failure_trouble(&file, &failure))?;
         stop.arm(job.handle());
+        runs.set(job.handle());
         beginning.iter().flat_map(|resumed| &resumed.notes).for_each(|note| console.note(&format!("{name} {note}")));
         let lock = beginning.and_then(|resumed| resumed.lock);
-        Ok(Prepared { console, name, file, sources, views, health, server, signals, job, lock })
+        Ok(Prepared { console, name, file, sources, views, health, server, signals, prints, only_prints, job, lock })
     }
 
     /// Runs, reports, and goes on serving if that was asked for.
     fn finish(self, args: &Run) -> Status {
-        let Prepared { console, name, file, sources, views, health, server, signals, job, lock } = self;
+        let Prepared { console, name, file, sources, views, health, server, signals, prints, only_prints, job, lock } = self;
         let clock = SystemClock::default();
         let start = clock.now();
         health.set(Phase::Running);
         console.note(&format!("{name} is running; Ctrl-C stops it"));
         let has_checkpoints = job.handle().checkpoints().is_some();
         let read_before = ledger::rows_read(&job.handle().ledger(), &sources.iter().map(String::as_str).collect::<Vec<_>>());
+        let live = Live::start(job.handle(), prints, *console);
         let report = job.run();
+        drop(live);
         drop(lock);
         let seconds = (clock.now().0 - start.0) as f64 / 1e6;
         let status = status_of(&report);
         if matches!(report.outcome, Outcome::Aborted) {
             console.note("ended at once: nothing that was not published before is kept");
             return status;
+        }
+        if let Outcome::Failed(failure) = &report.outcome
+            && failure.error.kind() == ErrorKind::Closed
+            && only_prints
+        {
+            // As with any tool in front of `head`: who read has seen enough.
+            console.note("standard output is closed: the run has ended");
+            return Status::Done;
         }
         if let Outcome::Failed(failure) = &report.outcome {
             console.trouble(&failure_trouble(&file, failure));
@@ -151,7 +171,7 @@ fn store_trouble(file: &str, line: usize, error: &Error) -> Box<Trouble> {
 }
 
 /// Listens, when the topology says where.
-fn start_server(topology: &Topology, views: &Views, health: &Health) -> Result<Option<Server>, ServerError> {
+fn start_server(topology: &Topology, views: &Views, health: &Health, runs: &Lookout) -> Result<Option<Server>, ServerError> {
     let Some(settings) = &topology.server else {
         return Ok(None);
     };
@@ -159,6 +179,7 @@ fn start_server(topology: &Topology, views: &Views, health: &Health) -> Result<O
         topology: topology.name.clone(),
         health: health.clone(),
         token: settings.token.clone(),
+        runs: runs.clone(),
         clock: Arc::new(SystemClock::default()),
     };
     Server::start(settings.listen, views.clone(), info).map(Some)
@@ -230,7 +251,10 @@ fn phase_after(outcome: &Outcome) -> Phase {
 fn note_served(console: &Console, views: &Views) {
     for name in views.names() {
         if let Some(Ok((version, rows))) = views.get(&name).map(|view| view.size()) {
-            console.note(&format!("view `{name}` is served no longer: {} rows, version {version}", ledger::grouped(rows as u64)));
+            console.note(&format!(
+                "view `{name}` is served no longer: {} rows, version {version}",
+                millstream_runtime::text::grouped(rows as u64)
+            ));
         }
     }
 }

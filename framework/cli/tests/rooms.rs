@@ -43,7 +43,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("tokio", &["millstream-state", "millstream-runtime", "millstream-cli", "millstream-operators"]),
     ("object_store", &["millstream-state"]),
     ("hyper", &["millstream-operators"]),
-    ("ureq", &["millstream-operators"]),
+    ("ureq", &["millstream-operators", "millstream-cli"]),
     ("config", &["millstream-topology"]),
     ("toml_edit", &["millstream-topology"]),
     ("saphyr", &["millstream-topology"]),

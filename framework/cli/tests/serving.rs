@@ -12,6 +12,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_api::Registry;
+use millstream_runtime::Lookout;
 use millstream_runtime::schedule::SystemClock;
 use millstream_server::{Health, Info, Phase, Server};
 use millstream_testkit::VirtualRun;
@@ -170,7 +171,7 @@ fn every_answer_is_a_state_that_existed() {
     let health = Health::default();
     health.set(Phase::Running);
     let clock = Arc::new(SystemClock::default());
-    let info = Info { topology: "rounds".to_owned(), health: health.clone(), token: None, clock };
+    let info = Info { topology: "rounds".to_owned(), health: health.clone(), token: None, runs: Lookout::default(), clock };
     let server = Server::start("127.0.0.1:0".parse().unwrap(), run.views().clone(), info).unwrap();
     let address = server.address();
     let ended = AtomicBool::new(false);

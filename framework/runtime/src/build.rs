@@ -12,6 +12,8 @@ use millstream_api::{Error, EventTime, Result, Source};
 use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use millstream_topology::{Input, Node, Topology};
 
+use crate::built::taps;
+pub use crate::built::{BuildError, Built, BuiltChannel, BuiltEdge, BuiltTap, BuiltTask};
 use crate::channel::{Channel, EdgeBytes};
 use crate::ended_task::EndedTask;
 use crate::feed::Feed;
@@ -25,6 +27,7 @@ use crate::outbox::{OutEdge, Outbox, Port, Spread};
 use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::source_task::{SourceParts, SourcePort, SourceTask};
+use crate::tap::TapPoint;
 use crate::task::Task;
 use crate::wake::WakeSlot;
 
@@ -49,69 +52,6 @@ pub struct Surroundings<'a> {
     pub check_grammar: bool,
 }
 
-/// A subtask ready to run.
-pub struct BuiltTask {
-    /// Which it is.
-    pub id: TaskId,
-    /// Index of its node in the topology.
-    pub node: usize,
-    /// Where its runner says how to wake it.
-    pub slot: WakeSlot,
-    /// Whether it blocks and so wants a thread of its own.
-    pub blocks: bool,
-    /// Its counters.
-    pub stats: Stats,
-    /// The task itself.
-    pub task: Box<dyn Task>,
-}
-
-/// A channel, for looking at how full it is.
-#[derive(Clone)]
-pub struct BuiltChannel {
-    /// Who sends.
-    pub sender: TaskId,
-    /// Who receives.
-    pub receiver: TaskId,
-    /// The channel.
-    pub channel: Arc<Channel>,
-}
-
-/// One edge of the graph, for looking at it.
-#[derive(Clone)]
-pub struct BuiltEdge {
-    /// Index of the node that sends.
-    pub writer: usize,
-    /// Index of the node that reads.
-    pub reader: usize,
-    /// Which of its inputs.
-    pub input: usize,
-    /// Its channels.
-    pub channels: Vec<Arc<Channel>>,
-    /// How long it has held up each sending subtask.
-    pub held: Vec<Held>,
-}
-
-/// All tasks of a topology.
-pub struct Built {
-    /// The subtasks, node by node.
-    pub tasks: Vec<BuiltTask>,
-    /// The channels between them.
-    pub channels: Vec<BuiltChannel>,
-    /// The edges that they belong to.
-    pub edges: Vec<BuiltEdge>,
-}
-
-/// A node that could not be made.
-#[derive(Debug)]
-pub struct BuildError {
-    /// Index of the node.
-    pub node: usize,
-    /// Which of its subtasks.
-    pub subtask: usize,
-    /// Why.
-    pub error: Error,
-}
-
 /// Makes all tasks and channels of a topology.
 ///
 /// # Errors
@@ -128,13 +68,20 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
     for (index, node) in topology.nodes.iter().enumerate() {
         for subtask in 0..node.parallelism {
             let failed = |error| BuildError { node: index, subtask, error };
-            let maker = Maker { topology, node, id: task_id(node, subtask), slot: wiring.slots[index][subtask].clone(), memory: &memory };
+            let maker = Maker {
+                topology,
+                node,
+                id: task_id(node, subtask),
+                slot: wiring.slots[index][subtask].clone(),
+                memory: &memory,
+                tap: wiring.taps[index].first().map(|tap| tap.point.clone()),
+            };
             let (inbox, outbox) = wiring.take(topology, index, subtask);
             let (task, blocks, stats) = maker.make(inbox, outbox, &mut surroundings).map_err(failed)?;
             tasks.push(BuiltTask { id: maker.id, node: index, slot: maker.slot, blocks, stats, task });
         }
     }
-    Ok(Built { tasks, channels: wiring.channels, edges: wiring.edges })
+    Ok(Built { tasks, channels: wiring.channels, edges: wiring.edges, taps: wiring.taps.into_iter().flatten().collect() })
 }
 
 fn task_id(node: &Node, subtask: usize) -> TaskId {
@@ -150,20 +97,25 @@ struct Wiring {
     outgoing: Vec<Vec<Vec<Port>>>,
     channels: Vec<BuiltChannel>,
     edges: Vec<BuiltEdge>,
+    /// By node: one for each of its streams, of a sink one for itself.
+    taps: Vec<Vec<BuiltTap>>,
 }
 
 impl Wiring {
     fn new(topology: &Topology) -> Self {
         let per_subtask = |node: &Node| node.parallelism;
-        let ports = |node: &Node| -> Vec<Port> {
-            node.outputs.iter().map(|output| Port { edges: Vec::new(), event_time: output.stream.event_time }).collect()
+        let taps: Vec<Vec<BuiltTap>> = topology.nodes.iter().map(|node| taps(topology, node)).collect();
+        let ports = |(node, taps): (&Node, &Vec<BuiltTap>)| -> Vec<Port> {
+            let ports = node.outputs.iter().zip(taps);
+            ports.map(|(output, tap)| Port { edges: Vec::new(), event_time: output.stream.event_time, tap: tap.point.clone() }).collect()
         };
         Wiring {
             slots: topology.nodes.iter().map(|n| (0..per_subtask(n)).map(|_| WakeSlot::default()).collect()).collect(),
             incoming: topology.nodes.iter().map(|n| vec![Incoming::new(); per_subtask(n)]).collect(),
-            outgoing: topology.nodes.iter().map(|n| (0..per_subtask(n)).map(|_| ports(n)).collect()).collect(),
+            outgoing: topology.nodes.iter().zip(&taps).map(|n| (0..per_subtask(n.0)).map(|_| ports(n)).collect()).collect(),
             channels: Vec::new(),
             edges: Vec::new(),
+            taps,
         }
     }
 
@@ -231,6 +183,8 @@ struct Maker<'a> {
     id: TaskId,
     slot: WakeSlot,
     memory: &'a Arc<MemoryBudget>,
+    /// Of a sink: where its rows can be looked at.
+    tap: Option<TapPoint>,
 }
 
 type Made = (Box<dyn Task>, bool, Stats);
@@ -308,6 +262,7 @@ impl Maker<'_> {
             worker,
             inbox: Inbox::new(incoming, around.schedule.order.clone(), watermark).reading_first(self.node.plan.reads_first),
             outbox,
+            tap: self.tap.clone().filter(|_| self.node.outputs.is_empty()),
             counted_ports: counted_ports(&self.node.plan.outputs),
             full_at_rows: self.topology.runtime.batch_rows.get().saturating_mul(2),
             stats: stats.clone(),

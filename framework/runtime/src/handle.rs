@@ -10,14 +10,18 @@ use actix::Addr;
 use crossbeam_channel::{Sender, bounded};
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
+use millstream_topology::Topology;
 
 use crate::actors::{Abort, Give, TaskActor};
+use crate::built::BuiltTap;
 use crate::checkpoint::driver::Event;
 use crate::checkpoint::status::{CheckpointStatus, Shared as SharedStatus};
 use crate::ledger::{Ledger, Stats};
 use crate::observe::{Observation, Observer};
+use crate::tap::{TapError, TapReader, TooManyReaders};
 use crate::task::Order;
 use crate::wake::tell;
+use crate::why::{UnknownNode, Why, unknown, why};
 
 /// A run, seen from another thread. Cheap to clone.
 #[derive(Clone)]
@@ -52,8 +56,10 @@ pub(crate) struct Actors {
 
 /// What there is to see of a run.
 pub(crate) struct Counted {
+    pub topology: Arc<Topology>,
     pub nodes: Vec<(String, Vec<Stats>)>,
     pub observer: Observer,
+    pub taps: Vec<BuiltTap>,
 }
 
 impl Handle {
@@ -115,6 +121,29 @@ impl Handle {
         counted.observer.observe()
     }
 
+    /// Why a node gives no rows.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn why(&self, node: &str) -> Result<Why, UnknownNode> {
+        let counted = self.control().counted.clone();
+        why(&counted.topology, Some(&counted.observer.observe()), node)
+    }
+
+    /// Looks at the rows of a stream, or at those that come to a sink, from now on and until the run ends or begins anew.
+    ///
+    /// # Errors
+    /// When there is none of this name, it has no rows for anybody, or too many look.
+    pub fn tap(&self, name: &str) -> Result<TapReader, TapError> {
+        let counted = self.control().counted.clone();
+        let unknown = || unknown(name, "streams and sinks", counted.taps.iter().map(|tap| tap.name.as_str()).collect());
+        let tap = counted.taps.iter().find(|tap| tap.name == name).ok_or_else(|| TapError::Unknown(unknown()))?;
+        if !tap.shape.read {
+            return Err(TapError::Unread(tap.name.clone()));
+        }
+        tap.point.open(tap.shape.schema.clone(), tap.updating).map_err(|TooManyReaders| TapError::TooMany(tap.name.clone()))
+    }
+
     pub(crate) fn status(&self) -> &SharedStatus {
         &self.0.status
     }
@@ -146,7 +175,9 @@ impl Handle {
 
     /// The actors are gone.
     pub(crate) fn ended(&self) {
-        self.control().actors = Actors::default();
+        let mut control = self.control();
+        control.actors = Actors::default();
+        control.counted.taps.iter().for_each(|tap| tap.point.close());
     }
 
     /// Waits so long, or until the run is stopped or ended.

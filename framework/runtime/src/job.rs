@@ -64,7 +64,7 @@ pub enum Notice<'a> {
 
 /// A topology that is ready to run.
 pub struct Job {
-    topology: Topology,
+    topology: Arc<Topology>,
     options: RunOptions,
     attempt: Attempt,
     handle: Handle,
@@ -131,6 +131,7 @@ impl Job {
     /// # Errors
     /// When a node can't be made.
     pub fn prepare(topology: Topology, options: RunOptions) -> Result<Job, Box<Failure>> {
+        let topology = Arc::new(topology);
         let attempt = Attempt::prepare(&topology, &options)?;
         let handle = Handle::new(options.drain, options.checkpoints.is_some(), attempt.counted(&topology));
         Ok(Job { topology, options, attempt, handle })
@@ -203,7 +204,7 @@ fn notice(options: &RunOptions, notice: &Notice<'_>) {
 }
 
 /// Makes everything anew from a checkpoint and runs it. How it failed, if it did.
-fn go_on(topology: &Topology, options: &mut RunOptions, handle: &Handle, from: Option<CheckpointId>) -> Option<Failure> {
+fn go_on(topology: &Arc<Topology>, options: &mut RunOptions, handle: &Handle, from: Option<CheckpointId>) -> Option<Failure> {
     handle.status().restarted();
     if let Some(checkpoints) = &mut options.checkpoints
         && let Err(error) = checkpoints.reload(from)
@@ -260,10 +261,11 @@ impl Attempt {
         }
     }
 
-    fn counted(&self, topology: &Topology) -> Counted {
+    fn counted(&self, topology: &Arc<Topology>) -> Counted {
         let stats_of = |index: usize| self.built.tasks.iter().filter(|task| task.node == index).map(|task| task.stats.clone()).collect();
         let nodes = topology.nodes.iter().enumerate().map(|(index, node)| (node.name.clone(), stats_of(index))).collect();
-        Counted { nodes, observer: Observer::new(topology, &self.built, self.schedule.clock.clone()) }
+        let observer = Observer::new(topology, &self.built, self.schedule.clock.clone());
+        Counted { topology: topology.clone(), nodes, observer, taps: self.built.taps.clone() }
     }
 
     /// Runs it to its end. How it failed, if it did.

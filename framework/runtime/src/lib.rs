@@ -17,13 +17,15 @@
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
 //! - [`meter`]: how subtasks and edges spend their time; [`ledger`]: what became of every row
-//! - [`build`]: from a topology to tasks and channels
-//! - [`observe`]: what can be seen of a run while it runs
+//! - [`build`]: from a topology to tasks and channels; [`built`]: what that gives
+//! - [`tap`]: rows as they pass; [`lookout`]: where the run is found that can be looked at
+//! - [`observe`]: what can be seen of a run while it runs; [`why`]: why a node gives no rows; [`text`]: numbers in words
 //! - [`checkpoint`]: when one is taken, how it is written, what a failure leads to
 //! - [`actors`], [`job`] and [`handle`]: tasks as actix actors, supervised, and what can be done with them from outside
 
 pub mod actors;
 pub mod build;
+pub mod built;
 pub mod channel;
 pub mod checkpoint;
 pub mod ended_task;
@@ -35,6 +37,7 @@ pub mod inbox;
 pub mod job;
 pub mod lane;
 pub mod ledger;
+pub mod lookout;
 pub mod meter;
 pub mod observe;
 pub mod operator_task;
@@ -42,11 +45,17 @@ pub mod outbox;
 pub mod pace;
 pub mod schedule;
 pub mod source_task;
+pub mod tap;
 pub mod task;
+pub mod text;
 pub mod wake;
+pub mod why;
 
 pub use checkpoint::{CheckpointStatus, Checkpoints};
 pub use handle::Handle;
 pub use job::{Failure, Job, Notice, Notices, Outcome, Report, RunOptions};
 pub use ledger::{Ledger, LedgerRow};
+pub use lookout::Lookout;
 pub use observe::{Observation, Observer};
+pub use tap::TapError;
+pub use why::Why;

@@ -20,6 +20,7 @@ use crate::ledger::Stats;
 use crate::meter::Activity;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
+use crate::tap::TapPoint;
 use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
 
 /// What does the work of the task.
@@ -132,6 +133,8 @@ pub struct OperatorParts {
     pub inbox: Inbox,
     /// What goes out.
     pub outbox: Outbox,
+    /// Of a sink: where the rows that come to it can be looked at.
+    pub tap: Option<TapPoint>,
     /// The ports that count as rows out.
     pub counted_ports: Vec<bool>,
     /// When the operator's buffer is full.
@@ -258,6 +261,9 @@ impl OperatorTask {
                     c.batches_in += 1;
                     c.bytes_in += bytes;
                 });
+                if let Some(tap) = &self.parts.tap {
+                    tap.show(&batch);
+                }
                 self.parts.worker.batch(input, batch, &mut self.output)?;
                 self.then = Some(Then::GiveCreditBack(channel));
             }

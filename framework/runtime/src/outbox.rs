@@ -12,6 +12,7 @@ use millstream_api::{Batch, Result};
 
 use crate::lane::Lane;
 use crate::meter::Held;
+use crate::tap::TapPoint;
 
 /// How the rows of an edge are spread over its lanes.
 pub enum Spread {
@@ -45,6 +46,8 @@ pub struct Port {
     pub edges: Vec<OutEdge>,
     /// Whether the stream has watermarks.
     pub event_time: bool,
+    /// Where its rows can be looked at.
+    pub tap: TapPoint,
 }
 
 /// All that a subtask writes to.
@@ -68,6 +71,7 @@ impl Outbox {
         let Some(port) = self.ports.get_mut(port) else {
             return Err(millstream_api::Error::internal(format!("rows for port {port} of a node with {ports}")));
         };
+        port.tap.show(&batch);
         port.edges.iter_mut().try_for_each(|edge| edge.push(batch.clone(), since))
     }
 

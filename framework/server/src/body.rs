@@ -116,6 +116,16 @@ pub fn write_list(rows: &RecordBatch, out: Vec<u8>) -> Result<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
+/// Rows as JSON, one object a line, behind what is in `out`.
+///
+/// # Errors
+/// When a column has no JSON form.
+pub fn write_lines(rows: &RecordBatch, out: Vec<u8>) -> Result<Vec<u8>> {
+    let mut writer: Writer<_, LineDelimited> = writer_builder().build(out);
+    writer.write(rows)?;
+    Ok(writer.into_inner())
+}
+
 impl MessageBody for RowsBody {
     type Error = Error;
 

@@ -1,7 +1,7 @@
 //! Views and health of a running topology over HTTP.
 //!
 //! It only reads: nothing that comes from the network changes a pipeline or slows it down. It runs on threads of its own,
-//! knows no node type and no actor of the pipeline, and reaches the data through [`millstream_api::view::View`] alone.
+//! knows no node type and no actor of the pipeline, and reaches the data through [`millstream_api::view::View`] and taps alone.
 //! Modules in reading order:
 //!
 //! - [`server`]: binds, starts and stops
@@ -12,6 +12,7 @@
 //! - `query`, `selection`, `pages`: which rows a client asks for; those that it reads a page at a time
 //! - `format`, `body`, `csv`, `times`: rows as JSON or CSV, a piece at a time
 //! - `follow`: a view and its changes as server-sent events
+//! - `run`, `tap`: how the run goes, why a node gives no rows, and rows as they pass
 //! - `answer`: small JSON answers and refusals
 
 mod access;
@@ -24,8 +25,10 @@ pub mod health;
 mod pages;
 mod query;
 mod routes;
+mod run;
 mod selection;
 pub mod server;
+mod tap;
 mod times;
 mod views;
 

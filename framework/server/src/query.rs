@@ -22,6 +22,8 @@ pub struct Query {
     pub order: Vec<String>,
     /// `limit`: rows of a page.
     pub limit: Option<usize>,
+    /// `sample`: one of so many rows.
+    pub sample: Option<usize>,
     /// `cursor`: where a page before has ended.
     pub cursor: Option<String>,
     /// `format`.
@@ -69,12 +71,8 @@ impl Query {
                 self.order.push(value);
                 return Ok(());
             }
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| *limit > 0);
-                let bad = || Refusal::bad_query(format!("`limit` is `{}`", shortened(&value))).help("write a number of rows from 1 on");
-                let twice = self.limit.replace(limit.ok_or_else(bad)?).is_some();
-                return if twice { Err(twice_there(name)) } else { Ok(()) };
-            }
+            "limit" => return number(name, &value, &mut self.limit),
+            "sample" => return number(name, &value, &mut self.sample),
             "where" => &mut self.filter,
             "cursor" => &mut self.cursor,
             _ => &mut self.format,
@@ -105,6 +103,16 @@ impl Query {
         let filter = |text: &String| Scalar::predicate(text, schema).map_err(|error| Refusal::expression("where", text, error));
         let item = |text: &String| OrderItem::parse(text, schema).map_err(|error| Refusal::expression("order", text, error));
         Ok(Wanted { filter: self.filter.as_ref().map(filter).transpose()?, order: self.order.iter().map(item).collect::<Result<_, _>>()? })
+    }
+}
+
+/// Reads a number of rows.
+fn number(name: &str, value: &str, place: &mut Option<usize>) -> Result<(), Refusal> {
+    let number = value.parse().ok().filter(|number| *number > 0);
+    let bad = || Refusal::bad_query(format!("`{name}` is `{}`", shortened(value))).help("write a number of rows from 1 on");
+    match place.replace(number.ok_or_else(bad)?) {
+        Some(_) => Err(twice_there(name)),
+        None => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::answer::{Refusal, small};
 use crate::follow::Followers;
 use crate::pages::Pages;
 use crate::server::Info;
-use crate::views;
+use crate::{run, tap, views};
 
 /// What every request can look at.
 pub struct State {
@@ -32,6 +32,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/views").route(read().to(views::list)))
         .service(resource("/views/{name}").route(read().to(views::show)))
         .service(resource("/views/{name}/follow").route(web::get().to(views::follow)))
+        .service(resource("/status").route(read().to(run::status)))
+        .service(resource("/why/{node}").route(read().to(run::why)))
+        .service(resource("/tap/{name}").route(web::get().to(tap::tap)))
         .default_service(web::to(unknown_path));
 }
 
@@ -59,6 +62,6 @@ async fn wrong_method(method: Method) -> HttpResponse {
 
 async fn unknown_path(request: HttpRequest) -> HttpResponse {
     Refusal::new(StatusCode::NOT_FOUND, "unknown-path", format!("there is nothing at {}", shortened(request.path())))
-        .help("there are /health, /ready, /views, /views/NAME and /views/NAME/follow")
+        .help("there are /health, /ready, /views, /views/NAME, /views/NAME/follow, /status, /why/NODE and /tap/NODE")
         .into()
 }

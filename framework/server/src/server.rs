@@ -16,6 +16,7 @@ use actix_web::{App, HttpServer, web};
 use millstream_api::secret::Secret;
 use millstream_api::time::Clock;
 use millstream_api::view::Views;
+use millstream_runtime::Lookout;
 
 use crate::access;
 use crate::follow::Followers;
@@ -47,6 +48,8 @@ pub struct Info {
     pub health: Health,
     /// What clients must show. Without one everybody may read.
     pub token: Option<Secret>,
+    /// Where the run is found.
+    pub runs: Lookout,
     /// For what is kept only for a time.
     pub clock: Arc<dyn Clock>,
 }

@@ -138,7 +138,7 @@ async fn events_of(state: &State, name: String, request: &HttpRequest) -> Result
 }
 
 /// HTTP/1.0 (some proxies) knows no chunks: there the end of the connection is the end of the body.
-fn unchunked_before_1_1(mut response: HttpResponse, version: Version) -> HttpResponse {
+pub fn unchunked_before_1_1(mut response: HttpResponse, version: Version) -> HttpResponse {
     if version < Version::HTTP_11 {
         response.head_mut().no_chunking(true);
         response.head_mut().set_connection_type(ConnectionType::Close);

@@ -185,7 +185,11 @@ impl Script {
         &mut self.run
     }
 
-    fn topology(&self) -> Result<Topology> {
+    /// The topology.
+    ///
+    /// # Errors
+    /// None that [`start`](Script::start) did not have.
+    pub fn topology(&self) -> Result<Topology> {
         load(&self.registry, &self.text, &self.settings)
     }
 }

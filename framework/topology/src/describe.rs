@@ -107,7 +107,7 @@ fn windows(windowed: &Windowed, judges: bool) -> String {
 }
 
 /// `windows of 1h every 5m`.
-pub(crate) fn window_text(windows: &WindowKind) -> String {
+pub fn window_text(windows: &WindowKind) -> String {
     let WindowKind::Hop { size, slide, offset } = windows;
     let text = |micros: i64| DurationText::from_micros(micros).unwrap_or_default().to_string();
     let mut said = format!("windows of {}", text(*size));

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use millstream_api::error::ErrorKind;
 use millstream_api::operator::Fates;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
@@ -117,7 +118,7 @@ impl<W: Write> Printer<W> {
         let written = self.writer.write_all(&self.buffer).and_then(|()| self.writer.flush());
         self.buffer.clear();
         written.map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::BrokenPipe => Error::io("cannot write to standard output", "its reader has closed it"),
+            std::io::ErrorKind::BrokenPipe => Error::new(ErrorKind::Closed, "cannot write to standard output: its reader has closed it"),
             _ => Error::io("cannot write to standard output", cause),
         })
     }

@@ -49,7 +49,8 @@ impl Restarts {
     /// Judges a failure of `node`, when `newest` is the newest checkpoint of the run.
     pub fn judge(&mut self, node: &str, error: &Error, newest: Option<CheckpointId>) -> Verdict {
         // By the policy of its node a bad row ends the run; to read it again makes it no better.
-        if error.kind() == ErrorKind::BadRow {
+        // And nobody opens a pipe again that was closed.
+        if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Closed) {
             return Verdict::GiveUp(None);
         }
         if newest != self.newest {
@@ -114,6 +115,8 @@ mod tests {
     fn a_bad_row_and_no_restarts_end_it_at_once() {
         let bad = Error::new(ErrorKind::BadRow, "bad row");
         assert_eq!(restarts(9, 9).judge("in", &bad, None), Verdict::GiveUp(None));
+        let closed = Error::new(ErrorKind::Closed, "closed");
+        assert_eq!(restarts(9, 9).judge("out", &closed, None), Verdict::GiveUp(None));
         assert_eq!(restarts(0, 1).judge("in", &Error::internal("x"), None), Verdict::GiveUp(None));
     }
 }

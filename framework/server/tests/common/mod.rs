@@ -14,6 +14,7 @@ use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::secret::Secret;
 use millstream_api::time::{Clock, ClockTime};
 use millstream_api::view::{Changes, Next, Snapshot, View, Views, Wakers};
+use millstream_runtime::Lookout;
 use millstream_server::{Health, Info, Server};
 use serde_json::Value;
 
@@ -150,7 +151,13 @@ pub fn server(views: &Views) -> (Server, Health) {
 }
 
 pub fn info(health: &Health, token: Option<&str>) -> Info {
-    Info { topology: "late-departures".to_owned(), health: health.clone(), token: token.map(Secret::new), clock: Arc::new(Standing) }
+    Info {
+        topology: "late-departures".to_owned(),
+        health: health.clone(),
+        token: token.map(Secret::new),
+        runs: Lookout::default(),
+        clock: Arc::new(Standing),
+    }
 }
 
 /// A clock that stands.
