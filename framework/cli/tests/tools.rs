@@ -192,6 +192,15 @@ fn a_file_becomes_a_topology_that_reads_it() {
     let run = folder.run(&["run", "prices/topology.toml"]);
     assert_eq!((run.code, run.out.lines().count()), (Some(0), 2 + 2), "{}", run.err);
 
+    std::fs::write(folder.path("fares.csv.zst"), zstd::encode_all(&b"fare\n1.5\n2.5\n"[..], 1).unwrap()).unwrap();
+    let parquet = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad/data/flights.parquet");
+    std::fs::copy(parquet, folder.path("departures.parquet")).unwrap();
+    for (file, name, rows) in [("fares.csv.zst", "fares", 2), ("departures.parquet", "departures", 1)] {
+        assert_eq!(folder.run(&["new", name, "--from", file]).code, Some(0));
+        let run = folder.run(&["run", &format!("{name}/topology.toml")]);
+        assert_eq!((run.code, run.out.lines().count()), (Some(0), 2 + rows), "{}", run.err);
+    }
+
     assert_eq!(folder.run(&["new", "sniffed", "--from", "plain"]).code, Some(0), "a file without an ending is looked into");
     assert!(folder.read("sniffed/topology.toml").contains("a = \"boolean\"\n"));
 }

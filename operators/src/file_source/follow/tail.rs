@@ -190,9 +190,14 @@ impl Tail {
         if !self.file.path.is_file() {
             return Ok(false);
         }
-        self.open = match self.offset {
-            0 => TextFile::open(&self.file, shape, if self.packed { Ending::Final } else { Ending::Open })?,
-            offset => Some(TextFile::resume(&self.file, shape, offset, self.line)?),
+        let opened = match self.offset {
+            0 => TextFile::open(&self.file, shape, if self.packed { Ending::Final } else { Ending::Open }),
+            offset => TextFile::resume(&self.file, shape, offset, self.line).map(Some),
+        };
+        self.open = match opened {
+            // It went in this very moment.
+            Err(_) if !self.file.path.exists() => None,
+            opened => opened?,
         };
         // Another one may have come under its name meanwhile.
         let is_it = |open: &TextFile| open.input().file().metadata().is_ok_and(|metadata| FileId::of(&metadata) == self.file.id);
