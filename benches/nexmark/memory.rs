@@ -72,7 +72,7 @@ impl Source for Memory {
         self.next += 1;
         let first_row = self.rows;
         self.rows += batch.num_rows() as i64;
-        let parts = vec![SourcePart { output: 0, records: batch.project(&self.columns)?, first_row }];
+        let parts = vec![SourcePart { output: 0, records: batch.project(&self.columns)?, first_row, weights: None }];
         Ok(Next::Rows(SourceRows { split: 0, parts, bad: Vec::new(), position: Position(self.next.to_string()) }))
     }
 }

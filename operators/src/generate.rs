@@ -162,7 +162,7 @@ impl Source for Generate {
         let (records, bad) = self.rows(&input)?;
         let first_row = self.place.good;
         self.place = Place { counter: until, good: first_row + records.num_rows() as i64 };
-        let parts = vec![SourcePart { output: 0, records, first_row }];
+        let parts = vec![SourcePart { output: 0, records, first_row, weights: None }];
         Ok(Next::Rows(SourceRows { split: 0, parts, bad, position: self.place.to_position() }))
     }
 }

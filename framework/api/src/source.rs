@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int8Array, RecordBatch};
 
 use crate::error::{BadRow, Result};
 
@@ -51,6 +51,8 @@ pub struct SourcePart {
     pub records: RecordBatch,
     /// The number in the split of the first of these rows, counting good rows of this stream; the others follow on.
     pub first_row: i64,
+    /// Of an updating stream: for each row whether it comes (1) or goes (−1).
+    pub weights: Option<Int8Array>,
 }
 
 /// Where a split stands, as text that only its source understands (JSON by custom).

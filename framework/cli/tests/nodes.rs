@@ -1,4 +1,5 @@
-//! Sources and sinks that meet the world outside the file system, as a user runs them: standard input, rows made up, HTTP.
+//! Sources and sinks that meet the world outside the file system, as a user runs them: standard input, rows made up, HTTP,
+//! change events of databases.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 #![cfg(unix)]
 
@@ -192,4 +193,103 @@ columns = ["n", "shares"]
     let sum = |counters: std::ops::Range<i64>| counters.filter(|c| *c != 50).map(|c| 100 / (c - 50)).sum::<i64>();
     let expected = format!("{{\"n\":59,\"shares\":{}}}\n{{\"n\":40,\"shares\":{}}}\n", sum(0..60), sum(60..100));
     assert_eq!(folder.read("out.ndjson"), expected);
+}
+
+/// Orders of customers, kept up to date from a table's change events.
+const CHANGES: &str = r#"
+name = "changes"
+
+[sources.orders]
+type   = "file"
+path   = "orders.ndjson"
+format = "debezium"
+key    = ["id"]
+schema = { id = "bigint not null", customer = "string", cents = "bigint" }
+
+[operators.totals]
+type    = "aggregate"
+input   = "orders"
+by      = ["customer"]
+compute = ["count(*) as orders", "sum(cents) as cents"]
+
+[sinks.board]
+type  = "view"
+input = "totals"
+key   = ["customer"]
+
+[sinks.copy]
+type   = "file"
+input  = "orders"
+path   = "copy.ndjson"
+format = "debezium"
+
+[sinks.events]
+type   = "file"
+input  = "totals"
+path   = "totals.ndjson"
+format = "debezium"
+
+[[tests]]
+name  = "an order that is changed counts once"
+steps = [
+    { send = "orders", rows = [
+        { id = 1, customer = "ann", cents = 100 },
+        { id = 2, customer = "bob", cents = 50 },
+        { id = 1, customer = "ann", cents = 100, _weight = -1 },
+        { id = 1, customer = "ann", cents = 70, _weight = 1 },
+    ] },
+    { expect = "board", rows = [{ customer = "ann", orders = 1, cents = 70 }, { customer = "bob", orders = 1, cents = 50 }] },
+    { checkpoint = true },
+    { send = "orders", rows = [{ id = 2, customer = "bob", cents = 50, _weight = -1 }] },
+    { crash = true },
+    { restore = true },
+    { expect = "board", rows = [{ customer = "ann", orders = 1, cents = 70 }] },
+    { end = "orders" },
+    { expect = "orders", rows = [{ id = 1, cents = 70 }] },
+]
+"#;
+
+const ORDERS: &str = r#"{"before":null,"after":{"id":1,"customer":"ann","cents":100},"op":"r"}
+{"before":null,"after":{"id":2,"customer":"bob","cents":50},"op":"c"}
+{"payload":{"before":{"id":1,"customer":"ann","cents":100},"after":{"id":1,"customer":"ann","cents":70},"op":"u"}}
+null
+{"before":{"id":2,"customer":"bob","cents":50},"after":null,"op":"d"}
+{"before":null,"after":{"id":3,"customer":"ann","cents":1},"op":"c"}
+"#;
+
+/// The table that change events lead to, as JSON by the text of its rows; an event that does not fit fails.
+fn table(events: &str) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for line in events.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        if !event["before"].is_null() {
+            let place = rows.iter().position(|row| *row == event["before"].to_string()).unwrap();
+            rows.remove(place);
+        }
+        rows.extend((!event["after"].is_null()).then(|| event["after"].to_string()));
+    }
+    rows.sort();
+    rows
+}
+
+#[test]
+fn change_events_come_in_and_go_out() {
+    let folder = Folder::with(&[("topology.toml", CHANGES), ("orders.ndjson", ORDERS)]);
+    for batch_rows in ["1", "2", "8192"] {
+        let ended = folder.run(&["run", "topology.toml", "--set", &format!("runtime.batch_rows={batch_rows}")]);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let expected = [r#"{"id":1,"customer":"ann","cents":70}"#, r#"{"id":3,"customer":"ann","cents":1}"#];
+        assert_eq!(table(&folder.read("copy.ndjson")), expected, "{batch_rows}");
+        assert_eq!(table(&folder.read("totals.ndjson")), [r#"{"customer":"ann","orders":2,"cents":71}"#], "{batch_rows}");
+    }
+    let tested = folder.run(&["test", "topology.toml"]);
+    assert_eq!(tested.code, Some(0), "{}{}", tested.out, tested.err);
+}
+
+#[test]
+fn an_update_without_its_old_row_is_a_bad_row() {
+    let folder = Folder::with(&[("topology.toml", CHANGES), ("orders.ndjson", "{\"op\":\"u\",\"before\":null,\"after\":{\"id\":1}}\n")]);
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("REPLICA IDENTITY FULL") && ended.err.contains("orders.ndjson:1"), "{}", ended.err);
 }

@@ -273,12 +273,17 @@ impl SourceTask {
     }
 
     fn part(&mut self, split: u32, part: SourcePart, now: ClockTime) -> Result<()> {
-        let SourcePart { output, records, first_row } = part;
+        let SourcePart { output, records, first_row, weights } = part;
         let Some(port) = self.parts.ports.get(output) else { return Ok(()) };
         let rows = records.num_rows();
-        let position = port.origin.then(|| Int64Array::from_iter_values(first_row..first_row + rows as i64));
-        let (records, times, position) = match &port.time {
-            None => (records, None, position),
+        let origin = port.origin.then(|| Origin {
+            split: UInt32Array::from_value(split, rows),
+            position: Int64Array::from_iter_values(first_row..first_row + rows as i64),
+        });
+        let read = port.read;
+        let hidden = Hidden { weights, origin, ..Hidden::default() };
+        let batch = match &port.time {
+            None => Batch::new(records, hidden)?,
             Some(time) => {
                 let Timed { times, bad, without } = timed(time, &records)?;
                 let gone = bad.iter().map(|(row, _)| *row).chain(without.iter().copied()).collect::<Vec<_>>();
@@ -287,20 +292,19 @@ impl SourceTask {
                 let null = without.iter().map(|&row| BadRow::of_row("the event time is null", place(row), &records, row)).collect();
                 self.bad_rows(bad, self.parts.on_bad_row, now)?;
                 self.bad_rows(null, self.parts.on_null, now)?;
-                keep(records, times, position, &gone)?
+                let times = Some(Int64Array::new(times.values().clone(), None));
+                without_rows(Batch::new(records, Hidden { times, ..hidden })?, &gone)?
             }
         };
-        let kept = records.num_rows();
-        let marks = times.as_ref().and_then(|times| self.watermarks.read(split as usize, times));
-        let origin = position.map(|position| Origin { split: UInt32Array::from_value(split, kept), position });
-        let read = self.parts.ports.get(output).is_some_and(|port| port.read);
+        let marks = batch.hidden().times.as_ref().and_then(|times| self.watermarks.read(split as usize, times));
+        let kept = batch.rows();
         self.parts.stats.update(|c| {
             c.fates.passed += kept as u64;
             c.rows_out += kept as u64;
             c.batches_out += u64::from(kept > 0);
         });
         if kept > 0 && read {
-            let batch = Batch::new(records, Hidden { times, marks, origin, ..Hidden::default() })?;
+            let batch = batch.with_hidden(Hidden { marks, ..batch.hidden().clone() })?;
             self.parts.outbox.push(output, batch, now)?;
         }
         Ok(())
@@ -379,20 +383,12 @@ fn timed(time: &BoundScalar, records: &RecordBatch) -> Result<Timed> {
     Ok(Timed { times, bad, without })
 }
 
-type Kept = (RecordBatch, Option<Int64Array>, Option<Int64Array>);
-
 /// All rows but those that are gone.
-fn keep(records: RecordBatch, times: Int64Array, position: Option<Int64Array>, gone: &[usize]) -> Result<Kept> {
-    let without_nulls = |times: Int64Array| Int64Array::new(times.values().clone(), None);
+fn without_rows(batch: Batch, gone: &[usize]) -> Result<Batch> {
     if gone.is_empty() {
-        return Ok((records, Some(without_nulls(times)), position));
+        return Ok(batch);
     }
-    let mut mask = vec![true; records.num_rows()];
+    let mut mask = vec![true; batch.rows()];
     gone.iter().for_each(|&row| mask[row] = false);
-    let hidden = Hidden { times: Some(without_nulls(times)), windows: None, ..Hidden::default() };
-    let hidden =
-        Hidden { origin: position.map(|position| Origin { split: UInt32Array::from_value(0, position.len()), position }), ..hidden };
-    let kept = Batch::new(records, hidden)?.filter(&BooleanArray::from(mask))?;
-    let position = kept.hidden().origin.as_ref().map(|origin| origin.position.clone());
-    Ok((kept.records().clone(), kept.hidden().times.clone(), position))
+    batch.filter(&BooleanArray::from(mask))
 }

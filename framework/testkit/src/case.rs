@@ -104,8 +104,9 @@ impl<'a> CaseRun<'a> {
     /// Does a step. An expectation that does not hold gives what was compared.
     fn step(&mut self, action: &Action) -> Result<Option<Comparison>> {
         match action {
-            Action::Send { node, port, records, bad } => {
-                let rows = SentRows { port: *port, records: records.clone(), bad: bad.clone() };
+            Action::Send { node, port, records, weights, bad } => {
+                let (records, weights) = (records.clone(), weights.clone());
+                let rows = SentRows { port: *port, records, weights, bad: bad.clone() };
                 self.sent.entry(node.clone()).or_default().push_rows(rows);
                 self.settle()?;
             }

@@ -85,6 +85,8 @@ pub struct SentRows {
     pub port: usize,
     /// The rows, with all columns of the stream.
     pub records: RecordBatch,
+    /// Of an updating stream: whether each row comes (1) or goes (−1).
+    pub weights: Option<Int8Array>,
     /// What could not be read as rows.
     pub bad: Vec<BadRow>,
 }
@@ -96,7 +98,7 @@ pub struct Sent(Arc<Mutex<VecDeque<SentRows>>>, Arc<Mutex<bool>>);
 impl Sent {
     /// Sends rows of the first stream.
     pub fn push(&self, records: RecordBatch) {
-        self.push_rows(SentRows { port: 0, records, bad: Vec::new() });
+        self.push_rows(SentRows { port: 0, records, weights: None, bad: Vec::new() });
     }
 
     /// Sends rows.
@@ -149,13 +151,13 @@ impl ScriptFeed {
 
 impl Feed for ScriptFeed {
     fn poll(&mut self) -> Result<Next> {
-        let Some(SentRows { port, records, bad }) = self.sent.get(self.index) else {
+        let Some(SentRows { port, records, weights, bad }) = self.sent.get(self.index) else {
             return Ok(if self.sent.has_ended() { Next::End } else { Next::Nothing });
         };
         let schema = self.schemas.get(port).ok_or_else(|| Error::internal(format!("rows were sent to port {port}")))?;
         let wanted: Result<Vec<usize>, _> = schema.fields().iter().map(|field| records.schema().index_of(field.name())).collect();
         let first_row = self.sent.rows_before(port, self.index) as i64;
-        let parts = vec![SourcePart { output: port, records: records.project(&wanted?)?, first_row }];
+        let parts = vec![SourcePart { output: port, records: records.project(&wanted?)?, first_row, weights }];
         self.index += 1;
         Ok(Next::Rows(SourceRows { split: 0, parts, bad, position: Position(self.index.to_string()) }))
     }

@@ -5,11 +5,12 @@
 //! (only guesses that make them faster), so blocks may be decoded on any thread in any order.
 //!
 //! Nothing here opens a file. Modules in reading order: [`schema`] is what the user declares, [`column`] what is being built,
-//! [`text`] and [`instant`] single values, [`json`] and [`csv`] the formats, [`csv_keys`] the keys of csv, [`infer`] a schema from sample rows.
+//! [`text`] and [`instant`] single values, [`json`], [`csv`] and [`debezium`] the formats, [`csv_keys`] the keys of csv, [`infer`] a schema from sample rows.
 
 pub(crate) mod column;
 pub(crate) mod csv;
 pub(crate) mod csv_keys;
+pub(crate) mod debezium;
 pub(crate) mod infer;
 pub(crate) mod instant;
 pub(crate) mod json;
@@ -18,7 +19,7 @@ pub(crate) mod text;
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use millstream_api::error::{BadRow, Result};
 
@@ -45,6 +46,8 @@ pub(crate) struct Block {
 pub(crate) struct Decoded {
     /// The good rows.
     pub(crate) records: RecordBatch,
+    /// Of a format that says changes: whether each row comes (1) or goes (−1).
+    pub(crate) weights: Option<Int8Array>,
     /// The bad ones.
     pub(crate) bad: Vec<BadRow>,
     /// The bytes of the block up to the end of these rows.
@@ -65,19 +68,31 @@ pub(crate) struct Batches {
     columns: ColumnSet,
     schema: SchemaRef,
     batch_rows: usize,
+    /// Whether rows have weights.
+    changes: bool,
 }
 
 impl Batches {
     /// For rows of these columns, `batch_rows` to a batch at most.
     pub(crate) fn new(specs: &[ColumnSpec], batch_rows: usize) -> Result<Self> {
-        Ok(Batches { columns: ColumnSet::from_specs(specs)?, schema: schema::arrow_schema(specs), batch_rows: batch_rows.max(1) })
+        Ok(Batches {
+            columns: ColumnSet::from_specs(specs)?,
+            schema: schema::arrow_schema(specs),
+            batch_rows: batch_rows.max(1),
+            changes: false,
+        })
+    }
+
+    /// The same for rows that come and go. The rows of one record stay together, so that a batch may have one row more.
+    pub(crate) fn of_changes(specs: &[ColumnSpec], batch_rows: usize) -> Result<Self> {
+        Ok(Batches { changes: true, ..Batches::new(specs, batch_rows)? })
     }
 
     /// Begins a block. Its rows are spread evenly, because a batch of few rows costs nearly as much as one of many.
     pub(crate) fn begin<'a>(&'a mut self, block: &'a Block) -> BlockRows<'a> {
         let batches = block.lines.div_ceil(self.batch_rows).max(1);
         let rows = block.lines.div_ceil(batches).max(1);
-        BlockRows { batches: self, block, rows, seen: 0, bad: Vec::new(), line: 0, done: Vec::new() }
+        BlockRows { batches: self, block, rows, seen: 0, weights: Vec::new(), bad: Vec::new(), line: 0, done: Vec::new() }
     }
 }
 
@@ -89,6 +104,8 @@ pub(crate) struct BlockRows<'a> {
     rows: usize,
     /// Rows since the last batch, good and bad.
     seen: usize,
+    /// Of the good ones.
+    weights: Vec<i8>,
     bad: Vec<BadRow>,
     /// Lines read.
     line: u64,
@@ -109,14 +126,25 @@ impl BlockRows<'_> {
     /// Ends a record of `lines` lines that stops at byte `end` of the block. `written` says whether its row is complete; if it
     /// is not, what it has written is taken back and it is a bad row with `raw` as its text.
     pub(crate) fn end_row(&mut self, written: Result<(), Mismatch>, raw: &[u8], lines: u64, end: usize) -> Result<()> {
-        if let Err(reason) = written {
-            self.batches.columns.truncate(self.seen - self.bad.len());
-            let place = format!("{}:{}", self.block.name, self.block.first_line + self.line);
-            self.bad.push(BadRow { reason, place, raw: String::from_utf8_lossy(raw).into_owned() });
+        self.end_rows(written.map(|()| &[1][..]), raw, lines, end)
+    }
+
+    /// The same for a record of several rows (or none) with these weights, which is good or bad as a whole.
+    pub(crate) fn end_rows(&mut self, written: Result<&[i8], Mismatch>, raw: &[u8], lines: u64, end: usize) -> Result<()> {
+        match written {
+            Ok(weights) => {
+                self.weights.extend_from_slice(weights);
+                self.seen += weights.len();
+            }
+            Err(reason) => {
+                self.batches.columns.truncate(self.weights.len());
+                let place = format!("{}:{}", self.block.name, self.block.first_line + self.line);
+                self.bad.push(BadRow { reason, place, raw: String::from_utf8_lossy(raw).into_owned() });
+                self.seen += 1;
+            }
         }
         self.line += lines;
-        self.seen += 1;
-        if self.seen == self.rows { self.flush(end) } else { Ok(()) }
+        if self.seen >= self.rows { self.flush(end) } else { Ok(()) }
     }
 
     /// Ends the block.
@@ -135,7 +163,9 @@ impl BlockRows<'_> {
         let options = RecordBatchOptions::new().with_row_count(Some(columns.len));
         let arrays = columns.finish()?;
         let records = RecordBatch::try_new_with_options(self.batches.schema.clone(), arrays, &options)?;
-        self.done.push(Decoded { records, bad: std::mem::take(&mut self.bad), end_bytes: end, end_lines: self.line });
+        let weights = std::mem::take(&mut self.weights);
+        let weights = self.batches.changes.then(|| Int8Array::from(weights));
+        self.done.push(Decoded { records, weights, bad: std::mem::take(&mut self.bad), end_bytes: end, end_lines: self.line });
         self.seen = 0;
         Ok(())
     }

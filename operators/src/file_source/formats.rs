@@ -9,6 +9,7 @@ use super::pipeline::Decoder;
 use super::reading::FileShape;
 use crate::decode::Decode;
 use crate::decode::csv::{CsvDecoder, Dialect};
+use crate::decode::debezium::DebeziumDecoder;
 use crate::decode::json::JsonDecoder;
 use crate::decode::schema::ColumnSpec;
 
@@ -24,6 +25,7 @@ pub(crate) enum Format {
 pub(crate) enum TextFormat {
     Json,
     Csv(Dialect),
+    Debezium,
 }
 
 impl Format {
@@ -50,7 +52,7 @@ impl TextFormat {
     /// How text is cut into records.
     pub(crate) fn framing(&self, all: &[ColumnSpec], wanted: &[ColumnSpec]) -> Framing {
         match self {
-            TextFormat::Json => Framing::Lines,
+            TextFormat::Json | TextFormat::Debezium => Framing::Lines,
             TextFormat::Csv(dialect) => Framing::Csv { dialect: dialect.clone(), all: all.to_vec(), wanted: wanted.to_vec() },
         }
     }
@@ -59,6 +61,7 @@ impl TextFormat {
     pub(crate) fn decoder(&self, wanted: &[ColumnSpec], batch_rows: usize) -> Result<Box<dyn Decode>> {
         Ok(match self {
             TextFormat::Json => Box::new(JsonDecoder::new(wanted, batch_rows)?),
+            TextFormat::Debezium => Box::new(DebeziumDecoder::new(wanted, batch_rows)?),
             TextFormat::Csv(dialect) => Box::new(CsvDecoder::new(wanted, dialect.clone(), batch_rows)?),
         })
     }

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use super::compression::Compression;
 use super::formats::{Format, TextFormat};
 use super::reader::Manner;
+use crate::columns::unknown_column;
 use crate::decode::csv_keys::CsvKeys;
-use crate::decode::schema::SchemaText;
+use crate::decode::schema::{ColumnSpec, SchemaText, arrow_schema};
 
 /// Reads rows from files: JSON lines, CSV or Parquet. All files are one split, in the order of their names.
 ///
@@ -22,6 +23,10 @@ use crate::decode::schema::SchemaText;
 ///
 /// Parquet files have types of their own: a declared one must hold every value of the file's, or at least some exactly (a `bigint` as
 /// `smallint`: what does not fit is a bad row). Only the columns that are used are read. A map is a list of its entries.
+///
+/// `debezium` are the change events of a database table: an updating stream, in which an update withdraws the old row and adds the new
+/// one, and so counts as two rows. Events are plain or have a `schema` and a `payload`; a tombstone is skipped. The database must send old
+/// rows as a whole (in PostgreSQL, `REPLICA IDENTITY FULL`): an update or deletion without is a bad row.
 ///
 /// With `follow` the source does not end. A file is known by its number on its file system and by how it begins, so one that was
 /// renamed is read on, also by a restart, and the one that comes in its place from its beginning. A last line waits for its end. What
@@ -44,6 +49,8 @@ pub struct FileSourceOptions {
     pub format: FileFormat,
     /// Columns and their types, in order. Default: those of a Parquet file, else inferred from the first 1,000 rows.
     pub schema: Option<SchemaText>,
+    /// Debezium: the columns of the table's primary key, by which no two rows are equal.
+    pub key: Option<Vec<String>>,
     /// JSON and CSV: how the files are packed. Default: as their names say.
     pub compression: Option<Compression>,
     /// JSON and CSV: go on reading as files grow, are rotated or come. Default: false.
@@ -72,6 +79,8 @@ pub enum FileFormat {
     Csv,
     /// Apache Parquet.
     Parquet,
+    /// Debezium's change events as JSON, one a line: an updating stream.
+    Debezium,
 }
 
 impl FileSourceOptions {
@@ -84,6 +93,7 @@ impl FileSourceOptions {
         match self.format {
             FileFormat::Json => keys.unused("json").map(|()| Format::Text(TextFormat::Json, compression)),
             FileFormat::Csv => keys.dialect().map(|dialect| Format::Text(TextFormat::Csv(dialect), compression)),
+            FileFormat::Debezium => keys.unused("debezium").map(|()| Format::Text(TextFormat::Debezium, compression)),
             FileFormat::Parquet => {
                 let mut errors = Diagnostics::default();
                 errors.ok(keys.unused("parquet"));
@@ -114,6 +124,27 @@ impl FileSourceOptions {
             (false, true) => Ok(Manner::Together),
             (false, false) => Ok(Manner::InOrder),
         }
+    }
+
+    /// The key of the rows, with these columns.
+    ///
+    /// # Errors
+    /// A key where rows have none, or columns that are not there.
+    pub(super) fn unique_key(&self, columns: &[ColumnSpec]) -> Result<Option<Vec<String>>, Diagnostics> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let mut errors = Diagnostics::default();
+        if self.format != FileFormat::Debezium {
+            let message = "`key` means something for debezium only, where rows can be withdrawn";
+            errors.push(Diagnostic::error("unused-key", message).key("key").on_key().help("leave it out"));
+            return Err(errors);
+        }
+        if key.is_empty() {
+            errors.push(Diagnostic::error("empty-list", "`key` names no column").key("key").help("name the columns of the primary key"));
+        }
+        for (i, name) in key.iter().enumerate().filter(|(_, name)| columns.iter().all(|column| column.name != **name)) {
+            errors.push(unknown_column(name, &arrow_schema(columns), "schema").key("key").index(i));
+        }
+        errors.into_result(Some(key.clone()))
     }
 
     fn csv_keys(&self) -> CsvKeys<'_> {

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int8Array, RecordBatch};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use millstream_api::error::{BadRow, Error, Result};
 
@@ -36,6 +36,8 @@ pub(crate) struct PlacedBatch {
     pub(crate) split: u32,
     /// The good rows.
     pub(crate) records: RecordBatch,
+    /// Of a format that says changes: whether each comes (1) or goes (−1).
+    pub(crate) weights: Option<Int8Array>,
     /// The bad ones.
     pub(crate) bad: Vec<BadRow>,
     /// The name of the file.
@@ -204,6 +206,7 @@ impl Decoder {
                 let batch = |decoded: crate::decode::Decoded| PlacedBatch {
                     split,
                     records: decoded.records,
+                    weights: decoded.weights,
                     bad: decoded.bad,
                     name: name.clone(),
                     end: Place::Text { offset: offset + decoded.end_bytes as u64, line: first_line + decoded.end_lines },
@@ -214,7 +217,7 @@ impl Decoder {
             (Decoder::Parquet(shape, batch_rows), Work::RowGroup(group)) => {
                 group.read(shape, *batch_rows, &mut |rows| {
                     let GroupRows { name, row_group, end_row: row, records, bad } = rows;
-                    let batch = PlacedBatch { split, records, bad, name, end: Place::Rows { row_group, row }, mark: None };
+                    let batch = PlacedBatch { split, records, weights: None, bad, name, end: Place::Rows { row_group, row }, mark: None };
                     some(Came::Rows { batches: [batch].into(), more: true })
                 })?;
                 Ok(Came::Rows { batches: VecDeque::new(), more: false })

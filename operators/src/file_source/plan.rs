@@ -11,7 +11,7 @@ use millstream_api::types::{ColumnType, TimestampForm};
 
 use super::blocks::{Ending, TextFile, header_names};
 use super::formats::{Format, TextFormat};
-use super::options::FileSourceOptions;
+use super::options::{FileFormat, FileSourceOptions};
 use super::parquet;
 use super::paths::{InputFile, list, may_come};
 use super::reader::{FileFactory, Manner};
@@ -44,7 +44,8 @@ impl NodeOptions for FileSourceOptions {
             errors.push(too_many(files.len()));
         }
         errors.ok(check_columns(&files, &format, &columns));
-        let stream = Stream { from_source: true, bounded: manner != Manner::Follow, ..Stream::plain(arrow_schema(&columns)) };
+        let stream = errors.ok(self.stream(manner, &columns));
+        let Some(stream) = stream else { return Err(errors) };
         let reads = files.iter().map(|file| file.path.clone()).collect();
         let factory = FileFactory::new(inputs.folder.clone(), self.path, files, format, columns).reading(manner);
         let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
@@ -66,13 +67,24 @@ impl NodeOptions for FileSourceOptions {
         let (Some(format), Some(manner), Some(columns)) = (format, manner, columns) else {
             return Err(errors);
         };
-        let stream = Stream { from_source: true, bounded: manner != Manner::Follow, ..Stream::plain(arrow_schema(&columns)) };
+        let stream = self.stream(manner, &columns)?;
         let factory = FileFactory::new(inputs.folder.clone(), self.path, Vec::new(), format, columns);
         Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
     }
 }
 
 impl FileSourceOptions {
+    /// What is known of the rows before one is read.
+    fn stream(&self, manner: Manner, columns: &[ColumnSpec]) -> Result<Stream, Diagnostics> {
+        Ok(Stream {
+            from_source: true,
+            bounded: manner != Manner::Follow,
+            updating: self.format == FileFormat::Debezium,
+            unique_key: self.unique_key(columns)?,
+            ..Stream::plain(arrow_schema(columns))
+        })
+    }
+
     /// The files that are there. Where they are followed and the columns are known, none need be there yet.
     fn files(&self, inputs: &Inputs<'_>, warnings: &mut Diagnostics) -> Result<Vec<InputFile>, Diagnostic> {
         match list(&inputs.folder, &self.path) {
@@ -161,6 +173,10 @@ fn infer(files: &[InputFile], format: &Format, warnings: &mut Diagnostics) -> Re
             let message = "the columns of a csv file without a header have no names";
             Err(Diagnostic::error("missing-schema", message).key("header").help(SCHEMA_HELP).into())
         }
+        Format::Text(TextFormat::Debezium, _) => {
+            let message = "the columns of change events are not inferred";
+            Err(Diagnostic::error("missing-schema", message).key("format").help(SCHEMA_HELP).into())
+        }
         Format::Text(TextFormat::Csv(_), _) => columns_of_text(files, format, "string", warnings),
         Format::Text(TextFormat::Json, _) => columns_of_text(files, format, "json", warnings),
     }
@@ -203,7 +219,7 @@ fn infer_from(file: &InputFile, format: &Format, inference: &mut Inference) -> R
     {
         match format {
             Format::Text(TextFormat::Csv(dialect), _) => inference.add_csv(&placed.block, &names, dialect),
-            Format::Text(TextFormat::Json, _) | Format::Parquet => inference.add_json(&placed.block),
+            Format::Text(TextFormat::Json | TextFormat::Debezium, _) | Format::Parquet => inference.add_json(&placed.block),
         }
     }
     Ok(())

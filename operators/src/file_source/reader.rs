@@ -198,7 +198,7 @@ impl Stands {
     }
 
     fn rows_of(&mut self, batch: PlacedBatch) -> Result<SourceRows> {
-        let PlacedBatch { split, records, bad, name, end, mark } = batch;
+        let PlacedBatch { split, records, weights, bad, name, end, mark } = batch;
         let rows = self.rows.entry(split).or_default();
         let first_row = *rows;
         *rows += records.num_rows() as i64;
@@ -211,7 +211,7 @@ impl Stands {
             }
             _ => to_position(&FilePosition { file: name.to_string(), place: end, rows })?,
         };
-        Ok(SourceRows { split, parts: vec![SourcePart { output: 0, records, first_row }], bad, position })
+        Ok(SourceRows { split, parts: vec![SourcePart { output: 0, records, first_row, weights }], bad, position })
     }
 }
 

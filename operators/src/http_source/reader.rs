@@ -105,7 +105,7 @@ impl Source for HttpSource {
             if let Some(Decoded { records, bad, .. }) = self.pending.pop_front() {
                 let first_row = self.rows;
                 self.rows += records.num_rows() as i64;
-                let parts = vec![SourcePart { output: 0, records, first_row }];
+                let parts = vec![SourcePart { output: 0, records, first_row, weights: None }];
                 return Ok(Next::Rows(SourceRows { split: 0, parts, bad, position: Position(self.rows.to_string()) }));
             }
             self.part = None;

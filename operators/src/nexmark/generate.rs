@@ -167,7 +167,12 @@ impl Generator {
             let (from, to) = (stream.kind.before(self.next_event), stream.kind.before(until));
             if from < to {
                 let first_row = i64::try_from(from - stream.rows_before_first).map_err(Error::internal)?;
-                parts.push(SourcePart { output: stream.kind as usize, records: stream.take((to - from) as usize)?, first_row });
+                parts.push(SourcePart {
+                    output: stream.kind as usize,
+                    records: stream.take((to - from) as usize)?,
+                    first_row,
+                    weights: None,
+                });
             }
         }
         self.next_event = until;

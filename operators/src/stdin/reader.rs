@@ -162,7 +162,7 @@ impl Source for Stdin {
                 self.rows += decoded.records.num_rows() as i64;
                 return Ok(Next::Rows(SourceRows {
                     split: 0,
-                    parts: vec![SourcePart { output: 0, records: decoded.records, first_row }],
+                    parts: vec![SourcePart { output: 0, records: decoded.records, first_row, weights: None }],
                     bad: decoded.bad,
                     position: Position(self.rows.to_string()),
                 }));

@@ -93,7 +93,7 @@ impl Source for Counting {
         let first = self.next * 10;
         self.next += 1;
         let records = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from_iter_values(first..first + 10))])?;
-        let parts = vec![SourcePart { output: 0, records, first_row: first }];
+        let parts = vec![SourcePart { output: 0, records, first_row: first, weights: None }];
         Ok(Next::Rows(SourceRows { split: 0, parts, bad: vec![], position: Position(self.next.to_string()) }))
     }
 }

@@ -25,7 +25,7 @@ mod types;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int8Array, RecordBatch};
 use millstream_api::BadRow;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -86,6 +86,8 @@ pub enum Action {
         port: usize,
         /// The rows, with all columns of the stream.
         records: RecordBatch,
+        /// Of an updating stream: whether each row comes (1) or goes (−1).
+        weights: Option<Int8Array>,
         /// Lines that are no rows of the stream: those follow the source's `on_bad_row`.
         bad: Vec<BadRow>,
     },

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use millstream_api::diagnostic::Key;
 use millstream_api::options::OnBadRow;
@@ -160,10 +160,13 @@ impl Test<'_, '_> {
     fn send(&self, name: &str, written: &WrittenRows) -> Result<Action, Vec<Diagnostic>> {
         let Sender { node, port, stream, on_bad_row } = self.streams.sender(name)?;
         let types = Types { subject: name, schema: &stream.schema, forms: self.streams.forms(node) };
-        let (mut good, mut bad, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut good, mut weights, mut bad, mut mistakes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, row) in written.rows.iter().enumerate() {
-            match (types.whole_row(row), &row.line) {
-                (Ok(cells), _) => good.push(cells),
+            match (types.whole_row(row, stream.updating), &row.line) {
+                (Ok((cells, weight)), _) => {
+                    good.push(cells);
+                    weights.push(weight);
+                }
                 (Err(found), Some(raw)) if on_bad_row != OnBadRow::Fail && found.iter().all(|one| one.code != "unknown-column") => {
                     let reason = found.into_iter().map(|one| one.message).collect::<Vec<_>>().join("; ");
                     bad.push(BadRow { reason, place: format!("{name}: row {} of the step", index + 1), raw: raw.clone() });
@@ -175,7 +178,8 @@ impl Test<'_, '_> {
             return Err(mistakes);
         }
         let records = records(&stream.schema, &good).map_err(|error| vec![Diagnostic::error("wrong-type", error.message()).key("rows")])?;
-        Ok(Action::Send { node: node.name.clone(), port, records, bad })
+        let weights = stream.updating.then(|| Int8Array::from(weights));
+        Ok(Action::Send { node: node.name.clone(), port, records, weights, bad })
     }
 
     fn expect(

@@ -21,15 +21,23 @@ pub(crate) struct Types<'a> {
 }
 
 impl Types<'_> {
-    /// A value for each column.
-    pub fn whole_row(&self, row: &WrittenRow) -> Result<Vec<Cell>, Vec<Diagnostic>> {
+    /// A value for each column, and of an updating stream whether the row comes (1) or goes (-1): the first unless it says so.
+    pub fn whole_row(&self, row: &WrittenRow, updating: bool) -> Result<(Vec<Cell>, i8), Vec<Diagnostic>> {
         let prefix = [Key::Name("rows".to_owned())];
         if let Some(broken) = &row.broken {
             return Err(vec![row.at.place(broken.clone(), &prefix)]);
         }
         let mut cells = vec![Cell::Null; self.schema.fields().len()];
-        let mut mistakes = Vec::new();
+        let (mut mistakes, mut weight) = (Vec::new(), 1);
+        let has_column = self.schema.column_with_name(WEIGHT).is_some();
         for value in &row.values {
+            if value.column == WEIGHT && !has_column {
+                match self.weight(value, updating) {
+                    Ok(cell) => weight = if cell == Cell::Integer(-1) { -1 } else { 1 },
+                    Err(mistake) => mistakes.push(mistake),
+                }
+                continue;
+            }
             match self.column(value).and_then(|index| Ok((index, self.cell(value, self.schema.field(index))?))) {
                 Ok((index, cell)) => cells[index] = cell,
                 Err(mistake) => mistakes.push(mistake),
@@ -47,7 +55,7 @@ impl Types<'_> {
                     .push(row.at.place(Diagnostic::error("missing-column", message).help(format!("add {} = …", field.name())), &prefix));
             }
         }
-        if mistakes.is_empty() { Ok(cells) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok((cells, weight)) } else { Err(mistakes) }
     }
 
     /// The values that the row names, by the index of their columns in `columns`; the weight comes after them.

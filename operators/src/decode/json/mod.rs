@@ -10,7 +10,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use row::append_value;
+pub(crate) use row::{append_line as append_object_text, append_value};
 
 use millstream_api::error::Result;
 

@@ -52,7 +52,7 @@ impl From<Error> for Failure {
 }
 
 /// Bytes that are collected before they are written.
-const BUFFER_BYTES: usize = 1 << 18;
+pub(super) const BUFFER_BYTES: usize = 1 << 18;
 
 /// JSON lines or CSV.
 pub(super) struct Text {

@@ -3,10 +3,12 @@
 //! The file is written under a temporary name in its own folder and renamed into place when all rows are in it and on disk: a
 //! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file. With checkpoints
 //! the file grows with each of them. Modules in reading order: here the options and their plan, [`contents`] how rows become
-//! bytes, [`parquet`] the same for Parquet, [`publish`] how a file comes to its name, [`commits`] how it grows.
+//! bytes, [`parquet`] and [`debezium`] the same for these formats, [`publish`] how a file comes to its name, [`commits`] how it
+//! grows.
 
 mod commits;
 mod contents;
+mod debezium;
 mod parquet;
 mod publish;
 
@@ -19,12 +21,13 @@ use millstream_api::operator::Fates;
 use millstream_api::plan::{Columns, Delivery, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::sink::Finish;
-use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink};
+use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink, Stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::commits::CommittedFile;
 use self::contents::{Contents, Text};
+use self::debezium::Events;
 use self::parquet::{Compression, Parquet};
 use self::publish::{cannot, publish, temporary};
 use super::columns::{Picked, Projection};
@@ -43,6 +46,10 @@ use super::columns::{Picked, Projection};
 /// hexadecimal; a double that is not finite is null in JSON, and `NaN`, `inf` or `-inf` in CSV. Parquet has types of its own for
 /// all of them, but none for an `interval`. Its row groups have up to 1,048,576 rows and about 64 MiB, which are held in memory.
 ///
+/// With `debezium` the changes of a stream are events such as `{"before":null,"after":{"carrier":"UA","flights":3},"op":"c"}`, with
+/// the `op` `c`, `u` or `d`. Where the stream has a key, and its columns are written, a key has one event for each batch: the row of
+/// before and the row of after. Without, a change of a row is two events, `d` and `c`.
+///
 /// ```toml
 /// [sinks.archive]
 /// type   = "file"
@@ -54,7 +61,7 @@ use super::columns::{Picked, Projection};
 pub struct FileSinkOptions {
     /// Where to write, relative to the folder of the topology file.
     pub path: String,
-    /// `json` (one object a line), `csv` or `parquet`. Default: by the end of `path`, `json` if it says nothing.
+    /// `json` (one object a line), `csv`, `parquet` or `debezium`. Default: by the end of `path`, `json` if it says nothing.
     pub format: Option<FileFormat>,
     /// Of csv: whether the first line has the names of the columns. Default: true.
     pub header: Option<bool>,
@@ -80,6 +87,8 @@ pub enum FileFormat {
     Csv,
     /// Columns in row groups (Apache Parquet).
     Parquet,
+    /// Change events as Debezium writes them, one JSON object a line.
+    Debezium,
 }
 
 impl NodeOptions for FileSinkOptions {
@@ -91,18 +100,29 @@ impl NodeOptions for FileSinkOptions {
         let mut found = Diagnostics::default();
         let path = found.ok(target(&self.path, &inputs.folder));
         let encoding = found.ok(self.encoding());
-        let picked = Picked::new(self.columns, inputs).and_then(|picked| picked.appended(self.changes, inputs));
+        let is_debezium = matches!(encoding, Some(Encoding::Debezium { .. }));
+        let picked = Picked::new(self.columns, inputs).and_then(|picked| picked.appended(self.changes || is_debezium, inputs));
         let (Some(path), Some(encoding), Some(picked)) = (path, encoding, found.ok(picked)) else {
             return Err(found);
         };
         if matches!(encoding, Encoding::Parquet(_)) {
             parquet::check(picked.names(), inputs.schema(0))?;
         }
+        let encoding = match encoding {
+            Encoding::Debezium { .. } => Encoding::Debezium { key: known_key(&inputs.streams[0].1, &picked) },
+            other => other,
+        };
         let writes = Some(path.clone());
         let factory = FileSinkFactory { path, encoding, picked };
         let plan = Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(Arc::new(factory)));
         Ok(Plan { parallelism: Parallelism::One("a file is written by one"), writes, ..plan })
     }
+}
+
+/// The key of a stream, if all of it is written.
+fn known_key(stream: &Stream, picked: &Picked) -> Vec<String> {
+    let key = stream.unique_key.clone().filter(|key| key.iter().all(|name| picked.names().contains(name)));
+    key.unwrap_or_default()
 }
 
 impl FileSinkOptions {
@@ -119,7 +139,12 @@ impl FileSinkOptions {
             let help = format!("write format = \"{}\", or leave the key out", of.name());
             found.push(Diagnostic::error("bad-value", message).key(key).on_key().help(help));
         }
+        if format == FileFormat::Debezium && self.changes {
+            let message = "`changes` means nothing for debezium: its events say themselves what comes and goes";
+            found.push(Diagnostic::error("bad-value", message).key("changes").on_key().help("leave it out"));
+        }
         let encoding = match format {
+            FileFormat::Debezium => Some(Encoding::Debezium { key: Vec::new() }),
             FileFormat::Json => Some(Encoding::Json),
             FileFormat::Csv => found.ok(self.csv()),
             FileFormat::Parquet => Some(Encoding::Parquet(self.compression.unwrap_or_default())),
@@ -156,6 +181,7 @@ impl FileFormat {
             FileFormat::Json => "json",
             FileFormat::Csv => "csv",
             FileFormat::Parquet => "parquet",
+            FileFormat::Debezium => "debezium",
         }
     }
 }
@@ -175,21 +201,29 @@ fn target(path: &str, folder: &Path) -> Result<PathBuf, Diagnostic> {
     Ok(full)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Encoding {
     Json,
-    Csv { header: bool, delimiter: u8 },
+    Csv {
+        header: bool,
+        delimiter: u8,
+    },
     Parquet(Compression),
+    /// The columns that tell rows apart, if that is known.
+    Debezium {
+        key: Vec<String>,
+    },
 }
 
 impl Encoding {
     /// An empty file with these columns; without `has_header` its rows follow those of another one.
-    fn contents(self, path: &Path, schema: &Arc<Schema>, has_header: bool) -> Result<Box<dyn Contents>> {
+    fn contents(&self, path: &Path, schema: &Arc<Schema>, has_header: bool) -> Result<Box<dyn Contents>> {
         let file = temporary(path).map_err(|cause| cannot("create", path, cause))?;
         Ok(match self {
             Encoding::Json => Box::new(Text::json(file)),
-            Encoding::Csv { header, delimiter } => Box::new(Text::csv(file, delimiter, (header && has_header).then_some(schema))),
-            Encoding::Parquet(compression) => Box::new(Parquet::new(file, schema, compression)?),
+            Encoding::Csv { header, delimiter } => Box::new(Text::csv(file, *delimiter, (*header && has_header).then_some(schema))),
+            Encoding::Parquet(compression) => Box::new(Parquet::new(file, schema, *compression)?),
+            Encoding::Debezium { key } => Box::new(Events::new(file, schema, key)?),
         })
     }
 }
@@ -216,7 +250,7 @@ impl SinkFactory for FileSinkFactory {
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let projection = self.picked.bind(&context.input.schema)?;
         if context.checkpoints {
-            return Ok(Box::new(CommittedFile::new(self.path.clone(), self.encoding, projection)));
+            return Ok(Box::new(CommittedFile::new(self.path.clone(), self.encoding.clone(), projection)));
         }
         let contents = self.encoding.contents(&self.path, projection.schema(), true)?;
         Ok(Box::new(FileSink { path: self.path.clone(), projection, contents: Some(contents) }))
@@ -257,7 +291,7 @@ mod tests {
         batch(&[("name", texts(["UA", "a,b"])), ("n", ints([Some(1), None]))])
     }
 
-    fn input() -> millstream_api::Stream {
+    fn input() -> Stream {
         stream(schema("name string, n bigint"))
     }
 
@@ -304,7 +338,7 @@ mod tests {
     #[test]
     fn changes_are_written_with_their_weight_when_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let updating = millstream_api::Stream { updating: true, ..input() };
+        let updating = Stream { updating: true, ..input() };
         let options = json!({ "path": "rows", "format": "csv", "header": false, "changes": true, "columns": ["n"] });
         let mut file = sink::<FileSinkOptions>(options, updating.clone(), folder.path(), &Views::default());
         let numbers = rows().project(&[1]).unwrap();
