@@ -9,8 +9,8 @@ use actix_web::{Error, HttpResponse, web};
 use crate::answer::Refusal;
 use crate::routes::State;
 
-/// Paths that show nothing of the data, for load balancers.
-const OPEN: &[&str] = &["/health", "/ready"];
+/// Paths that show nothing of the data: for load balancers, and the page that asks for the token.
+const OPEN: &[&str] = &["/", "/health", "/ready"];
 
 /// Lets a request pass if it may.
 pub async fn check<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, Error> {

@@ -57,6 +57,11 @@ impl Followers {
         let message = format!("{MAX_FOLLOWERS} clients follow views already");
         Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-followers", message).help("try again later"))
     }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Place {

@@ -22,7 +22,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 5] = [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping, Phase::Failed];
+    /// All of them, in order.
+    pub(crate) const ALL: [Phase; 5] = [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping, Phase::Failed];
 
     /// Its name in the answer.
     pub fn name(self) -> &'static str {

@@ -1,4 +1,4 @@
-//! Views and health of a running topology over HTTP.
+//! Views, health and metrics of a running topology over HTTP.
 //!
 //! It only reads: nothing that comes from the network changes a pipeline or slows it down. It runs on threads of its own,
 //! knows no node type and no actor of the pipeline, and reaches the data through [`millstream_api::view::View`] and taps alone.
@@ -13,6 +13,8 @@
 //! - `format`, `body`, `csv`, `times`: rows as JSON or CSV, a piece at a time
 //! - `follow`: a view and its changes as server-sent events
 //! - `run`, `tap`: how the run goes, why a node gives no rows, and rows as they pass
+//! - [`metrics`]: everything that can be counted, for Prometheus
+//! - `page`: a page that shows all this
 //! - `answer`: small JSON answers and refusals
 
 mod access;
@@ -22,6 +24,8 @@ mod csv;
 mod follow;
 mod format;
 pub mod health;
+pub mod metrics;
+mod page;
 mod pages;
 mod query;
 mod routes;

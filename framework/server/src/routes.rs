@@ -12,7 +12,7 @@ use crate::answer::{Refusal, small};
 use crate::follow::Followers;
 use crate::pages::Pages;
 use crate::server::Info;
-use crate::{run, tap, views};
+use crate::{metrics, page, run, tap, views};
 
 /// What every request can look at.
 pub struct State {
@@ -27,6 +27,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     let read = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
     config
+        .service(resource("/").route(read().to(page::page)))
+        .service(resource("/metrics").route(read().to(metrics::metrics)))
         .service(resource("/health").route(read().to(health)))
         .service(resource("/ready").route(read().to(ready)))
         .service(resource("/views").route(read().to(views::list)))
@@ -62,6 +64,6 @@ async fn wrong_method(method: Method) -> HttpResponse {
 
 async fn unknown_path(request: HttpRequest) -> HttpResponse {
     Refusal::new(StatusCode::NOT_FOUND, "unknown-path", format!("there is nothing at {}", shortened(request.path())))
-        .help("there are /health, /ready, /views, /views/NAME, /views/NAME/follow, /status, /why/NODE and /tap/NODE")
+        .help("there are /, /health, /ready, /metrics, /status, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME")
         .into()
 }

@@ -145,7 +145,10 @@ fn refusals_say_what_would_be_right() {
     );
     assert_eq!(refused("/views/board?kye=a", 400)["message"], "unknown parameter `kye`");
     assert_eq!(refused("/views/board/x", 404)["code"], "unknown-path");
-    assert_eq!(refused("/", 404)["help"], "there are /health, /ready, /views, /views/NAME and /views/NAME/follow");
+    assert_eq!(
+        refused("/x", 404)["help"],
+        "there are /, /health, /ready, /metrics, /status, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME"
+    );
     assert_eq!(get(&self::server(&Views::default()).0, "/views/x").json()["error"]["help"], "the topology has no sink of type `view`");
 }
 
@@ -201,7 +204,7 @@ fn a_token_opens_everything_but_what_shows_nothing() {
     let with = |header: &str, path: &str| {
         send(server.address(), format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n").as_bytes())
     };
-    for path in ["/views", "/views/board", "/views/board/follow", "/nothing", "/health/", "//health"] {
+    for path in ["/views", "/views/board", "/views/board/follow", "/nothing", "/health/", "//health", "/metrics", "//"] {
         for header in ["", "Authorization: Bearer open\r\n", "Authorization: Bearer\r\n", "Authorization: Basic open sesame\r\n"] {
             let answer = with(header, path);
             assert_eq!((answer.status, answer.json()["error"]["code"].take()), (401, json!("unauthorized")), "{path} {header}");

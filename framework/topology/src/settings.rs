@@ -73,8 +73,8 @@ pub struct ServerSettings {
     /// Address and port, for example `"127.0.0.1:8080"`. Port 0 takes any free one and says which.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
-    /// What clients must send as `Authorization: Bearer TOKEN`, on all paths but `/health` and `/ready`. Without it everybody
-    /// who reaches the address may read.
+    /// What clients must send as `Authorization: Bearer TOKEN`, on all paths but `/`, `/health` and `/ready`. Without it
+    /// everybody who reaches the address may read.
     pub token: Option<Secret>,
 }
 
