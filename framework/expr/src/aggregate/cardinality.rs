@@ -167,9 +167,15 @@ impl Groups for Cardinality {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let lengths: Vec<usize> = self.sketches.iter().map(|sketch| sketch.hashes.len()).collect();
-        let hashes: UInt64Array = self.sketches.iter().flat_map(|sketch| &sketch.hashes).map(|&hash| Some(hash)).collect();
-        let registers = BinaryViewArray::from_iter(self.sketches.iter().map(|sketch| sketch.registers.as_deref()));
+        let all: Vec<usize> = (0..self.sketches.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let sketches = || groups.iter().map(|&group| &self.sketches[group]);
+        let lengths: Vec<usize> = sketches().map(|sketch| sketch.hashes.len()).collect();
+        let hashes: UInt64Array = sketches().flat_map(|sketch| &sketch.hashes).map(|&hash| Some(hash)).collect();
+        let registers = BinaryViewArray::from_iter(sketches().map(|sketch| sketch.registers.as_deref()));
         Ok(vec![full_list_of(Arc::new(hashes), &lengths)?, Arc::new(registers)])
     }
 

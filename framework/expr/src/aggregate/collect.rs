@@ -111,7 +111,12 @@ impl Groups for Collect {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let (positions, lengths) = self.ordered(0..self.members.len());
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let (positions, lengths) = self.ordered(groups.iter().copied());
         let values = self.store.take(&positions)?;
         let keys: ArrayRef = Arc::new(BinaryViewArray::from_iter_values(positions.iter().map(|&p| self.keys.get(p))));
         Ok(vec![full_list_of(values, &lengths)?, full_list_of(keys, &lengths)?])

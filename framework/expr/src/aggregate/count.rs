@@ -50,6 +50,10 @@ impl Groups for Count {
         Ok(vec![Arc::new(Int64Array::from(self.counts.clone()))])
     }
 
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![Arc::new(groups.iter().map(|&group| self.counts[group]).collect::<Int64Array>())])
+    }
+
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         let values: Int64Array = groups.iter().map(|&group| self.counts[group]).collect();
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
@@ -124,6 +128,11 @@ impl Groups for Truth {
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
         Ok(vec![Arc::new(Int64Array::from(self.trues.clone())), Arc::new(Int64Array::from(self.falses.clone()))])
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let of = |counts: &[i64]| Arc::new(groups.iter().map(|&group| counts[group]).collect::<Int64Array>()) as ArrayRef;
+        Ok(vec![of(&self.trues), of(&self.falses)])
     }
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {

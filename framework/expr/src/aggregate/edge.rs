@@ -111,8 +111,13 @@ impl Groups for Edge {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let keys = self.keys.iter().zip(&self.places).map(|(key, place)| place.is_some().then_some(key.as_slice()));
-        Ok(vec![self.values(0..self.places.len())?, Arc::new(BinaryViewArray::from_iter(keys))])
+        let all: Vec<usize> = (0..self.places.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let keys = groups.iter().map(|&group| self.places[group].is_some().then_some(self.keys[group].as_slice()));
+        Ok(vec![self.values(groups.iter().copied())?, Arc::new(BinaryViewArray::from_iter(keys))])
     }
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {

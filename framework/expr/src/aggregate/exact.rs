@@ -133,12 +133,15 @@ impl Groups for ExactSum {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let carries: Int64Array = (0..self.sums.len()).map(|group| self.carries.get(&group).copied().unwrap_or(0)).collect();
-        Ok(vec![
-            Arc::new(Decimal128Array::from(self.sums.clone()).with_data_type(STATE_SUM)),
-            Arc::new(carries),
-            Arc::new(Int64Array::from(self.counts.clone())),
-        ])
+        let all: Vec<usize> = (0..self.sums.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let carries: Int64Array = groups.iter().map(|group| self.carries.get(group).copied().unwrap_or(0)).collect();
+        let sums: Decimal128Array = groups.iter().map(|&group| Some(self.sums[group])).collect();
+        let counts: Int64Array = groups.iter().map(|&group| self.counts[group]).collect();
+        Ok(vec![Arc::new(sums.with_data_type(STATE_SUM)), Arc::new(carries), Arc::new(counts)])
     }
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {

@@ -137,6 +137,10 @@ where
         Ok(vec![self.array(0..self.best.len())?])
     }
 
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.array(groups.iter().copied())?])
+    }
+
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         Ok(Evaluated { values: self.array(groups.iter().copied())?, bad: Vec::new() })
     }
@@ -209,6 +213,10 @@ impl Groups for BestBytes {
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
         Ok(vec![self.array(0..self.best.len())?])
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.array(groups.iter().copied())?])
     }
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {

@@ -168,17 +168,21 @@ impl Groups for FloatSum {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let groups = 0..self.sums.len();
+        let all: Vec<usize> = (0..self.sums.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
         let ints = |of: fn(&Apart) -> i64| -> ArrayRef {
-            Arc::new(groups.clone().map(|group| self.apart.get(&group).map(of)).collect::<Int64Array>())
+            Arc::new(groups.iter().map(|group| self.apart.get(group).map(of)).collect::<Int64Array>())
         };
         let floats = |of: fn(&Apart) -> f64| -> ArrayRef {
-            Arc::new(groups.clone().map(|group| self.apart.get(&group).map(of)).collect::<Float64Array>())
+            Arc::new(groups.iter().map(|group| self.apart.get(group).map(of)).collect::<Float64Array>())
         };
         Ok(vec![
-            Arc::new(self.sums.iter().map(|sum| Some(sum.high)).collect::<Float64Array>()),
-            Arc::new(self.sums.iter().map(|sum| Some(sum.low)).collect::<Float64Array>()),
-            Arc::new(Int64Array::from(self.counts.clone())),
+            Arc::new(groups.iter().map(|&group| Some(self.sums[group].high)).collect::<Float64Array>()),
+            Arc::new(groups.iter().map(|&group| Some(self.sums[group].low)).collect::<Float64Array>()),
+            Arc::new(groups.iter().map(|&group| self.counts[group]).collect::<Int64Array>()),
             ints(|apart| apart.nans),
             ints(|apart| apart.infinite),
             ints(|apart| apart.minus_infinite),

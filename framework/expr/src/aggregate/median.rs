@@ -107,8 +107,13 @@ impl<T: Middle> Groups for Median<T> {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let lengths: Vec<usize> = self.values.iter().map(Vec::len).collect();
-        let values: PrimitiveArray<T> = self.values.iter().flatten().copied().map(Some).collect();
+        let all: Vec<usize> = (0..self.values.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let lengths: Vec<usize> = groups.iter().map(|&group| self.values[group].len()).collect();
+        let values: PrimitiveArray<T> = groups.iter().flat_map(|&group| &self.values[group]).copied().map(Some).collect();
         Ok(vec![full_list_of(Arc::new(values.with_data_type(self.argument.clone())), &lengths)?])
     }
 

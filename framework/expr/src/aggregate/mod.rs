@@ -236,6 +236,12 @@ pub trait Groups: Send {
     /// The state of all groups, one row each. What is accumulated stays as it is.
     fn state(&mut self) -> Result<Vec<ArrayRef>>;
 
+    /// The state of these groups, one row each, in this order. What is accumulated stays as it is.
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let indices = UInt32Array::from_iter_values(groups.iter().map(|&group| group as u32));
+        self.state()?.iter().map(|column| Ok(take(column, &indices, None)?)).collect()
+    }
+
     /// The results of these groups, one row each, in this order; a result that overflows is in `bad`. What is accumulated
     /// stays as it is.
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated>;

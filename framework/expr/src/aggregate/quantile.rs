@@ -141,11 +141,17 @@ impl Groups for Quantile {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let exact_lengths: Vec<usize> = self.sketches.iter().map(|s| s.exact.len()).collect();
-        let bucket_lengths: Vec<usize> = self.sketches.iter().map(|s| s.buckets.len()).collect();
-        let exact: Float64Array = self.sketches.iter().flat_map(|s| &s.exact).map(|&v| Some(v)).collect();
-        let buckets: Int64Array = self.sketches.iter().flat_map(|s| s.buckets.keys()).map(|&v| Some(v)).collect();
-        let counts: Int64Array = self.sketches.iter().flat_map(|s| s.buckets.values()).map(|&v| Some(v)).collect();
+        let all: Vec<usize> = (0..self.sketches.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let sketches = || groups.iter().map(|&group| &self.sketches[group]);
+        let exact_lengths: Vec<usize> = sketches().map(|s| s.exact.len()).collect();
+        let bucket_lengths: Vec<usize> = sketches().map(|s| s.buckets.len()).collect();
+        let exact: Float64Array = sketches().flat_map(|s| &s.exact).map(|&v| Some(v)).collect();
+        let buckets: Int64Array = sketches().flat_map(|s| s.buckets.keys()).map(|&v| Some(v)).collect();
+        let counts: Int64Array = sketches().flat_map(|s| s.buckets.values()).map(|&v| Some(v)).collect();
         Ok(vec![
             full_list_of(Arc::new(exact), &exact_lengths)?,
             full_list_of(Arc::new(buckets), &bucket_lengths)?,

@@ -91,10 +91,16 @@ impl Groups for Spread {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
+        let all: Vec<usize> = (0..self.moments.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let moments = || groups.iter().map(|&group| &self.moments[group]);
         Ok(vec![
-            Arc::new(self.moments.iter().map(|m| Some(m.count)).collect::<Int64Array>()),
-            Arc::new(self.moments.iter().map(|m| Some(m.mean)).collect::<Float64Array>()),
-            Arc::new(self.moments.iter().map(|m| Some(m.squares)).collect::<Float64Array>()),
+            Arc::new(moments().map(|m| Some(m.count)).collect::<Int64Array>()),
+            Arc::new(moments().map(|m| Some(m.mean)).collect::<Float64Array>()),
+            Arc::new(moments().map(|m| Some(m.squares)).collect::<Float64Array>()),
         ])
     }
 
