@@ -1,4 +1,4 @@
-//! Counts by key in tumbling and hopping windows: the operators themselves, without edges.
+//! Counts by key in windows of each kind: the operators themselves, without edges.
 
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub fn bench(criterion: &mut Criterion) {
     for (name, window) in [
         ("tumble 10 s", serde_json::json!({ "kind": "tumble", "size": "10s" })),
         ("hop 10 s by 2 s", serde_json::json!({ "kind": "hop", "size": "10s", "slide": "2s" })),
+        ("cumulate 10 s by 2 s", serde_json::json!({ "kind": "cumulate", "size": "10s", "step": "2s" })),
+        ("session with a gap of 1 s", serde_json::json!({ "kind": "session", "gap": "1s" })),
     ] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

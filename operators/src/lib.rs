@@ -17,6 +17,7 @@
 //! - [`sinks`]: `file`, `stdout`, `view`, `discard`
 //! - [`encode`]: columns to JSON, CSV and tables
 //! - [`columns`]: columns by name, logical and physical
+//! - `late`, `sessions`: rows that came too late, and who cannot read sessions
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 
 pub mod aggregate;
@@ -29,8 +30,10 @@ pub mod filter;
 pub mod generate;
 pub mod http_source;
 pub mod join;
+mod late;
 pub mod nexmark;
 pub mod select;
+mod sessions;
 pub mod sinks;
 pub mod stdin;
 pub mod top_n;

@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_difference_is_named() {
-        let windows = Windowed { windows: WindowKind::Hop { size: 2, slide: 1, offset: 0 }, judge: Judge::Reader, explicit: false };
+        let windows = Windowed { windows: WindowKind::hop(2, 1, 0), judge: Judge::Reader, explicit: false };
         let other = Stream { windowed: Some(windows), ..timed(schema("b string, c bigint")) };
         let found = Node::mistakes::<UnionOptions>(json!({}), vec![timed(schema("a bigint, b bigint")), other]);
         let shown: Vec<(&str, &str)> = found.iter().map(|(code, _, message)| (*code, message.as_str())).collect();

@@ -20,6 +20,7 @@
 //! - [`registry`]: which node types there are
 
 pub mod batch;
+pub mod calendar;
 pub mod diagnostic;
 pub mod error;
 pub mod key_group;
@@ -37,6 +38,7 @@ pub mod stream;
 pub mod time;
 pub mod types;
 pub mod view;
+pub mod window;
 
 pub use batch::Batch;
 pub use diagnostic::{Diagnostic, Diagnostics};

@@ -207,7 +207,8 @@ impl OperatorTask {
         let mut task = OperatorTask {
             parts,
             output,
-            then: None,
+            // What was restored may have something to wait for.
+            then: restored.map(|_| Then::Nothing),
             timer: None,
             state_bytes: 0,
             waits_for: None,

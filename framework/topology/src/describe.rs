@@ -5,8 +5,7 @@ use std::fmt::Write;
 use arrow::datatypes::Field;
 use millstream_api::plan::{Route, Shape};
 use millstream_api::registry::Role;
-use millstream_api::stream::{Judge, WindowKind, Windowed};
-use millstream_api::time::DurationText;
+use millstream_api::stream::{Judge, Windowed};
 use millstream_api::types::SqlName;
 
 use crate::declare::role_name;
@@ -98,26 +97,12 @@ fn describe_output(node: &Node, output: &NodeOutput, out: &mut String) -> std::f
 }
 
 fn windows(windowed: &Windowed, judges: bool) -> String {
-    let said = window_text(&windowed.windows);
+    let said = windowed.windows.to_string();
     match (judges, windowed.judge) {
         (true, _) => said + ", lateness judged here",
         (false, Judge::Reader) => said + ", lateness judged by the reader",
         (false, Judge::Done) => said,
     }
-}
-
-/// `windows of 1h every 5m`.
-pub fn window_text(windows: &WindowKind) -> String {
-    let WindowKind::Hop { size, slide, offset } = windows;
-    let text = |micros: i64| DurationText::from_micros(micros).unwrap_or_default().to_string();
-    let mut said = format!("windows of {}", text(*size));
-    if slide != size {
-        said = format!("{said} every {}", text(*slide));
-    }
-    if *offset != 0 {
-        said = format!("{said} shifted by {}", text(*offset));
-    }
-    said
 }
 
 fn describe_columns<'a>(fields: impl Iterator<Item = &'a Field> + Clone, shape: &Shape, out: &mut String) -> std::fmt::Result {

@@ -45,7 +45,7 @@ mod tree;
 mod windows;
 
 pub use checkpoint::{CheckpointSettings, StoreText};
-pub use describe::{describe, window_text};
+pub use describe::describe;
 pub use draw::{Drawing, draw};
 pub use explain::explain;
 pub use graph::{Input, Node, NodeOutput, SourceSettings, Topology};

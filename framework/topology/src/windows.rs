@@ -52,6 +52,12 @@ pub(crate) fn decide(nodes: &[Declaration<'_>], planned: &[Planned], needs: &[Ve
     let origins: Vec<(usize, usize)> = ports(planned).filter(|port| is_unjudged(planned, *port) && groups.is_origin(port.0)).collect();
     for (node, port) in &origins {
         let Uses { judges, reads } = uses[*node][*port];
+        if planned[*node].plan.outputs[*port].stream.undivided_sessions() {
+            if let Some(plain) = reads {
+                problems.push(undivided_sessions(nodes, planned, *node, plain));
+            }
+            continue;
+        }
         if let (Some(judge), Some(plain)) = (judges, reads) {
             problems.push(mixed_readers(nodes, planned, *node, judge, plain));
         }
@@ -64,7 +70,8 @@ pub(crate) fn decide(nodes: &[Declaration<'_>], planned: &[Planned], needs: &[Ve
     for (node, port) in ports(planned).filter(|port| is_unjudged(planned, *port)) {
         let judged = uses[node][port].judges.is_none();
         let group = groups.find(node);
-        decisions[node][port] = Decision { explicit: explicit[group], judge: judged && origins.contains(&(node, port)), judged };
+        let judge = judged && origins.contains(&(node, port));
+        decisions[node][port] = Decision { explicit: explicit[group], judge, judged };
     }
     decisions
 }
@@ -144,6 +151,21 @@ impl Groups {
     }
 }
 
+/// Sessions are not explicit, whoever reads them.
+fn undivided_sessions(nodes: &[Declaration<'_>], planned: &[Planned], window: usize, plain: Reader) -> Diagnostic {
+    let window = &nodes[planned[window].declaration].name;
+    let node = &nodes[planned[plain.0].declaration];
+    let message = format!("`{}` reads single rows of `{window}`, whose sessions have no bounds before a key is known", node.name);
+    let help = "put an `aggregate` between; only `filter` and `select` may come before it";
+    at_input(Diagnostic::error("session-window", message).help(help), node, plain.1)
+}
+
+fn at_input(mut diagnostic: Diagnostic, node: &Declaration<'_>, input: usize) -> Diagnostic {
+    diagnostic.path.clone_from(&node.inputs[input].path);
+    let length = node.inputs[input].stream.len();
+    diagnostic.text(0..length)
+}
+
 fn mixed_readers(nodes: &[Declaration<'_>], planned: &[Planned], window: usize, judge: Reader, plain: Reader) -> Diagnostic {
     let declaration = |index: usize| &nodes[planned[index].declaration];
     let (window, judge) = (&declaration(window).name, &declaration(judge.0).name);
@@ -152,9 +174,6 @@ fn mixed_readers(nodes: &[Declaration<'_>], planned: &[Planned], window: usize, 
         "`{}` reads single rows of the windows of `{window}`, while `{judge}` takes whole windows and judges lateness itself",
         plain_node.name
     );
-    let mut diagnostic = Diagnostic::error("mixed-window-readers", message)
-        .help(format!("give `{}` a `window` node of its own that reads what `{window}` reads", plain_node.name));
-    diagnostic.path.clone_from(&plain_node.inputs[plain.1].path);
-    let length = plain_node.inputs[plain.1].stream.len();
-    diagnostic.text(0..length)
+    let help = format!("give `{}` a `window` node of its own that reads what `{window}` reads", plain_node.name);
+    at_input(Diagnostic::error("mixed-window-readers", message).help(help), plain_node, plain.1)
 }

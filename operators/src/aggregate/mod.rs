@@ -7,15 +7,21 @@
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
 //! - `windows`: the panes that are open, which pane a row goes to, which window closes next
-//! - `windowed`, `running`: the two operators
+//! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
+//! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
+//! - `windowed`, `sessions`, `running`: the operators
 //! - `state`: panes to and from a snapshot
 
+mod early;
+mod early_sessions;
 mod pane;
 mod plan;
 mod program;
 mod running;
+mod sessions;
 mod slices;
 mod state;
+mod timeline;
 mod windowed;
 mod windows;
 
@@ -43,7 +49,8 @@ const WINDOW_END: &str = "window_end";
 /// Over a windowed input there is one row for each key and window, once the window closes. It has the columns of `by` and
 /// `compute`, then `window_start` and `window_end`; its event time is the window's last instant. A row that comes when
 /// all its windows are closed goes to the stream `NAME.late`, with every column it came with; a row that is late for some
-/// of its windows only is taken into the others.
+/// of its windows only is taken into the others. Over sessions a row is late when it is behind its own watermark (by more than
+/// `allowed_lateness`); a session lasts from its first row to `gap` after its last one.
 ///
 /// Over any other input it is a running aggregate: an updating stream, in which the row of a group is withdrawn and replaced
 /// whenever it changes. A group from which every row has been withdrawn has no row, also where there is no `by`.
@@ -76,7 +83,9 @@ pub struct AggregateOptions {
     pub allowed_lateness: Option<DurationText>,
     /// `false` makes a running aggregate over the rows of a windowed input. Default: per window if the input is windowed.
     pub windowed: Option<bool>,
-    /// When rows are sent. Default: `"close"` per window, `"change"` for a running aggregate.
+    /// When rows are sent: `"close"` (the default per window), `"change"` (the default of a running aggregate), or
+    /// `{ every = "5s" }`: per window also early rows, at that frequency of the wall clock. They are withdrawn when they have
+    /// changed, and once the window closes the final one is there; so the stream is updating.
     pub emit: Option<Emit>,
 }
 
@@ -88,6 +97,8 @@ pub enum Emit {
     Close,
     /// With each batch, the rows of the groups that changed.
     Change,
+    /// At this frequency of the wall clock, the rows of the groups that changed.
+    Every(DurationText),
 }
 
 impl NodeOptions for AggregateOptions {

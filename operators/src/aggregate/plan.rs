@@ -8,13 +8,17 @@ use millstream_api::plan::{
     Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
 };
 use millstream_api::state::StateDecl;
-use millstream_api::stream::{Judge, WindowKind, Windowed as WindowedStream};
+use millstream_api::stream::{Judge, Windowed as WindowedStream};
 use millstream_api::types::{SqlName, timestamp_type};
+use millstream_api::window::WindowKind;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
 
+use super::early::SENT;
 use super::running::{GROUPS, Running};
-use super::windowed::{PANES, WATERMARK, Windowed};
+use super::sessions::{SESSIONS, Sessions};
+use super::state::WATERMARK;
+use super::windowed::{PANES, Windowed};
 use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
 
@@ -30,11 +34,21 @@ pub(super) struct Design {
     pub(super) explicit: bool,
     /// In microseconds.
     pub(super) allowed_lateness: i64,
+    /// How often rows are sent that are not final, in microseconds.
+    pub(super) every: Option<i64>,
     /// The columns that decide which row is first, where rows have no position in a source.
     tie_columns: Columns,
 }
 
 impl Design {
+    /// The gap of the sessions that it is to tell apart, in microseconds.
+    fn sessions_gap(&self) -> Option<i64> {
+        match self.windows {
+            Some(WindowKind::Session { gap }) if !self.explicit => Some(gap),
+            _ => None,
+        }
+    }
+
     /// The functions that are computed when these columns are needed of the output.
     pub(super) fn needed(&self, output: &Columns) -> Vec<&Aggregate> {
         let in_having = |name: &str| self.having.as_ref().is_some_and(|having| having.columns().contains(name));
@@ -61,6 +75,7 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
     let design = Design {
         windows: input.windowed.as_ref().filter(|_| planner.windowed).map(|w| w.windows.clone()),
         explicit: input.windowed.as_ref().is_some_and(|w| w.explicit),
+        every: planner.every(&options),
         allowed_lateness: options.allowed_lateness.unwrap_or_default().micros(),
         tie_columns: if input.from_source { Columns::new() } else { crate::columns::names(&scope) },
         by,
@@ -97,12 +112,7 @@ impl Planner<'_> {
             let message = format!("a running aggregate has no windows that could stay open {lateness} longer");
             found.push(Diagnostic::error("not-windowed", message).key("allowed_lateness").on_key().help("leave `allowed_lateness` out"));
         }
-        let (wanted, what) = if self.windowed { (Emit::Close, "per window") } else { (Emit::Change, "a running aggregate") };
-        if options.emit.is_some_and(|emit| emit != wanted) {
-            let (given, right) = if self.windowed { ("change", "close") } else { ("close", "change") };
-            let message = format!("emit = \"{given}\" is not possible: this aggregate is {what}");
-            found.push(Diagnostic::error("bad-value", message).key("emit").help(format!("write emit = \"{right}\", or leave it out")));
-        }
+        self.check_emit(options.emit, found);
         if self.windowed && self.input.updating {
             let message = format!("`{}` is updating: its rows can be withdrawn, so that no window could ever close", self.name);
             found.push(
@@ -117,6 +127,34 @@ impl Planner<'_> {
                     .key("input")
                     .help("give its source one, for example time = { by = \"created_at\" }"),
             );
+        }
+    }
+
+    fn check_emit(&self, emit: Option<Emit>, found: &mut Diagnostics) {
+        let bad = |message: String| Diagnostic::error("bad-value", message).key("emit");
+        let (given, what, right) = match (emit, self.windowed) {
+            (Some(Emit::Every(_)), false) => {
+                let message = "`every` of a running aggregate is not supported by this version";
+                found
+                    .push(Diagnostic::error("not-supported", message).key("emit").help("leave `emit` out: rows are sent when they change"));
+                return;
+            }
+            (Some(Emit::Every(every)), _) if every.micros() == 0 => {
+                found.push(bad("`every` cannot be 0".to_owned()).key("every").help("write it like emit = { every = \"5s\" }"));
+                return;
+            }
+            (Some(Emit::Change), true) => ("change", "per window", "close"),
+            (Some(Emit::Close), false) => ("close", "a running aggregate", "change"),
+            _ => return,
+        };
+        let message = format!("emit = \"{given}\" is not possible: this aggregate is {what}");
+        found.push(bad(message).help(format!("write emit = \"{right}\" or emit = {{ every = \"5s\" }}, or leave it out")));
+    }
+
+    fn every(&self, options: &AggregateOptions) -> Option<i64> {
+        match options.emit {
+            Some(Emit::Every(every)) => Some(every.micros()),
+            _ => None,
         }
     }
 
@@ -229,13 +267,18 @@ impl Planner<'_> {
             true => Parallelism::One("without `by` there is one group, which one subtask must have"),
             false => Parallelism::Any,
         };
-        let outputs = self.outputs(schema, key_names);
+        let outputs = self.outputs(schema, key_names, &design);
         let bound = self.bound(&design);
         let factory = AggregateFactory { design };
-        let state = match self.windowed {
-            true => vec![StateDecl { name: PANES, keyed: true }, StateDecl { name: WATERMARK, keyed: false }],
-            false => vec![StateDecl { name: GROUPS, keyed: true }],
+        let keyed = |name| StateDecl { name, keyed: true };
+        let watermark = StateDecl { name: WATERMARK, keyed: false };
+        let state = match factory.design.sessions_gap() {
+            Some(_) => vec![keyed(SESSIONS), watermark],
+            None if self.windowed => vec![keyed(PANES), watermark],
+            None => vec![keyed(GROUPS)],
         };
+        let early = factory.design.every.map(|_| keyed(SENT));
+        let state = state.into_iter().chain(early).collect();
         Plan { parallelism, state, bound, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
     }
 
@@ -261,6 +304,7 @@ impl Planner<'_> {
     /// What keeps its groups from growing in number and size.
     fn bound(&self, design: &Design) -> Option<String> {
         let mut bound = match &design.windows {
+            Some(WindowKind::Session { .. }) => "one group for each session that is open".to_owned(),
             Some(_) if design.by.is_empty() => "one group in each window that is open".to_owned(),
             Some(_) => "one group for each key in each window that is open".to_owned(),
             None if design.by.is_empty() => "one group".to_owned(),
@@ -275,7 +319,7 @@ impl Planner<'_> {
         (self.windowed || self.input.bounded).then_some(bound)
     }
 
-    fn outputs(&self, schema: SchemaRef, mut key: Vec<String>) -> Vec<OutputPlan> {
+    fn outputs(&self, schema: SchemaRef, mut key: Vec<String>, design: &Design) -> Vec<OutputPlan> {
         let rejected = rejected_output([self.input]);
         let mut main = Stream { bounded: self.input.bounded, ..Stream::plain(schema) };
         if !self.windowed {
@@ -285,6 +329,7 @@ impl Planner<'_> {
         }
         key.extend([WINDOW_START, WINDOW_END].map(str::to_owned));
         main.event_time = true;
+        main.updating = design.every.is_some();
         main.unique_key = Some(key);
         main.windowed = self.input.windowed.as_ref().map(|windowed| WindowedStream {
             windows: windowed.windows.clone(),
@@ -328,6 +373,9 @@ impl OperatorFactory for AggregateFactory {
     }
 
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
+        if let Some(gap) = self.design.sessions_gap() {
+            return Ok(Box::new(Sessions::new(&self.design, gap, context, LATE + 1)?));
+        }
         Ok(match self.design.windows {
             Some(_) => Box::new(Windowed::new(&self.design, context, LATE + 1)?),
             None => Box::new(Running::new(&self.design, context, MAIN + 1)?),

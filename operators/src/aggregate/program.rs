@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use millstream_api::batch::Windows;
 use millstream_api::plan::{Columns, OperatorContext};
 use millstream_api::types::{UTC, timestamp_type};
 use millstream_api::{Batch, Output, Result};
@@ -15,9 +16,6 @@ use super::plan::Design;
 use super::{WINDOW_END, WINDOW_START};
 use crate::bad_rows::BadRows;
 use crate::columns::{places, records};
-
-/// A window's bounds `[start, end)` in microseconds.
-pub(super) type Window = (i64, i64);
 
 /// What one subtask evaluates.
 pub(super) struct Program {
@@ -132,17 +130,23 @@ impl Program {
         Ok((Evaluations { keys, arguments, order, rows: batch.rows() }, bad))
     }
 
-    /// Rows of groups with these keys and results.
-    pub(super) fn finish(&self, keys: Vec<ArrayRef>, results: Vec<Evaluated>, window: Option<Window>, groups: usize) -> Result<Finished> {
+    /// Rows of groups with these keys and results, each of its window if there are windows.
+    pub(super) fn finish(
+        &self,
+        keys: Vec<ArrayRef>,
+        results: Vec<Evaluated>,
+        windows: Option<&Windows>,
+        groups: usize,
+    ) -> Result<Finished> {
         let mut bad = Vec::new();
         let mut columns = keys;
         for result in results {
             columns.push(result.values);
             bad.extend(result.bad);
         }
-        if let Some((start, end)) = window {
-            let constant = |value: i64| Arc::new(TimestampMicrosecondArray::from_value(value, groups).with_timezone(UTC)) as ArrayRef;
-            columns.extend([constant(start), constant(end)]);
+        if let Some(Windows { start, end }) = windows {
+            let instants = |of: &Int64Array| Arc::new(of.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(UTC)) as ArrayRef;
+            columns.extend([instants(start), instants(end)]);
         }
         let computed = records(&self.computed, columns, groups)?;
         let passes = match &self.having {

@@ -223,7 +223,7 @@ impl Operator for Running {
 }
 
 /// Whether a row of one batch differs from a row of the other.
-fn differences<'a>(before: &'a RecordBatch, after: &'a RecordBatch) -> Result<impl Fn(usize, usize) -> bool + use<>> {
+pub(super) fn differences<'a>(before: &'a RecordBatch, after: &'a RecordBatch) -> Result<impl Fn(usize, usize) -> bool + use<>> {
     let columns = before.columns().iter().zip(after.columns());
     let compare = columns.map(|(a, b)| Ok(make_comparator(a, b, SortOptions::default())?)).collect::<Result<Vec<_>>>()?;
     Ok(move |old: usize, new: usize| compare.iter().any(|compare| compare(old, new).is_ne()))

@@ -6,10 +6,13 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
-use millstream_api::state::StateWriter;
-use millstream_api::{Error, Result};
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Error, EventTime, Result};
 
 use super::program::Program;
+
+/// The name of the watermark's piece of the state.
+pub(super) const WATERMARK: &str = "watermark";
 
 /// The columns of a snapshot: three whole numbers, the key, the states.
 pub(super) struct Layout {
@@ -67,13 +70,7 @@ impl Layout {
 
     /// Takes rows apart that [`write`](Layout::write) wrote.
     pub(super) fn read(&self, records: &RecordBatch) -> Result<Rows> {
-        let types = |schema: &Schema| -> Vec<(String, DataType)> {
-            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
-        };
-        if types(&records.schema()) != types(&self.schema) {
-            return Err(Error::new(ErrorKind::State, "the state is of other aggregate functions or of another key than the file has now")
-                .help("run with --fresh to start without the old state"));
-        }
+        check_columns(&records.schema(), &self.schema)?;
         let mut columns = records.columns().iter().cloned();
         let mut number = || columns.next().map_or_else(|| Int64Array::from(Vec::<i64>::new()), |c| c.as_primitive::<Int64Type>().clone());
         let numbers = [number(), number(), number()];
@@ -98,4 +95,38 @@ impl Rows {
     pub(super) fn len(&self) -> usize {
         self.numbers[0].len()
     }
+}
+
+/// The columns of a snapshot of rows that were sent: some of the owner's, the key, what left.
+pub(super) fn standing_schema(own: impl IntoIterator<Item = Field>, program: &Program) -> SchemaRef {
+    let keys = program.key_types().iter().enumerate().map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true));
+    let sent = program.output().fields().iter().enumerate();
+    let sent = sent.map(|(i, field)| Field::new(format!("o{i}"), field.data_type().clone(), true));
+    Arc::new(Schema::new(own.into_iter().chain(keys).chain(sent).collect::<Vec<_>>()))
+}
+
+/// Whether a snapshot has the columns that are wanted now.
+pub(super) fn check_columns(saved: &Schema, wanted: &Schema) -> Result<()> {
+    let types = |schema: &Schema| -> Vec<(String, DataType)> {
+        schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    };
+    if types(saved) == types(wanted) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::State, "the state is of other columns or of another key than the file has now")
+        .help("run with --fresh to start without the old state"))
+}
+
+/// Puts down up to which watermark windows have closed.
+pub(super) fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
+    let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
+    let watermark = Int64Array::from_value(watermark.0, 1);
+    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
+    Ok(())
+}
+
+/// The watermark that all subtasks had at the barrier. Rows are judged by it from the first one on.
+pub(super) fn read_watermark(state: &StateReader) -> EventTime {
+    let saved = state.get(WATERMARK).flat_map(|records| records.column(0).as_primitive::<Int64Type>().values().to_vec());
+    EventTime(saved.min().unwrap_or(i64::MIN))
 }

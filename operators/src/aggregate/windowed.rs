@@ -1,26 +1,25 @@
 //! The aggregate over windows: one final row for each key and window.
 
-use std::sync::Arc;
-
-use arrow::array::{AsArray, Int64Array, RecordBatch};
-use arrow::compute::not;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::array::{Int64Array, RecordBatch};
 use millstream_api::batch::{Hidden, Windows};
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::ClockTime;
+use millstream_api::window::{Window, WindowKind};
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 
+use super::early::{Early, Rows};
+use super::pane::Pane;
 use super::plan::Design;
-use super::program::{Program, Window};
+use super::program::{Finished, Program};
 use super::slices::Slices;
-use super::state::Layout;
-use super::windows::{OpenPanes, Places, Survey};
+use super::state::{Layout, read_watermark, write_watermark};
+use super::windows::{Due, OpenPanes, Places};
 use super::{LATE, MAIN};
-use crate::columns::places;
+use crate::late::LateRows;
 
-/// The names of the state's pieces.
+/// The name of the state.
 pub(super) const PANES: &str = "panes";
-pub(super) const WATERMARK: &str = "watermark";
 
 /// One subtask.
 pub(super) struct Windowed {
@@ -29,14 +28,14 @@ pub(super) struct Windowed {
     lateness: i64,
     layout: Layout,
     batch_rows: usize,
-    late_places: Vec<usize>,
-    late_read: bool,
-    late_origin: bool,
+    late: LateRows,
     main_read: bool,
     /// The watermark up to which windows have closed or are about to.
     watermark: EventTime,
     /// Rows of a closed window that are still to be sent.
     ready: Option<Ready>,
+    /// Where rows are sent before their window closes.
+    early: Option<Early>,
 }
 
 struct Ready {
@@ -49,57 +48,51 @@ impl Windowed {
     pub(super) fn new(design: &Design, context: &OperatorContext, rejected_port: usize) -> Result<Self> {
         let input = &context.inputs[0];
         let lateness = design.allowed_lateness;
-        let implicit = design.windows.as_ref().filter(|_| !input.explicit_windows && !design.explicit);
+        let implicit = design.windows.as_ref().and_then(WindowKind::aligned).filter(|_| !input.explicit_windows && !design.explicit);
         let program = Program::new(design, context, rejected_port)?;
-        let late = &context.outputs[LATE];
         Ok(Windowed {
-            open: OpenPanes::new(implicit.map(|kind| Slices::new(kind.clone(), lateness)), lateness),
+            open: OpenPanes::new(implicit.map(|windows| Slices::new(windows.clone(), lateness)), lateness),
             lateness,
             layout: Layout::new(&program, context.key_groups),
             program,
             batch_rows: context.batch_rows.max(1),
-            late_places: if late.read { places(&input.schema, &late.schema)? } else { Vec::new() },
-            late_read: late.read,
-            late_origin: late.origin,
+            late: LateRows::new(context, 0, LATE)?,
             main_read: context.outputs[MAIN].read,
             watermark: EventTime::MIN,
             ready: None,
+            early: design.every.filter(|_| context.outputs[MAIN].read).map(|every| Early::new(every, context.key_groups)),
         })
     }
 
-    /// Puts aside the rows that are late for all their windows; the others are left.
-    fn without_late(&self, batch: Batch, node: EventTime, survey: &Survey, out: &mut Output) -> Result<Batch> {
-        let Some(late) = self.open.late(&batch, node, survey)? else { return Ok(batch) };
-        out.fates().late += late.true_count() as u64;
-        if self.late_read {
-            let rows = batch.filter(&late)?;
-            // Behind this node's watermark, so each says by which one it was judged.
-            let marks: Int64Array = (0..rows.rows()).map(|row| Some(rows.judged_at(row, node).0)).collect();
-            let Hidden { times, origin, .. } = rows.hidden().clone();
-            let hidden = Hidden { times, marks: Some(marks), origin: origin.filter(|_| self.late_origin), ..Hidden::default() };
-            out.emit(LATE, rows.project(&self.late_places)?.with_hidden(hidden)?);
-        }
-        batch.filter(&not(&late)?)
-    }
-
-    /// Closes windows and sends their rows, until all that are due are closed or the output is full.
-    fn close_due(&mut self, out: &mut Output) -> Result<Progress> {
+    /// Sends early rows that are due, then closes windows and sends their rows, until all is done or the output is full.
+    fn go_on(&mut self, out: &mut Output) -> Result<Progress> {
         loop {
             if !self.send_ready(out) {
                 return Ok(Progress::More);
             }
-            let Some(window) = self.open.next_due(self.watermark) else { return Ok(Progress::Done) };
             let program = &self.program;
-            let records = self.open.close(window, program, |pane| {
-                let groups = pane.len();
-                let (keys, results) = pane.results()?;
-                let finished = program.finish(keys, results, Some(window), groups)?;
-                program.report(&finished, &finished.bad, out)?;
-                Ok(program.wanted(&finished)?.0)
-            })?;
-            if self.main_read && records.num_rows() > 0 {
-                self.ready = Some(Ready { batch: of_window(records, window)?, sent: 0 });
+            if let Some(early) = &mut self.early
+                && let Some(due) = early.next_due()
+            {
+                // A result that is bad now may be right in the end, so it is reported then.
+                let rows = self.open.look(due, program, |pane| Ok(rows_of(pane, due, program)?.1))?;
+                self.ready = early.replace(due.window, rows, program)?.map(Ready::new);
+                continue;
             }
+            let Some(due) = self.open.next_due(self.watermark) else { return Ok(Progress::Done) };
+            let rows = self.open.close(due, program, |pane| {
+                let (finished, rows) = rows_of(pane, due, program)?;
+                program.report(&finished, &finished.bad, out)?;
+                Ok(rows)
+            })?;
+            self.ready = match &mut self.early {
+                Some(early) => early.finish(due.window, &rows, program)?.map(Ready::new),
+                None if !self.main_read || rows.records.num_rows() == 0 => None,
+                None => {
+                    let windows = same_window(due.window, rows.records.num_rows());
+                    Some(Ready::new(of_windows(rows.records, windows)?))
+                }
+            };
         }
     }
 
@@ -120,15 +113,38 @@ impl Windowed {
     }
 }
 
+impl Ready {
+    fn new(batch: Batch) -> Ready {
+        Ready { batch, sent: 0 }
+    }
+}
+
+/// The rows of a window as they are now.
+fn rows_of(pane: &mut Pane, due: Due, program: &Program) -> Result<(Finished, Rows)> {
+    let groups = pane.len();
+    let (keys, results) = pane.results()?;
+    let finished = program.finish(keys.clone(), results, Some(&same_window(due.window, groups)), groups)?;
+    let (records, wanted) = program.wanted(&finished)?;
+    let rows = Rows::wanted(keys, wanted.as_ref(), records)?;
+    Ok((finished, rows))
+}
+
 impl Operator for Windowed {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let node = out.watermark().max(self.watermark);
         let survey = self.open.survey(&batch, node)?;
-        let batch = self.without_late(batch, node, &survey, out)?;
+        let batch = match self.open.late(&batch, node, &survey)? {
+            Some(late) => self.late.put_aside(&batch, &late, node, out)?,
+            None => batch,
+        };
         let (batch, rows) = self.program.evaluate(batch, out)?;
         let (places, partly_late) = self.open.places(&batch, node, &survey)?;
         out.fates().taken += rows.rows as u64;
         out.fates().partly_late += partly_late;
+        if let Some(early) = &mut self.early {
+            places.keys().for_each(|pane| early.note(pane));
+            early.ask(out);
+        }
         match places {
             Places::One(key) => self.open.change(key, &self.program, |pane| pane.update(&rows)),
             Places::Many(panes) => panes.iter().try_for_each(|(key, indices)| {
@@ -140,15 +156,26 @@ impl Operator for Windowed {
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         self.watermark = self.watermark.max(watermark);
-        self.close_due(out).map(|_| ())
+        self.go_on(out).map(|_| ())
     }
 
     fn outgoing_watermark(&self, watermark: EventTime) -> EventTime {
         watermark.minus(self.lateness)
     }
 
+    fn on_timer(&mut self, _: ClockTime, _: &mut Output) -> Result<()> {
+        if let Some(early) = &mut self.early {
+            early.tick(&self.open);
+        }
+        Ok(())
+    }
+
     fn resume(&mut self, out: &mut Output) -> Result<Progress> {
-        self.close_due(out)
+        let progress = self.go_on(out)?;
+        if let Some(early) = &self.early {
+            early.ask(out);
+        }
+        Ok(progress)
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
@@ -160,10 +187,10 @@ impl Operator for Windowed {
             let numbers = [Int64Array::from_value(a, groups), Int64Array::from_value(b, groups), rows.map(Some).collect()];
             self.layout.write(PANES, numbers, keys, states, state)?;
         }
-        let schema = Schema::new(vec![Field::new("watermark", DataType::Int64, false)]);
-        let watermark = Int64Array::from_value(self.watermark.0, 1);
-        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
-        Ok(())
+        if let Some(early) = &self.early {
+            early.snapshot(&self.program, state)?;
+        }
+        write_watermark(self.watermark, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -181,12 +208,10 @@ impl Operator for Windowed {
                 from += length;
             }
         }
-        // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
-        for records in state.get(WATERMARK) {
-            let saved = records.column(0).as_primitive::<Int64Type>();
-            let saved = saved.values().iter().min().copied().unwrap_or(i64::MIN);
-            self.watermark = if self.watermark == EventTime::MIN { EventTime(saved) } else { self.watermark.min(EventTime(saved)) };
+        if let Some(early) = &mut self.early {
+            early.restore(&self.program, state, self.open.keys())?;
         }
+        self.watermark = read_watermark(state);
         Ok(())
     }
 
@@ -199,15 +224,17 @@ impl Operator for Windowed {
     }
 
     fn state_bytes(&self) -> usize {
-        self.open.size_bytes()
+        self.open.size_bytes() + self.early.as_ref().map_or(0, Early::size_bytes)
     }
 }
 
-/// Rows of a window: their event time is its last instant.
-fn of_window(records: RecordBatch, (start, end): Window) -> Result<Batch> {
-    let constant = |value: i64| Int64Array::from_value(value, records.num_rows());
-    let times = Some(constant(end.saturating_sub(1)));
-    let windows = Some(Windows { start: constant(start), end: constant(end) });
-    let hidden = Hidden { times, windows, ..Hidden::default() };
-    Batch::new(records, hidden)
+/// The same window for each of so many rows.
+fn same_window((start, end): Window, rows: usize) -> Windows {
+    Windows { start: Int64Array::from_value(start, rows), end: Int64Array::from_value(end, rows) }
+}
+
+/// Rows of windows: the event time of each is its window's last instant.
+pub(super) fn of_windows(records: RecordBatch, windows: Windows) -> Result<Batch> {
+    let times = Some(windows.end.unary(|end: i64| end.saturating_sub(1)));
+    Batch::new(records, Hidden { times, windows: Some(windows), ..Hidden::default() })
 }

@@ -5,20 +5,21 @@
 //! for each window although rows are aggregated by slice, and whether the node itself has closed those windows yet does not
 //! matter. Where rows carry their window, a pane is that window.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use arrow::array::{BooleanArray, UInt32Array};
 use hashbrown::HashMap;
 use millstream_api::batch::Windows as Bounds;
+use millstream_api::window::{Slice, Window};
 use millstream_api::{Batch, Error, EventTime, Result};
 
 use super::pane::Pane;
-use super::program::{Program, Window};
-use super::slices::{Slice, Slices, closed};
+use super::program::Program;
+use super::slices::{Slices, closed};
 
-/// Implicit: start of the slice and of the first window. Explicit: end and start of the window.
+/// Implicit: start of the slice and number of the first window. Explicit: end and start of the window.
 pub(super) type PaneKey = (i64, i64);
 
 /// Where the rows of a batch go.
@@ -27,6 +28,25 @@ pub(super) enum Places {
     One(PaneKey),
     /// These rows to these panes.
     Many(Vec<(PaneKey, UInt32Array)>),
+}
+
+impl Places {
+    /// The panes that rows go to.
+    pub(super) fn keys(&self) -> impl Iterator<Item = PaneKey> + '_ {
+        let (one, many) = match self {
+            Places::One(key) => (Some(*key), [].as_slice()),
+            Places::Many(panes) => (None, panes.as_slice()),
+        };
+        one.into_iter().chain(many.iter().map(|(key, _)| *key))
+    }
+}
+
+/// A window that is to be closed, or looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    pub(super) window: Window,
+    /// Its number, where windows follow from event time.
+    number: i64,
 }
 
 /// What is to be known of a batch before its rows are looked at one by one, which mostly is not necessary.
@@ -49,7 +69,7 @@ pub(super) struct OpenPanes {
 enum Kind {
     Implicit {
         slices: Slices,
-        /// All windows that start before this have closed.
+        /// All windows before this one have closed.
         cursor: i64,
     },
     Explicit,
@@ -87,10 +107,17 @@ impl OpenPanes {
             }
             Kind::Implicit { slices, .. } => {
                 let times = times(batch)?;
-                let late = |row: usize| {
+                let mut slice = Slice::NONE;
+                let mut late = |row: usize| {
                     let (time, judged) = (times[row], batch.judged_at(row, node));
                     // A window ends behind every instant in it, so a row that is not behind is late for none.
-                    judged.0 > time && slices.closed(slices.last_window(time), judged)
+                    if judged.0 <= time {
+                        return false;
+                    }
+                    if !slice.contains(time) {
+                        slice = slices.at(time);
+                    }
+                    slices.all_closed(&slice, judged)
                 };
                 (0..batch.rows()).map(|row| Some(late(row))).collect()
             }
@@ -124,15 +151,15 @@ impl OpenPanes {
     }
 
     /// The next window, by end and start, that has rows and is closed at this watermark.
-    pub(super) fn next_due(&self, watermark: EventTime) -> Option<Window> {
+    pub(super) fn next_due(&self, watermark: EventTime) -> Option<Due> {
         match &self.kind {
             Kind::Explicit => {
                 let (&(end, start), _) = self.panes.first_key_value()?;
-                closed(end, self.lateness, watermark).then_some((start, end))
+                closed(end, self.lateness, watermark).then_some(Due { window: (start, end), number: 0 })
             }
             Kind::Implicit { slices, cursor } => {
-                let start = self.first_window(slices, *cursor)?;
-                slices.closed(start, watermark).then(|| (start, slices.end(start)))
+                let number = self.first_window(slices, *cursor)?;
+                slices.closed(number, watermark).then(|| Due { window: slices.bounds(number), number })
             }
         }
     }
@@ -141,7 +168,7 @@ impl OpenPanes {
     pub(super) fn next_close(&self) -> Option<EventTime> {
         let end = match &self.kind {
             Kind::Explicit => self.panes.first_key_value()?.0.0,
-            Kind::Implicit { slices, cursor } => slices.end(self.first_window(slices, *cursor)?),
+            Kind::Implicit { slices, cursor } => slices.bounds(self.first_window(slices, *cursor)?).1,
         };
         Some(EventTime(end.saturating_add(self.lateness)))
     }
@@ -149,13 +176,13 @@ impl OpenPanes {
     /// The first window that has rows and has not closed.
     fn first_window(&self, slices: &Slices, cursor: i64) -> Option<i64> {
         let found = self.panes.keys().try_fold(None, |best: Option<i64>, &(slice, first)| {
+            let (first_of_slice, last) = slices.numbers(slice);
             // Slices further on are in windows further on.
-            if best.is_some_and(|best| slice.saturating_sub(slices.size()) >= best) {
+            if best.is_some_and(|best| first_of_slice >= best) {
                 return ControlFlow::Break(best);
             }
             let window = first.max(cursor);
-            let open = window <= slices.last_window(slice);
-            ControlFlow::Continue(if open { Some(best.map_or(window, |best| best.min(window))) } else { best })
+            ControlFlow::Continue(if window <= last { Some(best.map_or(window, |best| best.min(window))) } else { best })
         });
         match found {
             ControlFlow::Break(window) | ControlFlow::Continue(window) => window,
@@ -163,7 +190,8 @@ impl OpenPanes {
     }
 
     /// Calls `f` with all rows of a window merged, and lets go of what only it needed. The window must be due.
-    pub(super) fn close<T>(&mut self, window: Window, program: &Program, f: impl FnOnce(&mut Pane) -> Result<T>) -> Result<T> {
+    pub(super) fn close<T>(&mut self, due: Due, program: &Program, f: impl FnOnce(&mut Pane) -> Result<T>) -> Result<T> {
+        let Due { window, number } = due;
         match &mut self.kind {
             Kind::Explicit => {
                 let mut pane = self.panes.remove(&(window.1, window.0)).ok_or_else(|| Error::internal("a window without a pane"))?;
@@ -171,26 +199,50 @@ impl OpenPanes {
                 f(&mut pane)
             }
             Kind::Implicit { slices, cursor } => {
-                let of_window = self.panes.range_mut((window.0, i64::MIN)..(window.1, i64::MIN));
-                let mut parts: Vec<&mut Pane> = of_window.filter(|((_, first), _)| *first <= window.0).map(|(_, pane)| pane).collect();
-                let result = match parts.as_mut_slice() {
-                    [only] => f(only)?,
-                    parts => {
-                        let mut merged = program.pane()?;
-                        parts.iter_mut().try_for_each(|part| merged.merge(part))?;
-                        f(&mut merged)?
-                    }
+                let next = slices.next(number);
+                let result = match slices.cumulates() {
+                    true => gather(&mut self.panes, &mut self.bytes, window, number, next, program, f)?,
+                    false => merged(&mut self.panes, window, number, program, f)?,
                 };
-                *cursor = slices.next(window.0);
-                let done = |slice: i64| slices.last_window(slice) < *cursor;
+                *cursor = next;
                 while let Some(first) = self.panes.first_entry()
-                    && done(first.key().0)
+                    && slices.numbers(first.key().0).1 < next
                 {
                     self.bytes -= first.remove().measured_bytes;
                 }
                 Ok(result)
             }
         }
+    }
+
+    /// The open windows that take in any of these panes, by end and start.
+    pub(super) fn windows_of(&self, panes: BTreeSet<PaneKey>) -> Vec<Due> {
+        let (slices, cursor) = match &self.kind {
+            Kind::Explicit => {
+                let open = panes.into_iter().filter(|pane| self.panes.contains_key(pane));
+                return open.map(|(end, start)| Due { window: (start, end), number: 0 }).collect();
+            }
+            Kind::Implicit { slices, cursor } => (slices, *cursor),
+        };
+        let mut numbers = BTreeSet::new();
+        for (slice, first) in panes {
+            numbers.extend(slices.between(first.max(cursor), slices.numbers(slice).1));
+        }
+        numbers.into_iter().map(|number| Due { window: slices.bounds(number), number }).collect()
+    }
+
+    /// Calls `f` with all rows of a window merged, which stays open.
+    pub(super) fn look<T>(&mut self, due: Due, program: &Program, f: impl FnOnce(&mut Pane) -> Result<T>) -> Result<T> {
+        let Due { window, number } = due;
+        match self.kind {
+            Kind::Explicit => f(self.panes.get_mut(&(window.1, window.0)).ok_or_else(|| Error::internal("a window without a pane"))?),
+            Kind::Implicit { .. } => merged(&mut self.panes, window, number, program, f),
+        }
+    }
+
+    /// The keys of all panes.
+    pub(super) fn keys(&self) -> impl Iterator<Item = PaneKey> {
+        self.panes.keys().copied()
     }
 
     /// All panes, each under the key by which it is to be restored: windows that have closed stay closed.
@@ -213,11 +265,71 @@ impl OpenPanes {
     }
 }
 
+/// Calls `f` with the slices of a window merged.
+fn merged<T>(
+    panes: &mut BTreeMap<PaneKey, Pane>,
+    window: Window,
+    number: i64,
+    program: &Program,
+    f: impl FnOnce(&mut Pane) -> Result<T>,
+) -> Result<T> {
+    let of_window = panes.range_mut((window.0, i64::MIN)..(window.1, i64::MIN));
+    let mut parts: Vec<&mut Pane> = of_window.filter(|((_, first), _)| *first <= number).map(|(_, pane)| pane).collect();
+    match parts.as_mut_slice() {
+        [only] => f(only),
+        parts => {
+            let mut merged = program.pane()?;
+            parts.iter_mut().try_for_each(|part| merged.merge(part))?;
+            f(&mut merged)
+        }
+    }
+}
+
+/// Calls `f` with the slices of a window merged, and keeps them so for the next one, which holds them all. So a slice is
+/// merged once, however many windows grow over it.
+fn gather<T>(
+    panes: &mut BTreeMap<PaneKey, Pane>,
+    bytes: &mut usize,
+    window: Window,
+    number: i64,
+    next: i64,
+    program: &Program,
+    f: impl FnOnce(&mut Pane) -> Result<T>,
+) -> Result<T> {
+    let of_window = panes.range((window.0, i64::MIN)..(window.1, i64::MIN));
+    let keys: Vec<PaneKey> = of_window.map(|(key, _)| *key).filter(|(_, first)| *first <= number).collect();
+    let mut all = program.pane()?;
+    for key in &keys {
+        let Some(mut part) = panes.remove(key) else { continue };
+        *bytes -= part.measured_bytes;
+        // The first part has what was gathered so far: it is taken as it is.
+        if all.len() == 0 {
+            part.measured_bytes = 0;
+            part.rows += all.rows;
+            all = part;
+        } else {
+            all.merge(&mut part)?;
+            all.rows += part.rows;
+        }
+    }
+    let result = f(&mut all)?;
+    let key = (window.0, next);
+    if let Some(mut waiting) = panes.remove(&key) {
+        *bytes -= waiting.measured_bytes;
+        all.merge(&mut waiting)?;
+        all.rows += waiting.rows;
+    }
+    all.measured_bytes = all.size_bytes();
+    *bytes += all.measured_bytes;
+    panes.insert(key, all);
+    Ok(result)
+}
+
 fn slice_places(slices: &Slices, batch: &Batch, node: EventTime, survey: &Survey) -> Result<(Places, u64)> {
     let Some((least, greatest)) = survey.range else { return Ok((Places::Many(Vec::new()), 0)) };
     let mut slice = slices.at(least);
     if !survey.behind && slice.contains(greatest) {
-        return Ok((Places::One((slice.start, slice.first_window)), 0));
+        return Ok((Places::One((slice.start, slice.first)), 0));
     }
     let times = times(batch)?;
     let mut partly_late = 0;
@@ -226,8 +338,8 @@ fn slice_places(slices: &Slices, batch: &Batch, node: EventTime, survey: &Survey
         if !slice.contains(time) {
             slice = slices.at(time);
         }
-        let first = if survey.behind { first_open(slices, &slice, time, batch.judged_at(row, node)) } else { slice.first_window };
-        partly_late += u64::from(first != slice.first_window);
+        let first = if survey.behind { first_open(slices, &slice, time, batch.judged_at(row, node)) } else { slice.first };
+        partly_late += u64::from(first != slice.first);
         (slice.start, first)
     };
     let places = split((0..times.len()).map(key));
@@ -237,9 +349,9 @@ fn slice_places(slices: &Slices, batch: &Batch, node: EventTime, survey: &Survey
 /// The first open window of a row that is not late for all of them.
 fn first_open(slices: &Slices, slice: &Slice, time: i64, judged: EventTime) -> i64 {
     if judged.0 <= time {
-        return slice.first_window;
+        return slice.first;
     }
-    slices.first_open(slice, judged).unwrap_or(slice.last_window)
+    slices.first_open(slice, judged).unwrap_or(slice.last)
 }
 
 /// Rows by pane, panes in the order of their first row.

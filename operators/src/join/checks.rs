@@ -122,6 +122,7 @@ impl Planner<'_> {
     fn check_windows(&self, found: &mut Diagnostics) {
         for (side, stream) in self.streams.iter().enumerate() {
             let name = self.names[side];
+            found.0.extend(crate::sessions::refused(name, stream, ROWS[side]));
             if stream.windowed.is_none() {
                 let message = format!("`{name}` is not windowed, and mode = \"window\" pairs rows of the same window");
                 let help = "put an operator of type `window` before the join, or use mode = \"changes\"";
@@ -140,7 +141,7 @@ impl Planner<'_> {
             && left.windows != right.windows
         {
             let message = format!("`{}` and `{}` do not have the same windows", self.names[0], self.names[1]);
-            let help = "give both sides a `window` of the same kind, size, slide and offset";
+            let help = "give both sides a `window` with the same keys";
             found.push(Diagnostic::error("window-mismatch", message).key(ROWS[1]).help(help));
         }
     }

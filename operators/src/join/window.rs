@@ -10,7 +10,7 @@ use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
-use millstream_api::stream::WindowKind;
+use millstream_api::window::{Aligned, WindowKind};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
@@ -46,7 +46,7 @@ pub(super) struct WindowJoin {
 struct Intake {
     keys: Keys,
     /// Its windows, where they follow from event time.
-    implicit: Option<WindowKind>,
+    implicit: Option<Aligned>,
     /// The columns that are kept: those that flow, then the key's.
     kept: SchemaRef,
     late: LateRows,
@@ -95,7 +95,12 @@ impl Intake {
         let own = own.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
         let key = keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
         Ok(Intake {
-            implicit: design.windows.clone().filter(|_| !input.explicit_windows && !design.explicit[side]),
+            implicit: design
+                .windows
+                .as_ref()
+                .and_then(WindowKind::aligned)
+                .filter(|_| !input.explicit_windows && !design.explicit[side])
+                .cloned(),
             kept: Arc::new(Schema::new(own.chain(key).collect::<Vec<_>>())),
             late: LateRows::new(context, side)?,
             keys,

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
-use millstream_api::stream::WindowKind;
+use millstream_api::window::Aligned;
 use millstream_api::{Batch, Error, EventTime, Result};
 
 use super::pairs::Window;
@@ -72,11 +72,11 @@ pub(super) struct Places {
     pub(super) partly_late: u64,
 }
 
-/// Judges the windows of each row at its own watermark. `kind`: windows follow from event time, else rows carry theirs.
-pub(super) fn places(batch: &Batch, kind: Option<&WindowKind>, node: EventTime) -> Result<Places> {
+/// Judges the windows of each row at its own watermark. `implicit`: windows follow from event time, else rows carry theirs.
+pub(super) fn places(batch: &Batch, implicit: Option<&Aligned>, node: EventTime) -> Result<Places> {
     let missing = || Error::internal("rows of a windowed stream say neither their window nor their time");
     let mut grouped = Grouped::default();
-    match kind {
+    match implicit {
         None => {
             let bounds = batch.hidden().windows.as_ref().ok_or_else(missing)?;
             for row in 0..batch.rows() {
@@ -87,10 +87,10 @@ pub(super) fn places(batch: &Batch, kind: Option<&WindowKind>, node: EventTime) 
                 }
             }
         }
-        Some(kind) => {
+        Some(windows) => {
             let times = batch.times().ok_or_else(missing)?;
             for (row, &time) in times.iter().enumerate() {
-                grouped.add_open(kind, time, batch.judged_at(row, node), row as u32);
+                grouped.add_open(windows, time, batch.judged_at(row, node), row as u32);
             }
         }
     }
@@ -105,23 +105,14 @@ struct Grouped {
 
 impl Grouped {
     /// Adds a row to each of its windows that is open.
-    fn add_open(&mut self, kind: &WindowKind, time: i64, judged: EventTime, row: u32) {
-        let WindowKind::Hop { size, slide, .. } = *kind;
-        let last = kind.last_start(time);
-        if last.saturating_add(size) <= judged.0 {
+    fn add_open(&mut self, windows: &Aligned, time: i64, judged: EventTime, row: u32) {
+        let (mut open, complete) = windows.open(time, judged);
+        if open.is_empty() {
             return self.places.late.push(row);
         }
-        let mut start = last;
-        while start.saturating_add(size) > time {
-            if start.saturating_add(size) <= judged.0 {
-                self.places.partly_late += 1;
-                return;
-            }
-            self.add((start, start.saturating_add(size)), row, start == last);
-            match start.checked_sub(slide) {
-                Some(before) => start = before,
-                None => return,
-            }
+        self.places.partly_late += u64::from(!complete);
+        while let Some(window) = open.next() {
+            self.add(window, row, open.is_empty());
         }
     }
 

@@ -74,6 +74,7 @@ impl Planner<'_> {
         if self.input.windowed.is_none() {
             return;
         }
+        found.0.extend(crate::sessions::refused(self.name, self.input, "input"));
         if self.input.updating {
             let message = format!("`{}` is updating: its rows can be withdrawn, so that no window could ever close", self.name);
             let help = "rank per window before the node that makes it updating";

@@ -24,7 +24,7 @@ fn updating() -> Stream {
 }
 
 fn windowed(explicit: bool) -> Stream {
-    let windows = WindowKind::Hop { size: 10, slide: 10, offset: 0 };
+    let windows = WindowKind::hop(10, 10, 0);
     let columns = schema("k bigint, v bigint, window_start timestamp not null, window_end timestamp not null");
     Stream { windowed: Some(Windowed { windows, judge: Judge::Reader, explicit }), ..timed(columns) }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{not, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use hashbrown::HashMap;
 use millstream_api::batch::{Hidden, Windows};
-use millstream_api::plan::{OperatorContext, Shape};
+use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
-use millstream_api::stream::WindowKind;
+use millstream_api::window::{Aligned, Slice, WindowKind};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 
 use super::plan::Design;
@@ -18,7 +18,7 @@ use super::program::{Evaluated, Program, Window};
 use super::rankings::{Place, Rankings};
 use super::state::{Layout, each_once};
 use super::{LATE, MAIN};
-use crate::columns::places;
+use crate::late::LateRows;
 
 /// The names of the state's pieces.
 pub(super) const PANES: &str = "panes";
@@ -29,12 +29,11 @@ pub(super) struct Windowed {
     program: Program,
     layout: Layout,
     /// The windows, where they follow from event time; else rows carry theirs.
-    implicit: Option<WindowKind>,
+    implicit: Option<Aligned>,
     /// The windows that are open and have rows, by end and start.
     panes: BTreeMap<(i64, i64), Pane>,
     batch_rows: usize,
-    late: Shape,
-    late_places: Vec<usize>,
+    late: LateRows,
     read: bool,
     /// The watermark up to which windows have closed or are about to.
     watermark: EventTime,
@@ -70,15 +69,13 @@ impl Windowed {
         let input = &context.inputs[0];
         let implicit = !input.explicit_windows && !design.explicit;
         let program = Program::new(design, context, !design.explicit)?;
-        let late = context.outputs[LATE].clone();
         Ok(Windowed {
             layout: Layout::new(&program, context.key_groups),
             program,
-            implicit: implicit.then(|| windows.clone()),
+            implicit: windows.aligned().filter(|_| implicit).cloned(),
             panes: BTreeMap::new(),
             batch_rows: context.batch_rows.max(1),
-            late_places: if late.read { places(&input.schema, &late.schema)? } else { Vec::new() },
-            late,
+            late: LateRows::new(context, 0, LATE)?,
             read: context.outputs[MAIN].read,
             watermark: EventTime::MIN,
             closing: None,
@@ -92,16 +89,7 @@ impl Windowed {
         if late.true_count() == 0 {
             return Ok(batch);
         }
-        out.fates().late += late.true_count() as u64;
-        if self.late.read {
-            let rows = batch.filter(&late)?;
-            // Behind this node's watermark, so each says by which one it was judged.
-            let marks: Int64Array = (0..rows.rows()).map(|row| Some(rows.judged_at(row, node).0)).collect();
-            let Hidden { times, origin, .. } = rows.hidden().clone();
-            let hidden = Hidden { times, marks: Some(marks), origin: origin.filter(|_| self.late.origin), ..Hidden::default() };
-            out.emit(LATE, rows.project(&self.late_places)?.with_hidden(hidden)?);
-        }
-        batch.filter(&not(&late)?)
+        self.late.put_aside(&batch, &late, node, out)
     }
 
     /// Ranks rows of a batch in one window.
@@ -176,15 +164,24 @@ impl Closing {
 }
 
 /// The end of the last window of each row.
-fn last_ends(batch: &Batch, implicit: Option<&WindowKind>) -> Result<Vec<i64>> {
+fn last_ends(batch: &Batch, implicit: Option<&Aligned>) -> Result<Vec<i64>> {
     match implicit {
         None => Ok(bounds(batch)?.end.values().to_vec()),
-        Some(kind) => Ok(times(batch)?.iter().map(|&time| kind.last_start(time).saturating_add(kind.size())).collect()),
+        Some(windows) => {
+            let mut slice = Slice::NONE;
+            let last_end = |&time: &i64| {
+                if !slice.contains(time) {
+                    slice = windows.slice(time);
+                }
+                slice.last_end
+            };
+            Ok(times(batch)?.iter().map(last_end).collect())
+        }
     }
 }
 
 /// The rows of each window that is open by the row's own watermark, and how many rows are late for some. None is for all.
-fn shares(batch: &Batch, implicit: Option<&WindowKind>, node: EventTime) -> Result<(Vec<(Window, Share)>, u64)> {
+fn shares(batch: &Batch, implicit: Option<&Aligned>, node: EventTime) -> Result<(Vec<(Window, Share)>, u64)> {
     let mut shares: Vec<(Window, Share)> = Vec::new();
     let mut index: HashMap<Window, usize> = HashMap::new();
     let mut add = |window: Window, row: usize, is_last: bool| {
@@ -201,35 +198,17 @@ fn shares(batch: &Batch, implicit: Option<&WindowKind>, node: EventTime) -> Resu
             let bounds = bounds(batch)?;
             (0..batch.rows()).for_each(|row| add((bounds.start.value(row), bounds.end.value(row)), row, true));
         }
-        Some(kind) => {
+        Some(windows) => {
             for (row, &time) in times(batch)?.iter().enumerate() {
-                let all = each_window(kind, time, batch.judged_at(row, node), |window, is_last| add(window, row, is_last));
-                partly_late += u64::from(!all);
+                let (mut open, complete) = windows.open(time, batch.judged_at(row, node));
+                while let Some(window) = open.next() {
+                    add(window, row, open.is_empty());
+                }
+                partly_late += u64::from(!complete);
             }
         }
     }
     Ok((shares, partly_late))
-}
-
-/// Calls `add` with each window of an instant that is open at this watermark, last one first; false when some is closed.
-fn each_window(kind: &WindowKind, time: i64, judged: EventTime, mut add: impl FnMut(Window, bool)) -> bool {
-    let WindowKind::Hop { size, slide, .. } = *kind;
-    let last = kind.last_start(time);
-    let mut start = last;
-    loop {
-        let end = start.saturating_add(size);
-        if end <= time && start != last {
-            return true;
-        }
-        if end <= judged.0 {
-            return false;
-        }
-        add((start, end), start == last);
-        match start.checked_sub(slide) {
-            Some(before) => start = before,
-            None => return true,
-        }
-    }
 }
 
 fn bounds(batch: &Batch) -> Result<&Windows> {

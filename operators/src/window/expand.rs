@@ -9,8 +9,8 @@ use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray, UInt32Array}
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_api::batch::Windows;
 use millstream_api::plan::OperatorContext;
-use millstream_api::stream::WindowKind;
 use millstream_api::types::UTC;
+use millstream_api::window::{Aligned, WindowRange};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 
 use super::{LATE, MAIN, WINDOW_END, WINDOW_START};
@@ -18,7 +18,7 @@ use crate::columns::{place, places, records};
 
 /// Sends each row once for each of its windows, or of those that are open.
 pub(super) struct Expand {
-    windows: WindowKind,
+    windows: Aligned,
     /// Whether windows that are closed for the row are left out.
     judge: bool,
     /// Whether rows carry their window, beside the visible columns.
@@ -42,8 +42,8 @@ enum Place {
 struct Rest {
     batch: Batch,
     row: usize,
-    /// The windows of `row` that are left, when it is begun.
-    windows: Option<WindowsOfRow>,
+    /// The numbers of the first and last window of `row` that are left, when it is begun.
+    windows: Option<(i64, i64)>,
 }
 
 /// A piece of the output under construction.
@@ -56,7 +56,7 @@ struct Piece {
 }
 
 impl Expand {
-    pub(super) fn new(windows: &WindowKind, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(windows: &Aligned, context: &OperatorContext) -> Result<Self> {
         let (input, shape, late) = (&context.inputs[0].schema, &context.outputs[MAIN], &context.outputs[LATE]);
         Ok(Expand {
             windows: windows.clone(),
@@ -71,13 +71,13 @@ impl Expand {
     }
 
     /// Fills a piece up to its size or the end of the rows; counts each row whose windows are known.
-    fn next_piece(&mut self, rest: &mut Rest, out: &mut Output) -> Result<Piece> {
+    fn next_piece(&self, rest: &mut Rest, out: &mut Output) -> Result<Piece> {
         let times = rest.batch.hidden().times.clone().ok_or_else(|| Error::internal("a windowed stream without event time"))?;
         let mut piece = Piece::default();
         while rest.row < rest.batch.rows() && piece.rows.len() < self.piece_rows {
             let row = rest.row as u32;
             let mut windows = match rest.windows.take() {
-                Some(begun) => begun,
+                Some((first, last)) => self.windows.from_number(first, last),
                 None => match self.windows_of(&rest.batch, rest.row, times.value(rest.row), out) {
                     Some(windows) => windows,
                     None => {
@@ -96,23 +96,23 @@ impl Expand {
             if windows.is_empty() {
                 rest.row += 1;
             } else {
-                rest.windows = Some(windows);
+                rest.windows = windows.numbers();
             }
         }
         Ok(piece)
     }
 
     /// The windows of a row that it is sent for, and its fate; `None` when it is late for all.
-    fn windows_of(&self, batch: &Batch, row: usize, time: i64, out: &mut Output) -> Option<WindowsOfRow> {
-        let all = WindowsOfRow::new(&self.windows, time);
-        let open = if self.judge { all.clone().open_at(batch.judged_at(row, out.watermark())) } else { all.clone() };
+    fn windows_of(&self, batch: &Batch, row: usize, time: i64, out: &mut Output) -> Option<WindowRange<'_>> {
+        let watermark = if self.judge { batch.judged_at(row, out.watermark()) } else { EventTime::MIN };
+        let (open, complete) = self.windows.open(time, watermark);
         let fates = out.fates();
         if open.is_empty() {
             fates.late += 1;
             return None;
         }
         fates.passed += 1;
-        fates.partly_late += u64::from(open != all);
+        fates.partly_late += u64::from(!complete);
         Some(open)
     }
 
@@ -185,58 +185,9 @@ impl Place {
     }
 }
 
-/// The windows of one row in rising order, as `(start, end)`. Computed in 128 bits, since windows at the ends of time begin
-/// before the first instant or end after the last; their bounds are then those instants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct WindowsOfRow {
-    start: i128,
-    last_start: i128,
-    size: i128,
-    slide: i128,
-}
-
-impl WindowsOfRow {
-    fn new(windows: &WindowKind, time: i64) -> Self {
-        let WindowKind::Hop { size, slide, offset } = windows;
-        let [time, size, slide, offset] = [time, *size, *slide, *offset].map(i128::from);
-        let last_start = (time - offset).div_euclid(slide) * slide + offset;
-        // The first window that ends after `time`: as many slides back as fit.
-        let slides_back = (size - 1 - (time - last_start)).div_euclid(slide);
-        WindowsOfRow { start: last_start - slides_back * slide, last_start, size, slide }
-    }
-
-    /// Only those that end after `watermark`.
-    fn open_at(mut self, watermark: EventTime) -> Self {
-        let behind = i128::from(watermark.0) - (self.start + self.size);
-        if behind >= 0 {
-            self.start += (behind / self.slide + 1) * self.slide;
-        }
-        self
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start > self.last_start
-    }
-}
-
-impl Iterator for WindowsOfRow {
-    type Item = (i64, i64);
-
-    fn next(&mut self) -> Option<(i64, i64)> {
-        if self.is_empty() {
-            return None;
-        }
-        let clamp = |instant: i128| i64::try_from(instant).unwrap_or(if instant < 0 { i64::MIN } else { i64::MAX });
-        let bounds = (clamp(self.start), clamp(self.start + self.size));
-        self.start += self.slide;
-        Some(bounds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use millstream_api::operator::Fates;
-    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -287,25 +238,5 @@ mod tests {
         assert_eq!(found.len(), 100_000);
         assert_eq!((found[0], found[49_999], found[99_999]), ((-49_999, 1), (0, 50_000), (1, 50_001)));
         assert_eq!(fates.passed, 2);
-    }
-
-    #[test]
-    fn bounds_stop_at_the_ends_of_time() {
-        let kind = WindowKind::Hop { size: 10, slide: 10, offset: 0 };
-        assert_eq!(WindowsOfRow::new(&kind, i64::MIN).next(), Some((i64::MIN, i64::MIN + 8)));
-        assert_eq!(WindowsOfRow::new(&kind, i64::MAX).next(), Some((i64::MAX - 7, i64::MAX)));
-    }
-
-    proptest! {
-        #[test]
-        fn windows_are_those_that_contain_the_time(time in -100i64..100, size in 1i64..20, slide in 1i64..20, shift in 0i64..20, watermark in -120i64..120) {
-            let (slide, offset) = (slide.min(size), shift % slide.min(size));
-            let kind = WindowKind::Hop { size, slide, offset };
-            let all = (-200..200).map(|n| (n * slide + offset, n * slide + offset + size));
-            let naive: Vec<(i64, i64)> = all.filter(|(start, end)| (*start..*end).contains(&time)).collect();
-            prop_assert_eq!(WindowsOfRow::new(&kind, time).collect::<Vec<_>>(), naive.clone());
-            let open: Vec<(i64, i64)> = naive.into_iter().filter(|(_, end)| *end > watermark).collect();
-            prop_assert_eq!(WindowsOfRow::new(&kind, time).open_at(EventTime(watermark)).collect::<Vec<_>>(), open);
-        }
     }
 }

@@ -6,6 +6,8 @@
 //! judge lateness, it is judged here.
 
 mod expand;
+mod kinds;
+mod length;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::expand::Expand;
+use self::length::Length;
 use crate::columns::places;
 
 const MAIN: usize = 0;
@@ -32,11 +35,18 @@ const WINDOW_END: &str = "window_end";
 /// Divides a stream into windows of event time, for an `aggregate` or another reader.
 ///
 /// A window `[start, end)` closes when the watermark reaches its end. Windows start at multiples of `slide` (of `size` for
-/// `tumble`) since 1970-01-01T00:00Z, plus `offset`. The stream gets the columns `window_start` and `window_end`.
+/// `tumble` and `cumulate`) since 1970-01-01T00:00Z, plus `offset`. The stream gets the columns `window_start` and
+/// `window_end`.
 ///
 /// An aggregate behind it decides row by row which windows are still open. Any other reader sees a row once for each window
 /// that is open by the row's own watermark; a row without an open window goes to the stream `NAME.late`, with the columns it
 /// came with.
+///
+/// A session lasts as long as the rows of a key follow each other at less than `gap`, and ends `gap` after its last row. It
+/// has no bounds before a key is known, so only an `aggregate` can read it, directly or through `filter` and `select`; the
+/// two columns are those of the aggregate.
+///
+/// With `timezone` a length in `d` or `w` is days of that zone, which have 23 or 25 hours where its clocks change.
 ///
 /// ```toml
 /// [operators.hourly]
@@ -51,18 +61,40 @@ const WINDOW_END: &str = "window_end";
 /// kind  = "hop"
 /// size  = "10s"
 /// slide = "2s"
+///
+/// [operators.visits]
+/// type  = "window"
+/// input = "clicks"
+/// kind  = "session"
+/// gap   = "30m"
+///
+/// [operators.so_far_today]
+/// type     = "window"
+/// input    = "sales"
+/// kind     = "cumulate"
+/// size     = "1d"
+/// step     = "1h"
+/// timezone = "Europe/Berlin"
 /// ```
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct WindowOptions {
-    /// `tumble`: each instant is in one window. `hop`: windows overlap, each instant is in size ÷ slide of them.
+    /// `tumble`: each instant is in one window. `hop`: windows overlap, each instant is in size ÷ slide of them. `session`:
+    /// rows of a key that follow each other. `cumulate`: windows that start together and grow by `step` up to `size`.
     pub kind: Kind,
-    /// Length of a window.
-    pub size: DurationText,
+    /// Length of a window; of the longest ones for `cumulate`. Not for `session`.
+    pub size: Option<Length>,
     /// Of hop windows: from the start of one to the start of the next. It need not divide `size`, but cannot be greater.
-    pub slide: Option<DurationText>,
-    /// Shifts all windows: with `size = "1d"`, `offset = "5h"` days begin at 05:00 UTC. Less than `slide` (`size` for tumble).
-    #[serde(default)]
-    pub offset: DurationText,
+    pub slide: Option<Length>,
+    /// Of sessions: rows of a key that are this far apart, or further, are two sessions.
+    pub gap: Option<Length>,
+    /// Of cumulate windows: how much longer each is than the one before. It must divide `size`; where `size` is days of a
+    /// `timezone` and `step` is not, the last window of a day ends with the day.
+    pub step: Option<Length>,
+    /// Shifts all windows: with `size = "1d"`, `offset = "5h"` days begin at 05:00 UTC, or by the clocks of `timezone`. Less
+    /// than `slide` (`size` for tumble and cumulate).
+    pub offset: Option<DurationText>,
+    /// A zone of the IANA database, for example `Europe/Berlin`: `d` and `w` are days of it. `h` never is.
+    pub timezone: Option<String>,
 }
 
 /// The kinds of windows.
@@ -73,6 +105,10 @@ pub enum Kind {
     Tumble,
     /// Windows of one length that start every `slide`.
     Hop,
+    /// Rows of a key that follow each other at less than `gap`.
+    Session,
+    /// Windows that start together and grow by `step`.
+    Cumulate,
 }
 
 impl NodeOptions for WindowOptions {
@@ -83,61 +119,14 @@ impl NodeOptions for WindowOptions {
     fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
         let (name, input) = &inputs.streams[0];
         let mut found = Diagnostics(unfit_input(name, input));
-        let windows = found.ok(self.windows());
+        let windows = kinds::windows(&self, &mut found);
         let Some(windows) = windows.filter(|_| !found.has_errors()) else {
             return Err(found);
         };
         let late = Stream { windowed: None, ..input.clone() };
         let outputs = vec![OutputPlan::main(windowed(input, windows.clone())), OutputPlan::side("late", late)];
         let factory = WindowFactory { windows, input: input.schema.clone() };
-        Ok(Plan::new(vec![InputPlan::any(WindowUse::Reads)], outputs, Make::Operator(Arc::new(factory))))
-    }
-}
-
-/// A row in more windows than this would keep a pipeline busy for hours with its results alone.
-const MOST_WINDOWS_OF_A_ROW: i64 = 1_000_000;
-
-impl WindowOptions {
-    fn windows(&self) -> Result<WindowKind, Diagnostics> {
-        let mut found = Diagnostics::default();
-        let bad = |key: &str, message: String| Diagnostic::error("bad-window", message).key(key);
-        let slide = match (self.kind, self.slide) {
-            (Kind::Tumble, None) => self.size,
-            (Kind::Hop, Some(slide)) => slide,
-            (Kind::Tumble, Some(_)) => {
-                found.push(
-                    bad("slide", "tumble windows have no `slide`".into()).on_key().help("for overlapping windows write kind = \"hop\""),
-                );
-                self.size
-            }
-            (Kind::Hop, None) => {
-                found.push(
-                    bad("kind", "hop windows need a `slide`".into()).help("add for example slide = \"1m\", or use kind = \"tumble\""),
-                );
-                self.size
-            }
-        };
-        if self.size.micros() == 0 {
-            found.push(bad("size", "a window cannot have the size 0".into()).help("write it like size = \"1h\""));
-        } else if slide.micros() == 0 {
-            found.push(bad("slide", "`slide` cannot be 0".into()).help("write it like slide = \"1m\""));
-        } else if slide > self.size {
-            let message = format!("`slide` ({slide}) is greater than `size` ({}): rows between two windows would be in none", self.size);
-            found.push(bad("slide", message).help("make `slide` at most `size`; filter the rows that are not wanted"));
-        } else if self.offset >= slide {
-            let of = if self.kind == Kind::Tumble { "size" } else { "slide" };
-            let message = format!("`offset` ({}) must be less than `{of}` ({slide})", self.offset);
-            found.push(bad("offset", message).help("windows repeat, so that a smaller offset gives the same windows"));
-        }
-        if found.0.is_empty() && self.size.micros() / slide.micros() > MOST_WINDOWS_OF_A_ROW {
-            let message = format!(
-                "each row would be in {} windows: `size` is {} and `slide` {slide}",
-                self.size.micros() / slide.micros(),
-                self.size
-            );
-            found.push(bad("slide", message).help(format!("a row can be in {MOST_WINDOWS_OF_A_ROW} windows at most: make `slide` longer")));
-        }
-        found.into_result(WindowKind::Hop { size: self.size.micros(), slide: slide.micros(), offset: self.offset.micros() })
+        Ok(Plan { warnings: found, ..Plan::new(vec![InputPlan::any(WindowUse::Reads)], outputs, Make::Operator(Arc::new(factory))) })
     }
 }
 
@@ -173,10 +162,11 @@ fn unfit_input(name: &str, input: &Stream) -> Vec<Diagnostic> {
 
 fn windowed(input: &Stream, windows: WindowKind) -> Stream {
     let bounds = [WINDOW_START, WINDOW_END].map(|name| Arc::new(Field::new(name, timestamp_type(), false)));
+    let aligned = windows.aligned();
+    let bounds = bounds.into_iter().filter(|_| aligned.is_some());
     let fields: Vec<_> = input.schema.fields().iter().cloned().chain(bounds).collect();
-    let WindowKind::Hop { size, slide, .. } = windows;
     let mut unique_key = input.unique_key.clone();
-    if slide < size {
+    if aligned.is_some_and(|windows| !windows.tumbles()) {
         // A row is in several windows: only together with the window it is one of a kind.
         unique_key.iter_mut().for_each(|key| key.extend([WINDOW_START, WINDOW_END].map(str::to_owned)));
     }
@@ -197,8 +187,8 @@ impl OperatorFactory for WindowFactory {
 
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
         let shape = &context.outputs[MAIN];
-        if shape.explicit_windows || shape.judge {
-            return Ok(Box::new(Expand::new(&self.windows, context)?));
+        if let (Some(windows), true) = (self.windows.aligned(), shape.explicit_windows || shape.judge) {
+            return Ok(Box::new(Expand::new(windows, context)?));
         }
         Ok(Box::new(Pass { places: places(&context.inputs[0].schema, &shape.schema)? }))
     }
@@ -235,7 +225,7 @@ mod tests {
     fn rows_pass_when_the_reader_knows_the_windows() {
         let node = Node::plan::<WindowOptions>(json!({ "kind": "tumble", "size": "10s" }), vec![timed(schema("a bigint, b bigint"))]);
         let planned = &node.plan.outputs[0].stream;
-        assert_eq!(planned.windowed.as_ref().unwrap().windows, WindowKind::Hop { size: 10_000_000, slide: 10_000_000, offset: 0 });
+        assert_eq!(planned.windowed.as_ref().unwrap().windows, WindowKind::hop(10_000_000, 10_000_000, 0));
         let mut node = node.reading(0, &["b"]);
         node.watermark(i64::MAX - 1);
         let input = marked(at(batch(&[("a", ints([Some(1)])), ("b", ints([Some(2)]))]), &[5]), &[7]);
@@ -260,8 +250,46 @@ mod tests {
         assert_eq!(code_and_message(json!({ "kind": "tumble", "size": "10s", "slide": "5s" })), "tumble windows have no `slide`");
         assert_eq!(code_and_message(json!({ "kind": "tumble", "size": "0s" })), "a window cannot have the size 0");
         assert_eq!(code_and_message(json!({ "kind": "hop", "size": "1s", "slide": "0s" })), "`slide` cannot be 0");
+        assert_eq!(code_and_message(json!({ "kind": "tumble" })), "tumble windows need a `size`");
+        assert_eq!(code_and_message(json!({ "kind": "session" })), "session windows need a `gap`");
+        assert_eq!(code_and_message(json!({ "kind": "session", "gap": "0s" })), "`gap` cannot be 0");
+        assert_eq!(code_and_message(json!({ "kind": "session", "gap": "1s", "size": "1s" })), "session windows have no `size`");
+        assert_eq!(code_and_message(json!({ "kind": "session", "gap": "1s", "timezone": "UTC" })), "session windows have no `timezone`");
+        assert_eq!(code_and_message(json!({ "kind": "tumble", "size": "1s", "gap": "1s" })), "tumble windows have no `gap`");
+        assert_eq!(code_and_message(json!({ "kind": "cumulate", "size": "1h" })), "cumulate windows need a `step`");
+        let step = |step: &str| json!({ "kind": "cumulate", "size": "1h", "step": step });
+        assert_eq!(code_and_message(step("2h")), "`step` (2h) is greater than `size` (1h)");
+        assert_eq!(code_and_message(step("25m")), "`size` (1h) is not a multiple of `step` (25m)");
+        let zone = |zone: &str, slide: &str| json!({ "kind": "hop", "size": "2d", "slide": slide, "timezone": zone });
+        assert_eq!(code_and_message(zone("Europe/Berln", "1d")), "there is no time zone `Europe/Berln`");
+        let message = "`size` is days of UTC and `slide` (6h) is hours, which do not divide every day";
+        assert_eq!(code_and_message(zone("UTC", "6h")), message);
         let offset = json!({ "kind": "tumble", "size": "10s", "offset": "10s" });
         assert_eq!(code_and_message(offset), "`offset` (10s) must be less than `size` (10s)");
+    }
+
+    #[test]
+    fn lengths_in_days_are_days_of_the_zone_and_hours_never_are() {
+        let said = |options: Value| {
+            let plan = Node::plan::<WindowOptions>(options, vec![timed(schema("a bigint"))]).plan;
+            let windows = plan.outputs[0].stream.windowed.as_ref().unwrap().windows.to_string();
+            (windows, plan.warnings.0.iter().map(|warning| warning.code).collect::<Vec<_>>())
+        };
+        let tumble = |size: &str| json!({ "kind": "tumble", "size": size, "timezone": "Europe/Berlin", "offset": "5h" });
+        assert_eq!(said(tumble("1w")), ("windows of 7d in Europe/Berlin shifted by 5h".into(), vec![]));
+        assert_eq!(said(tumble("24h")), ("windows of 1d shifted by 5h".into(), vec!["unused-key"]));
+        let cumulate = |size: &str, step: &str| json!({ "kind": "cumulate", "size": size, "step": step, "timezone": "UTC" });
+        assert_eq!(said(cumulate("2d", "1d")), ("windows of up to 2d that grow by 1d in UTC".into(), vec![]));
+        assert_eq!(said(cumulate("1d", "1h")), ("windows of up to 1d that grow by 1h in UTC".into(), vec![]));
+        assert_eq!(said(cumulate("4h", "1h")).1, ["unused-key"]);
+    }
+
+    #[test]
+    fn a_session_has_no_bounds_before_a_key_is_known() {
+        let node = Node::plan::<WindowOptions>(json!({ "kind": "session", "gap": "10s" }), vec![timed(schema("a bigint"))]);
+        let stream = &node.plan.outputs[0].stream;
+        assert_eq!(stream.schema.fields().len(), 1);
+        assert_eq!(stream.windowed.as_ref().unwrap().windows, WindowKind::Session { gap: 10_000_000 });
     }
 
     #[test]

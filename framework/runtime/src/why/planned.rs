@@ -3,7 +3,7 @@
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::WindowUse;
 use millstream_api::registry::Role;
-use millstream_topology::{Node, SourceSettings, Topology, window_text};
+use millstream_topology::{Node, SourceSettings, Topology};
 
 use super::{Holder, Station, Why, titled, upstream};
 
@@ -40,7 +40,7 @@ fn windows(topology: &Topology, index: usize) -> Option<String> {
     let node = &topology.nodes[index];
     node.inputs.iter().zip(&node.plan.inputs).find_map(|(input, plan)| {
         let windowed = topology.nodes[input.node].outputs[input.port].stream.windowed.as_ref()?;
-        (plan.windows == WindowUse::Judges).then(|| window_text(&windowed.windows))
+        (plan.windows == WindowUse::Judges).then(|| windowed.windows.to_string())
     })
 }
 

@@ -6,7 +6,7 @@ use millstream_api::types::SqlName;
 use serde_json::{Value, json};
 
 use crate::declare::role_name;
-use crate::describe::{route_text, window_text};
+use crate::describe::route_text;
 use crate::graph::{Input, Node, NodeOutput, Topology};
 
 /// One object with `name`, `nodes` and `edges`, indented.
@@ -40,7 +40,7 @@ fn stream(output: &NodeOutput) -> Value {
         "read": output.shape.read,
         "event_time": stream.event_time,
         "updating": stream.updating,
-        "windows": stream.windowed.as_ref().map(|windowed| window_text(&windowed.windows)),
+        "windows": stream.windowed.as_ref().map(|windowed| windowed.windows.to_string()),
         "key": stream.unique_key,
         "endless": !stream.bounded,
         "columns": columns,

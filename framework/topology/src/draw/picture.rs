@@ -3,7 +3,7 @@
 use millstream_api::plan::Route;
 use millstream_api::registry::Role;
 
-use crate::describe::{route_text, window_text};
+use crate::describe::route_text;
 use crate::graph::{Input, Node, Topology};
 
 /// A topology to be drawn.
@@ -74,7 +74,7 @@ fn notes(topology: &Topology, node: &Node) -> Vec<String> {
             .inputs
             .iter()
             .any(|input| read(input).windowed.as_ref().map(|w| &w.windows) == output.stream.windowed.as_ref().map(|w| &w.windows));
-        notes.extend(output.stream.windowed.as_ref().filter(|_| !came).map(|windowed| window_text(&windowed.windows)));
+        notes.extend(output.stream.windowed.as_ref().filter(|_| !came).map(|windowed| windowed.windows.to_string()));
         if output.stream.updating && !node.inputs.iter().any(|input| read(input).updating) {
             notes.push("updating".to_owned());
         }

@@ -3,7 +3,6 @@
 use millstream_api::plan::WindowUse;
 
 use super::{Entry, listed};
-use crate::describe::window_text;
 use crate::graph::{Node, Topology};
 
 pub(super) fn lines(topology: &Topology) -> Vec<Entry> {
@@ -31,8 +30,7 @@ fn entry(topology: &Topology, node: &Node) -> Entry {
     for (input, plan) in node.inputs.iter().zip(&node.plan.inputs) {
         let stream = &topology.nodes[input.node].outputs[input.port].stream;
         if let Some(windowed) = stream.windowed.as_ref().filter(|_| plan.windows == WindowUse::Judges) {
-            let says_window =
-                format!("{}, open until the watermark reaches their end and any allowed lateness", window_text(&windowed.windows));
+            let says_window = format!("{}, open until the watermark reaches their end and any allowed lateness", windowed.windows);
             // The inputs of a join have the same windows.
             if !says.contains(&says_window) {
                 says.push(says_window);

@@ -162,7 +162,7 @@ impl NodeOptions for Cut {
         }
         let bounds = ["window_start", "window_end"].map(|name| Arc::new(Field::new(name, timestamp_type(), false)));
         let schema = Schema::new(input.schema.fields().iter().cloned().chain(bounds).collect::<Vec<_>>());
-        let windows = WindowKind::Hop { size: self.size.micros(), slide: self.size.micros(), offset: 0 };
+        let windows = WindowKind::hop(self.size.micros(), self.size.micros(), 0);
         let windowed = Some(Windowed { windows, judge: Judge::Reader, explicit: false });
         let outputs =
             vec![OutputPlan::main(Stream { schema: Arc::new(schema), windowed, ..input.clone() }), OutputPlan::side("late", input.clone())];

@@ -1,7 +1,9 @@
 //! Tests of the aggregate operator: against naive models on random input, and of single properties.
 
 mod harness;
+mod model;
 mod planning;
 mod running;
+mod sessions;
 mod single;
 mod windowed;

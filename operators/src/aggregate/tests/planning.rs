@@ -12,7 +12,7 @@ use super::harness::{input, plan};
 use crate::testing::{schema, stream, timed};
 
 fn hop() -> WindowKind {
-    WindowKind::Hop { size: 10, slide: 4, offset: 0 }
+    WindowKind::hop(10, 4, 0)
 }
 
 /// As the `window` node gives it.
@@ -195,8 +195,10 @@ fn emit_must_suit_the_form() {
         mistakes(json!({ "compute": ["sum(v) as s"], "emit": "close" }), input(None)),
         ["bad-value emit: emit = \"close\" is not possible: this aggregate is a running aggregate"]
     );
+    let never = mistakes(json!({ "compute": ["sum(v) as s"], "emit": { "every": "0s" } }), windowed());
+    assert_eq!(never, ["bad-value emit.every: `every` cannot be 0"]);
     let other = mistakes(json!({ "compute": ["sum(v) as s"], "emit": "often" }), input(None));
-    assert!(other[0].starts_with("bad-value emit: unknown variant `often`, expected `close` or `change`"), "{other:?}");
+    assert!(other[0].starts_with("bad-value emit: unknown variant `often`, expected one of `close`, `change`, `every`"), "{other:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn row(time: i64, key: i64, value: i64) -> Row {
 }
 
 fn tumble(options: Value, policy: OnBadRow) -> Harness {
-    Harness::new(options, input(Some((WindowKind::Hop { size: 10, slide: 10, offset: 0 }, false))), policy, 1)
+    Harness::new(options, input(Some((WindowKind::hop(10, 10, 0), false))), policy, 1)
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_running_result_that_stays_bad_is_reported_once() {
 
 #[test]
 fn state_is_dropped_when_no_window_needs_it() {
-    let hop = WindowKind::Hop { size: 30, slide: 7, offset: 0 };
+    let hop = WindowKind::hop(30, 7, 0);
     let options = json!({ "by": ["k"], "compute": ["count(*) as n", "min(v) as m"], "allowed_lateness": "5us" });
     let mut harness = Harness::new(options, input(Some((hop, false))), OnBadRow::Fail, 1);
     let mut most_bytes = 0;

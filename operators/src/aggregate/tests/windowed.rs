@@ -5,24 +5,20 @@ use std::collections::BTreeMap;
 use millstream_api::operator::Fates;
 use millstream_api::options::OnBadRow;
 use millstream_api::stream::WindowKind;
-use millstream_api::time::rfc3339;
+use millstream_api::window::Aligned;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::harness::{Harness, Row, as_read, input, json_rows};
+use super::harness::{Harness, Row, input, json_rows};
+use super::model::{COMPUTE, Step, results, steps};
 use crate::aggregate::{LATE, MAIN};
-
-#[derive(Clone, Debug)]
-enum Step {
-    Rows(Vec<Row>),
-    Watermark(i64),
-    Restore(usize),
-}
 
 #[derive(Clone, Debug)]
 struct Case {
     size: i64,
     slide: i64,
+    /// Whether windows grow by `slide` up to `size`.
+    cumulate: bool,
     offset: i64,
     lateness: i64,
     explicit: bool,
@@ -40,6 +36,11 @@ struct Expected {
 }
 
 fn windows_of(case: &Case, time: i64) -> Vec<(i64, i64)> {
+    if case.cumulate {
+        let start = (time - case.offset).div_euclid(case.size) * case.size + case.offset;
+        let ends = (1..=case.size / case.slide).map(|step| start + step * case.slide);
+        return ends.filter(|end| time < *end).map(|end| (start, end)).collect();
+    }
     let starts = (-400..400).map(|n| n * case.slide + case.offset);
     starts.filter(|start| *start <= time && time < start + case.size).map(|start| (start, start + case.size)).collect()
 }
@@ -86,62 +87,11 @@ fn model(case: &Case) -> Expected {
     expected
 }
 
-fn results((end, start): (i64, i64), rows: &[Row]) -> Vec<Value> {
-    let mut groups: BTreeMap<Option<i64>, Vec<&Row>> = BTreeMap::new();
-    rows.iter().for_each(|row| groups.entry(row.key).or_default().push(row));
-    let mut results: Vec<Value> = groups
-        .into_iter()
-        .filter(|(_, rows)| rows.len() >= 2)
-        .map(|(key, mut rows)| {
-            rows.sort_by_key(|row| (row.time, row.position));
-            let values: Vec<i64> = rows.iter().filter_map(|row| row.value).collect();
-            let sum: Option<i64> = (!values.is_empty()).then(|| values.iter().sum());
-            let mut distinct = values.clone();
-            distinct.sort_unstable();
-            let median = distinct.get(distinct.len() / 2).map(|&upper| {
-                let lower = if distinct.len() % 2 == 1 { upper } else { distinct[distinct.len() / 2 - 1] };
-                (upper + lower) as f64 / 2.0
-            });
-            distinct.dedup();
-            let positive: Vec<i64> = values.iter().copied().filter(|v| *v > 0).collect();
-            as_read(&json!({
-                "key": key,
-                "n": rows.len(),
-                "total": sum,
-                "mean": sum.map(|sum| sum as f64 / values.len() as f64),
-                "least": values.iter().min(),
-                "greatest": values.iter().max(),
-                "first": rows[0].value,
-                "last": rows[rows.len() - 1].position,
-                "all": rows.iter().map(|row| row.value).collect::<Vec<_>>(),
-                "kinds": distinct.len(),
-                "positive": (!positive.is_empty()).then(|| positive.iter().sum::<i64>()),
-                "middle": median,
-                "window_start": rfc3339(start),
-                "window_end": rfc3339(end),
-            }))
-        })
-        .collect();
-    results.sort_by_key(Value::to_string);
-    results
-}
-
-const COMPUTE: [&str; 11] = [
-    "count(*) as n",
-    "sum(v) as total",
-    "avg(v) as mean",
-    "min(v) as least",
-    "max(v) as greatest",
-    "first_value(v) as first",
-    "last_value(id) as last",
-    "array_agg(v) as all",
-    "count(distinct v) as kinds",
-    "sum(v) filter (where v > 0) as positive",
-    "median(v) as middle",
-];
-
 fn run(case: &Case) -> Harness {
-    let kind = WindowKind::Hop { size: case.size, slide: case.slide, offset: case.offset };
+    let kind = match case.cumulate {
+        true => WindowKind::Aligned(Aligned::cumulate(case.size, case.slide, case.offset)),
+        false => WindowKind::hop(case.size, case.slide, case.offset),
+    };
     let lateness = format!("{}us", case.lateness);
     let options = json!({ "by": ["k as key"], "compute": COMPUTE, "having": "n >= 2", "allowed_lateness": lateness });
     let mut harness = Harness::new(options, input(Some((kind, case.explicit))), OnBadRow::Fail, case.parallelism);
@@ -184,35 +134,15 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn row() -> impl Strategy<Value = Row> {
-    let mark = prop_oneof![4 => Just(None), 1 => (0i64..60).prop_map(Some)];
-    (-60i64..60, prop::option::of(0i64..4), prop::option::of(-5i64..6), mark).prop_map(|(time, key, value, behind)| Row {
-        time,
-        key,
-        value,
-        mark: behind.map_or(i64::MIN, |behind| time + 1 + behind),
-        weight: 1,
-        position: 0,
-        window: None,
-    })
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        6 => prop::collection::vec(row(), 0..12).prop_map(Step::Rows),
-        3 => (-80i64..80).prop_map(Step::Watermark),
-        1 => (1usize..4).prop_map(Step::Restore),
-    ];
-    prop::collection::vec(step, 0..16)
-}
-
 fn cases() -> impl Strategy<Value = Case> {
-    let windows =
-        (1i64..30).prop_flat_map(|size| (Just(size), 1..=size)).prop_flat_map(|(size, slide)| (Just(size), Just(slide), 0..slide));
+    let hop = (1i64..30).prop_flat_map(|size| (Just(size), 1..=size, Just(false)));
+    let cumulate = (1i64..8, 1i64..6).prop_map(|(step, steps)| (step * steps, step, true));
+    let windows = prop_oneof![2 => hop, 1 => cumulate]
+        .prop_flat_map(|(size, slide, cumulate)| (Just(size), Just(slide), 0..if cumulate { size } else { slide }, Just(cumulate)));
     let lateness = prop_oneof![Just(0i64), 1i64..25];
     (windows, lateness, any::<bool>(), 1usize..4, steps(), any::<bool>()).prop_map(
-        |((size, slide, offset), lateness, explicit, parallelism, steps, ends)| {
-            let mut case = Case { size, slide, offset, lateness, explicit, parallelism, steps: Vec::new() };
+        |((size, slide, offset, cumulate), lateness, explicit, parallelism, steps, ends)| {
+            let mut case = Case { size, slide, cumulate, offset, lateness, explicit, parallelism, steps: Vec::new() };
             case.steps = well_formed(&case, steps, ends);
             case
         },

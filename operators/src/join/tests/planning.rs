@@ -18,7 +18,7 @@ fn users() -> Stream {
 }
 
 fn windowed(stream: Stream, size: i64) -> Stream {
-    let windows = WindowKind::Hop { size, slide: size, offset: 0 };
+    let windows = WindowKind::hop(size, size, 0);
     Stream { event_time: true, windowed: Some(Windowed { windows, judge: Judge::Reader, explicit: false }), ..stream }
 }
 

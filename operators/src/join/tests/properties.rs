@@ -120,7 +120,7 @@ proptest! {
     ) {
         let (kind, (on, holds)) = (KINDS[kind], CONDITIONS[condition]);
         let (size, slide) = if hop { (10, 4) } else { (10, 10) };
-        let windows = WindowKind::Hop { size, slide, offset: 0 };
+        let windows = WindowKind::hop(size, slide, 0);
         let windowed = Windowed { windows, judge: Judge::Reader, explicit: false };
         let streams = streams(|stream| Stream { event_time: true, windowed: Some(windowed.clone()), ..stream });
         let parallelism = if condition == 4 { 1 } else { parallelism };

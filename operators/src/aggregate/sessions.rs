@@ -1,0 +1,308 @@
+//! The aggregate over sessions: one final row for each key and session, once no row can join it any more.
+
+use std::collections::VecDeque;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::compute::filter;
+use arrow::datatypes::Int64Type;
+use millstream_api::batch::Windows;
+use millstream_api::plan::OperatorContext;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::ClockTime;
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
+
+use super::early_sessions::{EarlySessions, Now};
+use super::plan::Design;
+use super::program::Program;
+use super::state::{Layout, read_watermark, write_watermark};
+use super::timeline::{Closed, Session, Timeline};
+use super::windowed::of_windows;
+use super::{LATE, MAIN};
+use crate::late::LateRows;
+
+/// The name of the state.
+pub(super) const SESSIONS: &str = "sessions";
+
+/// One subtask.
+pub(super) struct Sessions {
+    program: Program,
+    layout: Layout,
+    lateness: i64,
+    batch_rows: usize,
+    late: LateRows,
+    main_read: bool,
+    interner: Interner,
+    timeline: Timeline,
+    /// Accumulators by the slots of the timeline.
+    groups: Vec<Box<dyn Groups>>,
+    /// The watermark up to which sessions have closed or are about to.
+    watermark: EventTime,
+    /// Where the session ends that ends first.
+    next_end: Option<i64>,
+    sending: VecDeque<Sending>,
+    /// Where rows are sent before their session closes.
+    early: Option<EarlySessions>,
+    /// The number of each row's key, and its slot; kept for their memory.
+    ids: Vec<usize>,
+    slots: Vec<usize>,
+}
+
+/// Sessions whose rows are being sent.
+#[derive(Default)]
+struct Sending {
+    sessions: Vec<Closed>,
+    sent: usize,
+    /// Whether they have closed, so that these are their last rows.
+    last: bool,
+    /// The keys that have no other sessions.
+    idle: Vec<usize>,
+}
+
+impl Sessions {
+    /// A subtask without state.
+    pub(super) fn new(design: &Design, gap: i64, context: &OperatorContext, rejected_port: usize) -> Result<Self> {
+        let program = Program::new(design, context, rejected_port)?;
+        let every = design.every.filter(|_| context.outputs[MAIN].read);
+        let early = every.map(|every| EarlySessions::new(every, &program, context.key_groups));
+        Ok(Sessions {
+            layout: Layout::new(&program, context.key_groups),
+            lateness: design.allowed_lateness,
+            batch_rows: context.batch_rows.max(1),
+            late: LateRows::new(context, 0, LATE)?,
+            main_read: context.outputs[MAIN].read,
+            interner: Interner::new(program.key_types())?,
+            timeline: Timeline::new(gap),
+            groups: fresh(&program)?,
+            watermark: EventTime::MIN,
+            next_end: None,
+            sending: VecDeque::new(),
+            early,
+            ids: Vec::new(),
+            slots: Vec::new(),
+            program,
+        })
+    }
+
+    /// The rows behind their own watermark by more than the allowed lateness; `None`: none is.
+    fn too_late(&self, batch: &Batch, node: EventTime) -> Result<Option<BooleanArray>> {
+        let times = times(batch)?;
+        let limit = node.minus(self.lateness).0;
+        if batch.hidden().marks.is_none() && times.iter().all(|&time| time >= limit) {
+            return Ok(None);
+        }
+        let late = |row: usize| times[row] < batch.judged_at(row, node).minus(self.lateness).0;
+        let late: BooleanArray = (0..times.len()).map(|row| Some(late(row))).collect();
+        Ok((late.true_count() > 0).then_some(late))
+    }
+
+    /// Makes one of the accumulators of sessions that were joined.
+    fn join(&mut self, joined: Vec<(usize, usize)>) -> Result<()> {
+        if joined.is_empty() {
+            return Ok(());
+        }
+        let (gone, into): (Vec<usize>, Vec<usize>) = joined.into_iter().unzip();
+        let total = self.timeline.slots();
+        self.groups.iter_mut().try_for_each(|groups| {
+            let states = groups.state_at(&gone)?;
+            groups.merge(&states, &into, total)
+        })
+    }
+
+    /// Lets go of the accumulators of sessions that are no more, once they are the greater part.
+    fn tidy(&mut self) -> Result<()> {
+        let Some(slots) = self.timeline.renumber() else { return Ok(()) };
+        let places: Vec<usize> = (0..slots.len()).collect();
+        let mut groups = fresh(&self.program)?;
+        for (from, to) in self.groups.iter_mut().zip(&mut groups) {
+            to.merge(&from.state_at(&slots)?, &places, slots.len())?;
+        }
+        self.groups = groups;
+        if let Some(early) = &mut self.early {
+            early.renumber(&slots);
+        }
+        Ok(())
+    }
+
+    /// Sends rows of sessions until all are sent or the output is full.
+    fn send(&mut self, out: &mut Output) -> Result<Progress> {
+        while let Some(mut sending) = self.sending.pop_front() {
+            while sending.sent < sending.sessions.len() {
+                if out.is_full() {
+                    self.sending.push_front(sending);
+                    return Ok(Progress::More);
+                }
+                let piece = sending.sent..sending.sessions.len().min(sending.sent + self.batch_rows);
+                self.send_piece(&sending.sessions[piece.clone()], sending.last, out)?;
+                sending.sent = piece.end;
+            }
+            if !self.program.key_types().is_empty() {
+                self.interner.release(&sending.idle);
+            }
+            // Only where nothing waits to be sent: it knows its sessions by their slots.
+            if self.sending.is_empty() {
+                self.tidy()?;
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    fn send_piece(&mut self, sessions: &[Closed], last: bool, out: &mut Output) -> Result<()> {
+        let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
+        let keys: Vec<usize> = sessions.iter().map(|session| session.key).collect();
+        let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&slots)).collect::<Result<_>>()?;
+        let bound = |of: fn(&Closed) -> i64| -> Int64Array { sessions.iter().map(of).map(Some).collect() };
+        let windows = Windows { start: bound(|session| session.start), end: bound(|session| session.end) };
+        let finished = self.program.finish(self.interner.columns(&keys)?, results, Some(&windows), sessions.len())?;
+        // A result that is bad now may be right in the end, so it is reported then.
+        if last {
+            self.program.report(&finished, &finished.bad, out)?;
+        }
+        if !self.main_read {
+            return Ok(());
+        }
+        let (records, wanted) = self.program.wanted(&finished)?;
+        let windows = match &wanted {
+            None => windows,
+            Some(wanted) => Windows { start: filtered(&windows.start, wanted)?, end: filtered(&windows.end, wanted)? },
+        };
+        let Some(early) = &mut self.early else {
+            out.emit(MAIN, of_windows(records, windows)?);
+            return Ok(());
+        };
+        let now = Now { slots: &slots, records, windows: &windows, places: places(slots.len(), wanted.as_ref()), last };
+        if let Some(changes) = early.replace(now)? {
+            out.emit(MAIN, changes);
+        }
+        Ok(())
+    }
+}
+
+/// The place of each of so many rows among those that are wanted.
+fn places(rows: usize, wanted: Option<&BooleanArray>) -> Vec<Option<usize>> {
+    let mut next = 0..;
+    (0..rows).map(|row| if wanted.is_none_or(|wanted| wanted.value(row)) { next.next() } else { None }).collect()
+}
+
+fn fresh(program: &Program) -> Result<Vec<Box<dyn Groups>>> {
+    program.aggregates().iter().map(BoundAggregate::groups).collect()
+}
+
+fn times(batch: &Batch) -> Result<&[i64]> {
+    batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
+}
+
+fn filtered(instants: &Int64Array, wanted: &BooleanArray) -> Result<Int64Array> {
+    Ok(filter(instants, wanted)?.as_primitive::<Int64Type>().clone())
+}
+
+impl Operator for Sessions {
+    fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let node = out.watermark().max(self.watermark);
+        let batch = match self.too_late(&batch, node)? {
+            Some(late) => self.late.put_aside(&batch, &late, node, out)?,
+            None => batch,
+        };
+        let (batch, rows) = self.program.evaluate(batch, out)?;
+        out.fates().taken += rows.rows as u64;
+        self.interner.intern(&rows.keys, rows.rows, &mut self.ids)?;
+        let timeline = &mut self.timeline;
+        self.slots.clear();
+        self.slots.extend(self.ids.iter().zip(times(&batch)?).map(|(&key, &time)| timeline.place(key, time)));
+        let total = self.timeline.slots();
+        for (groups, arguments) in self.groups.iter_mut().zip(&rows.arguments) {
+            groups.update(arguments, &self.slots, total, rows.order.as_ref())?;
+        }
+        self.next_end = self.timeline.next_end();
+        let joined = self.timeline.joined();
+        if let Some(early) = &mut self.early {
+            early.note(&self.slots, &joined);
+            early.ask(out);
+        }
+        self.join(joined)
+    }
+
+    fn on_timer(&mut self, _: ClockTime, _: &mut Output) -> Result<()> {
+        let Some(early) = &mut self.early else { return Ok(()) };
+        let changed = early.tick();
+        let found = self.timeline.iter().filter(|(_, session)| changed.contains(&session.slot)).map(|(key, session)| {
+            let end = self.timeline.end(session);
+            Closed { end, start: session.first, key, slot: session.slot }
+        });
+        let sessions: Vec<Closed> = found.collect();
+        self.sending.push_back(Sending { sessions, ..Sending::default() });
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.watermark = self.watermark.max(watermark);
+        let (sessions, idle) = self.timeline.close(self.lateness, self.watermark);
+        self.next_end = self.timeline.next_end();
+        if !sessions.is_empty() {
+            self.sending.push_back(Sending { sessions, sent: 0, last: true, idle });
+        }
+        self.send(out).map(|_| ())
+    }
+
+    fn outgoing_watermark(&self, watermark: EventTime) -> EventTime {
+        watermark.minus(self.lateness)
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        let progress = self.send(out)?;
+        if let Some(early) = &mut self.early {
+            early.ask(out);
+        }
+        Ok(progress)
+    }
+
+    fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        let (keys, sessions): (Vec<_>, Vec<_>) = self.timeline.iter().unzip();
+        let number = |of: fn(&Session) -> i64| -> Int64Array { sessions.iter().map(|s| Some(of(s))).collect() };
+        let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
+        let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
+        let states: Vec<Vec<ArrayRef>> = self.groups.iter_mut().map(|groups| groups.state_at(&slots)).collect::<Result<_>>()?;
+        self.layout.write(SESSIONS, numbers, self.interner.columns(&keys)?, states, state)?;
+        if let Some(early) = &self.early {
+            early.snapshot(&self.program, &self.timeline, &self.interner, state)?;
+        }
+        write_watermark(self.watermark, state)
+    }
+
+    fn restore(&mut self, state: &StateReader) -> Result<()> {
+        for records in state.get(SESSIONS) {
+            let rows = self.layout.read(records)?;
+            let mut ids = Vec::new();
+            self.interner.intern(&rows.keys, rows.len(), &mut ids)?;
+            let [first, last, count] = &rows.numbers;
+            let restored = |(row, &key): (usize, &usize)| {
+                self.timeline.restore(key, first.value(row), last.value(row), count.value(row).unsigned_abs())
+            };
+            let slots: Vec<usize> = ids.iter().enumerate().map(restored).collect();
+            let total = self.timeline.slots();
+            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
+                groups.merge(state, &slots, total)?;
+            }
+        }
+        if let Some(early) = &mut self.early {
+            early.restore(&self.program, &self.timeline, &mut self.interner, state)?;
+        }
+        self.next_end = self.timeline.next_end();
+        self.watermark = read_watermark(state);
+        Ok(())
+    }
+
+    fn waits_for(&self) -> Option<EventTime> {
+        self.next_end.map(|end| EventTime(end.saturating_add(self.lateness)))
+    }
+
+    fn rows_in_state(&self) -> u64 {
+        self.timeline.rows()
+    }
+
+    fn state_bytes(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
+        let early = self.early.as_ref().map_or(0, EarlySessions::size_bytes);
+        self.interner.size_bytes() + groups + self.timeline.size_bytes() + early
+    }
+}

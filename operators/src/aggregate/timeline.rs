@@ -1,0 +1,313 @@
+//! The open sessions of all keys: which one a row goes to, which ones it makes one of two, and which close next.
+//!
+//! The sessions of a key are the connected groups of its rows: two rows are connected when they are less than `gap` apart.
+//! So they do not depend on the order in which rows come, and a row that comes between two sessions joins them. Each session
+//! has a *slot*, its place in the accumulators; that of a session that was joined to another or has closed is dead until the
+//! slots are numbered anew.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use hashbrown::HashMap;
+use millstream_api::EventTime;
+
+use super::slices::closed;
+
+/// A session that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    /// The times of its first and its last row.
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) rows: u64,
+    pub(super) slot: usize,
+}
+
+/// A session that no row can join any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) end: i64,
+    pub(super) start: i64,
+    pub(super) key: usize,
+    pub(super) slot: usize,
+}
+
+/// The open sessions, by the numbers of their keys.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    gap: i64,
+    /// Those of each key, by time.
+    keys: Vec<Vec<Session>>,
+    /// For each key with sessions: a time at which its first session may have ended. It may have grown since.
+    due: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The entry of `due` that counts for each key.
+    scheduled: Vec<Option<i64>>,
+    open: usize,
+    rows: u64,
+    /// The next free slot.
+    slots: usize,
+    /// Slots of which the session was joined to that of another slot since the last call of `joined`.
+    joined: Vec<(usize, usize)>,
+}
+
+impl Timeline {
+    /// No sessions.
+    pub(super) fn new(gap: i64) -> Self {
+        let (keys, scheduled) = (Vec::new(), Vec::new());
+        Timeline { gap, keys, due: BinaryHeap::new(), scheduled, open: 0, rows: 0, slots: 0, joined: Vec::new() }
+    }
+
+    /// The slot of a row: that of the session it belongs to, which may be a new one.
+    pub(super) fn place(&mut self, key: usize, time: i64) -> usize {
+        self.rows += 1;
+        self.reserve(key);
+        let (gap, sessions) = (self.gap, &mut self.keys[key]);
+        // Mostly rows come in order, so that it is the last session or a new one.
+        let after = match sessions.last() {
+            Some(last) if last.first <= time => sessions.len(),
+            _ => sessions.partition_point(|session| session.first <= time),
+        };
+        let joins_left = after > 0 && time < sessions[after - 1].last.saturating_add(gap);
+        let joins_right = sessions.get(after).is_some_and(|right| right.first < time.saturating_add(gap));
+        match (joins_left, joins_right) {
+            (true, right) => {
+                let gone = right.then(|| sessions.remove(after));
+                let left = &mut sessions[after - 1];
+                left.rows += 1;
+                left.last = left.last.max(time);
+                let slot = left.slot;
+                if let Some(gone) = gone {
+                    left.last = gone.last;
+                    left.rows += gone.rows;
+                    self.joined.push((gone.slot, slot));
+                    self.open -= 1;
+                }
+                slot
+            }
+            (false, true) => {
+                let right = &mut sessions[after];
+                right.first = time;
+                right.rows += 1;
+                right.slot
+            }
+            (false, false) => self.insert(key, after, (time, time, 1)),
+        }
+    }
+
+    /// Puts a session of a snapshot in its place; gives its slot.
+    pub(super) fn restore(&mut self, key: usize, first: i64, last: i64, rows: u64) -> usize {
+        self.rows += rows;
+        self.reserve(key);
+        let after = self.keys[key].partition_point(|session| session.first <= first);
+        self.insert(key, after, (first, last, rows))
+    }
+
+    fn reserve(&mut self, key: usize) {
+        if self.keys.len() <= key {
+            self.keys.resize_with(key + 1, Vec::new);
+            self.scheduled.resize(key + 1, None);
+        }
+    }
+
+    fn insert(&mut self, key: usize, at: usize, (first, last, rows): (i64, i64, u64)) -> usize {
+        let slot = self.slots;
+        self.slots += 1;
+        self.open += 1;
+        self.keys[key].insert(at, Session { first, last, rows, slot });
+        if at == 0 {
+            self.schedule(key, last.saturating_add(self.gap));
+        }
+        slot
+    }
+
+    fn schedule(&mut self, key: usize, end: i64) {
+        if self.scheduled[key].is_none_or(|scheduled| end < scheduled) {
+            self.scheduled[key] = Some(end);
+            self.due.push(Reverse((end, key)));
+        }
+    }
+
+    /// The slots whose sessions were joined to others since the last call, each with the slot that is left in the end.
+    pub(super) fn joined(&mut self) -> Vec<(usize, usize)> {
+        let mut joined = std::mem::take(&mut self.joined);
+        let mut left: HashMap<usize, usize> = HashMap::new();
+        // The last one to be joined is joined to one that is still there.
+        for (gone, into) in joined.iter_mut().rev() {
+            *into = left.get(into).copied().unwrap_or(*into);
+            left.insert(*gone, *into);
+        }
+        joined
+    }
+
+    /// Takes out the sessions that no row can join at this watermark, by end and start; and the keys that have no more of them.
+    pub(super) fn close(&mut self, lateness: i64, watermark: EventTime) -> (Vec<Closed>, Vec<usize>) {
+        let (mut found, mut idle) = (Vec::new(), Vec::new());
+        while let Some(&Reverse((end, key))) = self.due.peek()
+            && closed(end, lateness, watermark)
+        {
+            self.due.pop();
+            if self.scheduled[key] != Some(end) {
+                continue;
+            }
+            self.scheduled[key] = None;
+            let ends = |session: &Session| session.last.saturating_add(self.gap);
+            let sessions = &mut self.keys[key];
+            let count = sessions.partition_point(|session| closed(ends(session), lateness, watermark));
+            for session in sessions.drain(..count) {
+                self.rows -= session.rows;
+                found.push(Closed { end: ends(&session), start: session.first, key, slot: session.slot });
+            }
+            self.open -= count;
+            match self.keys[key].first().map(ends) {
+                Some(end) => self.schedule(key, end),
+                None => idle.push(key),
+            }
+        }
+        found.sort_unstable_by_key(|session| (session.end, session.start, session.key));
+        (found, idle)
+    }
+
+    /// Where the session ends that ends first.
+    pub(super) fn next_end(&mut self) -> Option<i64> {
+        loop {
+            let Reverse((end, key)) = *self.due.peek()?;
+            let really = self.keys[key].first().map(|session| session.last.saturating_add(self.gap));
+            if self.scheduled[key] == Some(end) && really == Some(end) {
+                return Some(end);
+            }
+            // It has grown since; each time that is found out it is put down anew, so that its rows pay for it.
+            self.due.pop();
+            if self.scheduled[key] == Some(end) {
+                self.scheduled[key] = None;
+                if let Some(end) = really {
+                    self.schedule(key, end);
+                }
+            }
+        }
+    }
+
+    /// The slot of the session of a key that an instant is in.
+    pub(super) fn slot_at(&self, key: usize, time: i64) -> Option<usize> {
+        let sessions = self.keys.get(key)?;
+        let after = sessions.partition_point(|session| session.first <= time);
+        sessions.get(after.checked_sub(1)?).map(|session| session.slot)
+    }
+
+    /// Where a session ends.
+    pub(super) fn end(&self, session: &Session) -> i64 {
+        session.last.saturating_add(self.gap)
+    }
+
+    /// All open sessions with their keys.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Session)> {
+        self.keys.iter().enumerate().flat_map(|(key, sessions)| sessions.iter().map(move |session| (key, session)))
+    }
+
+    /// Numbers the slots anew, from 0 on, if most of them are dead; gives the old slots in the order of the new ones.
+    pub(super) fn renumber(&mut self) -> Option<Vec<usize>> {
+        /// Below this it is not worth the trouble.
+        const FEW: usize = 1024;
+        if self.slots < FEW || self.slots / 2 < self.open {
+            return None;
+        }
+        let mut old = Vec::with_capacity(self.open);
+        for session in self.keys.iter_mut().flatten() {
+            old.push(std::mem::replace(&mut session.slot, old.len()));
+        }
+        self.slots = old.len();
+        Some(old)
+    }
+
+    /// How many slots there are, with the dead ones.
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The rows of all open sessions.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Memory in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        let by_key = size_of::<Vec<Session>>() + size_of::<Option<i64>>();
+        self.keys.capacity() * by_key + self.open * size_of::<Session>() + self.due.capacity() * size_of::<(i64, usize)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spans(timeline: &Timeline) -> Vec<(usize, i64, i64, u64)> {
+        timeline.iter().map(|(key, s)| (key, s.first, s.last, s.rows)).collect()
+    }
+
+    #[test]
+    fn rows_one_gap_apart_are_two_sessions() {
+        let mut timeline = Timeline::new(10);
+        let slots: Vec<usize> = [0, 10, 29, 20].iter().map(|&time| timeline.place(0, time)).collect();
+        assert_eq!(slots, [0, 1, 2, 2]);
+        assert_eq!(spans(&timeline), [(0, 0, 0, 1), (0, 10, 10, 1), (0, 20, 29, 2)]);
+        assert_eq!(timeline.joined(), []);
+    }
+
+    #[test]
+    fn a_row_between_joins_what_it_touches() {
+        let mut timeline = Timeline::new(10);
+        [0, 16, 32, 8, 24].iter().for_each(|&time| {
+            timeline.place(0, time);
+        });
+        assert_eq!(spans(&timeline), [(0, 0, 32, 5)]);
+        assert_eq!(timeline.joined(), [(1, 0), (2, 0)]);
+        assert_eq!(timeline.joined(), []);
+    }
+
+    #[test]
+    fn slots_that_were_joined_one_after_the_other_go_to_the_last() {
+        let mut timeline = Timeline::new(10);
+        // 20 is joined to 12, which is then joined to 0.
+        [12, 30, 0, 21, 6].iter().for_each(|&time| {
+            timeline.place(0, time);
+        });
+        assert_eq!(timeline.joined(), [(1, 2), (0, 2)]);
+    }
+
+    #[test]
+    fn sessions_close_when_no_row_can_join_them() {
+        let mut timeline = Timeline::new(10);
+        [(0, 0), (1, 3), (0, 30), (1, 12)].iter().for_each(|&(key, time)| {
+            timeline.place(key, time);
+        });
+        assert_eq!(timeline.close(2, EventTime(11)), (vec![], vec![]));
+        assert_eq!(timeline.next_end(), Some(10));
+        assert_eq!(timeline.close(2, EventTime(12)), (vec![Closed { end: 10, start: 0, key: 0, slot: 0 }], vec![]));
+        assert_eq!(timeline.next_end(), Some(22), "it has grown");
+        assert_eq!(timeline.close(2, EventTime(24)), (vec![Closed { end: 22, start: 3, key: 1, slot: 1 }], vec![1]));
+        assert_eq!((timeline.rows(), timeline.iter().count()), (1, 1));
+        assert_eq!(timeline.close(2, EventTime::MAX).1, [0]);
+        assert_eq!((timeline.rows(), timeline.next_end()), (0, None));
+    }
+
+    #[test]
+    fn an_earlier_session_that_comes_later_is_not_missed() {
+        let mut timeline = Timeline::new(10);
+        [50, 0, 1].iter().for_each(|&time| {
+            timeline.place(0, time);
+        });
+        assert_eq!(timeline.close(0, EventTime(20)).0.len(), 1);
+        assert_eq!(timeline.close(0, EventTime(60)).0, [Closed { end: 60, start: 50, key: 0, slot: 0 }]);
+    }
+
+    #[test]
+    fn dead_slots_are_given_back() {
+        let mut timeline = Timeline::new(1);
+        for time in 0..2000 {
+            timeline.place(0, 2 * time);
+        }
+        assert_eq!(timeline.renumber(), None);
+        timeline.close(0, EventTime(3996));
+        assert_eq!(timeline.renumber(), Some(vec![1998, 1999]));
+        assert_eq!((timeline.slots(), timeline.place(0, 5000)), (2, 2));
+    }
+}
