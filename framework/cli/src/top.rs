@@ -1,6 +1,8 @@
 //! `millstream top`: how a running topology goes, as `run` shows it on its own terminal, with keys to sort and to ask why.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use crate::args;
 use crate::board::{Sort, cut, progress, table, title};
 use crate::client::{Client, encoded};
 use crate::console::{Console, Trouble};
+use crate::signals::Signals;
 use crate::status::Status;
 use crate::terminal::{self, Key, Screen};
 
@@ -80,6 +83,10 @@ struct State {
 }
 
 fn watch(client: Client, first: Observation) -> io::Result<()> {
+    // SIGTERM must not leave the terminal as it is now. Ctrl-C is a key here.
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = told.clone();
+    let _signals = Signals::watch(move || tell.store(true, Ordering::Relaxed), || {})?;
     let screen = Screen::take()?;
     let (ask, asked) = sync_channel::<Asked>(1);
     let (answer, answers) = sync_channel(1);
@@ -88,7 +95,7 @@ fn watch(client: Client, first: Observation) -> io::Result<()> {
     let mut state = State { seen: first, why: None, lost: None, sort: Sort::Flow, picked, asks: false };
     let mut dirty = true;
     let mut size = terminal::size();
-    loop {
+    while !told.load(Ordering::Relaxed) {
         // Full: it has not been answered yet.
         let _ = ask.try_send(state.asks.then(|| state.picked.clone()));
         if let Ok(answer) = answers.try_recv() {
@@ -107,6 +114,7 @@ fn watch(client: Client, first: Observation) -> io::Result<()> {
             }
         }
     }
+    Ok(())
 }
 
 /// Asks the server again and again, until nobody listens.

@@ -44,6 +44,10 @@ impl Terminal {
         }
     }
 
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap().success());
+    }
+
     fn press(&mut self, keys: &str) {
         self.master.write_all(keys.as_bytes()).unwrap();
     }
@@ -109,7 +113,7 @@ fn a_run_draws_itself_over_itself_and_leaves_nothing_behind() {
     terminal.until(&["endless  ", "rows read", "node ", "busy", "held", "auctions", "archive", "board"]);
     terminal.until(&["rows read"]);
     assert!(terminal.seen.contains("\x1b[7A"), "a block of seven lines is drawn over itself: {:?}", terminal.seen);
-    assert!(Command::new("kill").args(["-INT", &terminal.child.id().to_string()]).status().unwrap().success());
+    terminal.signal("INT");
     let (code, rest) = terminal.wait();
     assert_eq!(code, Some(130));
     let after = &rest[rest.rfind("\x1b[J").unwrap()..];
@@ -153,6 +157,11 @@ fn top_is_driven_by_keys_and_gives_the_terminal_back() {
     assert_eq!(code, Some(0), "{rest}");
     assert!(rest.contains("\x1b[?1049l"), "{rest:?}");
     assert!(terminal.is_cooked());
+    let mut terminal = Terminal::start(folder.command(&["top", &url]), (100, 20));
+    terminal.until(&["\x1b[?1049h", "sort (flow)"]);
+    terminal.signal("TERM");
+    let (code, _) = terminal.wait();
+    assert!(code == Some(0) && terminal.is_cooked(), "a signal gives it back as well");
     running.signal("INT");
     running.wait();
 }

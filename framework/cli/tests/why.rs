@@ -330,30 +330,30 @@ fn a_file_says_what_a_node_needs() {
         TEXT,
         "board",
         expect![[r#"
-        board (`collect`) gives a row when delays does
-          delays (`aggregate`) gives a row when a window closes (windows of 1h): its watermark must reach the end of the window, and any allowed lateness
-        the watermark follows
-          departures
-            a window closes when each split has read a row 1h after the window's end or later (max_delay), or has ended
-            a split that is silent for 30s no longer holds the watermark (idle_after)
-        on the way
-          real: leaves out rows for which `where` is not true
-          delays: leaves out rows that are late for all their windows
-    "#]],
+            board (`collect`) gives a row when delays does
+              delays (`aggregate`) gives a row when a window closes (windows of 1h): its watermark must reach the end of the window, and any allowed lateness
+            the watermark follows
+              departures
+                it passes a time when each split has read a row 1h after it or later (max_delay), or has ended
+                a split that is silent for 30s no longer holds the watermark (idle_after)
+            on the way
+              real: leaves out rows for which `where` is not true
+              delays: leaves out rows that are late for all their windows
+        "#]],
     );
     planned(
         TEXT,
         "delays.late",
         expect![[r#"
-        delays (`aggregate`) gives a row when a window closes (windows of 1h): its watermark must reach the end of the window, and any allowed lateness
-        the watermark follows
-          departures
-            a window closes when each split has read a row 1h after the window's end or later (max_delay), or has ended
-            a split that is silent for 30s no longer holds the watermark (idle_after)
-        on the way
-          real: leaves out rows for which `where` is not true
-          delays: leaves out rows that are late for all their windows
-    "#]],
+            delays (`aggregate`) gives a row when a window closes (windows of 1h): its watermark must reach the end of the window, and any allowed lateness
+            the watermark follows
+              departures
+                it passes a time when each split has read a row 1h after it or later (max_delay), or has ended
+                a split that is silent for 30s no longer holds the watermark (idle_after)
+            on the way
+              real: leaves out rows for which `where` is not true
+              delays: leaves out rows that are late for all their windows
+        "#]],
     );
     planned(
         TEXT,
@@ -368,17 +368,17 @@ fn a_file_says_what_a_node_needs() {
         TWO,
         "counted",
         expect![[r#"
-        counted (`aggregate`) gives a row when a window closes (windows of 1m): its watermark must reach the end of the window, and any allowed lateness
-        the watermark follows
-          fast
-            a window closes when each split has read a row at the window's end or later, or has ended
-            a split that is silent holds the watermark for as long as it is (no idle_after)
-          slow
-            a window closes when each split has read a row 5m after the window's end or later (max_delay), or has ended
-            a split that is silent holds the watermark for as long as it is (no idle_after)
-        on the way
-          counted: leaves out rows that are late for all their windows
-    "#]],
+            counted (`aggregate`) gives a row when a window closes (windows of 1m): its watermark must reach the end of the window, and any allowed lateness
+            the watermark follows
+              fast
+                it passes a time when each split has read a row of that time or later, or has ended
+                a split that is silent holds the watermark for as long as it is (no idle_after)
+              slow
+                it passes a time when each split has read a row 5m after it or later (max_delay), or has ended
+                a split that is silent holds the watermark for as long as it is (no idle_after)
+            on the way
+              counted: leaves out rows that are late for all their windows
+        "#]],
     );
 }
 
@@ -387,4 +387,71 @@ fn an_unknown_node_has_a_near_name() {
     let unknown = why(&script(TEXT).topology().unwrap(), None, "delay").unwrap_err();
     assert_eq!(unknown.to_string(), "there is no node `delay`");
     assert_eq!(unknown.help, "did you mean `delays`? nodes: departures, real, hourly, delays, board");
+}
+
+const AS_OF: &str = r#"
+name = "t"
+[sources.bids]
+type = "script"
+time = { by = "at", max_delay = "5m" }
+schema = { currency = "string", price = "bigint", at = "timestamp" }
+[sources.rates]
+type = "script"
+time = { by = "at" }
+schema = { currency = "string", rate = "bigint", at = "timestamp" }
+[operators.priced]
+type = "join"
+left = "bids"
+right = "rates"
+mode = "as_of"
+on = "left.currency = right.currency"
+columns = ["left.price as price", "right.rate as rate"]
+[sinks.out]
+type = "collect"
+input = "priced"
+"#;
+
+#[test]
+fn a_join_as_of_waits_for_both_sides() {
+    planned(
+        AS_OF,
+        "out",
+        expect![[r#"
+        out (`collect`) gives a row when priced does
+          priced (`join`) gives a row as rows come to it, or when its watermark passes those that it holds
+        the watermark follows
+          bids
+            it passes a time when each split has read a row 5m after it or later (max_delay), or has ended
+            a split that is silent holds the watermark for as long as it is (no idle_after)
+          rates
+            it passes a time when each split has read a row of that time or later, or has ended
+            a split that is silent holds the watermark for as long as it is (no idle_after)
+    "#]],
+    );
+    let mut run = script(AS_OF);
+    run.send("bids", r#"{"currency":"EUR","price":4,"at":"2013-01-01T10:05:00Z"}"#).unwrap();
+    run.send("rates", r#"{"currency":"EUR","rate":2,"at":"2013-01-01T10:00:00Z"}"#).unwrap();
+    check(
+        &mut run,
+        "out",
+        expect![[r#"
+        out (`collect`) has written no row
+          no row has come to out
+          priced holds rows until its watermark reaches 2013-01-01T10:05:00.000001Z; it is 2013-01-01T10:00:00Z
+        the watermark is held by
+          bids, split bids
+            greatest event time 2013-01-01T10:05:00Z, less max_delay = "5m": watermark 2013-01-01T10:00:00Z
+            a row at 2013-01-01T10:10:00.000001Z or later is enough, or the end of the split
+            no idle_after: it holds the watermark for as long as it is silent
+          rates, split rates
+            greatest event time 2013-01-01T10:00:00Z: watermark 2013-01-01T10:00:00Z
+            a row at 2013-01-01T10:05:00.000001Z or later is enough, or the end of the split
+            no idle_after: it holds the watermark for as long as it is silent
+        on the way
+          bids: 1 row in, 1 out
+          rates: 1 row in, 1 out
+          priced: 2 rows in, 2 taken, 0 out
+          out: 0 rows in
+    "#]],
+    );
 }

@@ -65,10 +65,11 @@ impl Observer {
             nodes.push(Watched { stats, sources, ..Watched::new(topology, node) });
         }
         let edges = built.edges.clone();
+        // A run that goes on from a checkpoint has the counts of the runs before it: they are not of the first interval.
         let start = Arc::new(Sample {
             at: started,
-            nodes: nodes.iter().map(|node| vec![Sums::default(); node.stats.len()]).collect(),
-            edges: edges.iter().map(|edge| vec![Default::default(); edge.held.len()]).collect(),
+            nodes: nodes.iter().map(|node| node.stats.iter().map(|stats| Sums::of(&stats.get(), started)).collect()).collect(),
+            edges: edges.iter().map(|edge| edge.held.iter().map(|held| held.until(started)).collect()).collect(),
         });
         let samples = Mutex::new(Samples { base: start.clone(), newest: start });
         Observer { topology: topology.name.clone(), clock, started, nodes, edges, samples }

@@ -17,7 +17,7 @@ pub(super) struct Sample {
 }
 
 /// The sums of a subtask.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sums {
     rows_in: u64,
     rows_out: u64,

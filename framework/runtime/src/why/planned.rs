@@ -10,8 +10,8 @@ use super::{Holder, Station, Why, titled, upstream};
 pub(super) fn explain(topology: &Topology, index: usize) -> Why {
     let node = &topology.nodes[index];
     let way = upstream(topology, index);
-    // The last node on the way that waits for windows decides, and rows behind it come when it sends.
-    let waits = way.iter().rev().copied().find(|&at| windows(topology, at).is_some()).filter(|_| node.role != Role::Source);
+    // The last node on the way that waits for event time decides, and rows behind it come when it sends.
+    let waits = way.iter().rev().copied().find(|&at| waits_for_time(topology, at)).filter(|_| node.role != Role::Source);
     let decides = waits.unwrap_or(index);
     let mut answer = vec![format!("{} gives a row {}", titled(node), when(topology, node, index, waits))];
     if decides != index {
@@ -44,13 +44,27 @@ fn windows(topology: &Topology, index: usize) -> Option<String> {
     })
 }
 
+/// Whether a node gives rows when its watermark rises.
+fn waits_for_time(topology: &Topology, index: usize) -> bool {
+    windows(topology, index).is_some() || keeps(topology, index)
+}
+
+/// Whether a node keeps rows until its watermark has passed them: what withdraws rows does not wait, and has no event time.
+fn keeps(topology: &Topology, index: usize) -> bool {
+    let node = &topology.nodes[index];
+    let timely = node.outputs.iter().any(|output| output.name == node.name && output.stream.event_time && !output.stream.updating);
+    node.role == Role::Operator && !node.plan.state.is_empty() && timely
+}
+
 fn when(topology: &Topology, node: &Node, index: usize, waits: Option<usize>) -> String {
     match (node.role, waits) {
         (Role::Source, _) => "for each row that it reads".to_owned(),
-        (_, Some(at)) if at == index => {
-            let kind = windows(topology, index).unwrap_or_default();
-            format!("when a window closes ({kind}): its watermark must reach the end of the window, and any allowed lateness")
-        }
+        (_, Some(at)) if at == index => match windows(topology, index) {
+            Some(kind) => {
+                format!("when a window closes ({kind}): its watermark must reach the end of the window, and any allowed lateness")
+            }
+            None => "as rows come to it, or when its watermark passes those that it holds".to_owned(),
+        },
         (_, Some(at)) => format!("when {} does", topology.nodes[at].name),
         (_, None) => "as rows come to it".to_owned(),
     }
@@ -60,14 +74,13 @@ fn when(topology: &Topology, node: &Node, index: usize, waits: Option<usize>) ->
 fn follows(node: &Node, source: &SourceSettings) -> Holder {
     let mut says = Vec::new();
     if source.times.iter().all(Option::is_none) {
-        says.push("it has no event time: nothing but its end closes a window".to_owned());
+        says.push("it has no event time: nothing but its end moves the watermark".to_owned());
     } else {
         says.push(match source.max_delay.micros() {
-            0 => "a window closes when each split has read a row at the window's end or later, or has ended".to_owned(),
-            _ => format!(
-                "a window closes when each split has read a row {} after the window's end or later (max_delay), or has ended",
-                source.max_delay
-            ),
+            0 => "it passes a time when each split has read a row of that time or later, or has ended".to_owned(),
+            _ => {
+                format!("it passes a time when each split has read a row {} after it or later (max_delay), or has ended", source.max_delay)
+            }
         });
         says.push(match source.idle_after {
             Some(after) => format!("a split that is silent for {after} no longer holds the watermark (idle_after)"),
