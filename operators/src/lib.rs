@@ -43,6 +43,7 @@ pub mod window;
 
 #[cfg(test)]
 mod testing;
+mod ttl;
 
 use millstream_api::Registry;
 

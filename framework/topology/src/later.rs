@@ -17,7 +17,6 @@ pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
         .collect();
     let found = match names[..] {
         ["runtime" | "operators", .., "state"] => not_supported("state on disk is").help("leave `state` out; state is kept in memory"),
-        ["operators", _, "state_ttl"] => not_supported("forgetting keys after a time is").help("leave `state_ttl` out; keys are kept"),
         ["sources", _, "time", "max_ahead"] => not_supported("holding a fast split back is").help("leave `max_ahead` out"),
         _ => return None,
     };

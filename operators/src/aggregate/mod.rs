@@ -53,7 +53,9 @@ const WINDOW_END: &str = "window_end";
 /// `allowed_lateness`); a session lasts from its first row to `gap` after its last one.
 ///
 /// Over any other input it is a running aggregate: an updating stream, in which the row of a group is withdrawn and replaced
-/// whenever it changes. A group from which every row has been withdrawn has no row, also where there is no `by`.
+/// whenever it changes. A group from which every row has been withdrawn has no row, also where there is no `by`. Where the
+/// input is itself updating, min, max, median, stddev, variance, first_value, last_value, array_agg and string_agg keep every
+/// value that stands, since another may take its place; approx_distinct and approx_percentile_cont cannot take a row back.
 ///
 /// Functions: count(*), count, sum, avg, min, max, first_value, last_value, stddev, stddev_pop, variance, var_pop, median,
 /// approx_distinct, approx_percentile_cont(x, share), array_agg, string_agg(x, separator), bool_and and bool_or; each with
@@ -83,6 +85,10 @@ pub struct AggregateOptions {
     pub allowed_lateness: Option<DurationText>,
     /// `false` makes a running aggregate over the rows of a windowed input. Default: per window if the input is windowed.
     pub windowed: Option<bool>,
+    /// Of a running aggregate: a group for which no row has come for this long (by the wall clock) is forgotten, without a word:
+    /// its row is not withdrawn. A row that comes later starts a new group, a withdrawal of a forgotten row is counted as
+    /// expired. Default: groups are kept.
+    pub state_ttl: Option<DurationText>,
     /// When rows are sent: `"close"` (the default per window), `"change"` (the default of a running aggregate), or
     /// `{ every = "5s" }`: per window also early rows, at that frequency of the wall clock. They are withdrawn when they have
     /// changed, and once the window closes the final one is there; so the stream is updating.

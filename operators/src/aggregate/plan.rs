@@ -9,6 +9,7 @@ use millstream_api::plan::{
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, Windowed as WindowedStream};
+use millstream_api::time::DurationText;
 use millstream_api::types::{SqlName, timestamp_type};
 use millstream_api::window::WindowKind;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
@@ -36,6 +37,8 @@ pub(super) struct Design {
     pub(super) allowed_lateness: i64,
     /// How often rows are sent that are not final, in microseconds.
     pub(super) every: Option<i64>,
+    /// After how long a group of a running aggregate is forgotten.
+    pub(super) state_ttl: Option<DurationText>,
     /// The columns that decide which row is first, where rows have no position in a source.
     tie_columns: Columns,
 }
@@ -76,8 +79,9 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
         windows: input.windowed.as_ref().filter(|_| planner.windowed).map(|w| w.windows.clone()),
         explicit: input.windowed.as_ref().is_some_and(|w| w.explicit),
         every: planner.every(&options),
+        state_ttl: options.state_ttl,
         allowed_lateness: options.allowed_lateness.unwrap_or_default().micros(),
-        tie_columns: if input.from_source { Columns::new() } else { crate::columns::names(&scope) },
+        tie_columns: if planner.has_origin() { Columns::new() } else { crate::columns::names(&scope) },
         by,
         compute,
         having,
@@ -111,6 +115,11 @@ impl Planner<'_> {
         if let Some(lateness) = options.allowed_lateness.filter(|_| !self.windowed) {
             let message = format!("a running aggregate has no windows that could stay open {lateness} longer");
             found.push(Diagnostic::error("not-windowed", message).key("allowed_lateness").on_key().help("leave `allowed_lateness` out"));
+        }
+        if options.state_ttl.is_some() && self.windowed {
+            let message = "a windowed aggregate forgets its groups when their window closes";
+            let help = "leave `state_ttl` out, or write windowed = false for a running aggregate";
+            found.push(Diagnostic::error("bad-value", message).key("state_ttl").on_key().help(help));
         }
         self.check_emit(options.emit, found);
         if self.windowed && self.input.updating {
@@ -158,6 +167,11 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether rows are told apart by their place in a source. A withdrawal stands at another place than its row.
+    fn has_origin(&self) -> bool {
+        self.input.from_source && !self.input.updating
+    }
+
     /// The columns that expressions may name. Where windows follow from event time, a row has no single window of its own.
     fn scope(&self) -> SchemaRef {
         let implicit = self.windowed && self.input.windowed.as_ref().is_some_and(|w| !w.explicit);
@@ -201,10 +215,14 @@ impl Planner<'_> {
                 complete = false;
                 continue;
             };
-            if self.input.updating && !self.windowed && !function.retractable() {
-                found.push(self.cannot_retract(&function, index));
+            match function.retracting() {
+                _ if !self.input.updating || self.windowed => functions.push(function),
+                Some(retracting) => functions.push(retracting),
+                None => {
+                    found.push(self.cannot_retract(&function, index));
+                    functions.push(function);
+                }
             }
-            functions.push(function);
         }
         complete.then_some(functions)
     }
@@ -222,10 +240,11 @@ impl Planner<'_> {
 
     fn cannot_retract(&self, function: &Aggregate, index: usize) -> Diagnostic {
         let message = format!("rows of `{}` can be withdrawn, and `{}` cannot take one back", self.name, function.function_name());
-        Diagnostic::error("cannot-retract", message)
-            .key("compute")
-            .index(index)
-            .help("count, sum, avg, bool_and and bool_or can; or aggregate before the node that makes the stream updating")
+        let help = match function.retractable_alternative() {
+            Some(other) => format!("write {other}, which is exact, or aggregate before the node that makes the stream updating"),
+            None => "aggregate before the node that makes the stream updating".to_owned(),
+        };
+        Diagnostic::error("cannot-retract", message).key("compute").index(index).help(help)
     }
 
     fn output_schema(&self, by: &[Scalar], compute: &[Aggregate], found: &mut Diagnostics) -> SchemaRef {
@@ -261,7 +280,7 @@ impl Planner<'_> {
                 (false, Some(_)) => WindowUse::Reads,
                 (false, None) => WindowUse::Passes,
             },
-            origin: ordered && self.input.from_source,
+            origin: ordered && self.has_origin(),
         };
         let parallelism = match design.by.is_empty() {
             true => Parallelism::One("without `by` there is one group, which one subtask must have"),
@@ -287,15 +306,16 @@ impl Planner<'_> {
         if self.windowed || self.input.bounded {
             return;
         }
-        if !design.by.is_empty() {
+        if !design.by.is_empty() && design.state_ttl.is_none() {
             warnings.push(
                 Diagnostic::warning("unbounded-state", "a running aggregate keeps every key for ever")
                     .key("by")
-                    .help("aggregate per window, or by keys of which there are only so many"),
+                    .help("aggregate per window, by keys of which there are only so many, or with a `state_ttl`"),
             );
         }
         for (index, function) in design.compute.iter().enumerate().filter(|(_, function)| function.keeps_values()) {
-            let message = format!("`{}` keeps each value for ever in a running aggregate", function.text());
+            let how_long = if self.input.updating { "until it is withdrawn" } else { "for ever in a running aggregate" };
+            let message = format!("`{}` keeps each value {how_long}", function.text());
             let help = "aggregate per window, or use a function that needs no values, such as approx_distinct or approx_percentile_cont";
             warnings.push(Diagnostic::warning("unbounded-state", message).key("compute").index(index).help(help));
         }
@@ -309,6 +329,7 @@ impl Planner<'_> {
             Some(_) => "one group for each key in each window that is open".to_owned(),
             None if design.by.is_empty() => "one group".to_owned(),
             None if self.input.bounded => "one group for each key of an input that ends".to_owned(),
+            None if let Some(ttl) = design.state_ttl => format!("one group for each key that was seen in the last {ttl}"),
             None => return None,
         };
         let keeping: Vec<&str> = design.compute.iter().filter(|function| function.keeps_values()).map(Aggregate::text).collect();

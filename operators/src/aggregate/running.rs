@@ -3,12 +3,13 @@
 //! What was sent for a group is not kept: it is evaluated once more before the group changes, which gives the same row, so
 //! that it can be withdrawn by its equal. That holds across a restore too, as every state evaluates to the same result after it.
 
-use arrow::array::{Int8Array, Int64Array, RecordBatch, UInt32Array, make_comparator};
+use arrow::array::{BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, make_comparator};
 use arrow::compute::{SortOptions, concat_batches};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use millstream_api::batch::Hidden;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Operator, Output, Result};
 use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
 
@@ -17,6 +18,7 @@ use super::pane::Evaluations;
 use super::plan::Design;
 use super::program::{Finished, Program};
 use super::state::Layout;
+use crate::ttl::Ttl;
 
 /// The name of the state.
 pub(super) const GROUPS: &str = "groups";
@@ -33,6 +35,7 @@ pub(super) struct Running {
     /// The batch in which each group was last touched, by its number.
     touched_in: Vec<u64>,
     batch: u64,
+    ttl: Option<Ttl>,
 }
 
 /// Rows of the groups that a batch touches.
@@ -55,6 +58,7 @@ impl Running {
             counts: Vec::new(),
             touched_in: Vec::new(),
             batch: 0,
+            ttl: design.state_ttl.map(Ttl::new),
             program,
         })
     }
@@ -106,7 +110,7 @@ impl Running {
             for (groups, arguments) in self.groups.iter_mut().zip(&rows.arguments) {
                 match come {
                     true => groups.update(arguments, &ids, total, rows.order.as_ref())?,
-                    false => groups.retract(arguments, &ids, total)?,
+                    false => groups.retract(arguments, &ids, total, rows.order.as_ref())?,
                 }
             }
             ids.iter().for_each(|&id| self.counts[id] += if come { 1 } else { -1 });
@@ -158,34 +162,84 @@ impl Running {
         self.counts[group] == 0 && self.groups.iter().all(|groups| groups.is_empty(group))
     }
 
-    /// Lets go of groups of which nothing is left.
-    fn drop_empty(&mut self, touched: &[usize]) {
-        let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.is_empty(group)).collect();
+    /// Lets go of groups of which nothing is left; the others stay for another while.
+    fn drop_empty(&mut self, touched: &[usize], out: &mut Output) {
+        let (empty, left): (Vec<usize>, Vec<usize>) = touched.iter().partition(|&&group| self.is_empty(group));
+        if let Some(ttl) = &mut self.ttl {
+            empty.iter().for_each(|&group| ttl.leave(group));
+            left.iter().for_each(|&group| ttl.touch(group, out.now()));
+            ttl.set_timer(out);
+        }
         if !self.program.key_types().is_empty() {
             self.interner.release(&empty);
         }
     }
-}
 
-impl Operator for Running {
-    fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, rows) = self.program.evaluate(batch, out)?;
-        out.fates().taken += rows.rows as u64;
-        let mut ids = Vec::new();
-        self.interner.intern(&rows.keys, rows.rows, &mut ids)?;
-        let total = self.interner.total();
-        self.counts.resize(total, 0);
+    /// Forgets the groups that have not been touched for long enough.
+    fn forget_due(&mut self, out: &mut Output) -> Result<()> {
+        let Some(ttl) = &mut self.ttl else { return Ok(()) };
+        let due = ttl.take_due(out.now());
+        ttl.set_timer(out);
+        due.iter().for_each(|&group| self.counts[group] = 0);
+        self.groups.iter_mut().try_for_each(|groups| groups.clear(&due))?;
+        if !self.program.key_types().is_empty() {
+            self.interner.release(&due);
+        }
+        Ok(())
+    }
+
+    /// Which rows are withdrawals of rows that were forgotten; `None`: none. Without `state_ttl` such a row may still come.
+    fn forgotten(&self, ids: &[usize], weights: Option<&[i8]>) -> Option<BooleanArray> {
+        let weights = weights.filter(|weights| self.ttl.is_some() && weights.contains(&-1))?;
+        let mut counts: HashMap<usize, i64> = HashMap::new();
+        let remains = ids.iter().zip(weights).map(|(&id, &weight)| {
+            let count = counts.entry(id).or_insert(self.counts[id]);
+            let there = weight > 0 || *count > 0;
+            *count += if there { i64::from(weight) } else { 0 };
+            there
+        });
+        Some(BooleanArray::from(remains.collect::<Vec<_>>())).filter(|remains| remains.false_count() > 0)
+    }
+
+    /// Takes rows in: their groups' numbers, each once.
+    fn take(&mut self, batch: &Batch, rows: Evaluations, mut ids: Vec<usize>, out: &mut Output) -> Result<Vec<usize>> {
         let touched = self.touched(&ids);
         let had: Vec<bool> = touched.iter().map(|&group| self.counts[group] > 0).collect();
         let before = self.rows_of(&touched)?;
-        self.change(&rows, &ids, batch.weights())?;
+        match self.forgotten(&ids, batch.weights()) {
+            None => self.change(&rows, &ids, batch.weights())?,
+            Some(remains) => {
+                let indices: UInt32Array = (0..remains.len() as u32).filter(|&row| remains.value(row as usize)).map(Some).collect();
+                ids = indices.values().iter().map(|&row| ids[row as usize]).collect();
+                out.fates().taken -= remains.false_count() as u64;
+                out.fates().expired += remains.false_count() as u64;
+                self.change(&rows.take(&indices)?, &ids, batch.filter(&remains)?.weights())?;
+            }
+        }
         let after = self.rows_of(&touched)?;
         self.report(&before, &after, &touched, &had, out)?;
         if self.read {
             self.send(&before, &after, out)?;
         }
-        self.drop_empty(&touched);
+        Ok(touched)
+    }
+}
+
+impl Operator for Running {
+    fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        self.forget_due(out)?;
+        let (batch, rows) = self.program.evaluate(batch, out)?;
+        out.fates().taken += rows.rows as u64;
+        let mut ids = Vec::new();
+        self.interner.intern(&rows.keys, rows.rows, &mut ids)?;
+        self.counts.resize(self.interner.total(), 0);
+        let touched = self.take(&batch, rows, ids, out)?;
+        self.drop_empty(&touched, out);
         Ok(())
+    }
+
+    fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
+        self.forget_due(out)
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
@@ -198,7 +252,9 @@ impl Operator for Running {
         }
         let nothing = Int64Array::from_value(0, live.len());
         let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
-        self.layout.write(GROUPS, [counts, nothing.clone(), nothing], self.interner.columns(&live)?, states, state)
+        let touched_at: Int64Array =
+            live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
+        self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -209,6 +265,9 @@ impl Operator for Running {
             let total = self.interner.total();
             self.counts.resize(total, 0);
             ids.iter().zip(rows.numbers[0].values()).for_each(|(&id, count)| self.counts[id] += count);
+            if let Some(ttl) = &mut self.ttl {
+                ids.iter().zip(rows.numbers[1].values()).for_each(|(&id, &at)| ttl.touch(id, ClockTime(at)));
+            }
             for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
                 groups.merge(state, &ids, total)?;
             }
@@ -218,7 +277,8 @@ impl Operator for Running {
 
     fn state_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
-        self.interner.size_bytes() + groups + self.counts.capacity() * size_of::<i64>() * 2
+        let ttl = self.ttl.as_ref().map_or(0, Ttl::size_bytes);
+        self.interner.size_bytes() + groups + ttl + self.counts.capacity() * size_of::<i64>() * 2
     }
 }
 

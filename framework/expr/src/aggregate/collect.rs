@@ -32,11 +32,13 @@ pub(super) struct Collect {
     keys: Keys,
     /// The positions of each group's values.
     members: Vec<Vec<usize>>,
+    /// Values of groups that were cleared.
+    left_over: usize,
 }
 
 impl Collect {
     pub(super) fn new(data_type: DataType, shape: Shape) -> Self {
-        Collect { shape, store: Store::new(data_type), keys: Keys::default(), members: Vec::new() }
+        Collect { shape, store: Store::new(data_type), keys: Keys::default(), members: Vec::new(), left_over: 0 }
     }
 
     /// The positions of these groups' values in order, and how many each has.
@@ -52,6 +54,18 @@ impl Collect {
         (positions, lengths)
     }
 
+    /// Puts the values of all groups together anew.
+    fn compact(&mut self) -> Result<()> {
+        let (positions, _) = self.ordered(0..self.members.len());
+        let mut store = Store::new(self.store.data_type().clone());
+        store.push(&self.store.take(&positions)?)?;
+        let mut keys = Keys::default();
+        positions.iter().for_each(|&position| keys.push(self.keys.get(position)));
+        (self.store, self.keys, self.left_over) = (store, keys, 0);
+        self.members.iter_mut().flatten().enumerate().for_each(|(place, member)| *member = place);
+        Ok(())
+    }
+
     fn lists(&mut self, groups: impl Iterator<Item = usize>) -> Result<ArrayRef> {
         let (positions, lengths) = self.ordered(groups);
         list_of(self.store.take(&positions)?, &lengths)
@@ -59,14 +73,7 @@ impl Collect {
 
     fn texts(&mut self, groups: impl Iterator<Item = usize>, separator: &str) -> Result<ArrayRef> {
         let (positions, lengths) = self.ordered(groups);
-        let values = self.store.take(&positions)?;
-        let mut values = values.as_string_view().iter();
-        let mut texts = StringViewBuilder::new();
-        for length in lengths {
-            let parts: Vec<&str> = values.by_ref().take(length).flatten().collect();
-            texts.append_option((!parts.is_empty()).then(|| parts.join(separator)));
-        }
-        Ok(Arc::new(texts.finish()))
+        Ok(texts_of(&self.store.take(&positions)?, &lengths, separator))
     }
 }
 
@@ -131,6 +138,13 @@ impl Groups for Collect {
         Ok(Evaluated { values, bad: Vec::new() })
     }
 
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        for &group in groups {
+            self.left_over += self.members.get_mut(group).map(std::mem::take).unwrap_or_default().len();
+        }
+        if self.left_over > self.store.len() / 2 { self.compact() } else { Ok(()) }
+    }
+
     fn total(&self) -> usize {
         self.members.len()
     }
@@ -146,8 +160,19 @@ pub(super) fn list_type(item: &DataType) -> DataType {
     DataType::List(Arc::new(Field::new("item", item.clone(), true)))
 }
 
+/// Texts of so many values each, with the separator between them; nulls are left out, and a text of no values is null.
+pub(super) fn texts_of(values: &ArrayRef, lengths: &[usize], separator: &str) -> ArrayRef {
+    let mut values = values.as_string_view().iter();
+    let mut texts = StringViewBuilder::new();
+    for &length in lengths {
+        let parts: Vec<&str> = values.by_ref().take(length).flatten().collect();
+        texts.append_option((!parts.is_empty()).then(|| parts.join(separator)));
+    }
+    Arc::new(texts.finish())
+}
+
 /// Lists of these lengths; an empty one is null, as SQL has it for an aggregate of no rows.
-fn list_of(values: ArrayRef, lengths: &[usize]) -> Result<ArrayRef> {
+pub(super) fn list_of(values: ArrayRef, lengths: &[usize]) -> Result<ArrayRef> {
     let nulls = NullBuffer::from_iter(lengths.iter().map(|&length| length > 0));
     list_with(values, lengths, Some(nulls).filter(|nulls| nulls.null_count() > 0))
 }

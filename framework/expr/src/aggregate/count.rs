@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use millstream_api::Result;
 
-use super::rows::{each, grow};
+use super::rows::{each, grow, reset};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
 
@@ -30,7 +30,7 @@ impl Groups for Count {
         Ok(())
     }
 
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         self.add(arguments, groups, total, -1);
         Ok(())
     }
@@ -57,6 +57,11 @@ impl Groups for Count {
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         let values: Int64Array = groups.iter().map(|&group| self.counts[group]).collect();
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.counts, groups);
+        Ok(())
     }
 
     fn total(&self) -> usize {
@@ -107,7 +112,7 @@ impl Groups for Truth {
         Ok(())
     }
 
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         self.add(arguments, groups, total, -1);
         Ok(())
     }
@@ -138,6 +143,12 @@ impl Groups for Truth {
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         let values: BooleanArray = groups.iter().map(|&group| self.result(group)).collect();
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.trues, groups);
+        reset(&mut self.falses, groups);
+        Ok(())
     }
 
     fn total(&self) -> usize {

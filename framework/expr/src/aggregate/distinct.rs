@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use hashbrown::HashSet;
 use millstream_api::Result;
 use millstream_api::batch::Hidden;
 
 use super::collect::full_list_of;
 use super::interner::Interner;
-use super::rows::{each, grow};
+use super::rows::{each, grow, reset};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
 
@@ -79,13 +80,13 @@ impl Distinct {
         let groups: Vec<usize> = rows.iter().map(|&row| groups[row as usize]).collect();
         let values = take(values, &UInt32Array::from(rows), None)?;
         let arguments = Arguments { values: vec![values.clone()], filter: None, bad: Vec::new() };
-        if !come {
-            return self.inner.retract(&arguments, &groups, self.total);
-        }
         // Equal values have no order among rows; they are ordered by themselves.
         let schema = Schema::new(vec![Field::new("value", values.data_type().clone(), true)]);
         let order = RowOrder { hidden: Hidden::default(), records: RecordBatch::try_new(Arc::new(schema), vec![values])? };
-        self.inner.update(&arguments, &groups, self.total, Some(&order))
+        match come {
+            true => self.inner.update(&arguments, &groups, self.total, Some(&order)),
+            false => self.inner.retract(&arguments, &groups, self.total, Some(&order)),
+        }
     }
 
     fn change_rows(&mut self, arguments: &Arguments, groups: &[usize], total: usize, weight: i64) -> Result<()> {
@@ -107,7 +108,7 @@ impl Groups for Distinct {
         self.change_rows(arguments, groups, total, 1)
     }
 
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         self.change_rows(arguments, groups, total, -1)
     }
 
@@ -142,6 +143,18 @@ impl Groups for Distinct {
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         self.inner.evaluate_at(groups)
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.values, groups);
+        let live: Vec<usize> = (0..self.counts.len()).filter(|&pair| self.counts[pair] != 0).collect();
+        let columns = self.pairs.columns(&live)?;
+        let gone: HashSet<i64> = groups.iter().map(|&group| group as i64).collect();
+        let of_group = columns[0].as_primitive::<Int64Type>().values().iter().zip(live);
+        let gone: Vec<usize> = of_group.filter(|(group, _)| gone.contains(*group)).map(|(_, pair)| pair).collect();
+        gone.iter().for_each(|&pair| self.counts[pair] = 0);
+        self.pairs.release(&gone);
+        self.inner.clear(groups)
     }
 
     fn total(&self) -> usize {

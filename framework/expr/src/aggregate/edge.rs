@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use millstream_api::Result;
 
 use super::order::Keys;
-use super::rows::{each, grow, valid};
+use super::rows::{each, grow, reset, valid};
 use super::store::Store;
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
@@ -122,6 +122,16 @@ impl Groups for Edge {
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         Ok(Evaluated { values: self.values(groups.iter().copied())?, bad: Vec::new() })
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        for &group in groups {
+            if let Some(key) = self.keys.get_mut(group) {
+                self.key_bytes -= std::mem::take(key).len();
+            }
+        }
+        reset(&mut self.places, groups);
+        Ok(())
     }
 
     fn total(&self) -> usize {

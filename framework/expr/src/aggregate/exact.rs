@@ -8,7 +8,7 @@ use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decim
 use hashbrown::HashMap;
 use millstream_api::Result;
 
-use super::rows::{each, grow};
+use super::rows::{each, grow, reset};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::{BadValue, Evaluated};
 
@@ -109,7 +109,7 @@ impl Groups for ExactSum {
         Ok(())
     }
 
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         self.accumulate(arguments, groups, total, -1);
         Ok(())
     }
@@ -169,6 +169,13 @@ impl Groups for ExactSum {
         Ok(Evaluated { values, bad })
     }
 
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.sums, groups);
+        reset(&mut self.counts, groups);
+        self.carries.retain(|group, _| !groups.contains(group));
+        Ok(())
+    }
+
     fn total(&self) -> usize {
         self.sums.len()
     }
@@ -225,7 +232,7 @@ mod tests {
         let result = sum.evaluate().unwrap();
         assert_eq!(result.bad, [BadValue { row: 0, reason: "overflow: the sum does not fit bigint".to_owned() }]);
         assert!(result.values.is_null(1));
-        sum.retract(&arguments(Arc::new(Int64Array::from(vec![2]))), &[0], 2).unwrap();
+        sum.retract(&arguments(Arc::new(Int64Array::from(vec![2]))), &[0], 2, None).unwrap();
         assert_eq!(sum.evaluate().unwrap().values.as_primitive::<Int64Type>().value(0), i64::MAX - 1);
     }
 

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float6
 use arrow::datatypes::{TimeUnit, TimestampMicrosecondType};
 use millstream_api::Result;
 
-use super::rows::{each, grow, valid};
+use super::rows::{each, grow, reset, valid};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
 
@@ -145,6 +145,11 @@ where
         Ok(Evaluated { values: self.array(groups.iter().copied())?, bad: Vec::new() })
     }
 
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.seen, groups);
+        Ok(())
+    }
+
     fn total(&self) -> usize {
         self.best.len()
     }
@@ -221,6 +226,15 @@ impl Groups for BestBytes {
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         Ok(Evaluated { values: self.array(groups.iter().copied())?, bad: Vec::new() })
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        for &group in groups {
+            if let Some(gone) = self.best.get_mut(group).and_then(Option::take) {
+                self.heap_bytes -= gone.len();
+            }
+        }
+        Ok(())
     }
 
     fn total(&self) -> usize {

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use millstream_api::Result;
 
 use super::double::Double;
-use super::rows::{each, grow};
+use super::rows::{each, grow, reset};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
 
@@ -127,7 +127,7 @@ impl Groups for FloatSum {
         Ok(())
     }
 
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         self.grow(total);
         let values = arguments.values[0].as_primitive::<Float64Type>().values();
         each(groups, arguments.taking_part().as_ref(), |row, group| {
@@ -196,6 +196,13 @@ impl Groups for FloatSum {
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
     }
 
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.sums, groups);
+        reset(&mut self.counts, groups);
+        self.apart.retain(|group, _| !groups.contains(group));
+        Ok(())
+    }
+
     fn total(&self) -> usize {
         self.sums.len()
     }
@@ -232,9 +239,9 @@ mod tests {
         let mut sum = FloatSum::new(true);
         let of = |v: Vec<f64>| arguments(Arc::new(Float64Array::from(v)));
         sum.update(&of(vec![f64::NAN, 0.1, 0.2]), &[0, 0, 0], 1, None).unwrap();
-        sum.retract(&of(vec![f64::NAN, 0.1]), &[0, 0], 1).unwrap();
+        sum.retract(&of(vec![f64::NAN, 0.1]), &[0, 0], 1, None).unwrap();
         assert_eq!(sum.result(0), Some(0.2));
-        sum.retract(&of(vec![0.2]), &[0], 1).unwrap();
+        sum.retract(&of(vec![0.2]), &[0], 1, None).unwrap();
         assert_eq!((sum.result(0), sum.apart.len()), (None, 0));
     }
 }

@@ -15,6 +15,7 @@ use super::float::FloatSum;
 use super::median::{Median, decimal_median};
 use super::quantile::Quantile;
 use super::spread::{Measure, Spread};
+use super::standing::{By, Made, Standing};
 use super::{Groups, Spec, extreme};
 
 /// An aggregate function with its constant parameters.
@@ -119,9 +120,23 @@ impl Function {
         matches!(self, Function::Median | Function::ArrayAgg | Function::StringAgg(_))
     }
 
-    /// Whether rows can be withdrawn from it.
-    pub(super) fn retractable(&self) -> bool {
-        matches!(self, Function::Count | Function::Sum | Function::Avg | Function::BoolAnd | Function::BoolOr)
+    /// How it takes a row back.
+    pub(super) fn retraction(&self) -> Retraction {
+        match self {
+            Function::Count | Function::Sum | Function::Avg | Function::BoolAnd | Function::BoolOr => Retraction::Plain,
+            Function::ApproxDistinct | Function::ApproxPercentile(_) => Retraction::Refused,
+            Function::Min | Function::Max | Function::FirstValue | Function::LastValue => Retraction::KeepsValues,
+            Function::Spread(_) | Function::Median | Function::ArrayAgg | Function::StringAgg(_) => Retraction::KeepsValues,
+        }
+    }
+
+    /// What to use in its place where it cannot take a row back.
+    pub(super) fn retractable_alternative(&self) -> Option<&'static str> {
+        match self {
+            Function::ApproxDistinct => Some("count(distinct x)"),
+            Function::ApproxPercentile(_) => Some("median(x)"),
+            _ => None,
+        }
     }
 
     /// Whether a group of at least one row that takes part always has a result.
@@ -170,10 +185,13 @@ impl Function {
     }
 
     /// The columns of the state, from the type the first argument is cast to.
-    pub(super) fn state(&self, distinct: bool, argument: &DataType) -> Vec<Field> {
+    pub(super) fn state(&self, distinct: bool, retracting: bool, argument: &DataType) -> Vec<Field> {
         let list = |item: &DataType| list_type(item);
         let types = match self {
             _ if distinct => vec![list(argument), list(&DataType::Int64)],
+            _ if retracting && self.retraction() == Retraction::KeepsValues => {
+                vec![list(&DataType::BinaryView), list(&DataType::Int64), list(&DataType::Int64)]
+            }
             Function::Count => vec![DataType::Int64],
             Function::BoolAnd | Function::BoolOr => vec![DataType::Int64; 2],
             Function::Sum | Function::Avg if *argument == DataType::Float64 => float_sum_state(),
@@ -201,6 +219,17 @@ pub(super) enum DistinctUse {
     Refused,
 }
 
+/// How a function takes a row back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retraction {
+    /// As it adds one.
+    Plain,
+    /// By keeping every value that stands.
+    KeepsValues,
+    /// Not at all.
+    Refused,
+}
+
 /// Whether values of this type can be told apart by `distinct`.
 pub(super) fn comparable(data_type: DataType) -> Result<DataType, &'static str> {
     if RowConverter::supports_fields(&[SortField::new(data_type.clone())]) { Ok(data_type) } else { Err("a value that can be compared") }
@@ -209,7 +238,10 @@ pub(super) fn comparable(data_type: DataType) -> Result<DataType, &'static str> 
 /// Fresh accumulators.
 pub(super) fn groups(spec: &Spec) -> Result<Box<dyn Groups>> {
     let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
-    let plain = plain_groups(&spec.function, &argument, spec.field.data_type())?;
+    let plain = match spec.retracting && spec.function.retraction() == Retraction::KeepsValues {
+        true => standing_groups(&spec.function, &argument, spec.field.data_type())?,
+        false => plain_groups(&spec.function, &argument, spec.field.data_type())?,
+    };
     if !spec.distinct {
         return Ok(plain);
     }
@@ -235,6 +267,22 @@ fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> 
         (Function::BoolAnd, _) => Box::new(Truth::new(true)),
         (Function::BoolOr, _) => Box::new(Truth::new(false)),
     })
+}
+
+/// Those that keep every value, so that rows can be withdrawn.
+fn standing_groups(function: &Function, argument: &DataType, result: &DataType) -> Result<Box<dyn Groups>> {
+    let (order, made) = match function {
+        Function::Min => (By::Value, Made::First),
+        Function::Max => (By::Value, Made::Last),
+        Function::Median => (By::Value, Made::Median(result.clone())),
+        Function::Spread(measure) => (By::Value, Made::Spread(*measure)),
+        Function::FirstValue => (By::Row, Made::First),
+        Function::LastValue => (By::Row, Made::Last),
+        Function::ArrayAgg => (By::Row, Made::List),
+        Function::StringAgg(separator) => (By::Row, Made::Text(separator.clone())),
+        other => return Err(Error::internal(format!("`{}` keeps no values", other.name()))),
+    };
+    Ok(Box::new(Standing::new(argument.clone(), order, made)?))
 }
 
 fn exact_finish(function: &Function, argument: &DataType, result: &DataType) -> Finish {

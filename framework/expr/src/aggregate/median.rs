@@ -59,6 +59,28 @@ pub(super) fn decimal_median(precision: u8, scale: i8) -> DataType {
     DataType::Decimal128((precision + 1).min(DECIMAL128_MAX_PRECISION), (scale + 1).min(DECIMAL128_MAX_SCALE))
 }
 
+/// The medians of groups of which these are the two values in the middle (twice the same, where there is one in the middle);
+/// `lengths` says whether a group has values: 2, else 0.
+pub(super) fn between(values: &ArrayRef, lengths: &[usize], result: &DataType) -> Evaluated {
+    fn of<T: Middle>(values: &ArrayRef, lengths: &[usize], result: &DataType) -> Evaluated {
+        let mut pairs = values.as_primitive::<T>().values().chunks_exact(2);
+        let mut next = |length: &usize| (*length > 0).then(|| pairs.next()).flatten();
+        finished::<T>(lengths.iter().map(|length| next(length).map(|pair| T::between(pair[0], pair[1], result))).collect(), result)
+    }
+    match values.data_type() {
+        DataType::Decimal128(_, _) => of::<Decimal128Type>(values, lengths, result),
+        _ => of::<Float64Type>(values, lengths, result),
+    }
+}
+
+/// Results, with those that do not fit among the bad ones.
+fn finished<T: Middle>(medians: Vec<Option<Option<T::Native>>>, result: &DataType) -> Evaluated {
+    let reason = format!("overflow: the median does not fit {}", millstream_api::types::SqlName(result));
+    let too_great = medians.iter().enumerate().filter(|(_, median)| matches!(median, Some(None)));
+    let bad = too_great.map(|(row, _)| BadValue { row, reason: reason.clone() }).collect();
+    Evaluated { values: T::array(medians, result), bad }
+}
+
 /// All values of each group.
 pub(super) struct Median<T: Middle> {
     values: Vec<Vec<T::Native>>,
@@ -119,10 +141,14 @@ impl<T: Middle> Groups for Median<T> {
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         let medians: Vec<_> = groups.iter().map(|&group| self.median(group)).collect();
-        let reason = format!("overflow: the median does not fit {}", millstream_api::types::SqlName(&self.result));
-        let too_great = medians.iter().enumerate().filter(|(_, median)| matches!(median, Some(None)));
-        let bad = too_great.map(|(row, _)| BadValue { row, reason: reason.clone() }).collect();
-        Ok(Evaluated { values: T::array(medians, &self.result), bad })
+        Ok(finished::<T>(medians, &self.result))
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        for &group in groups {
+            self.held -= self.values.get_mut(group).map(std::mem::take).unwrap_or_default().len();
+        }
+        Ok(())
     }
 
     fn total(&self) -> usize {

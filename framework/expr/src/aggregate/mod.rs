@@ -9,6 +9,7 @@
 //!   grow
 //! - `count`, `exact`, `float` (on `double`), `spread`, `extreme`: accumulators of fixed size
 //! - `edge`, `collect`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
+//! - `standing`: the same results over rows that can be withdrawn
 //!
 //! These are not DataFusion's accumulators: a window or a running aggregate here needs results of single groups again and
 //! again without giving up what is accumulated, withdrawals, sums that do not depend on the order of rows, and overflow
@@ -31,6 +32,7 @@ mod parse;
 mod quantile;
 mod rows;
 mod spread;
+mod standing;
 mod store;
 mod words;
 
@@ -47,7 +49,7 @@ use millstream_api::plan::Columns;
 use millstream_api::{Batch, Error, Result};
 
 pub use self::interner::{Interner, normalised};
-use crate::aggregate::function::Function;
+use crate::aggregate::function::{Function, Retraction, comparable};
 use crate::error::ExprError;
 use crate::scalar::{BadValue, BoundScalar, Evaluated, Scalar};
 
@@ -58,10 +60,12 @@ pub struct Aggregate {
 }
 
 /// What the text says, resolved and typed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Spec {
     function: Function,
     distinct: bool,
+    /// Whether rows can be withdrawn.
+    retracting: bool,
     arguments: Vec<Scalar>,
     /// What each argument is cast to before it is accumulated.
     argument_types: Vec<DataType>,
@@ -109,12 +113,27 @@ impl Aggregate {
 
     /// Whether a group keeps each of its values, or each different one, so that its state grows with its rows.
     pub fn keeps_values(&self) -> bool {
-        self.spec.distinct || self.spec.function.keeps_values()
+        let spec = &self.spec;
+        spec.distinct || spec.function.keeps_values() || (spec.retracting && spec.function.retraction() == Retraction::KeepsValues)
     }
 
-    /// Whether rows can be withdrawn from it ([`Groups::retract`]).
-    pub fn retractable(&self) -> bool {
-        self.spec.function.retractable()
+    /// The same function for rows that can be withdrawn ([`Groups::retract`]). Some then keep every value: the least one may
+    /// go, and the second least takes its place. `None`: it cannot take a row back.
+    pub fn retracting(&self) -> Option<Aggregate> {
+        let spec = &self.spec;
+        let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
+        let possible = match spec.function.retraction() {
+            Retraction::Plain => true,
+            Retraction::KeepsValues => comparable(argument.clone()).is_ok(),
+            Retraction::Refused => false,
+        };
+        let state_fields = spec.function.state(spec.distinct, true, &argument);
+        possible.then(|| Aggregate { spec: Arc::new(Spec { retracting: true, state_fields, ..Spec::clone(spec) }) })
+    }
+
+    /// What to use in its place where it cannot take a row back.
+    pub fn retractable_alternative(&self) -> Option<&'static str> {
+        self.spec.function.retractable_alternative()
     }
 
     /// The columns of its state, as [`Groups::state`] gives and [`Groups::merge`] takes them.
@@ -217,9 +236,10 @@ pub trait Groups: Send {
     /// Adds rows: `groups[i]` is the group of row `i`, below `total`. New groups start empty.
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()>;
 
-    /// Withdraws rows that were added, or will be: a withdrawal may overtake its row. Only where [`Aggregate::retractable`].
-    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize) -> Result<()> {
-        let _ = (arguments, groups, total);
+    /// Withdraws rows that were added, or will be: a withdrawal may overtake its row. Only of an aggregate that is
+    /// [`retracting`](Aggregate::retracting).
+    fn retract(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()> {
+        let _ = (arguments, groups, total, order);
         Err(Error::internal("rows are withdrawn from an aggregate that cannot do that"))
     }
 
@@ -245,6 +265,9 @@ pub trait Groups: Send {
     /// The results of these groups, one row each, in this order; a result that overflows is in `bad`. What is accumulated
     /// stays as it is.
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated>;
+
+    /// Makes these groups as if no row had ever come into them.
+    fn clear(&mut self, groups: &[usize]) -> Result<()>;
 
     /// How many groups there are.
     fn total(&self) -> usize;

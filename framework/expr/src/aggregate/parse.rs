@@ -197,6 +197,6 @@ fn assemble(
     let may_lack = filter.is_some() || arguments.iter().any(|argument| argument.field().is_nullable()) || !function.always_gives();
     let field = Field::new(name, function.result(&argument_types), !counts && may_lack);
     let columns: Columns = arguments.iter().chain(&filter).flat_map(|scalar| scalar.columns().iter().cloned()).collect();
-    let state_fields = function.state(distinct, argument_types.first().unwrap_or(&DataType::Int64));
-    Spec { function, distinct, arguments, argument_types, filter, field, columns, state_fields, text }
+    let state_fields = function.state(distinct, false, argument_types.first().unwrap_or(&DataType::Int64));
+    Spec { function, distinct, retracting: false, arguments, argument_types, filter, field, columns, state_fields, text }
 }

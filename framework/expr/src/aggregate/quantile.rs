@@ -164,6 +164,13 @@ impl Groups for Quantile {
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
     }
 
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        for &group in groups {
+            self.heap_bytes -= self.sketches.get_mut(group).map(std::mem::take).unwrap_or_default().heap_bytes();
+        }
+        Ok(())
+    }
+
     fn total(&self) -> usize {
         self.sketches.len()
     }

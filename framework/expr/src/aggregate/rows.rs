@@ -45,6 +45,15 @@ pub(super) fn grow<T: Clone + Default>(values: &mut Vec<T>, total: usize) {
     }
 }
 
+/// Makes these groups as if no row had ever come into them.
+pub(super) fn reset<T: Default>(values: &mut [T], groups: &[usize]) {
+    for &group in groups {
+        if let Some(value) = values.get_mut(group) {
+            *value = T::default();
+        }
+    }
+}
+
 /// The valid rows of a state column.
 pub(super) fn valid(column: &ArrayRef) -> Option<&NullBuffer> {
     column.nulls()

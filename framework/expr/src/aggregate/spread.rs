@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::datatypes::{Float64Type, Int64Type};
 use millstream_api::Result;
 
-use super::rows::{each, grow};
+use super::rows::{each, grow, reset};
 use super::{Arguments, Groups, RowOrder};
 use crate::scalar::Evaluated;
 
@@ -56,6 +56,7 @@ impl Moments {
         self.count = count;
     }
 
+    /// The measure; `None` of too few values.
     fn measured(&self, measure: Measure) -> Option<f64> {
         let divisor = self.count - i64::from(measure.sample);
         (divisor > 0).then(|| {
@@ -63,6 +64,17 @@ impl Moments {
             if measure.root { variance.sqrt() } else { variance }
         })
     }
+}
+
+/// The measures of groups of these values, one group after the other.
+pub(super) fn measured(values: &ArrayRef, lengths: &[usize], measure: Measure) -> ArrayRef {
+    let mut values = values.as_primitive::<Float64Type>().values().iter();
+    let measures = lengths.iter().map(|&length| {
+        let mut moments = Moments::default();
+        values.by_ref().take(length).for_each(|&value| moments.add(value));
+        moments.measured(measure)
+    });
+    Arc::new(measures.collect::<Float64Array>())
 }
 
 impl Spread {
@@ -107,6 +119,11 @@ impl Groups for Spread {
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         let values: Float64Array = groups.iter().map(|&group| self.moments[group].measured(self.measure)).collect();
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
+    }
+
+    fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        reset(&mut self.moments, groups);
+        Ok(())
     }
 
     fn total(&self) -> usize {

@@ -28,6 +28,11 @@ impl Store {
         self.len
     }
 
+    /// The type of the values.
+    pub(super) fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
     /// Adds values at the end.
     pub(super) fn push(&mut self, values: &ArrayRef) -> Result<()> {
         if values.is_empty() {

@@ -96,7 +96,9 @@ fn it_knows_what_it_reads_and_needs() {
     let sum = parse("sum(n + i) filter (where b) as s");
     assert_eq!(sum.columns().iter().collect::<Vec<_>>(), ["b", "i", "n"]);
     assert_eq!(sum.text(), "sum(n + i) filter (where b)");
-    assert!(sum.retractable() && !sum.ordered());
+    assert!(sum.retracting().is_some() && !sum.ordered());
     assert!(parse("array_agg(n) as s").ordered() && !parse("array_agg(distinct n) as s").ordered());
-    assert!(parse("count(distinct n) as s").retractable() && !parse("max(n) as s").retractable());
+    let (most, about) = (parse("max(n) as s"), parse("approx_distinct(n) as s"));
+    assert!(!most.keeps_values() && most.retracting().is_some_and(|most| most.keeps_values()));
+    assert!(about.retracting().is_none() && about.retractable_alternative() == Some("count(distinct x)"));
 }
