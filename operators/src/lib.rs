@@ -8,6 +8,8 @@
 //! - [`aggregate`]: groups of rows, per window or running
 //! - [`join`]: rows of two streams that belong together
 //! - [`top_n`]: the first rows of each key, per window or kept right as rows come
+//! - [`deduplicate`]: one row of each key
+//! - [`event_time`]: gives rows a new event time
 //! - [`unnest`]: a list becomes rows
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
 //! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
@@ -19,12 +21,15 @@
 //! - [`columns`]: columns by name, logical and physical
 //! - `late`, `sessions`: rows that came too late, and who cannot read sessions
 //! - [`bad_rows`]: the policies for rows on which an expression failed
+//! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time
 
 pub mod aggregate;
 pub mod bad_rows;
 pub mod columns;
 pub mod decode;
+pub mod deduplicate;
 pub mod encode;
+pub mod event_time;
 pub mod file_source;
 pub mod filter;
 pub mod generate;
@@ -41,6 +46,7 @@ pub mod union;
 pub mod unnest;
 pub mod window;
 
+mod order;
 #[cfg(test)]
 mod testing;
 mod ttl;
@@ -61,6 +67,8 @@ pub fn register(registry: &mut Registry) {
     registry.add::<aggregate::AggregateOptions>();
     registry.add::<join::JoinOptions>();
     registry.add::<top_n::TopNOptions>();
+    registry.add::<deduplicate::DeduplicateOptions>();
+    registry.add::<event_time::EventTimeOptions>();
     registry.add::<unnest::UnnestOptions>();
     sinks::register(registry);
 }

@@ -54,6 +54,7 @@ impl NodeOptions for UnionOptions {
             windowed: streams[0].windowed.clone(),
             unique_key: None,
             from_source: streams.iter().all(|stream| stream.from_source),
+            splits: streams.iter().map(|stream| stream.splits).sum(),
             bounded: streams.iter().all(|stream| stream.bounded),
         };
         let factory = UnionFactory { inputs: streams.len(), event_time: stream.event_time };

@@ -140,6 +140,7 @@ pub struct Output {
     now: ClockTime,
     watermark: EventTime,
     wake_at: Option<ClockTime>,
+    promise: Option<EventTime>,
 }
 
 impl Output {
@@ -153,6 +154,7 @@ impl Output {
             now: ClockTime(0),
             watermark: EventTime::MIN,
             wake_at: None,
+            promise: None,
         }
     }
 
@@ -189,6 +191,12 @@ impl Output {
         self.wake_at = Some(self.wake_at.map_or(at, |old| old.min(at)));
     }
 
+    /// Promises, behind the rows that were emitted, that no more rows below `watermark` will be: for an operator that gives
+    /// event time to rows which had none, so that no watermark comes in that it could pass on. Never falls.
+    pub fn promise(&mut self, watermark: EventTime) {
+        self.promise = Some(watermark);
+    }
+
     /// For the runtime: sets what [`now`](Output::now) and [`watermark`](Output::watermark) say.
     pub fn set_times(&mut self, now: ClockTime, watermark: EventTime) {
         self.now = now;
@@ -204,6 +212,11 @@ impl Output {
     /// For the runtime: takes the counts since the last call.
     pub fn take_fates(&mut self) -> Fates {
         std::mem::take(&mut self.fates)
+    }
+
+    /// For the runtime: takes what was promised.
+    pub fn take_promise(&mut self) -> Option<EventTime> {
+        self.promise.take()
     }
 
     /// For the runtime: takes the timer that was asked for.

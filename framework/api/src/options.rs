@@ -31,6 +31,9 @@ pub struct TimeOptions {
     pub max_delay: DurationText,
     /// A split that waits this long for input no longer holds the watermark back. Default: never.
     pub idle_after: Option<DurationText>,
+    /// How far the event time of a split may be ahead of the slowest one that is not idle and meets it in a join or union, or
+    /// comes from the same source. A split that is further ahead waits. Default: there is no limit.
+    pub max_ahead: Option<DurationText>,
     /// What happens to a row whose event time is null.
     #[serde(default)]
     pub on_null: OnBadRow,

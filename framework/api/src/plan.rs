@@ -166,6 +166,8 @@ pub struct Plan {
     pub reads_first: Option<usize>,
     /// How many subtasks.
     pub parallelism: Parallelism,
+    /// Whether rows must come in the order of their source, so that the nodes between them and the source have one subtask.
+    pub in_order: bool,
     /// State that it keeps.
     pub state: Vec<StateDecl>,
     /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
@@ -189,6 +191,7 @@ impl Plan {
             inputs,
             reads_first: None,
             parallelism: Parallelism::Any,
+            in_order: false,
             state: Vec::new(),
             bound: None,
             warnings: Diagnostics::default(),

@@ -19,6 +19,8 @@ pub struct Stream {
     pub unique_key: Option<Vec<String>>,
     /// Whether rows still come from a source unjoined and unaggregated, so that ties go by split and position.
     pub from_source: bool,
+    /// How many splits its rows come from, while they come from a source.
+    pub splits: usize,
     /// Whether the input ends by itself.
     pub bounded: bool,
 }
@@ -26,7 +28,16 @@ pub struct Stream {
 impl Stream {
     /// An insert-only stream of these columns without event time, windows or keys.
     pub fn plain(schema: SchemaRef) -> Self {
-        Stream { schema, event_time: false, updating: false, windowed: None, unique_key: None, from_source: false, bounded: true }
+        Stream {
+            schema,
+            event_time: false,
+            updating: false,
+            windowed: None,
+            unique_key: None,
+            from_source: false,
+            splits: 1,
+            bounded: true,
+        }
     }
 
     /// Whether its windows are sessions of keys that nobody knows yet: only an aggregate can tell them apart.

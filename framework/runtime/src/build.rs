@@ -12,6 +12,7 @@ use millstream_api::{Error, EventTime, Result, Source};
 use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use millstream_topology::{Input, Node, Topology};
 
+use crate::ahead::{Seat, seats};
 use crate::built::taps;
 pub use crate::built::{BuildError, Built, BuiltChannel, BuiltEdge, BuiltTap, BuiltTask};
 use crate::channel::{Channel, EdgeBytes};
@@ -63,6 +64,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
             wiring.connect(topology, reader, input, surroundings.check_grammar)?;
         }
     }
+    let mut seats = seats(topology, &wiring.slots);
     let memory = MemoryBudget::new(topology.runtime.memory);
     let mut tasks = Vec::new();
     for (index, node) in topology.nodes.iter().enumerate() {
@@ -77,7 +79,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
                 tap: wiring.taps[index].first().map(|tap| tap.point.clone()),
             };
             let (inbox, outbox) = wiring.take(topology, index, subtask);
-            let (task, blocks, stats) = maker.make(inbox, outbox, &mut surroundings).map_err(failed)?;
+            let (task, blocks, stats) = maker.make(inbox, outbox, seats[index].take(), &mut surroundings).map_err(failed)?;
             tasks.push(BuiltTask { id: maker.id, node: index, slot: maker.slot, blocks, stats, task });
         }
     }
@@ -190,7 +192,7 @@ struct Maker<'a> {
 type Made = (Box<dyn Task>, bool, Stats);
 
 impl Maker<'_> {
-    fn make(&self, incoming: Incoming, outbox: Outbox, surroundings: &mut Surroundings<'_>) -> Result<Made> {
+    fn make(&self, incoming: Incoming, outbox: Outbox, seat: Option<Seat>, surroundings: &mut Surroundings<'_>) -> Result<Made> {
         match &self.node.plan.make {
             Make::Source(_) | Make::Operator(_) if has_ended(surroundings.restore, &self.node.name) => Ok(self.over(outbox, surroundings)),
             Make::Source(factory) => {
@@ -203,7 +205,7 @@ impl Maker<'_> {
                     positions: positions(&splits),
                 };
                 let feed = (surroundings.feed)(&self.node.name, factory.make(&context)?, self.slot.clone())?;
-                let parts = self.source_parts(feed, outbox, splits, surroundings)?;
+                let parts = self.source_parts(feed, outbox, splits, seat, surroundings)?;
                 let stats = parts.stats.clone();
                 Ok((Box::new(SourceTask::new(parts)), false, stats))
             }
@@ -292,6 +294,7 @@ impl Maker<'_> {
         feed: Box<dyn Feed>,
         outbox: Outbox,
         splits: Vec<SplitSnapshot>,
+        seat: Option<Seat>,
         around: &Surroundings<'_>,
     ) -> Result<SourceParts> {
         let settings = self.node.source.as_ref().ok_or_else(|| Error::internal("a source without its settings"))?;
@@ -314,6 +317,7 @@ impl Maker<'_> {
             idle_after: settings.idle_after.map(|after| Duration::from_micros(after.micros().unsigned_abs())),
             pace: Pace::new(settings.rate, settings.replay_speed, around.schedule.clock.now()),
             splits,
+            seat,
             max_delay_micros: settings.max_delay.micros(),
             watermark: around.restore.map_or(EventTime::MIN, |restore| restore.watermark(&self.node.name)),
             stats: self.stats(around.restore),

@@ -62,15 +62,17 @@ impl SplitWatermarks {
     }
 
     /// Notes a part of the rows of a split in the order of reading, and gives their marks if any of them is behind. Rows of
-    /// one part are not behind those of another one that came along with it: which of them was first is not known.
+    /// one part are not behind those of another one that came along with it: which of them was first is not known. Rows of a
+    /// split that was idle are also behind when the watermark has gone on without it.
     pub fn read(&mut self, split: usize, times: &Int64Array) -> Option<Int64Array> {
+        let latest = self.latest;
         let state = self.splits.get_mut(split)?;
         state.idle = false;
         let delay = self.max_delay_micros;
         let mut greatest = state.before;
         let mut marks: Vec<i64> = Vec::new();
         for (row, &time) in times.values().iter().enumerate() {
-            let watermark = greatest.minus(delay);
+            let watermark = greatest.minus(delay).max(latest);
             if EventTime(time) < watermark {
                 marks.resize(row, i64::MIN);
                 marks.push(watermark.0);
@@ -89,6 +91,17 @@ impl SplitWatermarks {
         if let Some(split) = self.splits.get_mut(split) {
             split.ended = true;
         }
+    }
+
+    /// A split that runs has waited too long for input. Whether that is news.
+    pub fn idle(&mut self, split: usize) -> bool {
+        let running = self.splits.get_mut(split).filter(|split| !split.ended && !split.idle);
+        running.map(|split| split.idle = true).is_some()
+    }
+
+    /// How far the slowest split has come that runs and is not idle.
+    pub fn slowest(&self) -> Option<EventTime> {
+        self.splits.iter().filter(|split| !split.ended && !split.idle).map(|split| split.greatest).min()
     }
 
     /// All splits that run have waited too long for input. Whether that is news.
@@ -150,6 +163,18 @@ mod tests {
         }
         assert_eq!(splits.watermark(), EventTime(30));
         assert_eq!(read(&mut splits, 0, &[29]), Some(vec![30]));
+    }
+
+    #[test]
+    fn rows_of_a_split_that_was_idle_are_judged_at_the_watermark_that_went_on() {
+        let mut splits = SplitWatermarks::new(2, 10);
+        read(&mut splits, 0, &[100]);
+        assert!(splits.idle(1) && !splits.idle(1));
+        assert_eq!((splits.watermark(), splits.slowest()), (EventTime(90), Some(EventTime(100))));
+        assert_eq!(read(&mut splits, 1, &[95, 50, 89]), Some(vec![i64::MIN, 90, 90]));
+        assert_eq!((splits.watermark(), splits.slowest()), (EventTime(90), Some(EventTime(95))), "it does not fall");
+        assert_eq!(read(&mut splits, 0, &[200]), None);
+        assert_eq!(splits.watermark(), EventTime(90), "the woken one holds it again");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! - [`operator_task`]: an operator or sink between inbox and outbox
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
+//! - [`ahead`]: sources that wait for those that they are ahead of
 //! - [`meter`]: how subtasks and edges spend their time; [`ledger`]: what became of every row
 //! - [`build`]: from a topology to tasks and channels; [`built`]: what that gives
 //! - [`tap`]: rows as they pass; [`lookout`]: where the run is found that can be looked at
@@ -24,6 +25,7 @@
 //! - [`actors`], [`job`] and [`handle`]: tasks as actix actors, supervised, and what can be done with them from outside
 
 pub mod actors;
+pub mod ahead;
 pub mod build;
 pub mod built;
 pub mod channel;

@@ -323,6 +323,10 @@ impl OperatorTask {
             }
             self.parts.outbox.push(port, batch, since)?;
         }
+        if let Some(watermark) = self.output.take_promise() {
+            self.parts.stats.update(|c| c.watermark = watermark);
+            self.parts.outbox.control(&Item::Watermark(watermark), since)?;
+        }
         let fates = self.output.take_fates();
         if rows_out > 0 || fates != Fates::default() {
             self.parts.stats.update(|c| {

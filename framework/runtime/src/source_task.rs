@@ -20,6 +20,7 @@ use millstream_api::{BadRow, Batch, EventTime, Result};
 use millstream_expr::BoundScalar;
 use millstream_state::{SnapshotListener, SplitSnapshot, TaskId, TaskSnapshot};
 
+use crate::ahead::Seat;
 use crate::event_time::SplitWatermarks;
 use crate::feed::Feed;
 use crate::ledger::{SplitState, Stats};
@@ -64,6 +65,8 @@ pub struct SourceParts {
     pub idle_after: Option<Duration>,
     /// How fast rows may go.
     pub pace: Pace,
+    /// How far the source may be ahead of others.
+    pub seat: Option<Seat>,
     /// The splits' names, and where they stand at the start.
     pub splits: Vec<SplitSnapshot>,
     /// The watermark that had been sent when a checkpoint was taken.
@@ -83,7 +86,10 @@ pub struct SourceTask {
     parts: SourceParts,
     watermarks: SplitWatermarks,
     sent_watermark: EventTime,
+    /// Since when it waits for input, with room downstream to take it.
     waiting_since: Option<ClockTime>,
+    /// How long it has waited so since the last rows of each split, in microseconds.
+    silent: Vec<i64>,
     /// Rows that were read before their time.
     held: Option<SourceRows>,
     orders: VecDeque<Order>,
@@ -103,11 +109,13 @@ impl SourceTask {
                 watermarks.end(index);
             }
         }
+        let silent = vec![0; parts.splits.len()];
         let task = SourceTask {
             parts,
             watermarks,
             sent_watermark: EventTime::MIN,
             waiting_since: None,
+            silent,
             held: None,
             orders: VecDeque::new(),
             no_credit: false,
@@ -121,14 +129,15 @@ impl SourceTask {
             ended: split.ended,
         };
         task.parts.stats.update_splits(|splits| *splits = task.parts.splits.iter().map(standing).collect());
+        task.report();
         task
     }
 
     fn run(&mut self, now: ClockTime) -> Result<Turn> {
         for _ in 0..ITEMS_PER_TURN {
             self.no_credit = !self.parts.outbox.flush(now)?;
+            self.count_silence(now);
             if self.no_credit {
-                self.waiting_since = None;
                 return Ok(Turn::Wait(None));
             }
             if self.finished {
@@ -140,8 +149,11 @@ impl SourceTask {
             }
             if let Some(due) = self.parts.pace.due().filter(|due| *due > now) {
                 // Waiting for its own pace, a source is not idle.
-                self.waiting_since = None;
                 return Ok(Turn::Wait(earlier(Some(due), self.parts.outbox.deadline())));
+            }
+            if self.parts.seat.as_ref().is_some_and(Seat::must_wait) {
+                // Nor is it idle while it waits for others.
+                return Ok(Turn::Wait(self.parts.outbox.deadline()));
             }
             if let Some(rows) = self.held.take() {
                 self.rows(rows, now)?;
@@ -207,6 +219,9 @@ impl SourceTask {
             let snapshot = self.snapshot(true);
             self.parts.snapshots.task_ended(&self.parts.id, snapshot);
         }
+        if let Some(seat) = &self.parts.seat {
+            seat.report(None);
+        }
         self.parts.outbox.control(item, now)
     }
 
@@ -216,27 +231,60 @@ impl SourceTask {
             split.ended = true;
         }
         self.note_standing(split);
+        self.report();
         self.send_watermark(now)
     }
 
     fn idle(&mut self, now: ClockTime) -> Result<()> {
         (0..self.parts.splits.len()).for_each(|split| self.note_standing(split));
+        self.report();
         self.parts.outbox.control(&Item::Idle, now)
     }
 
-    fn wait(&mut self, now: ClockTime) -> Result<Turn> {
-        let since = *self.waiting_since.get_or_insert(now);
-        let idle_at = self.parts.idle_after.map(|after| since.plus(after));
-        if idle_at.is_some_and(|at| now >= at) && self.watermarks.all_idle() {
-            self.idle(now)?;
-            return Ok(Turn::Again);
+    /// Tells sources that may wait for this one how far it has come.
+    fn report(&self) {
+        if let Some(seat) = &self.parts.seat {
+            seat.report(self.watermarks.slowest());
         }
-        Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), idle_at.filter(|at| *at > now))))
+    }
+
+    /// Adds the time that it has waited for input to the silence of its splits.
+    fn count_silence(&mut self, now: ClockTime) {
+        if let Some(since) = self.waiting_since.take() {
+            let waited = now.0.saturating_sub(since.0);
+            self.silent.iter_mut().for_each(|silent| *silent = silent.saturating_add(waited));
+        }
+    }
+
+    fn wait(&mut self, now: ClockTime) -> Result<Turn> {
+        self.waiting_since = Some(now);
+        let Some(idle_after) = self.parts.idle_after else { return Ok(Turn::Wait(self.parts.outbox.deadline())) };
+        let after = i64::try_from(idle_after.as_micros()).unwrap_or(i64::MAX);
+        let silent = (0..self.silent.len()).filter(|&split| self.silent[split] >= after).collect::<Vec<_>>();
+        let newly: Vec<usize> = silent.into_iter().filter(|&split| self.watermarks.idle(split)).collect();
+        if !newly.is_empty() {
+            return self.silent_splits(&newly, now).map(|()| Turn::Again);
+        }
+        let left = self.silent.iter().map(|silent| after - silent).filter(|left| *left > 0).min();
+        let idle_at = left.map(|left| ClockTime(now.0.saturating_add(left)));
+        Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), idle_at)))
+    }
+
+    /// These splits no longer hold the watermark back.
+    fn silent_splits(&mut self, splits: &[usize], now: ClockTime) -> Result<()> {
+        if self.watermarks.slowest().is_none() {
+            return self.idle(now);
+        }
+        splits.iter().for_each(|&split| self.note_standing(split));
+        self.report();
+        self.send_watermark(now)
     }
 
     fn rows(&mut self, rows: SourceRows, now: ClockTime) -> Result<()> {
-        self.waiting_since = None;
         let split = rows.split;
+        if let Some(silent) = self.silent.get_mut(split as usize) {
+            *silent = 0;
+        }
         let count = rows.bad.len() + rows.parts.iter().map(|part| part.records.num_rows()).sum::<usize>();
         let bytes: usize = rows.parts.iter().map(|part| Batch::plain(part.records.clone()).size_bytes()).sum();
         self.parts.stats.update(|c| {
@@ -251,6 +299,7 @@ impl SourceTask {
             self.part(split, part, now)?;
         }
         self.note_position(split as usize, rows.position);
+        self.report();
         self.send_watermark(now)
     }
 

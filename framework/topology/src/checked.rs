@@ -179,6 +179,7 @@ fn source_settings(declaration: &Declaration<'_>, times: Vec<Option<millstream_e
         times,
         max_delay: time.map(|time| time.max_delay).unwrap_or_default(),
         idle_after: time.and_then(|time| time.idle_after),
+        max_ahead: time.and_then(|time| time.max_ahead),
         on_null: time.map(|time| time.on_null).unwrap_or_default(),
         rate: declaration.common.rate.map(std::num::NonZeroUsize::get),
         replay_speed: time.and_then(|time| time.pace.map(|Pace::Event| time.speed.unwrap_or(1.0))),

@@ -1,5 +1,6 @@
 //! The checked graph: what `check` leaves behind and the runtime runs. Nothing downstream of it looks at text again.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use millstream_api::Stream;
@@ -36,6 +37,24 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// The sources that meet in each node with several inputs, as indices of nodes: their rows come together there, so that
+    /// one that is far ahead of another fills what the node or those behind it keep.
+    pub fn meetings(&self) -> Vec<BTreeSet<usize>> {
+        let mut sources: Vec<BTreeSet<usize>> = Vec::with_capacity(self.nodes.len());
+        let mut meetings = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let mut of_node: BTreeSet<usize> = node.inputs.iter().flat_map(|input| sources[input.node].iter().copied()).collect();
+            if node.inputs.is_empty() {
+                of_node.insert(index);
+            }
+            if node.inputs.len() > 1 {
+                meetings.push(of_node.clone());
+            }
+            sources.push(of_node);
+        }
+        meetings
+    }
+
     /// The node of this name.
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
@@ -72,6 +91,13 @@ pub struct Node {
     pub plan: Plan,
 }
 
+impl Node {
+    /// Whether it is a source whose rows have event time.
+    pub fn has_event_time(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.times.iter().any(Option::is_some))
+    }
+}
+
 /// An edge of the graph, seen from its reader.
 pub struct Input {
     /// Index in [`Topology::nodes`] of the node that writes.
@@ -100,6 +126,8 @@ pub struct SourceSettings {
     pub max_delay: DurationText,
     /// When a waiting split counts as idle; `None`: never.
     pub idle_after: Option<DurationText>,
+    /// How far it may be ahead of the slowest source that it meets; `None`: as far as it gets.
+    pub max_ahead: Option<DurationText>,
     /// What happens to a row whose time is null.
     pub on_null: OnBadRow,
     /// Rows a second, at most.

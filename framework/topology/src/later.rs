@@ -2,7 +2,6 @@
 
 use millstream_api::Diagnostic;
 use millstream_api::diagnostic::Key;
-use millstream_api::registry::Role;
 
 const CODE: &str = "not-supported";
 
@@ -17,16 +16,9 @@ pub(crate) fn key(path: &[Key]) -> Option<Diagnostic> {
         .collect();
     let found = match names[..] {
         ["runtime" | "operators", .., "state"] => not_supported("state on disk is").help("leave `state` out; state is kept in memory"),
-        ["sources", _, "time", "max_ahead"] => not_supported("holding a fast split back is").help("leave `max_ahead` out"),
         _ => return None,
     };
     Some(found.on_key())
-}
-
-/// A node type that the format knows.
-pub(crate) fn node_type(role: Role, kind: &str) -> Option<Diagnostic> {
-    let planned = role == Role::Operator && ["event_time", "deduplicate"].contains(&kind);
-    planned.then(|| not_supported(&format!("the operator `{kind}` is")).help("`millstream operators` lists the types that there are"))
 }
 
 fn not_supported(what: &str) -> Diagnostic {

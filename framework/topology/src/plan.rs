@@ -3,7 +3,7 @@
 //! A node that fails is left out, and so is everything behind it: what they would say of a stream that is not there would
 //! only hide the mistake that matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -60,7 +60,64 @@ pub(crate) fn plan(nodes: &[Declaration<'_>], graph: &Graph, around: &Surroundin
     for index in &graph.order {
         forward.node(*index, &graph.writers[*index]);
     }
-    forward.planned
+    let mut planned = forward.planned;
+    keep_order(nodes, &mut planned, problems);
+    if !around.replaced {
+        warn_of_distance(nodes, &planned, problems);
+    }
+    planned
+}
+
+/// Splits that meet in a node may be far apart in event time: what the fast one brings must be kept until the slow one comes.
+fn warn_of_distance(nodes: &[Declaration<'_>], planned: &[Planned], problems: &mut Problems) {
+    let mut sources: Vec<BTreeSet<usize>> = Vec::with_capacity(planned.len());
+    for (index, node) in planned.iter().enumerate() {
+        let declaration = &nodes[node.declaration];
+        let mut of_node: BTreeSet<usize> = node.inputs.iter().flat_map(|(writer, _)| sources[*writer].iter().copied()).collect();
+        if declaration.common.time.is_some() {
+            of_node.insert(index);
+        }
+        let splits: usize = of_node.iter().map(|&source| planned[source].plan.outputs[0].stream.splits).sum();
+        let free = of_node.iter().map(|&source| &nodes[planned[source].declaration]);
+        let free: Vec<&Declaration<'_>> =
+            free.filter(|source| source.common.time.as_ref().is_some_and(|t| t.max_ahead.is_none())).collect();
+        if node.inputs.len() > 1
+            && splits > 1
+            && let Some(first) = free.first()
+        {
+            let names: Vec<String> = free.iter().map(|source| format!("`{}`", source.name)).collect();
+            let message = format!("nothing keeps {} from running far ahead of what it meets in `{}`", names.join(" or "), declaration.name);
+            let help = format!("say how far with max_ahead, for example [sources.{}] time = {{ …, max_ahead = \"1h\" }}", first.name);
+            let mut diagnostic = Diagnostic::warning("no-max-ahead", message).on_key().help(help);
+            diagnostic.path.clone_from(&declaration.path);
+            problems.push(diagnostic);
+        }
+        sources.push(of_node);
+    }
+}
+
+/// Gives one subtask to every node through which rows come that a reader needs in the order of their source.
+fn keep_order(nodes: &[Declaration<'_>], planned: &mut [Planned], problems: &mut Problems) {
+    let mut wanted: Vec<Option<usize>> = vec![None; planned.len()];
+    for reader in (0..planned.len()).rev() {
+        let Some(wanted_by) = (if planned[reader].plan.in_order { Some(reader) } else { wanted[reader] }) else { continue };
+        for &(writer, port) in &planned[reader].inputs {
+            if planned[writer].plan.outputs[port].stream.from_source && !planned[writer].inputs.is_empty() {
+                wanted[writer] = Some(wanted_by);
+            }
+        }
+    }
+    for (index, wanted_by) in wanted.iter().enumerate().filter_map(|(index, by)| Some((index, (*by)?))) {
+        let node = &nodes[planned[index].declaration];
+        planned[index].parallelism = 1;
+        if node.common.parallelism.is_some_and(|wanted| wanted.get() > 1) {
+            let reader = &nodes[planned[wanted_by].declaration].name;
+            let message = format!("`{}` can have at most 1 subtask: `{reader}` needs rows in the order of their source", node.name);
+            let mut diagnostic = Diagnostic::error("bad-parallelism", message).key("parallelism").help("leave `parallelism` out");
+            diagnostic.path = node.path.iter().cloned().chain(diagnostic.path).collect();
+            problems.push(diagnostic);
+        }
+    }
 }
 
 struct Forward<'a, 'r> {
@@ -143,8 +200,14 @@ impl Forward<'_, '_> {
         if node.common.time.as_ref().is_some_and(|time| time.speed.is_some() && time.pace.is_none()) {
             self.note(node, speed_without_pace().into());
         }
+        // What cannot be listed now is one, and will be an error of the run.
+        let splits = match &plan.make {
+            Make::Source(factory) => factory.splits().map_or(1, |splits| splits.len().max(1)),
+            _ => 1,
+        };
         let mut times = Vec::new();
         for output in &mut plan.outputs {
+            output.stream.splits = splits;
             output.stream.event_time = node.common.time.is_some() || node.common.time_is_wrong;
             output.stream.from_source = true;
             let time = node.common.time.as_ref().map(|time| event_time(&time.by, &output.stream));

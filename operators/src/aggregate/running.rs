@@ -252,8 +252,7 @@ impl Operator for Running {
         }
         let nothing = Int64Array::from_value(0, live.len());
         let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
-        let touched_at: Int64Array =
-            live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
+        let touched_at: Int64Array = live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
         self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
     }
 

@@ -26,7 +26,7 @@ use super::rows::KeptRows;
 use super::window::check_layout;
 use super::{Kind, MAIN};
 use crate::columns::records;
-use crate::top_n::order::RowSorter;
+use crate::order::RowSorter;
 
 /// One subtask.
 pub(super) struct AsOfJoin {

@@ -20,7 +20,7 @@ use super::lookup::LookupJoin;
 use super::window::{WATERMARK, WindowJoin};
 use super::{JoinOptions, Kind, LATE, MAIN, Mode, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
-use crate::top_n::order::Ties;
+use crate::order::Ties;
 
 /// The names of the rows in state, by side.
 pub(super) const ROWS: [&str; 2] = ["left", "right"];

@@ -3,16 +3,14 @@
 //! Modules in reading order:
 //!
 //! - `plan`: options to outputs, key, state, and the columns that are needed
-//! - `order`: the items of `order`, and rows to byte strings that sort as the rows do
 //! - `program`: the bound expressions of one subtask: rows in to keys, order and columns, places in a ranking to rows out
 //! - `rankings`: the rows that are kept, by key and in order
 //! - `state`: rankings to and from a snapshot
 //! - `windowed`, `running`: the two operators
 
-pub(crate) mod order;
 mod plan;
 mod program;
-mod rankings;
+pub(crate) mod rankings;
 mod running;
 mod state;
 mod windowed;

@@ -13,12 +13,12 @@ use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::order::comparable;
 use millstream_expr::{OrderItem, Scalar, ScalarKey};
 
-use super::order::Ties;
 use super::rankings::Keep;
 use super::running::{ROWS, Running};
 use super::windowed::{PANES, WATERMARK, Windowed};
 use super::{LATE, MAIN, TopNOptions, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
+use crate::order::Ties;
 
 /// The options, resolved.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ pub(super) fn plan(options: &TopNOptions, inputs: &Inputs<'_>) -> Result<Plan, D
     let design = Design {
         by,
         order,
-        ties: planner.ties(&scope),
+        ties: Ties::of(input, &scope),
         n: usize::try_from(options.n.get()).unwrap_or(usize::MAX),
         rank: options.rank_as.clone(),
         keep: if input.updating { Keep::All } else { Keep::First },
@@ -118,13 +118,6 @@ impl Planner<'_> {
             keys.extend(found.ok(key));
         }
         keys
-    }
-
-    /// A withdrawal may have another time and place than its row, so rows that can be withdrawn are told apart by their columns.
-    fn ties(&self, scope: &Schema) -> Ties {
-        let origin = self.input.from_source && !self.input.updating;
-        let columns = scope.fields().iter().map(|field| field.name().clone()).filter(|_| !origin);
-        Ties { times: self.input.event_time && !self.input.updating, origin, columns: columns.collect() }
     }
 
     fn output_schema(&self, rank: Option<&str>, found: &mut Diagnostics) -> SchemaRef {
@@ -214,7 +207,7 @@ impl Planner<'_> {
         let mut warnings = Diagnostics::default();
         if self.bound(design).is_none() {
             let (message, key) = match design.keep {
-                Keep::First => (format!("the first {} rows of every key are kept for ever", design.n), "by"),
+                Keep::First | Keep::Last => (format!("the first {} rows of every key are kept for ever", design.n), "by"),
                 Keep::All => ("every row that is not withdrawn is kept for ever, since it may move up".to_owned(), "input"),
             };
             let help = "rank per window, or by keys of which there are only so many";

@@ -9,12 +9,12 @@ use millstream_api::types::UTC;
 use millstream_api::{Batch, Output, Result};
 use millstream_expr::{BadValue, BoundScalar};
 
-use super::order::RowSorter;
 use super::plan::Design;
 use super::rankings::{Keep, Place, Rankings};
 use super::{MAIN, WINDOW_END, WINDOW_START};
 use crate::bad_rows::BadRows;
 use crate::columns::{place, records};
+use crate::order::RowSorter;
 
 /// A window's bounds `[start, end)` in microseconds.
 pub(super) type Window = (i64, i64);

@@ -20,7 +20,7 @@ const LEFT_OVER_ROWS: usize = 4096;
 
 /// Where a row is: a batch and a row of it. Good until the next [`Rankings::tidy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     part: u32,
     row: u32,
 }
@@ -34,15 +34,17 @@ struct Entry {
 
 /// Which rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// The first ones of each key; none is withdrawn.
     First,
+    /// The last one of each key; none is withdrawn.
+    Last,
     /// All; a row is withdrawn by an equal one, which has the same byte string.
     All,
 }
 
 /// Rankings of many keys. The last one of the kept columns has the byte strings that say the order.
-pub(super) struct Rankings {
+pub(crate) struct Rankings {
     keep: Keep,
     n: usize,
     interner: Interner,
@@ -59,15 +61,15 @@ pub(super) struct Rankings {
 }
 
 /// All rows, for a snapshot.
-pub(super) struct Saved {
-    pub(super) counts: Int64Array,
-    pub(super) keys: Vec<ArrayRef>,
-    pub(super) kept: Vec<ArrayRef>,
+pub(crate) struct Saved {
+    pub(crate) counts: Int64Array,
+    pub(crate) keys: Vec<ArrayRef>,
+    pub(crate) kept: Vec<ArrayRef>,
 }
 
 impl Rankings {
     /// No rows yet.
-    pub(super) fn new(keep: Keep, n: usize, key_types: &[DataType], schema: SchemaRef) -> Result<Self> {
+    pub(crate) fn new(keep: Keep, n: usize, key_types: &[DataType], schema: SchemaRef) -> Result<Self> {
         Ok(Rankings {
             keep,
             n,
@@ -83,7 +85,7 @@ impl Rankings {
     }
 
     /// The number of each row's key.
-    pub(super) fn number(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<usize>> {
+    pub(crate) fn number(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<usize>> {
         let mut ids = Vec::new();
         self.interner.intern(keys, rows, &mut ids)?;
         self.groups.resize_with(self.interner.total(), Vec::new);
@@ -91,7 +93,7 @@ impl Rankings {
     }
 
     /// Adds (or withdraws) rows; `ids` are the numbers of their keys, `touched` the same numbers, each once.
-    pub(super) fn change(&mut self, ids: &[usize], touched: &[usize], rows: RecordBatch, count: impl Fn(usize) -> i64) -> Result<()> {
+    pub(crate) fn change(&mut self, ids: &[usize], touched: &[usize], rows: RecordBatch, count: impl Fn(usize) -> i64) -> Result<()> {
         let part = self.parts.len() as u32;
         let before: usize = touched.iter().map(|&group| self.groups[group].len()).sum();
         self.parts.push(rows);
@@ -99,6 +101,7 @@ impl Rankings {
             let entry = Entry { place: Place { part, row: row as u32 }, count: count(row) };
             match self.keep {
                 Keep::First => self.insert(group, entry),
+                Keep::Last => self.replace(group, entry),
                 Keep::All => self.weigh(group, entry),
             }
         }
@@ -108,7 +111,7 @@ impl Rankings {
     }
 
     /// The places of a key's first rows, in order.
-    pub(super) fn first(&self, group: usize) -> Vec<Place> {
+    pub(crate) fn first(&self, group: usize) -> Vec<Place> {
         let mut places = Vec::new();
         for entry in &self.groups[group] {
             let room = self.n - places.len();
@@ -122,17 +125,17 @@ impl Rankings {
     }
 
     /// How many numbers of keys there are.
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.groups.len()
     }
 
     /// The byte string that says the order of a row.
-    pub(super) fn order(&self, place: Place) -> &[u8] {
+    pub(crate) fn order(&self, place: Place) -> &[u8] {
         order(&self.parts, place)
     }
 
     /// A kept column of the rows at these places.
-    pub(super) fn column(&self, column: usize, places: &[Place]) -> Result<ArrayRef> {
+    pub(crate) fn column(&self, column: usize, places: &[Place]) -> Result<ArrayRef> {
         if self.parts.is_empty() {
             return Ok(new_empty_array(self.schema.field(column).data_type()));
         }
@@ -142,7 +145,7 @@ impl Rankings {
     }
 
     /// Lets go of keys without rows, and of rows without a key where they are too many.
-    pub(super) fn tidy(&mut self, touched: &[usize]) -> Result<()> {
+    pub(crate) fn tidy(&mut self, touched: &[usize]) -> Result<()> {
         let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.groups[group].is_empty()).collect();
         if self.keyed {
             self.interner.release(&empty);
@@ -151,7 +154,7 @@ impl Rankings {
     }
 
     /// All rows with their keys.
-    pub(super) fn save(&self) -> Result<Saved> {
+    pub(crate) fn save(&self) -> Result<Saved> {
         let rows = || self.groups.iter().enumerate().flat_map(|(group, entries)| entries.iter().map(move |entry| (group, entry)));
         let groups: Vec<usize> = rows().map(|(group, _)| group).collect();
         let places: Vec<Place> = rows().map(|(_, entry)| entry.place).collect();
@@ -162,8 +165,20 @@ impl Rankings {
         })
     }
 
+    /// The keys of these numbers.
+    pub(crate) fn keys(&self, ids: &[usize]) -> Result<Vec<ArrayRef>> {
+        self.interner.columns(ids)
+    }
+
+    /// Takes all rows of these keys out.
+    pub(crate) fn clear(&mut self, ids: &[usize]) {
+        for &group in ids {
+            self.entries -= std::mem::take(&mut self.groups[group]).len();
+        }
+    }
+
     /// Memory in bytes.
-    pub(super) fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         let lists = self.groups.capacity() * size_of::<Vec<Entry>>() + self.entries * size_of::<Entry>();
         self.interner.size_bytes() + lists + self.parts_bytes
     }
@@ -178,6 +193,16 @@ impl Rankings {
         let at = entries.partition_point(|old| order(parts, old.place) <= new);
         entries.insert(at, entry);
         entries.truncate(self.n);
+    }
+
+    /// Puts a row in the place of one before it.
+    fn replace(&mut self, group: usize, entry: Entry) {
+        let (parts, entries) = (&self.parts, &mut self.groups[group]);
+        match entries.first_mut() {
+            None => entries.push(entry),
+            Some(old) if order(parts, old.place) < order(parts, entry.place) => *old = entry,
+            Some(_) => {}
+        }
     }
 
     /// Counts a row together with those that are equal to it.
@@ -228,6 +253,14 @@ impl Rankings {
         self.parts_bytes += part.size_bytes();
         self.parts.push(part.records().clone());
     }
+}
+
+/// These numbers, each once.
+pub(crate) fn each_once(ids: &[usize]) -> Vec<usize> {
+    let mut once = ids.to_vec();
+    once.sort_unstable();
+    once.dedup();
+    once
 }
 
 fn order(parts: &[RecordBatch], place: Place) -> &[u8] {

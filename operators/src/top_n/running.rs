@@ -9,8 +9,8 @@ use millstream_api::{Batch, Operator, Output, Result};
 use super::MAIN;
 use super::plan::Design;
 use super::program::Program;
-use super::rankings::{Keep, Place, Rankings};
-use super::state::{Layout, each_once};
+use super::rankings::{Keep, Place, Rankings, each_once};
+use super::state::Layout;
 
 /// The name of the state.
 pub(super) const ROWS: &str = "rows";

@@ -10,7 +10,7 @@ use millstream_api::state::StateWriter;
 use millstream_api::{Error, Result};
 
 use super::program::{Program, Window};
-use super::rankings::{Rankings, Saved};
+use super::rankings::{Rankings, Saved, each_once};
 use crate::columns::records;
 
 /// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows.
@@ -94,12 +94,4 @@ impl Rows {
         into.change(&ids, &touched, self.kept, |row| self.counts.value(row))?;
         into.tidy(&touched)
     }
-}
-
-/// These numbers, each once.
-pub(super) fn each_once(ids: &[usize]) -> Vec<usize> {
-    let mut once = ids.to_vec();
-    once.sort_unstable();
-    once.dedup();
-    once
 }

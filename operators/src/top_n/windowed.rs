@@ -15,8 +15,8 @@ use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result
 
 use super::plan::Design;
 use super::program::{Evaluated, Program, Window};
-use super::rankings::{Place, Rankings};
-use super::state::{Layout, each_once};
+use super::rankings::{Place, Rankings, each_once};
+use super::state::Layout;
 use super::{LATE, MAIN};
 use crate::late::LateRows;
 

@@ -112,9 +112,7 @@ impl Standing {
 
     /// Adds the values of a group that make its result, and says how many these are.
     fn choose<'a>(&'a self, group: usize, chosen: &mut Vec<&'a [u8]>) -> usize {
-        fn value<'a>((bytes, held): (&'a Box<[u8]>, &Held)) -> &'a [u8] {
-            &bytes[held.value_at..]
-        }
+        let value = |(bytes, held): (&'a Box<[u8]>, &'a Held)| &bytes[held.value_at..];
         let before = chosen.len();
         let mut standing = self.groups[group].iter().filter(|(_, held)| held.count > 0);
         match &self.made {

@@ -6,7 +6,6 @@ use millstream_api::registry::{NodeType, Registry, Role};
 use serde_json::{Map, Value as Json};
 
 use super::{Common, Declaration, ROLES, inputs, role_name, with_article};
-use crate::later;
 use crate::shape::{Fields, Reader, Schema, missing_key};
 use crate::tree::{Field, Table, Value};
 
@@ -64,7 +63,7 @@ impl<'r> Scope<'r, '_> {
             Some(Value::Text(kind)) => {
                 let node_type = self.registry.get(self.role, kind);
                 if node_type.is_none() {
-                    let mistake = later::node_type(self.role, kind).unwrap_or_else(|| self.unknown_type(kind, kinds(), &all()));
+                    let mistake = self.unknown_type(kind, kinds(), &all());
                     reader.note(mistake.key("type").text(0..kind.len()));
                 }
                 (kind.clone(), node_type)

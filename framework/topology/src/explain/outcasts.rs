@@ -47,6 +47,9 @@ fn time_says(topology: &Topology, node: &Node, source: &SourceSettings) -> Vec<S
         None if endless => says.push("a split that is silent holds the watermark back for as long as it is (no idle_after)".to_owned()),
         None => {}
     }
+    if let Some(ahead) = source.max_ahead {
+        says.push(format!("it waits while it is more than {ahead} ahead of the slowest source that it meets"));
+    }
     let port = source.rejected_port;
     says.push(format!("without an event time: {}", policy(topology, node, source.on_null, port)));
     says

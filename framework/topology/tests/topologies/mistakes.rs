@@ -201,17 +201,14 @@ fn warnings_do_not_stop_a_topology() {
 #[test]
 fn what_the_format_has_and_this_version_does_not() {
     let shown = with_source(
-        "time = { by = \"at\", max_ahead = \"1h\" }\n[runtime]\nstate = \"disk\"\n\
-         [operators.j]\ntype = \"event_time\"\nby = \"at\"\ninput = \"s\"\n[operators.p]\ntype = \"pass\"\ninput = \"s\"\nstate = \"disk\"\n",
+        "time = { by = \"at\" }\n[runtime]\nstate = \"disk\"\n[operators.p]\ntype = \"pass\"\ninput = \"s\"\nstate = \"disk\"\n",
     );
     let codes: Vec<&str> = shown.lines().filter(|line| line.contains("error[")).collect();
     assert_eq!(
         codes,
         [
-            "t.toml:5:21: error[not-supported]: holding a fast split back is not supported by this version",
             "t.toml:7:1: error[not-supported]: state on disk is not supported by this version",
-            "t.toml:9:9: error[not-supported]: the operator `event_time` is not supported by this version",
-            "t.toml:15:1: error[not-supported]: state on disk is not supported by this version",
+            "t.toml:11:1: error[not-supported]: state on disk is not supported by this version",
         ]
     );
 }
@@ -255,7 +252,7 @@ fn a_file_that_is_not_there() {
     assert!(outcome.topology.is_none());
     assert!(outcome.report.render().starts_with("no/such/file.toml: error[cannot-read]: the topology cannot be read: "));
     let yaml = millstream_topology::load(std::path::Path::new("t.YAML"), &std::collections::BTreeMap::new(), &[], &registry());
-    assert!(yaml.report.render().starts_with("t.YAML: error[not-supported]: "), "{}", yaml.report.render());
+    assert!(yaml.report.render().starts_with("t.YAML: error[cannot-read]: "), "{}", yaml.report.render());
 }
 
 /// A file with everything in it, to be disturbed.

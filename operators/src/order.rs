@@ -8,13 +8,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray};
 use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, SortField};
-use millstream_api::{Batch, Error, Result};
+use millstream_api::{Batch, Error, Result, Stream};
 use millstream_expr::order::{NULLS_LAST, OrderItem, normalised};
 use millstream_expr::{BadValue, BoundScalar};
 
 use crate::columns::place;
 
-/// What decides between rows that are equal by `order`.
+/// What decides between rows that are equal by `order`: event time, then the place in the source, else all columns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ties {
     /// Event time.
@@ -23,6 +23,17 @@ pub(crate) struct Ties {
     pub(crate) origin: bool,
     /// Columns, from left to right.
     pub(crate) columns: Vec<String>,
+}
+
+impl Ties {
+    /// Those of the rows of a stream, by these columns where they have no place in a source.
+    ///
+    /// A withdrawal stands at another place than its row, so rows that can be withdrawn are told apart by their columns.
+    pub(crate) fn of(stream: &Stream, columns: &Schema) -> Ties {
+        let origin = stream.from_source && !stream.updating;
+        let columns = columns.fields().iter().map(|field| field.name().clone()).filter(|_| !origin);
+        Ties { times: stream.event_time, origin, columns: columns.collect() }
+    }
 }
 
 /// The order of rows of one physical schema.

@@ -1,0 +1,143 @@
+//! `time.max_ahead`: a source that is too far ahead of the slowest one that it meets waits, so that rows of a fast input do not
+//! fill the state of a join or a window.
+//!
+//! Each source says how far the slowest of its splits has come that runs and is not idle; one that wants to read on asks
+//! whether it must wait for others. The slowest of all never waits, so there is no deadlock: what it waits for, if anything, is
+//! its own input, or room downstream, which a source that waits does not take. A source that waits still obeys orders, so
+//! barriers and stops get through, and it is not idle.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millstream_api::EventTime;
+use millstream_topology::Topology;
+
+use crate::wake::WakeSlot;
+
+/// All sources with event time of one run.
+struct Race(Mutex<Vec<Runner>>);
+
+struct Runner {
+    /// How far it has come; `None`: it holds nobody up, since all its splits are idle or have ended.
+    at: Option<EventTime>,
+    /// Whether it waits for another.
+    waits: bool,
+    slot: WakeSlot,
+}
+
+/// One source's part in it.
+pub struct Seat {
+    race: Arc<Race>,
+    own: usize,
+    /// The sources that it meets.
+    others: Vec<usize>,
+    /// In microseconds; `None`: it never waits.
+    max_ahead: Option<i64>,
+}
+
+impl Seat {
+    /// Says how far the source has come. Others that wait look again.
+    pub fn report(&self, at: Option<EventTime>) {
+        let mut runners = self.race.runners();
+        if std::mem::replace(&mut runners[self.own].at, at) == at {
+            return;
+        }
+        for runner in runners.iter_mut().filter(|runner| runner.waits) {
+            runner.waits = false;
+            runner.slot.wake();
+        }
+    }
+
+    /// Whether the source is too far ahead. If so, it is woken when that may have changed.
+    pub fn must_wait(&self) -> bool {
+        let Some(max_ahead) = self.max_ahead else { return false };
+        let mut runners = self.race.runners();
+        let slowest = self.others.iter().filter_map(|&other| runners[other].at).min();
+        let waits = match (runners[self.own].at, slowest) {
+            (Some(own), Some(slowest)) => own.0.saturating_sub(slowest.0) > max_ahead,
+            _ => false,
+        };
+        runners[self.own].waits = waits;
+        waits
+    }
+}
+
+/// Who is gone holds nobody up: also a source that had ended before the checkpoint from which the run goes on.
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.report(None);
+    }
+}
+
+impl Race {
+    fn runners(&self) -> MutexGuard<'_, Vec<Runner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The seats of the sources of a topology, by node; none where nobody has a `max_ahead`, or a source has no event time.
+/// `slots` say how the sources are woken.
+pub fn seats(topology: &Topology, slots: &[Vec<WakeSlot>]) -> Vec<Option<Seat>> {
+    let max_ahead = |node: usize| topology.nodes[node].source.as_ref().and_then(|source| source.max_ahead);
+    let timed: Vec<usize> = (0..topology.nodes.len()).filter(|&node| topology.nodes[node].has_event_time()).collect();
+    let mut seats: Vec<Option<Seat>> = topology.nodes.iter().map(|_| None).collect();
+    if timed.iter().all(|&node| max_ahead(node).is_none()) {
+        return seats;
+    }
+    let runner = |&node: &usize| Runner { at: Some(EventTime::MIN), waits: false, slot: slots[node].first().cloned().unwrap_or_default() };
+    let race = Arc::new(Race(Mutex::new(timed.iter().map(runner).collect())));
+    let meetings = topology.meetings();
+    for (own, &node) in timed.iter().enumerate() {
+        let meets = |other: usize| other != node && meetings.iter().any(|meeting| meeting.contains(&node) && meeting.contains(&other));
+        let others = timed.iter().enumerate().filter(|(_, other)| meets(**other)).map(|(index, _)| index).collect();
+        let max_ahead = max_ahead(node).map(|ahead| ahead.micros());
+        seats[node] = Some(Seat { race: race.clone(), own, others, max_ahead });
+    }
+    seats
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::wake::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn at(micros: i64) -> Option<EventTime> {
+        Some(EventTime(micros))
+    }
+
+    #[test]
+    fn who_is_too_far_ahead_waits_until_the_slowest_comes_idles_or_ends() {
+        let woken = Arc::new(Count::default());
+        let slot = WakeSlot::default();
+        slot.set(woken.clone());
+        let runner = || Runner { at: at(i64::MIN), waits: false, slot: slot.clone() };
+        let race = Arc::new(Race(Mutex::new(vec![runner(), runner(), runner()])));
+        let seat =
+            |own: usize, others: &[usize], max_ahead: Option<i64>| Seat { race: race.clone(), own, others: others.to_vec(), max_ahead };
+        let (fast, slow, other) = (seat(0, &[1], Some(10)), seat(1, &[0], Some(10)), seat(2, &[], Some(10)));
+        assert!(!fast.must_wait(), "nobody has read anything");
+        fast.report(at(100));
+        other.report(at(-500));
+        assert!(fast.must_wait() && !slow.must_wait());
+        slow.report(at(89));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "who waits looks again");
+        assert!(fast.must_wait());
+        slow.report(at(90));
+        assert!(!fast.must_wait(), "not further ahead than it may be");
+        fast.report(at(200));
+        assert!(fast.must_wait());
+        drop(slow);
+        assert!(!fast.must_wait(), "who is idle or has ended holds nobody up");
+        assert_eq!(woken.0.load(Ordering::SeqCst), 3);
+    }
+}

@@ -1,0 +1,85 @@
+//! A snapshot: rows that wait, and keys that are remembered with the row of each, by the key group of their keys.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::error::ErrorKind;
+use millstream_api::key_group::key_groups;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::ClockTime;
+use millstream_api::{Error, Result};
+
+use super::intake::number;
+use super::judge::{Judge, rows_of};
+use super::operator::Deduplicate;
+use crate::columns::records;
+
+/// The names of the pieces.
+pub(super) const KEYS: &str = "keys";
+pub(super) const PENDING: &str = "pending";
+
+/// How many columns of [`KEYS`] are numbers: until when a key is remembered, and when it was last touched.
+const NUMBERS: usize = 2;
+
+impl Deduplicate {
+    /// Writes all state; it stays as it is.
+    pub(super) fn save(&self, state: &mut StateWriter) -> Result<()> {
+        for run in self.pending.runs() {
+            let groups = key_groups(&self.intake.keys(run)?, run.num_rows(), self.key_groups)?;
+            state.put_keyed(PENDING, &groups, run)?;
+        }
+        let ids = self.keys.all();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let (keys, rows) = match &self.judge {
+            Judge::First(interner) => (interner.columns(&ids)?, Vec::new()),
+            Judge::Last(rankings) => (rankings.keys(&ids)?, rows_of(rankings, self.intake.kept(), &ids)?.columns().to_vec()),
+        };
+        let groups = key_groups(&keys, ids.len(), self.key_groups)?;
+        let until: Int64Array = ids.iter().map(|&id| self.keys.until(id)).collect();
+        let touched: Int64Array = ids.iter().map(|&id| Some(self.keys.touched_at(id))).collect();
+        let numbers: [ArrayRef; NUMBERS] = [Arc::new(until), Arc::new(touched)];
+        let columns = numbers.into_iter().chain(keys).chain(rows).collect();
+        state.put_keyed(KEYS, &groups, &RecordBatch::try_new(self.keys_schema(), columns)?)
+    }
+
+    /// Takes back what [`save`](Deduplicate::save) wrote.
+    pub(super) fn load(&mut self, state: &StateReader) -> Result<()> {
+        for saved in state.get(PENDING) {
+            check_layout(saved, self.intake.kept())?;
+            self.pending.push(saved.clone())?;
+        }
+        for saved in state.get(KEYS) {
+            check_layout(saved, &self.keys_schema())?;
+            let (keys, rows) = saved.columns()[NUMBERS..].split_at(self.intake.key_types().len());
+            let ids = self.judge.numbers(keys, saved.num_rows())?;
+            for (row, &id) in ids.iter().enumerate() {
+                self.keys.restore(id, number(saved, 0).value(row));
+                self.keys.touch(id, ClockTime(number(saved, 1).value(row)));
+            }
+            if let Judge::Last(rankings) = &mut self.judge {
+                rankings.change(&ids, &ids, records(self.intake.kept(), rows.to_vec(), ids.len())?, |_| 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keys_schema(&self) -> SchemaRef {
+        let numbers = ["until", "touched"].map(|name| Field::new(name, DataType::Int64, false));
+        let keys = self.intake.key_types().iter().enumerate().map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true));
+        let rows = self.intake.kept().fields().iter().map(|field| field.as_ref().clone());
+        let rows = rows.filter(|_| matches!(self.judge, Judge::Last(_)));
+        Arc::new(Schema::new(numbers.into_iter().chain(keys).chain(rows).collect::<Vec<_>>()))
+    }
+}
+
+fn check_layout(saved: &RecordBatch, wanted: &Schema) -> Result<()> {
+    let types = |schema: &Schema| -> Vec<DataType> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
+    if types(&saved.schema()) == types(wanted) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::State, "the state is of another key or other columns than the file has now")
+        .help("run with --fresh to start without the old state"))
+}
