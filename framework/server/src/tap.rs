@@ -182,3 +182,50 @@ impl MessageBody for TapBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use millstream_expr::Scalar;
+
+    use super::*;
+
+    fn rows(numbers: impl Iterator<Item = i64>) -> RecordBatch {
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef)]).unwrap()
+    }
+
+    fn chosen(condition: Option<&str>, every: usize, left: Option<usize>) -> Chosen {
+        let schema = rows(0..1).schema();
+        let condition = condition.map(|text| Scalar::predicate(text, &schema).unwrap().bind(&schema).unwrap());
+        Chosen { condition, every, passed: 0, left, failed_rows: 0 }
+    }
+
+    fn kept(chosen: &mut Chosen, numbers: impl Iterator<Item = i64>) -> Vec<i64> {
+        let kept = chosen.keep(&rows(numbers)).unwrap();
+        kept.column(0).as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    #[test]
+    fn one_of_so_many_rows_is_shown_over_all_batches() {
+        let mut chosen = chosen(None, 3, None);
+        assert_eq!(kept(&mut chosen, 0..5), [0, 3]);
+        assert_eq!(kept(&mut chosen, 5..12), [6, 9]);
+    }
+
+    #[test]
+    fn no_more_rows_are_shown_than_wanted() {
+        let mut chosen = chosen(Some("n % 2 = 1"), 2, Some(3));
+        assert_eq!(kept(&mut chosen, 0..10), [1, 5, 9]);
+        assert_eq!((kept(&mut chosen, 10..20), chosen.left), (vec![], Some(0)));
+    }
+
+    #[test]
+    fn rows_on_which_the_condition_fails_are_counted_and_not_shown() {
+        let mut chosen = chosen(Some("10 / n > 1"), 1, None);
+        assert_eq!(kept(&mut chosen, 0..7), [1, 2, 3, 4, 5]);
+        assert_eq!(chosen.failed_rows, 1);
+    }
+}

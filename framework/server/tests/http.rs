@@ -41,6 +41,16 @@ impl View for Broken {
 }
 
 #[test]
+fn before_there_is_a_run_it_cannot_be_looked_at() {
+    let (server, _) = server(&Views::default());
+    for path in ["/status", "/why/delays", "/tap/delays"] {
+        let answer = get(&server, path);
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("starting")), "{path}");
+    }
+    assert_eq!(get(&server, "/tap/delays?sample=0").json()["error"]["message"], "`sample` is `0`");
+}
+
+#[test]
 fn health_follows_the_run() {
     let (server, health) = server(&Views::default());
     let phases = [

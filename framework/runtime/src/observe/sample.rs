@@ -55,7 +55,7 @@ impl Sample {
 }
 
 fn recent(now: &Sums, before: &Sums, micros: f64) -> Recent {
-    let rate = |now: u64, before: u64| if micros > 0.0 { now.saturating_sub(before) as f64 * 1e6 / micros } else { 0.0 };
+    let rate = |now: u64, before: u64| if micros > 0.0 { tenths(now.saturating_sub(before) as f64 * 1e6 / micros) } else { 0.0 };
     Recent {
         rows_in_per_second: rate(now.rows_in, before.rows_in),
         rows_out_per_second: rate(now.rows_out, before.rows_out),
@@ -70,7 +70,7 @@ fn recent(now: &Sums, before: &Sums, micros: f64) -> Recent {
 
 /// What the subtasks of a node do together: rates are summed, shares are their mean.
 pub(super) fn together(subtasks: &[Recent]) -> Recent {
-    let sum = |part: fn(&Recent) -> f64| subtasks.iter().map(part).sum();
+    let sum = |part: fn(&Recent) -> f64| tenths(subtasks.iter().map(part).sum());
     let mean = |part: fn(&Recent) -> f64| mean(subtasks.iter().map(part));
     Recent {
         rows_in_per_second: sum(|r| r.rows_in_per_second),
@@ -84,16 +84,21 @@ pub(super) fn together(subtasks: &[Recent]) -> Recent {
     }
 }
 
-/// To a tenth; two clocks that were read one after the other may say a little more than all.
+/// To a tenth: more would be noise.
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+/// Two clocks that were read one after the other may say a little more than all.
 fn percent(now: u64, before: u64, micros: f64) -> f64 {
     if micros <= 0.0 {
         return 0.0;
     }
     let share = now.saturating_sub(before) as f64 / micros;
-    (share.min(1.0) * 1_000.0).round() / 10.0
+    tenths(share.min(1.0) * 100.0)
 }
 
 fn mean(shares: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = shares.fold((0.0, 0), |(sum, count), share| (sum + share, count + 1));
-    if count == 0 { 0.0 } else { sum / f64::from(count) }
+    if count == 0 { 0.0 } else { tenths(sum / f64::from(count)) }
 }
