@@ -145,7 +145,7 @@ pub struct New {
     #[arg(value_name = "NAME", required_unless_present = "from")]
     pub folder: Option<PathBuf>,
 
-    /// Read this file of JSON lines or CSV: its columns and their types are inferred and written out.
+    /// Read this file of JSON lines, CSV or Parquet: its columns and their types are found and written out.
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
 }
