@@ -430,3 +430,12 @@ fn a_drain_reads_the_table_to_its_end() {
     "#]]
     .assert_eq(&script.rows("counts").unwrap());
 }
+
+#[test]
+fn a_table_that_does_not_fit_is_said_to_be_too_great() {
+    let mut script = start(SELLERS, &["runtime.memory=64KiB"], 0);
+    let rows: String = (0..2_000).map(|n| format!("{{\"seller\": \"number {n} of very many\", \"city\": \"Ulm\"}}\n")).collect();
+    let error = script.send("sellers", &rows).unwrap_err();
+    assert!(error.message().starts_with("known: keyed state") && error.message().contains("runtime.memory = \"64KiB\""), "{error}");
+    assert!(error.help_text().unwrap().starts_with("raise runtime.memory"));
+}
