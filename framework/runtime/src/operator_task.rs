@@ -360,9 +360,9 @@ impl OperatorTask {
             self.parts.snapshots.task_cut_off(id, &self.parts.id);
             return Ok(());
         }
-        let state = match self.early.take() {
-            Some((early, state)) if early == id => state,
-            _ => self.parts.worker.snapshot(id)?,
+        let state = match self.early.take_if(|(early, _)| *early == id) {
+            Some((_, state)) => state,
+            None => self.parts.worker.snapshot(id)?,
         };
         let snapshot = self.snapshot_of(state.into_entries(), false);
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
