@@ -43,6 +43,7 @@ const EXAMPLES: &[Example] = &[
     },
     Example { name: "airports", sinks: &[sink("load_file", "load.csv"), sink("peaks_file", "peaks.ndjson")] },
     Example { name: "incidents", sinks: &[sink("book", "day_book.ndjson")] },
+    Example { name: "conditions", sinks: &[sink("delays_file", "delays.csv"), sink("turnarounds_file", "turnarounds.ndjson")] },
 ];
 
 impl Example {
@@ -144,6 +145,7 @@ fn shortened_inputs(example: &Example, lines: usize) -> (TempDir, Vec<(&'static 
         "fleet" => &[("sources.planes.path", "planes.csv")],
         "airports" => &[("sources.schedule.path", "departures.ndjson")],
         "incidents" => &[("sources.weather.path", "weather.ndjson"), ("sources.departures.path", "departures.ndjson")],
+        "conditions" => &[("sources.weather.path", "weather.ndjson"), ("sources.departures.path", "departures.ndjson")],
         other => panic!("no inputs known for {other}"),
     };
     let settings = sources.iter().map(|(key, file)| {

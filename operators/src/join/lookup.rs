@@ -18,6 +18,7 @@ use millstream_expr::Interner;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers, release};
+use super::rows::in_one_buffer;
 use super::window::{check_layout, filtered};
 use super::{Kind, MAIN};
 use crate::columns::records;
@@ -202,7 +203,7 @@ impl Table {
         let mut whole = Vec::with_capacity(columns.len());
         for (parts, field) in columns.into_iter().zip(self.schema.fields()) {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-            whole.push(if parts.is_empty() { arrow::array::new_empty_array(field.data_type()) } else { concat(&parts)? });
+            whole.push(if parts.is_empty() { arrow::array::new_empty_array(field.data_type()) } else { in_one_buffer(&concat(&parts)?) });
         }
         let rows = records(&self.schema, whole, rows)?;
         self.bytes = Batch::plain(rows.clone()).size_bytes();

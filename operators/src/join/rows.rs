@@ -4,9 +4,11 @@
 //! each other are joined, and of a segment of which more than half is gone the rest is copied out. So there are few segments,
 //! a row is copied a few times at most, and memory follows the rows that are there, whichever of them go first.
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, interleave};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use millstream_api::{Batch, Error, Result};
 
 use crate::columns::records;
@@ -129,8 +131,8 @@ impl KeptRows {
             let (mut before, last) = (before.without_gone()?, last.without_gone()?);
             before.numbers.extend(last.numbers);
             let rows = concat_batches(&self.schema, [&before.rows, &last.rows])?;
-            let rows = Batch::plain(rows).compacted()?.records().clone();
-            self.segments.push(Segment::new(before.numbers, rows));
+            let columns = rows.columns().iter().map(in_one_buffer).collect();
+            self.segments.push(Segment::new(before.numbers, records(&self.schema, columns, rows.num_rows())?));
         }
         Ok(())
     }
@@ -149,6 +151,15 @@ impl KeptRows {
     fn place(&self, number: u64, near: usize) -> Option<(usize, usize)> {
         let place = |index: usize| Some((index, self.segments.get(index)?.place(number)?));
         place(near).or_else(|| place(self.segments.partition_point(|segment| segment.first() <= number).checked_sub(1)?))
+    }
+}
+
+/// The column with its strings or bytes copied into one buffer. What is put together of many pieces would hold the buffers of all.
+pub(super) fn in_one_buffer(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View if column.as_string_view().data_buffers().len() > 1 => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView if column.as_binary_view().data_buffers().len() > 1 => Arc::new(column.as_binary_view().gc()),
+        _ => column.clone(),
     }
 }
 
@@ -190,9 +201,7 @@ impl Segment {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{AsArray, Int64Array};
+    use arrow::array::{Int64Array, StringViewArray};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
 
@@ -230,6 +239,18 @@ mod tests {
                 prop_assert!(kept.segments.iter().map(|segment| segment.numbers.len()).sum::<usize>() <= 2 * model.len());
             }
         }
+    }
+
+    #[test]
+    fn what_came_in_many_pieces_is_in_few_buffers() {
+        let mut kept = KeptRows::new(schema("t string"));
+        for n in 0..100 {
+            let text: ArrayRef = Arc::new(StringViewArray::from(vec![format!("a text that is not in the view itself: {n}")]));
+            kept.add(&RecordBatch::try_new(schema("t string"), vec![text]).unwrap()).unwrap();
+        }
+        let all = kept.gather(&(0..100).collect::<Vec<_>>()).unwrap();
+        assert!(all.column(0).as_string_view().data_buffers().len() <= kept.segments.len());
+        assert!(all.column(0).as_string_view().value(99).ends_with(": 99"));
     }
 
     #[test]
