@@ -455,3 +455,44 @@ fn a_join_as_of_waits_for_both_sides() {
     "#]],
     );
 }
+
+const ONCE: &str = r#"
+name = "t"
+[sources.clicks]
+type = "script"
+time = { by = "at", max_delay = "1m" }
+schema = { user = "string", at = "timestamp" }
+[operators.firsts]
+type = "deduplicate"
+input = "clicks"
+by = ["user"]
+keep = "first"
+within = "1h"
+[sinks.out]
+type = "collect"
+input = "firsts"
+"#;
+
+#[test]
+fn duplicates_are_judged_when_the_watermark_has_passed_them() {
+    let mut run = script(ONCE);
+    run.send("clicks", r#"{"user":"a","at":"2013-01-01T10:05:00Z"}"#).unwrap();
+    check(
+        &mut run,
+        "out",
+        expect![[r#"
+        out (`collect`) has written no row
+          no row has come to out
+          firsts holds rows until its watermark reaches 2013-01-01T10:05:00.000001Z; it is 2013-01-01T10:04:00Z
+        the watermark is held by
+          clicks, split clicks
+            greatest event time 2013-01-01T10:05:00Z, less max_delay = "1m": watermark 2013-01-01T10:04:00Z
+            a row at 2013-01-01T10:06:00.000001Z or later is enough, or the end of the split
+            no idle_after: it holds the watermark for as long as it is silent
+        on the way
+          clicks: 1 row in, 1 out
+          firsts: 1 row in, 1 taken, 0 out
+          out: 0 rows in
+    "#]],
+    );
+}

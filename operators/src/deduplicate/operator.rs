@@ -195,6 +195,10 @@ impl Operator for Deduplicate {
         self.load(state)
     }
 
+    fn waits_for(&self) -> Option<EventTime> {
+        self.pending.first_passed()
+    }
+
     fn rows_in_state(&self) -> u64 {
         let open = if self.keep == Keep::Last && self.within.is_some() { self.keys.all().len() } else { 0 };
         (self.pending.len() + open) as u64

@@ -61,6 +61,12 @@ impl Pending {
         }
     }
 
+    /// The watermark that passes the first of them.
+    pub(super) fn first_passed(&self) -> Option<EventTime> {
+        let first = self.runs.iter().filter_map(|run| number(run, RELEASE).values().first()).min();
+        first.map(|release| EventTime(release.saturating_add(1)))
+    }
+
     /// How many rows wait.
     pub(super) fn len(&self) -> usize {
         self.rows
