@@ -511,3 +511,79 @@ input = 'counts.late'
     script.end().unwrap();
     assert_eq!(script.rows("counted").unwrap().lines().count(), 3);
 }
+
+#[test]
+fn a_ranking_is_forgotten_after_its_time() {
+    let topology = "
+[operators.counts]
+type = 'aggregate'
+input = 'events'
+by = ['k']
+compute = ['count(*) as n']
+[operators.most]
+type = 'top_n'
+input = 'counts'
+by = ['n']
+order = ['k']
+n = 1
+state_ttl = '10s'
+[sinks.out]
+type = 'collect'
+input = 'most'
+";
+    let mut script = start(TIMED, topology, &[], 3);
+    script.send("events", &lines(&[(Some(1), 0), (Some(2), 0)], 0)).unwrap();
+    script.checkpoint().unwrap();
+    script.crash_and_restore(&["runtime.workers=3"]).unwrap();
+    script.advance("10s").unwrap();
+    // Both rows with the count 1 are forgotten: the second does not move up, and nothing is withdrawn.
+    script.send("events", &lines(&[(Some(1), 0), (Some(3), 0)], 2)).unwrap();
+    expect![[r#"
+        {"k":1,"n":1}
+        {"k":1,"n":2}
+        {"k":3,"n":1}
+    "#]]
+    .assert_eq(&script.rows("out").unwrap());
+    assert_eq!(script.ledger().node("most").unwrap().fates.expired, 1);
+    assert!(script.ledger().balances());
+}
+
+/// A join of which one side changes.
+const FORGETFUL: &str = "
+[operators.counts]
+type = 'aggregate'
+input = 'events'
+by = ['k']
+compute = ['count(*) as n']
+[operators.pairs]
+type = 'join'
+left = 'counts'
+right = 'slow'
+mode = 'changes'
+kind = 'left'
+on = 'counts.k = slow.k'
+columns = ['counts.k', 'n', 'slow.id']
+state_ttl = '10s'
+[sinks.paired]
+type = 'collect'
+input = 'pairs'
+";
+
+#[test]
+fn rows_of_a_join_are_forgotten_one_by_one() {
+    let mut script = start(MEETING, FORGETFUL, &["sources.events.time.max_ahead=1h"], 3);
+    let row = |k: i64, id: usize| format!("{}\n", to_json(id, &(Some(k), 0)));
+    script.send("slow", &row(1, 7)).unwrap();
+    script.advance("6s").unwrap();
+    script.send("events", &row(1, 0)).unwrap();
+    assert_eq!(script.rows("paired").unwrap(), "{\"k\":1,\"n\":1,\"id\":7}\n");
+    script.advance("4s").unwrap();
+    // The right row is forgotten. The left row had its partner, so that it is not one that stands alone: nothing is withdrawn
+    // that was not sent, and the new row finds nobody.
+    script.send("events", &row(1, 1)).unwrap();
+    assert_eq!(script.rows("paired").unwrap(), "{\"k\":1,\"n\":1,\"id\":7}\n{\"k\":1,\"n\":2,\"id\":null}\n");
+    script.advance("10s").unwrap();
+    script.send("events", &row(1, 2)).unwrap();
+    assert_eq!(script.ledger().node("pairs").unwrap().fates.expired, 1, "the withdrawal of a row that was forgotten");
+    assert!(script.ledger().balances());
+}

@@ -16,6 +16,7 @@ use millstream_api::batch::Hidden;
 use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::ClockTime;
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
@@ -25,9 +26,10 @@ use super::probe::{NO_KEY, numbers, release};
 use super::store::Store;
 use super::window::check_layout;
 use super::{Kind, MAIN};
+use crate::ttl::Ttl;
 
-/// How many columns of a snapshot are the join's own: weight and partners.
-const NUMBERS: usize = 2;
+/// How many columns of a snapshot are the join's own: weight, partners, and when the row came last.
+const NUMBERS: usize = 3;
 
 /// One subtask.
 pub(super) struct Changes {
@@ -41,6 +43,8 @@ pub(super) struct Changes {
     event_time: bool,
     updating: bool,
     read: bool,
+    /// When rows of each side are forgotten.
+    ttls: Option<[Ttl; 2]>,
     key_groups: u16,
     batch_rows: usize,
 }
@@ -81,13 +85,14 @@ impl Changes {
             event_time: design.event_time,
             updating: design.updating,
             read: context.outputs[MAIN].read,
+            ttls: design.state_ttl.map(|ttl| [Ttl::new(ttl), Ttl::new(ttl)]),
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
         })
     }
 
     /// Changes the weights of a side's rows by those of a batch.
-    fn take(&mut self, side: usize, batch: &Batch, keys: &[ArrayRef]) -> Result<Work> {
+    fn take(&mut self, side: usize, batch: &Batch, keys: &[ArrayRef], out: &mut Output) -> Result<Work> {
         let ids = numbers(&mut self.interner, &self.keys[side], keys, batch.rows())?;
         let store = &mut self.stores[side];
         let mut columns = batch.records().columns().to_vec();
@@ -108,7 +113,14 @@ impl Changes {
             if !std::mem::replace(&mut entry.touched, true) {
                 before.push((id, entry.weight));
             }
-            entry.weight += batch.weights().map_or(1, |weights| i64::from(weights[row]));
+            let weight = batch.weights().map_or(1, |weights| i64::from(weights[row]));
+            if self.ttls.is_some() && weight < 0 && entry.weight <= 0 && key != NO_KEY {
+                // The row was forgotten. Where none is, it may still come.
+                out.fates().taken -= 1;
+                out.fates().expired += 1;
+                continue;
+            }
+            entry.weight += weight;
         }
         let touched = before.iter().map(|(id, _)| *id).collect();
         let mut deltas: Vec<(u32, i64)> = before.iter().map(|&(id, before)| (id, store.get(id).weight - before)).collect();
@@ -129,7 +141,7 @@ impl Changes {
                 self.send(&mut work, out)?;
             }
             if work.joined == work.deltas.len() {
-                self.forget(&work);
+                self.forget(&work, out);
                 return Ok(Progress::Done);
             }
             (work.found, work.sent) = (Vec::new(), (0, 0));
@@ -199,7 +211,10 @@ impl Changes {
         for (index, &partners) in partners.iter().enumerate() {
             let (own, delta) = work.deltas[first + index];
             if kind.counts(side) {
-                self.stores[side].get_mut(own).partners = partners;
+                let entry = self.stores[side].get_mut(own);
+                // A partner that was forgotten is not found any more; what was sent because of it stands.
+                let partners = if self.ttls.is_some() && entry.weight != delta { entry.partners } else { partners };
+                entry.partners = partners;
                 if (partners > 0) != kind.alone(side) {
                     work.found.push(Change { rows: row(Some(own), None), weight: delta });
                 }
@@ -260,22 +275,44 @@ impl Changes {
     }
 
     /// Lets go of the rows of which nothing is left, and of their keys.
-    fn forget(&mut self, work: &Work) {
-        let mut keys = Vec::new();
+    fn forget(&mut self, work: &Work, out: &mut Output) {
+        let mut gone = Vec::new();
         for &id in &work.touched {
             let entry = self.stores[work.side].get_mut(id);
             entry.touched = false;
-            if entry.weight == 0 || entry.key == NO_KEY {
-                keys.extend((entry.key != NO_KEY).then_some(entry.key));
-                self.stores[work.side].remove(id);
+            let goes = entry.weight == 0 || entry.key == NO_KEY;
+            gone.extend(goes.then_some(id));
+            if let Some(ttls) = &mut self.ttls {
+                match goes {
+                    true => ttls[work.side].leave(id as usize),
+                    false => ttls[work.side].touch(id as usize, out.now()),
+                }
             }
         }
+        self.remove(work.side, &gone);
+        self.ttls.iter().flatten().for_each(|ttl| ttl.set_timer(out));
+    }
+
+    /// Forgets the rows that have not come again for long enough.
+    fn forget_due(&mut self, out: &mut Output) {
+        for side in [0, 1] {
+            let Some(ttls) = &mut self.ttls else { return };
+            let due: Vec<u32> = ttls[side].take_due(out.now()).into_iter().map(|id| id as u32).collect();
+            ttls[side].set_timer(out);
+            self.remove(side, &due);
+        }
+    }
+
+    /// Takes rows of a side out, and their keys where no row is left.
+    fn remove(&mut self, side: usize, ids: &[u32]) {
+        let keys: Vec<usize> = ids.iter().map(|&id| self.stores[side].get(id).key).filter(|&key| key != NO_KEY).collect();
+        ids.iter().for_each(|&id| self.stores[side].remove(id));
         release(&mut self.interner, &self.keys[0], keys, |key| self.stores.iter().all(|store| store.of_key(key).is_empty()));
     }
 
     /// The schema of a side's part of a snapshot.
     fn state_schema(&self, side: usize) -> SchemaRef {
-        let numbers = ["weight", "partners"].map(|name| Field::new(name, DataType::Int64, false));
+        let numbers = ["weight", "partners", "touched"].map(|name| Field::new(name, DataType::Int64, false));
         let rows = self.stores[side].schema().fields().iter().enumerate();
         let rows = rows.map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
         let keys = self.keys[side].types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
@@ -285,10 +322,16 @@ impl Changes {
 
 impl Operator for Changes {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        self.forget_due(out);
         let (batch, keys) = self.keys[input].of(batch, out)?;
         out.fates().taken += batch.rows() as u64;
-        self.work = Some(self.take(input, &batch, &keys)?);
+        self.work = Some(self.take(input, &batch, &keys, out)?);
         self.go_on(out).map(|_| ())
+    }
+
+    fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
+        self.forget_due(out);
+        Ok(())
     }
 
     fn resume(&mut self, out: &mut Output) -> Result<Progress> {
@@ -305,7 +348,9 @@ impl Operator for Changes {
             let rows = store.rows(live.iter().copied())?;
             let keys = self.interner.columns(&live.iter().map(|&id| store.get(id).key).collect::<Vec<_>>())?;
             let groups = key_groups(&keys, live.len(), self.key_groups)?;
-            let numbers = [number(|entry| entry.weight), number(|entry| entry.partners)];
+            let touched_at = |id: u32| self.ttls.as_ref().map_or(0, |ttls| ttls[side].touched_at(id as usize));
+            let touched: ArrayRef = Arc::new(live.iter().map(|&id| Some(touched_at(id))).collect::<Int64Array>());
+            let numbers = [number(|entry| entry.weight), number(|entry| entry.partners), touched];
             let columns = numbers.into_iter().chain(rows.columns().iter().cloned()).chain(keys).collect();
             state.put_keyed(ROWS[side], &groups, &RecordBatch::try_new(self.state_schema(side), columns)?)?;
         }
@@ -318,7 +363,7 @@ impl Operator for Changes {
             for saved in state.get(ROWS[side]) {
                 check_layout(&saved.schema(), &schema)?;
                 let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
-                let (weights, partners) = (number(0), number(1));
+                let (weights, partners, touched) = (number(0), number(1), number(2));
                 let columns = saved.columns();
                 let first_key = columns.len() - self.keys[side].types.len();
                 let mut ids = Vec::new();
@@ -329,6 +374,9 @@ impl Operator for Changes {
                     let id = store.entry(rows.row(row).data(), key);
                     let entry = store.get_mut(id);
                     (entry.weight, entry.partners) = (weights.value(row), partners.value(row));
+                    if let Some(ttls) = &mut self.ttls {
+                        ttls[side].touch(id as usize, ClockTime(touched.value(row)));
+                    }
                 }
             }
         }
@@ -336,7 +384,8 @@ impl Operator for Changes {
     }
 
     fn state_bytes(&self) -> usize {
-        self.interner.size_bytes() + self.stores.iter().map(Store::size_bytes).sum::<usize>()
+        let ttls: usize = self.ttls.iter().flatten().map(Ttl::size_bytes).sum();
+        self.interner.size_bytes() + ttls + self.stores.iter().map(Store::size_bytes).sum::<usize>()
     }
 }
 

@@ -19,6 +19,10 @@ impl Planner<'_> {
             found.push(missing.help("say what a pair is, for example on = \"left.id = right.id\""));
         }
         self.check_interval(found);
+        if self.options.state_ttl.is_some() && mode != Mode::Changes {
+            let message = format!("`state_ttl` is for joins in mode \"changes\", and this one is in mode \"{}\"", mode.word());
+            found.push(Diagnostic::error("bad-join", message).key("state_ttl").on_key().help("leave it out"));
+        }
         self.check_kind(found);
         match mode {
             Mode::Window => self.check_windows(found),

@@ -92,6 +92,9 @@ pub struct JoinOptions {
     pub before: Option<DurationText>,
     /// Of mode `interval`: how far after it. Default: `0s`, if `before` is given.
     pub after: Option<DurationText>,
+    /// Of mode `changes`: a row that has not come (again) for this long, by the wall clock, is forgotten, without a word: what
+    /// was sent for it stands. A withdrawal of a forgotten row is counted as expired. Default: rows are kept.
+    pub state_ttl: Option<DurationText>,
     /// The condition for two rows to be a pair. A window join may go without: then all rows of a window are paired.
     pub on: Option<String>,
     /// The columns of the result: `"*"`, `"left.*"`, `"right.*"`, a column, or an SQL expression over both sides with a name.

@@ -8,6 +8,7 @@ use millstream_api::plan::{
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed};
+use millstream_api::time::DurationText;
 use millstream_api::types::timestamp_type;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side};
@@ -46,6 +47,8 @@ pub(super) struct Design {
     pub(super) ties: Ties,
     /// Whether rows of a side carry their windows, whatever their reader wants.
     pub(super) explicit: [bool; 2],
+    /// After how long a row of a `changes` join is forgotten.
+    pub(super) state_ttl: Option<DurationText>,
     /// Whether rows of the result have event time.
     pub(super) event_time: bool,
     /// Whether rows of the result can be withdrawn.
@@ -134,6 +137,7 @@ impl Planner<'_> {
             interval: [self.options.before, self.options.after].map(|span| span.unwrap_or_default().micros()),
             ties: self.ties(),
             explicit: self.streams.map(|stream| stream.windowed.as_ref().is_some_and(|w| w.explicit)),
+            state_ttl: self.options.state_ttl,
             event_time: self.has_event_time(),
             updating: self.is_updating(),
         };
@@ -263,7 +267,10 @@ impl Planner<'_> {
                 self.streams[1].bounded.then(|| "rows that the watermark has not passed, and versions of an input that ends".to_owned())
             }
             Mode::Lookup => Some(format!("the rows of `{}`, which ends", self.names[1])),
-            Mode::Changes => bounded.then(|| "all rows of inputs that end".to_owned()),
+            Mode::Changes => match self.options.state_ttl {
+                Some(ttl) => Some(format!("rows that came in the last {ttl}")),
+                None => bounded.then(|| "all rows of inputs that end".to_owned()),
+            },
         }
     }
 
@@ -282,7 +289,7 @@ impl Planner<'_> {
             _ => warning(
                 "a join in mode \"changes\" keeps every row of both sides for ever".to_owned(),
                 "mode",
-                "use mode = \"window\" over windowed inputs, or aggregate them to rows of which there are only so many",
+                "use mode = \"window\" over windowed inputs, aggregate them to rows of which there are only so many, or forget rows with a `state_ttl`",
             ),
         });
         warnings

@@ -22,6 +22,7 @@ use std::num::NonZeroU32;
 
 use millstream_api::plan::{Inputs, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
+use millstream_api::time::DurationText;
 use millstream_api::{Diagnostics, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -69,6 +70,10 @@ pub struct TopNOptions {
     pub n: NonZeroU32,
     /// The name of a further column with the row's number, from 1 on. Default: there is none.
     pub rank_as: Option<String>,
+    /// Not over windows: a key for which no row has come for this long (by the wall clock) is forgotten, without a word: its rows
+    /// are not withdrawn. A row that comes later starts it anew, a withdrawal of a forgotten row is counted as expired.
+    /// Default: keys are kept.
+    pub state_ttl: Option<DurationText>,
 }
 
 impl NodeOptions for TopNOptions {

@@ -8,6 +8,7 @@ use millstream_api::plan::{
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed as WindowedStream};
+use millstream_api::time::DurationText;
 use millstream_api::types::SqlName;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::order::comparable;
@@ -27,6 +28,8 @@ pub(super) struct Design {
     pub(super) order: Vec<OrderItem>,
     pub(super) ties: Ties,
     pub(super) n: usize,
+    /// After how long a key is forgotten.
+    pub(super) state_ttl: Option<DurationText>,
     /// The name of the column with the rank.
     pub(super) rank: Option<String>,
     pub(super) keep: Keep,
@@ -39,7 +42,7 @@ pub(super) struct Design {
 /// See [`super::TopNOptions`].
 pub(super) fn plan(options: &TopNOptions, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
     let (name, input) = &inputs.streams[0];
-    let planner = Planner { name, input };
+    let planner = Planner { name, input, state_ttl: options.state_ttl };
     let mut found = Diagnostics::default();
     planner.check_input(&mut found);
     let scope = planner.scope();
@@ -56,6 +59,7 @@ pub(super) fn plan(options: &TopNOptions, inputs: &Inputs<'_>) -> Result<Plan, D
         order,
         ties: Ties::of(input, &scope),
         n: usize::try_from(options.n.get()).unwrap_or(usize::MAX),
+        state_ttl: options.state_ttl,
         rank: options.rank_as.clone(),
         keep: if input.updating { Keep::All } else { Keep::First },
         windows: input.windowed.as_ref().map(|windowed| windowed.windows.clone()),
@@ -67,12 +71,17 @@ pub(super) fn plan(options: &TopNOptions, inputs: &Inputs<'_>) -> Result<Plan, D
 struct Planner<'a> {
     name: &'a str,
     input: &'a Stream,
+    state_ttl: Option<DurationText>,
 }
 
 impl Planner<'_> {
     fn check_input(&self, found: &mut Diagnostics) {
         if self.input.windowed.is_none() {
             return;
+        }
+        if self.state_ttl.is_some() {
+            let message = "over windows, rows are forgotten when their window closes";
+            found.push(Diagnostic::error("bad-value", message).key("state_ttl").on_key().help("leave `state_ttl` out"));
         }
         found.0.extend(crate::sessions::refused(self.name, self.input, "input"));
         if self.input.updating {
@@ -199,6 +208,10 @@ impl Planner<'_> {
             (None, Keep::First) if !by_key => Some(format!("at most {n} rows")),
             (None, Keep::First) if self.input.bounded => Some(format!("at most {n} rows for each key of an input that ends")),
             (None, Keep::All) if self.input.bounded => Some("all rows of an input that ends".to_owned()),
+            (None, keep) if let Some(ttl) = self.state_ttl => {
+                let what = if keep == Keep::All { "all rows".to_owned() } else { format!("at most {n} rows") };
+                by_key.then(|| format!("{what} of each key that was seen in the last {ttl}"))
+            }
             (None, _) => None,
         }
     }
@@ -210,7 +223,7 @@ impl Planner<'_> {
                 Keep::First | Keep::Last => (format!("the first {} rows of every key are kept for ever", design.n), "by"),
                 Keep::All => ("every row that is not withdrawn is kept for ever, since it may move up".to_owned(), "input"),
             };
-            let help = "rank per window, or by keys of which there are only so many";
+            let help = "rank per window, by keys of which there are only so many, or with a `state_ttl`";
             warnings.push(Diagnostic::warning("unbounded-state", message).key(key).help(help));
         }
         warnings

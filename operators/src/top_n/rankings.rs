@@ -58,10 +58,16 @@ pub(crate) struct Rankings {
     /// Rows of all parts.
     stored: usize,
     parts_bytes: usize,
+    /// Whether keys are forgotten, so that a withdrawal of a row that is not there is of one that was; else it may still come.
+    forgets: bool,
+    /// How many such withdrawals there were.
+    forgotten: u64,
 }
 
 /// All rows, for a snapshot.
 pub(crate) struct Saved {
+    /// The number of each row's key.
+    pub(crate) groups: Vec<usize>,
     pub(crate) counts: Int64Array,
     pub(crate) keys: Vec<ArrayRef>,
     pub(crate) kept: Vec<ArrayRef>,
@@ -81,7 +87,25 @@ impl Rankings {
             parts: Vec::new(),
             stored: 0,
             parts_bytes: 0,
+            forgets: false,
+            forgotten: 0,
         })
+    }
+
+    /// The same rankings, of which keys are forgotten.
+    pub(crate) fn forgetful(mut self) -> Self {
+        self.forgets = true;
+        self
+    }
+
+    /// How many rows were withdrawn since the last call that had been forgotten.
+    pub(crate) fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Whether there is no row of a key.
+    pub(crate) fn is_empty(&self, group: usize) -> bool {
+        self.groups[group].is_empty()
     }
 
     /// The number of each row's key.
@@ -161,6 +185,7 @@ impl Rankings {
         Ok(Saved {
             counts: rows().map(|(_, entry)| Some(entry.count)).collect(),
             keys: self.interner.columns(&groups)?,
+            groups,
             kept: (0..self.schema.fields().len()).map(|column| self.column(column, &places)).collect::<Result<_>>()?,
         })
     }
@@ -209,6 +234,7 @@ impl Rankings {
     fn weigh(&mut self, group: usize, entry: Entry) {
         let (parts, entries) = (&self.parts, &mut self.groups[group]);
         match entries.binary_search_by(|old| order(parts, old.place).cmp(order(parts, entry.place))) {
+            Err(_) if self.forgets && entry.count < 0 => self.forgotten += entry.count.unsigned_abs(),
             Err(at) => entries.insert(at, entry),
             Ok(at) => {
                 entries[at].count += entry.count;

@@ -4,6 +4,7 @@ use arrow::array::Int8Array;
 use millstream_api::batch::Hidden;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Operator, Output, Result};
 
 use super::MAIN;
@@ -11,6 +12,7 @@ use super::plan::Design;
 use super::program::Program;
 use super::rankings::{Keep, Place, Rankings, each_once};
 use super::state::Layout;
+use crate::ttl::Ttl;
 
 /// The name of the state.
 pub(super) const ROWS: &str = "rows";
@@ -28,6 +30,7 @@ pub(super) struct Running {
     /// Whether rows of equal order are equal.
     by_value: bool,
     read: bool,
+    ttl: Option<Ttl>,
 }
 
 /// What is to be sent.
@@ -52,7 +55,8 @@ impl Running {
         let program = Program::new(design, context, false)?;
         Ok(Running {
             layout: Layout::new(&program, context.key_groups),
-            rankings: program.rankings()?,
+            rankings: if design.state_ttl.is_some() { program.rankings()?.forgetful() } else { program.rankings()? },
+            ttl: design.state_ttl.map(Ttl::new),
             ranked: program.ranked(),
             by_value: design.keep == Keep::All,
             read: context.outputs[MAIN].read,
@@ -104,6 +108,30 @@ impl Running {
         old == new || (self.by_value && self.rankings.order(old) == self.rankings.order(new))
     }
 
+    /// Forgets the keys that have not been touched for long enough.
+    fn forget_due(&mut self, out: &mut Output) -> Result<()> {
+        let Some(ttl) = &mut self.ttl else { return Ok(()) };
+        let due = ttl.take_due(out.now());
+        ttl.set_timer(out);
+        self.rankings.clear(&due);
+        if due.is_empty() { Ok(()) } else { self.rankings.tidy(&due) }
+    }
+
+    /// The keys that have rows stay for another while. Settles withdrawals of rows that were forgotten.
+    fn touch(&mut self, touched: &[usize], out: &mut Output) {
+        let Some(ttl) = &mut self.ttl else { return };
+        for &group in touched {
+            match self.rankings.is_empty(group) {
+                true => ttl.leave(group),
+                false => ttl.touch(group, out.now()),
+            }
+        }
+        ttl.set_timer(out);
+        let forgotten = self.rankings.take_forgotten();
+        out.fates().taken -= forgotten;
+        out.fates().expired += forgotten;
+    }
+
     fn send(&self, changes: Changes, out: &mut Output) -> Result<()> {
         let records = self.program.rows(&self.rankings, &changes.places, &changes.ranks, NO_WINDOW)?;
         let hidden = Hidden { weights: Some(Int8Array::from(changes.weights)), ..Hidden::default() };
@@ -114,6 +142,7 @@ impl Running {
 
 impl Operator for Running {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        self.forget_due(out)?;
         let rows = self.program.evaluate(batch, out)?;
         out.fates().taken += rows.batch.rows() as u64;
         let ids = self.rankings.number(&rows.keys, rows.batch.rows())?;
@@ -126,21 +155,33 @@ impl Operator for Running {
             before.iter().zip(self.firsts(&touched)).for_each(|(before, after)| self.compare(before, &after, &mut changes));
             self.send(changes, out)?;
         }
+        self.touch(&touched, out);
         self.rankings.tidy(&touched)
     }
 
+    fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
+        self.forget_due(out)
+    }
+
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        self.layout.write(ROWS, NO_WINDOW, 0, &self.rankings, state)
+        let touched = |group: usize| self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group));
+        self.layout.write(ROWS, NO_WINDOW, 0, (&self.rankings, &touched), state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         for records in state.get(ROWS) {
-            self.layout.read(records)?.into_iter().try_for_each(|rows| rows.load(&mut self.rankings))?;
+            for rows in self.layout.read(records)? {
+                rows.load(&mut self.rankings, |id, at| {
+                    if let Some(ttl) = &mut self.ttl {
+                        ttl.touch(id, ClockTime(at));
+                    }
+                })?;
+            }
         }
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
-        self.rankings.size_bytes()
+        self.rankings.size_bytes() + self.ttl.as_ref().map_or(0, Ttl::size_bytes)
     }
 }

@@ -13,8 +13,9 @@ use super::program::{Program, Window};
 use super::rankings::{Rankings, Saved, each_once};
 use crate::columns::records;
 
-/// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows.
-const NUMBERS: usize = 4;
+/// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows, when the
+/// key was last touched.
+const NUMBERS: usize = 5;
 
 /// The columns of a snapshot: numbers, the key, the kept columns.
 pub(super) struct Layout {
@@ -29,6 +30,7 @@ pub(super) struct Rows {
     pub(super) window: Window,
     pub(super) last_rows: u64,
     counts: Int64Array,
+    touched: Int64Array,
     keys: Vec<ArrayRef>,
     kept: RecordBatch,
 }
@@ -43,9 +45,17 @@ impl Layout {
         Layout { schema, kept: program.kept().clone(), keys: program.key_types().len(), key_groups }
     }
 
-    /// Writes all rows of some rankings.
-    pub(super) fn write(&self, name: &str, (start, end): Window, last_rows: u64, rankings: &Rankings, to: &mut StateWriter) -> Result<()> {
-        let Saved { counts, keys, kept } = rankings.save()?;
+    /// Writes all rows of some rankings; `touched` says when each key was last touched, if that matters.
+    pub(super) fn write(
+        &self,
+        name: &str,
+        (start, end): Window,
+        last_rows: u64,
+        (rankings, touched): (&Rankings, &dyn Fn(usize) -> i64),
+        to: &mut StateWriter,
+    ) -> Result<()> {
+        let Saved { groups: numbers, counts, keys, kept } = rankings.save()?;
+        let touched: Int64Array = numbers.iter().map(|&group| Some(touched(group))).collect();
         let rows = counts.len();
         if rows == 0 {
             return Ok(());
@@ -53,7 +63,7 @@ impl Layout {
         let groups = key_groups(&keys, rows, self.key_groups)?;
         // Put down with the first row: only the sum over all subtasks matters.
         let last = (0..rows).map(|row| Some(if row == 0 { last_rows as i64 } else { 0 }));
-        let numbers = [Int64Array::from_value(start, rows), Int64Array::from_value(end, rows), last.collect(), counts];
+        let numbers = [Int64Array::from_value(start, rows), Int64Array::from_value(end, rows), last.collect(), counts, touched];
         let numbers = numbers.into_iter().map(|numbers| Arc::new(numbers) as ArrayRef);
         to.put_keyed(name, &groups, &RecordBatch::try_new(self.schema.clone(), numbers.chain(keys).chain(kept).collect())?)
     }
@@ -77,6 +87,7 @@ impl Layout {
                 window: window(from),
                 last_rows: number(2).slice(from, length).values().iter().sum::<i64>().unsigned_abs(),
                 counts: number(3).slice(from, length),
+                touched: number(4).slice(from, length),
                 keys: keys.to_vec(),
                 kept: records(&self.kept, kept.to_vec(), length)?,
             });
@@ -87,9 +98,10 @@ impl Layout {
 }
 
 impl Rows {
-    /// Puts the rows back into rankings.
-    pub(super) fn load(self, into: &mut Rankings) -> Result<()> {
+    /// Puts the rows back into rankings; `touch` is told when each key was last touched.
+    pub(super) fn load(self, into: &mut Rankings, mut touch: impl FnMut(usize, i64)) -> Result<()> {
         let ids = into.number(&self.keys, self.counts.len())?;
+        ids.iter().zip(self.touched.values()).for_each(|(&id, &at)| touch(id, at));
         let touched = each_once(&ids);
         into.change(&ids, &touched, self.kept, |row| self.counts.value(row))?;
         into.tidy(&touched)

@@ -149,4 +149,7 @@ fn mistakes_are_all_found() {
     let withdrawn = Stream { updating: true, ..windowed(true) };
     assert_eq!(Node::mistakes::<TopNOptions>(keyed(2), vec![withdrawn])[0].0, "updating-input");
     assert_eq!(Node::mistakes::<TopNOptions>(json!({ "order": ["v"], "n": 0 }), vec![input()]).len(), 1);
+    let forgetful = json!({ "by": ["k"], "order": ["v"], "n": 1, "state_ttl": "1h" });
+    assert_eq!(Node::mistakes::<TopNOptions>(forgetful.clone(), vec![windowed(true)])[0].0, "bad-value");
+    assert!(Node::mistakes::<TopNOptions>(forgetful, vec![Stream { bounded: false, ..updating() }]).is_empty());
 }

@@ -249,7 +249,7 @@ impl Operator for Windowed {
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
         for (&(end, start), pane) in &self.panes {
-            self.layout.write(PANES, (start, end), pane.last_rows, &pane.rankings, state)?;
+            self.layout.write(PANES, (start, end), pane.last_rows, (&pane.rankings, &|_| 0), state)?;
         }
         let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
         let watermark = Int64Array::from_value(self.watermark.0, 1);
@@ -262,7 +262,7 @@ impl Operator for Windowed {
             for rows in self.layout.read(records)? {
                 let pane = pane(&mut self.panes, rows.window, &self.program)?;
                 pane.last_rows += rows.last_rows;
-                rows.load(&mut pane.rankings)?;
+                rows.load(&mut pane.rankings, |_, _| {})?;
             }
         }
         // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
