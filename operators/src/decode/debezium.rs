@@ -133,6 +133,9 @@ fn object<'a>(name: &str, value: &'a str) -> Result<&'a str, Mismatch> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::testing::record_rows;
 
@@ -203,5 +206,46 @@ null
             "in:9 expected the end of the line at byte 29 of the line, found `x`",
         ];
         assert_eq!(bad, expected);
+    }
+
+    /// One event and the rows that it stands for.
+    fn event() -> impl Strategy<Value = (String, Vec<String>)> {
+        let row = || (0..9_i64, prop::option::of("[a-z\"\\\\é]{0,4}")).prop_map(|(id, name)| json!({ "id": id, "name": name }));
+        let text = |weight: i8, row: &Value| format!("{weight} {row}");
+        (0..5_u8, row(), row(), any::<bool>()).prop_map(move |(op, old, new, is_wrapped)| {
+            let (event, rows) = match op {
+                0 => (json!({ "before": null, "after": new, "op": "c" }), vec![text(1, &new)]),
+                1 => (json!({ "op": "r", "after": new }), vec![text(1, &new)]),
+                2 => (json!({ "ts_ms": 1, "before": old, "after": new, "op": "u" }), vec![text(-1, &old), text(1, &new)]),
+                3 => (json!({ "after": null, "before": old, "op": "d", "source": { "op": "x" } }), vec![text(-1, &old)]),
+                _ => (Value::Null, Vec::new()),
+            };
+            let is_wrapped = is_wrapped && !event.is_null();
+            (if is_wrapped { json!({ "schema": {}, "payload": event }) } else { event }.to_string(), rows)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_those_of_the_events(events in prop::collection::vec(event(), 0..30), batch_rows in 1..9_usize) {
+            let text: String = events.iter().map(|(line, _)| format!("{line}\n")).collect();
+            let (batches, bad) = decoded(&text, batch_rows);
+            prop_assert_eq!(bad, Vec::<String>::new());
+            prop_assert_eq!(batches.concat(), events.into_iter().flat_map(|(_, rows)| rows).collect::<Vec<_>>());
+        }
+
+        /// Whatever stands in a line, it is its rows or a bad row, and the lines beside it are as they were.
+        #[test]
+        fn no_line_disturbs_another(events in prop::collection::vec(event(), 1..6), noise in "[{}\":,a-e\\[\\]0-9 ]{0,20}", cut in any::<prop::sample::Index>()) {
+            let (first, rows) = &events[0];
+            let cut = (0..=first.len()).rev().find(|at| *at <= cut.index(first.len() + 1) && first.is_char_boundary(*at)).unwrap_or(0);
+            let broken = format!("{}{noise}{}", &first[..cut], &first[cut..]);
+            let text: String = [broken].iter().chain(events.iter().map(|(line, _)| line)).map(|line| format!("{line}\n")).collect();
+            let (batches, bad) = decoded(&text, 100);
+            let expected: Vec<String> = events.iter().flat_map(|(_, rows)| rows.clone()).collect();
+            let found = batches.concat();
+            prop_assert!(found.ends_with(&expected), "{found:?}");
+            prop_assert!(bad.len() <= 1 && (bad.is_empty() || found.len() == expected.len()), "{bad:?} {rows:?}");
+        }
     }
 }

@@ -41,6 +41,15 @@ use crate::decode::schema::{ColumnSpec, SchemaText, arrow_schema};
 /// time   = { by = "departed", max_delay = "1h" }
 /// schema = { flight = "string", carrier = "string not null", departed = "timestamp", dep_delay = "bigint" }
 /// ```
+///
+/// ```toml
+/// [sources.orders]
+/// type   = "file"
+/// path   = "orders.ndjson"
+/// format = "debezium"
+/// key    = ["id"]
+/// schema = { id = "bigint not null", customer = "string", cents = "bigint" }
+/// ```
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct FileSourceOptions {
     /// A file, a folder (all files in it and in its folders) or a glob such as `"in/*.ndjson"`, relative to the topology file.
