@@ -94,7 +94,7 @@ impl<'a> Prepared<'a> {
         }
         let checkpoints = beginning.as_mut().map(|resumed| resumed.begin()).transpose();
         let checkpoints = checkpoints.map_err(|error| store_trouble(&file, topology.checkpoint_line, &error))?;
-        let notices = notices(file.clone(), *console);
+        let notices = notices(file.clone(), health.clone(), *console);
         let options = RunOptions { drain: args.drain, views: views.clone(), checkpoints, notices: Some(notices) };
         // Sinks open their temporary files while the job is made: from here on a signal must not end the process by itself.
         let stop = Stop::default();
@@ -153,15 +153,19 @@ impl<'a> Prepared<'a> {
 }
 
 /// Says what the run outlives.
-fn notices(file: String, console: Console) -> Notices {
+fn notices(file: String, health: Health, console: Console) -> Notices {
     Box::new(move |notice| match notice {
         Notice::Failed { failure, wait, from } => {
+            health.set(Phase::Restarting);
             console.trouble(&failure_trouble(&file, failure));
             let from =
                 from.map_or("begins anew, since there is no checkpoint yet,".to_owned(), |id| format!("goes on from checkpoint {id}"));
             console.note(&format!("{from} in {:.1} s", wait.as_secs_f64()));
         }
-        Notice::GoesOn => console.note("goes on"),
+        Notice::GoesOn => {
+            health.set(Phase::Running);
+            console.note("goes on");
+        }
     })
 }
 

@@ -162,3 +162,41 @@ fn keep_serving_needs_a_server() {
     assert_eq!(ended.code, Some(2), "{}", ended.err);
     assert!(ended.err.contains("the topology has no [server]"), "{}", ended.err);
 }
+
+const COMMITTED: &str = r#"
+name       = "committed"
+server     = { listen = "127.0.0.1:0" }
+checkpoint = { interval = "1h", store = "file:./state" }
+[sources.numbers]
+type    = "generate"
+columns = ["counter as n"]
+rows    = 3000
+[sinks.seen]
+type  = "view"
+input = "numbers"
+key   = ["n"]
+read  = "committed"
+"#;
+
+#[test]
+fn a_committed_view_shows_rows_once_a_checkpoint_covers_them() {
+    let folder = Folder::with(&[("topology.toml", COMMITTED)]);
+    let mut command = folder.command(&["run", "topology.toml", "--keep-serving"]);
+    command.args(["--set", "sources.numbers.rate=1000"]);
+    let mut running = Running::start(command);
+    let address = running.address();
+    running.until("is running");
+    // Each answer takes a round trip, so this waits; it ends, if slowly, when no row ever comes.
+    let came = (0..100_000).any(|_| {
+        let (_, status) = get(&address, "/status");
+        status["nodes"]
+            .as_array()
+            .is_some_and(|nodes| nodes.iter().any(|node| node["node"] == "seen" && node["rows_in"].as_u64() > Some(0)))
+    });
+    let rows = |address: &str| get(address, "/views/seen").1["rows"].as_array().map(Vec::len);
+    assert_eq!((came, rows(&address)), (true, Some(0)));
+    running.until("still serving");
+    assert_eq!(rows(&address), Some(3000), "the last checkpoint covers everything");
+    running.signal("INT");
+    assert_eq!(running.wait().code, Some(0));
+}

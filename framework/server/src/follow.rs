@@ -250,7 +250,7 @@ fn why(phase: Phase) -> &'static str {
     match phase {
         Phase::Done => "done",
         Phase::Failed => "failed",
-        Phase::Starting | Phase::Running | Phase::Stopping => "stopped",
+        Phase::Starting | Phase::Running | Phase::Stopping | Phase::Restarting => "stopped",
     }
 }
 

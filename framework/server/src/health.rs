@@ -19,11 +19,13 @@ pub enum Phase {
     Stopping,
     /// The run could not go on.
     Failed,
+    /// It has failed and will go on from its last checkpoint; then it is [`Phase::Running`] again.
+    Restarting,
 }
 
 impl Phase {
     /// All of them, in order.
-    pub(crate) const ALL: [Phase; 5] = [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping, Phase::Failed];
+    pub(crate) const ALL: [Phase; 6] = [Phase::Starting, Phase::Running, Phase::Done, Phase::Stopping, Phase::Failed, Phase::Restarting];
 
     /// Its name in the answer.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Phase {
             Phase::Stopping => "stopping",
             Phase::Done => "done",
             Phase::Failed => "failed",
+            Phase::Restarting => "restarting",
         }
     }
 
@@ -48,7 +51,9 @@ pub struct Health(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The furthest phase; never [`Phase::Restarting`].
     phase: AtomicU8,
+    restarting: AtomicBool,
     /// Whether the server is about to go.
     closing: AtomicBool,
     /// Those that wait for the end.
@@ -56,16 +61,23 @@ struct Inner {
 }
 
 impl Health {
-    /// Notes a phase. A run never goes back: one that stops is not running again because somebody notes that late.
+    /// Notes a phase. A run never goes back, except to run again after a failure: one that stops is not running because somebody
+    /// notes that late.
     pub fn set(&self, phase: Phase) {
-        self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.0.restarting.store(phase == Phase::Restarting, Ordering::Release);
+        if phase != Phase::Restarting {
+            self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        }
         self.0.waiting.wake_all();
     }
 
     /// The furthest phase that was noted; [`Phase::Starting`] at first.
     pub fn phase(&self) -> Phase {
         let phase = usize::from(self.0.phase.load(Ordering::Acquire));
-        Phase::ALL.get(phase).copied().unwrap_or(Phase::Failed)
+        match Phase::ALL.get(phase).copied().unwrap_or(Phase::Failed) {
+            Phase::Running if self.0.restarting.load(Ordering::Acquire) => Phase::Restarting,
+            phase => phase,
+        }
     }
 
     /// Lets those that follow a view end: the server goes.
@@ -93,12 +105,23 @@ mod tests {
     #[test]
     fn phases_are_read_as_set_and_never_go_back() {
         let health = Health::default();
-        for phase in Phase::ALL {
-            health.clone().set(phase);
-            assert_eq!(health.phase(), phase);
+        for phase in &Phase::ALL[..5] {
+            health.clone().set(*phase);
+            assert_eq!(health.phase(), *phase);
         }
-        health.set(Phase::Running);
-        assert_eq!(health.phase(), Phase::Failed);
+        for late in [Phase::Running, Phase::Restarting] {
+            health.set(late);
+            assert_eq!(health.phase(), Phase::Failed);
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_after_a_failure_is_not_ready_in_between() {
+        let health = Health::default();
+        for phase in [Phase::Running, Phase::Restarting, Phase::Running, Phase::Restarting, Phase::Stopping] {
+            health.set(phase);
+            assert_eq!((health.phase(), health.phase().is_ready()), (phase, phase == Phase::Running));
+        }
     }
 
     #[test]

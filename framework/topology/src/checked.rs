@@ -13,6 +13,7 @@ use millstream_api::time::DurationText;
 use millstream_api::{Diagnostic, Stream};
 
 use crate::cases::{Streams, Tap};
+use crate::checkpoint;
 use crate::columns::{self, Needs};
 use crate::declare::{Declaration, declare};
 use crate::files::shared_paths;
@@ -77,6 +78,9 @@ impl<'r> Checked<'r> {
         };
         let mut planned = plan(&nodes, &graph, &around, problems);
         tables::tables(&nodes, &mut planned, problems);
+        if root.field("checkpoint").is_none() {
+            checkpoint::refuse_without(&nodes, &planned, problems);
+        }
         if !around.replaced {
             shared_paths(&nodes, &planned, problems);
         }

@@ -5,9 +5,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use millstream_api::Diagnostic;
+use millstream_api::plan::Make;
 use millstream_api::time::DurationText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
+
+use crate::declare::Declaration;
+use crate::plan::Planned;
+use crate::report::Problems;
 
 /// Durable checkpoints. Without this table there are none: a run that is started again begins anew.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -147,6 +153,19 @@ impl TryFrom<String> for StoreText {
 
     fn try_from(url: String) -> Result<Self, String> {
         url.parse()
+    }
+}
+
+/// Notes every view that shows only what checkpoints cover, in a topology that has none: it would show nothing.
+pub(crate) fn refuse_without(nodes: &[Declaration<'_>], planned: &[Planned], problems: &mut Problems) {
+    for node in planned {
+        if matches!(&node.plan.make, Make::Sink(factory) if factory.is_view() && factory.two_phase()) {
+            let message = "a committed view shows what checkpoints cover, and the topology has none";
+            let help = "add [checkpoint] with store = \"file:./state/NAME\", or leave `read` out: readers then see every batch at once";
+            let mut found = Diagnostic::error("no-checkpoints", message).help(help).key("read");
+            found.path = nodes[node.declaration].path.iter().cloned().chain(found.path).collect();
+            problems.push(found);
+        }
     }
 }
 

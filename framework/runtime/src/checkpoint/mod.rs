@@ -91,8 +91,8 @@ impl Checkpoints {
 pub fn node_records(topology: &Topology) -> Vec<NodeRecord> {
     let record = |node: &Node| {
         let mut state: Vec<String> = node.plan.state.iter().map(|state| state.name.to_owned()).collect();
-        // What a sink notes of what it has written is no state that a plan declares.
-        if matches!(&node.plan.make, Make::Sink(factory) if factory.two_phase()) {
+        // What a sink notes of what it has written is no state that a plan declares. A view notes nothing beside its rows.
+        if matches!(&node.plan.make, Make::Sink(factory) if factory.two_phase() && !factory.is_view()) {
             state.push("written".to_owned());
         }
         state.sort();

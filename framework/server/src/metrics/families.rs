@@ -1,6 +1,7 @@
 //! Which metrics there are. Names, labels and helps are the documentation; a name that is here stays.
 
 use millstream_api::EventTime;
+use millstream_runtime::CheckpointStatus;
 use millstream_runtime::observe::{EdgeObservation, Moment, NodeObservation, SplitObservation};
 
 use super::scrape::{Scrape, ViewSize};
@@ -167,6 +168,52 @@ pub const FAMILIES: &[Family] = &[
     counter("millstream_edge_held_seconds_total", EDGE, "For how long senders have waited for credit on an edge.", |scrape, sample| {
         each_edge(scrape, |edge| sample(&ends(edge), seconds(edge.held_micros as f64)));
     }),
+    counter(
+        "millstream_checkpoints_total",
+        &["outcome"],
+        "Checkpoints that this run has written, and those that have failed.",
+        |scrape, sample| {
+            each_status(scrape, |status| {
+                sample(&["completed"], status.completed as f64);
+                sample(&["failed"], status.failed as f64);
+            });
+        },
+    ),
+    gauge(
+        "millstream_checkpoint_timestamp_seconds",
+        &[],
+        "When the newest checkpoint of this run was written, in seconds since 1970.",
+        |scrape, sample| {
+            each_status(scrape, |status| status.written_at_us.iter().for_each(|at| sample(&[], seconds(*at as f64))));
+        },
+    ),
+    gauge(
+        "millstream_checkpoint_duration_seconds",
+        &[],
+        "How long the newest checkpoint took from its beginning until it existed.",
+        |scrape, sample| {
+            each_status(scrape, |status| status.duration_us.iter().for_each(|took| sample(&[], seconds(*took as f64))));
+        },
+    ),
+    gauge(
+        "millstream_checkpoint_alignment_seconds",
+        &[],
+        "How much of that passed until all subtasks had come to its barrier.",
+        |scrape, sample| {
+            each_status(scrape, |status| status.alignment_us.iter().for_each(|took| sample(&[], seconds(*took as f64))));
+        },
+    ),
+    gauge("millstream_checkpoint_bytes", &[], "How large the newest checkpoint is.", |scrape, sample| {
+        each_status(scrape, |status| status.bytes.iter().for_each(|bytes| sample(&[], *bytes as f64)));
+    }),
+    counter(
+        "millstream_restarts_total",
+        &[],
+        "How often the run went on from a checkpoint by itself after a failure.",
+        |scrape, sample| {
+            each_status(scrape, |status| sample(&[], status.restarts as f64));
+        },
+    ),
     gauge("millstream_view_rows", VIEW, "Rows that readers see in a view.", |scrape, sample| {
         each_view(scrape, |view| sample(&[&view.name], view.rows as f64));
     }),
@@ -197,6 +244,10 @@ fn each_split(scrape: &Scrape, mut take: impl FnMut(&str, &SplitObservation)) {
 
 fn each_edge(scrape: &Scrape, take: impl FnMut(&EdgeObservation)) {
     scrape.run.iter().flat_map(|run| &run.edges).for_each(take);
+}
+
+fn each_status(scrape: &Scrape, take: impl FnMut(&CheckpointStatus)) {
+    scrape.checkpoints.iter().for_each(take);
 }
 
 fn each_view(scrape: &Scrape, take: impl FnMut(&ViewSize)) {

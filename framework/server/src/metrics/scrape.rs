@@ -1,6 +1,6 @@
 //! What metrics are read from: one look at everything.
 
-use millstream_runtime::Observation;
+use millstream_runtime::{CheckpointStatus, Observation};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::health::Phase;
@@ -12,6 +12,8 @@ pub struct Scrape {
     pub phase: Phase,
     /// None before all nodes are made.
     pub run: Option<Observation>,
+    /// None without checkpoints.
+    pub checkpoints: Option<CheckpointStatus>,
     pub views: Vec<ViewSize>,
     pub followers: usize,
     pub cpu_seconds: f64,
@@ -35,10 +37,12 @@ impl Scrape {
             let snapshot = state.views.get(&name)?.snapshot().ok()?;
             Some(ViewSize { name, version: snapshot.version, rows: snapshot.len(), size_bytes: snapshot.size_bytes() })
         });
+        let run = state.info.runs.run();
         Scrape {
             topology: state.info.topology.clone(),
             phase: state.info.health.phase(),
-            run: state.info.runs.run().map(|run| run.observe()),
+            run: run.as_ref().map(|run| run.observe()),
+            checkpoints: run.and_then(|run| run.checkpoints()),
             views: views.collect(),
             followers: state.followers.count(),
             cpu_seconds: cpu_seconds(),

@@ -1,11 +1,12 @@
 //! `view`: a materialised view, a table that follows a stream and can be read at any time.
 //!
 //! The sink turns batches into rows of bytes and applies each to the [`contents`], which say what looks different now. That is
-//! applied under one lock to the [`table`] that readers share ([`reader`]), so that every read is of one version. What the view
-//! holds in the end does not depend on how rows were divided into batches.
+//! applied under one lock to the [`table`] that readers share ([`reader`]), so that every read is of one version; or it waits for
+//! its checkpoint ([`pending`]). What the view holds in the end does not depend on how rows were divided into batches.
 
 mod contents;
 mod ordered;
+mod pending;
 mod plan;
 mod reader;
 mod rows;
@@ -26,6 +27,7 @@ use millstream_api::{Batch, Result, Sink};
 pub use self::plan::ViewOptions;
 
 use self::contents::{Applied, Change, Contents, Held, Kept, Rank};
+use self::pending::Pending;
 use self::plan::Settings;
 use self::reader::{Reader, Shared};
 use self::rows::RowFormat;
@@ -57,12 +59,17 @@ impl SinkFactory for ViewFactory {
         true
     }
 
+    fn two_phase(&self) -> bool {
+        self.settings.committed
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let format = Arc::new(RowFormat::new(&context.input.schema, &self.settings.columns, &self.settings.key)?);
         let shared = Arc::new(Shared::default());
         context.views.publish(&context.node, Arc::new(Reader::new(format.clone(), shared.clone())));
         let contents = Contents::new(self.settings.rules);
-        Ok(Box::new(ViewSink { format, contents, shared, by_position: self.settings.by_position }))
+        let pending = (self.settings.committed && context.checkpoints).then(Pending::default);
+        Ok(Box::new(ViewSink { format, contents, shared, pending, by_position: self.settings.by_position }))
     }
 }
 
@@ -71,6 +78,8 @@ struct ViewSink {
     contents: Contents,
     /// What readers see.
     shared: Arc<Shared>,
+    /// What they do not see yet, where they see only what checkpoints cover.
+    pending: Option<Pending>,
     /// Whether rows of one time are ordered by their place in the source.
     by_position: bool,
 }
@@ -89,13 +98,26 @@ impl Sink for ViewSink {
         let Applied { expired, shown } = self.contents.apply(changes);
         fates.expired += expired;
         fates.taken += batch.rows() as u64 - expired;
-        self.shared.apply(self.contents.version(), shown);
+        match &mut self.pending {
+            Some(pending) => pending.push(shown),
+            None => self.shared.apply(self.contents.version(), shown),
+        }
         Ok(())
     }
 
-    fn prepare(&mut self, _: CheckpointId, state: &mut StateWriter) -> Result<()> {
+    fn prepare(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        if let Some(pending) = &mut self.pending {
+            pending.close(checkpoint, self.contents.version());
+        }
         state.put(ROWS, to_state(self.contents.kept())?);
         state.put(PROGRESS, progress_to_state(self.contents.progress())?);
+        Ok(())
+    }
+
+    fn commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
+        if let Some((version, shown)) = self.pending.as_mut().and_then(|pending| pending.commit(checkpoint)) {
+            self.shared.apply(version, shown);
+        }
         Ok(())
     }
 

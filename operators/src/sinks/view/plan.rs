@@ -44,6 +44,20 @@ pub struct ViewOptions {
     pub max_rows: Option<NonZeroUsize>,
     /// The columns of the view, in this order. Default: all.
     pub columns: Option<Vec<String>>,
+    /// What readers see: every batch at once, or only what a checkpoint covers, so that a failure never takes back what was seen.
+    #[serde(default)]
+    pub read: Read,
+}
+
+/// What readers of a view see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Read {
+    /// Every batch at once. After a failure the view is set back to the last checkpoint.
+    #[default]
+    Newest,
+    /// What the newest checkpoint covers; needs `[checkpoint]`.
+    Committed,
 }
 
 /// What a checked view needs to know.
@@ -53,6 +67,8 @@ pub(super) struct Settings {
     pub(super) key: Vec<String>,
     pub(super) rules: Rules,
     pub(super) by_position: bool,
+    /// Whether readers see only what checkpoints cover.
+    pub(super) committed: bool,
     pub(super) required: Columns,
 }
 
@@ -120,6 +136,7 @@ impl ViewOptions {
                 max_rows: self.max_rows.map(NonZeroUsize::get),
             },
             by_position,
+            committed: self.read == Read::Committed,
             required,
         }
     }

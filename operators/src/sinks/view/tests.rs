@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{Node, at, batch, ints, record_rows, schema, sink, stream, texts, timed, weighed};
+use crate::testing::{Node, at, batch, committing_sink, ints, record_rows, schema, sink, stream, texts, timed, weighed};
 
 struct Driven {
     sink: Box<dyn Sink>,
@@ -205,6 +205,37 @@ fn a_snapshot_does_not_change_and_a_restored_view_is_another_one() {
     assert_eq!(view.view.rows().unwrap(), old.rows().unwrap());
     assert_ne!(view.view.generation(), old.generation());
     assert_eq!(changed(&*view.view, 2), ["gone"], "what was before the restore is not known");
+}
+
+#[test]
+fn a_committed_view_shows_what_checkpoints_cover_as_one_version_each() {
+    let views = Views::default();
+    let options = json!({ "key": ["k"], "read": "committed" });
+    let mut sink = committing_sink::<ViewOptions>(options.clone(), input(), Path::new("."), &views);
+    let view = views.get("sink").unwrap();
+    let rows = || record_rows(&view.rows().unwrap().1);
+    let write = |sink: &mut Box<dyn Sink>, k: &str, v: i64| sink.write(at(row(k, v), &[v]), &mut Fates::default()).unwrap();
+    write(&mut sink, "a", 1);
+    write(&mut sink, "a", 2);
+    assert!(rows().is_empty());
+    let mut state = StateWriter::new();
+    sink.prepare(1, &mut state).unwrap();
+    write(&mut sink, "b", 3);
+    assert_eq!((rows().len(), view.version()), (0, 0), "the barrier alone is no checkpoint");
+    sink.commit(1).unwrap();
+    assert_eq!((rows(), view.version()), (vec![r#"{"k":"a","v":2}"#.to_owned()], 2));
+    assert_eq!(changed(&*view, 0), [r#"+{"k":"a","v":2}"#], "what was replaced before was never seen");
+    // After a crash it shows the checkpoint again, and goes on from there.
+    let mut sink = committing_sink::<ViewOptions>(options, input(), Path::new("."), &views);
+    let view = views.get("sink").unwrap();
+    sink.restore(&StateReader::new(state.into_entries(), &owned_groups(0, 1, 128))).unwrap();
+    let rows = || record_rows(&view.rows().unwrap().1);
+    assert_eq!((rows(), view.version()), (vec![r#"{"k":"a","v":2}"#.to_owned()], 2));
+    write(&mut sink, "b", 3);
+    sink.prepare(2, &mut StateWriter::new()).unwrap();
+    assert_eq!(rows().len(), 1);
+    sink.commit(2).unwrap();
+    assert_eq!((rows()[1].as_str(), view.version()), (r#"{"k":"b","v":3}"#, 3));
 }
 
 #[test]
