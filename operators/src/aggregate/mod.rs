@@ -2,19 +2,22 @@
 //!
 //! Modules in reading order:
 //!
-//! - `plan`: options to outputs, key, state, and the columns that are needed
+//! - `checks`, `plan`: which options suit which input; options to outputs, key, state, and the columns that are needed
 //! - `program`: the bound expressions of one subtask: rows in to keys and arguments, groups to rows out
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
 //! - `windows`: the panes that are open, which pane a row goes to, which window closes next
 //! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
+//! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
 //! - `windowed`, `sessions`, `running`: the operators
 //! - `state`: panes to and from a snapshot
 
+mod checks;
 mod early;
 mod early_sessions;
 mod pane;
+mod pending;
 mod plan;
 mod program;
 mod running;
@@ -90,8 +93,8 @@ pub struct AggregateOptions {
     /// expired. Default: groups are kept.
     pub state_ttl: Option<DurationText>,
     /// When rows are sent: `"close"` (the default per window), `"change"` (the default of a running aggregate), or
-    /// `{ every = "5s" }`: per window also early rows, at that frequency of the wall clock. They are withdrawn when they have
-    /// changed, and once the window closes the final one is there; so the stream is updating.
+    /// `{ every = "5s" }`, at that frequency of the wall clock. Per window these are early rows: they are withdrawn when they
+    /// have changed, and once the window closes the final one is there; so the stream is updating.
     pub emit: Option<Emit>,
 }
 

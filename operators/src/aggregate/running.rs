@@ -10,11 +10,12 @@ use millstream_api::batch::Hidden;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::{Batch, Operator, Output, Result};
+use millstream_api::{Batch, Operator, Output, Progress, Result};
 use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
 
 use super::MAIN;
 use super::pane::Evaluations;
+use super::pending::Pending;
 use super::plan::Design;
 use super::program::{Finished, Program};
 use super::state::Layout;
@@ -36,13 +37,20 @@ pub(super) struct Running {
     touched_in: Vec<u64>,
     batch: u64,
     ttl: Option<Ttl>,
+    /// What is to be said at the next tick, where rows are not sent with each batch.
+    pending: Option<Pending>,
 }
 
-/// Rows of the groups that a batch touches.
-struct Sent {
-    records: RecordBatch,
+/// Rows of groups.
+pub(super) struct Rows {
+    pub(super) records: RecordBatch,
     /// For each group asked for, the place of its row in `records`.
-    places: Vec<Option<u32>>,
+    pub(super) places: Vec<Option<u32>>,
+}
+
+/// Rows of the groups that a batch touches, before the bad and the unwanted ones are taken out and after.
+struct Made {
+    rows: Rows,
     finished: Finished,
 }
 
@@ -50,15 +58,17 @@ impl Running {
     /// A subtask without state.
     pub(super) fn new(design: &Design, context: &OperatorContext, rejected_port: usize) -> Result<Self> {
         let program = Program::new(design, context, rejected_port)?;
+        let read = context.outputs[MAIN].read;
         Ok(Running {
             layout: Layout::new(&program, context.key_groups),
-            read: context.outputs[MAIN].read,
+            read,
             interner: Interner::new(program.key_types())?,
             groups: program.aggregates().iter().map(BoundAggregate::groups).collect::<Result<_>>()?,
             counts: Vec::new(),
             touched_in: Vec::new(),
             batch: 0,
             ttl: design.state_ttl.map(Ttl::new),
+            pending: design.every.filter(|_| read).map(|every| Pending::new(every, context.key_groups)),
             program,
         })
     }
@@ -78,7 +88,7 @@ impl Running {
     }
 
     /// The rows of these groups as they are now.
-    fn rows_of(&mut self, touched: &[usize]) -> Result<Sent> {
+    fn rows_of(&mut self, touched: &[usize]) -> Result<Made> {
         let present: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] > 0).collect();
         let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&present)).collect::<Result<_>>()?;
         let finished = self.program.finish(self.interner.columns(&present)?, results, None, present.len())?;
@@ -91,7 +101,7 @@ impl Running {
             place += u32::from(sent);
             sent.then(|| place - 1)
         });
-        Ok(Sent { places: places.collect(), records, finished })
+        Ok(Made { rows: Rows { places: places.collect(), records }, finished })
     }
 
     fn change(&mut self, rows: &Evaluations, ids: &[usize], weights: Option<&[i8]>) -> Result<()> {
@@ -119,7 +129,7 @@ impl Running {
     }
 
     /// Withdraws the rows of before that are no longer right and sends those of now.
-    fn send(&self, before: &Sent, after: &Sent, out: &mut Output) -> Result<()> {
+    fn send(&self, before: &Rows, after: &Rows, out: &mut Output) -> Result<()> {
         let differs = differences(&before.records, &after.records)?;
         let offset = before.records.num_rows() as u32;
         let (mut indices, mut weights): (Vec<u32>, Vec<i8>) = (Vec::new(), Vec::new());
@@ -146,7 +156,7 @@ impl Running {
     }
 
     /// Reports the results that have become bad.
-    fn report(&self, before: &Sent, after: &Sent, touched: &[usize], had: &[bool], out: &mut Output) -> Result<()> {
+    fn report(&self, before: &Made, after: &Made, touched: &[usize], had: &[bool], out: &mut Output) -> Result<()> {
         if after.finished.bad.is_empty() {
             return Ok(());
         }
@@ -170,9 +180,28 @@ impl Running {
             left.iter().for_each(|&group| ttl.touch(group, out.now()));
             ttl.set_timer(out);
         }
-        if !self.program.key_types().is_empty() {
-            self.interner.release(&empty);
+        self.release(empty);
+    }
+
+    /// Gives the numbers of groups up. What is still to be said of a group needs its key.
+    fn release(&mut self, mut groups: Vec<usize>) {
+        if let Some(pending) = &self.pending {
+            groups.retain(|&group| !pending.contains(group));
         }
+        if !self.program.key_types().is_empty() {
+            self.interner.release(&groups);
+        }
+    }
+
+    /// Says what has changed since the last tick.
+    fn tick(&mut self, out: &mut Output) -> Result<()> {
+        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let (groups, before) = pending.take(&self.program)?;
+        let after = self.rows_of(&groups)?;
+        self.send(&before, &after.rows, out)?;
+        let empty = groups.into_iter().filter(|&group| self.is_empty(group)).collect();
+        self.release(empty);
+        Ok(())
     }
 
     /// Forgets the groups that have not been touched for long enough.
@@ -180,11 +209,12 @@ impl Running {
         let Some(ttl) = &mut self.ttl else { return Ok(()) };
         let due = ttl.take_due(out.now());
         ttl.set_timer(out);
+        if self.pending.as_ref().is_some_and(|pending| due.iter().any(|&group| pending.contains(group))) {
+            self.tick(out)?;
+        }
         due.iter().for_each(|&group| self.counts[group] = 0);
         self.groups.iter_mut().try_for_each(|groups| groups.clear(&due))?;
-        if !self.program.key_types().is_empty() {
-            self.interner.release(&due);
-        }
+        self.release(due);
         Ok(())
     }
 
@@ -218,8 +248,10 @@ impl Running {
         }
         let after = self.rows_of(&touched)?;
         self.report(&before, &after, &touched, &had, out)?;
-        if self.read {
-            self.send(&before, &after, out)?;
+        match &mut self.pending {
+            Some(pending) => pending.note(&touched, &before.rows, out)?,
+            None if self.read => self.send(&before.rows, &after.rows, out)?,
+            None => {}
         }
         Ok(touched)
     }
@@ -239,7 +271,22 @@ impl Operator for Running {
     }
 
     fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
-        self.forget_due(out)
+        self.forget_due(out)?;
+        if self.pending.as_ref().is_some_and(|pending| pending.is_due(out.now())) {
+            self.tick(out)?;
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        if let Some(pending) = &mut self.pending {
+            pending.ask(out);
+        }
+        Ok(Progress::Done)
+    }
+
+    fn on_end(&mut self, _: usize, out: &mut Output) -> Result<()> {
+        self.tick(out)
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
@@ -253,6 +300,9 @@ impl Operator for Running {
         let nothing = Int64Array::from_value(0, live.len());
         let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
         let touched_at: Int64Array = live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
+        if let Some(pending) = &self.pending {
+            pending.snapshot(&self.program, &self.interner, state)?;
+        }
         self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
     }
 
@@ -271,13 +321,21 @@ impl Operator for Running {
                 groups.merge(state, &ids, total)?;
             }
         }
+        if let Some(pending) = &mut self.pending {
+            pending.restore(&self.program, &mut self.interner, state)?;
+            self.counts.resize(self.interner.total(), 0);
+        }
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
         let ttl = self.ttl.as_ref().map_or(0, Ttl::size_bytes);
-        self.interner.size_bytes() + groups + ttl + self.counts.capacity() * size_of::<i64>() * 2
+        self.interner.size_bytes()
+            + groups
+            + ttl
+            + self.pending.as_ref().map_or(0, Pending::size_bytes)
+            + self.counts.capacity() * size_of::<i64>() * 2
     }
 }
 
