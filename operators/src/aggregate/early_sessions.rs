@@ -13,7 +13,7 @@ use millstream_api::batch::{Hidden, Windows};
 use millstream_api::key_group::key_groups;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::{Batch, Output, Result};
+use millstream_api::{Batch, EventTime, Output, Result};
 use millstream_expr::Interner;
 
 use super::early::{SENT, next_tick};
@@ -53,6 +53,8 @@ pub(super) struct Now<'a> {
     pub(super) places: Vec<Option<usize>>,
     /// Whether these are their last rows.
     pub(super) last: bool,
+    /// The watermark that this node passes on. A session that has grown since may have been sent with an end before it.
+    pub(super) watermark: EventTime,
 }
 
 impl EarlySessions {
@@ -122,17 +124,22 @@ impl EarlySessions {
                 self.standing.insert(*slot, vec![new]);
             }
         }
-        let changes = if places.is_empty() { None } else { Some(self.changes(&places, weights)?) };
+        let changes = if places.is_empty() { None } else { Some(self.changes(&places, weights, now.watermark)?) };
         self.compact()?;
         Ok(changes)
     }
 
-    fn changes(&self, places: &[Place], weights: Vec<i8>) -> Result<Batch> {
+    fn changes(&self, places: &[Place], weights: Vec<i8>, watermark: EventTime) -> Result<Batch> {
         let rows = self.rows(places)?;
         let bound = |column: usize| rows.column(column).as_primitive::<Int64Type>().clone();
         let windows = Windows { start: bound(0), end: bound(1) };
+        let times: Int64Array = windows.end.unary(|end: i64| end.saturating_sub(1));
+        // New rows end after the watermark; old ones are withdrawn with the time that they had.
+        let behind = |(time, weight): (&i64, &i8)| *weight < 0 && *time < watermark.0;
+        let marks: Vec<i64> = times.values().iter().zip(&weights).map(|row| if behind(row) { watermark.0 } else { i64::MIN }).collect();
         let hidden = Hidden {
-            times: Some(windows.end.unary(|end: i64| end.saturating_sub(1))),
+            marks: marks.iter().any(|mark| *mark != i64::MIN).then(|| Int64Array::from(marks)),
+            times: Some(times),
             weights: Some(Int8Array::from(weights)),
             windows: Some(windows),
             ..Hidden::default()

@@ -170,7 +170,14 @@ impl Sessions {
             out.emit(MAIN, of_windows(records, windows)?);
             return Ok(());
         };
-        let now = Now { slots: &slots, records, windows: &windows, places: places(slots.len(), wanted.as_ref()), last };
+        let now = Now {
+            slots: &slots,
+            records,
+            windows: &windows,
+            places: places(slots.len(), wanted.as_ref()),
+            last,
+            watermark: self.watermark.minus(self.lateness),
+        };
         if let Some(changes) = early.replace(now)? {
             out.emit(MAIN, changes);
         }

@@ -58,6 +58,36 @@ input = 'sums'
 }
 
 #[test]
+fn early_rows_of_a_session_that_grew_past_the_watermark_are_withdrawn() {
+    let operators = "
+[operators.windows]
+type = 'window'
+input = 'rides'
+kind = 'session'
+gap = '12s'
+[operators.sums]
+type = 'aggregate'
+input = 'windows'
+by = ['car']
+compute = ['sum(km) as total']
+emit = { every = '5s' }
+[sinks.out]
+type = 'collect'
+input = 'sums'
+";
+    let mut script = start(operators, &["runtime.workers=1"], 1);
+    script.send("rides", &lines(&[("a", 3, 1)])).unwrap();
+    script.advance("5s").unwrap();
+    // The row that was sent ends at 13 s; then the watermark goes on to 20 s.
+    script.send("rides", &lines(&[("a", 4, 10), ("a", 2, 20), ("a", 1, 30)])).unwrap();
+    script.advance("5s").unwrap();
+    expect![[r#"
+        {"car":"a","total":10,"window_start":"1970-01-01T00:00:01Z","window_end":"1970-01-01T00:00:42Z"}
+    "#]]
+    .assert_eq(&script.rows("out").unwrap());
+}
+
+#[test]
 fn early_rows_of_sessions_that_become_one_are_both_withdrawn() {
     let operators = "
 [operators.windows]
