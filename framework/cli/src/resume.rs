@@ -24,8 +24,8 @@ pub enum Beginning {
     Without,
     /// It runs with them.
     With(Box<Resumed>),
-    /// There is nothing left to do; the text says why.
-    Finished(String),
+    /// No row is left to be read, and the text says why: only what sinks may not have made visible is left to be done.
+    Finished(Box<Resumed>, String),
 }
 
 /// A run with checkpoints.
@@ -79,8 +79,10 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     };
     let manifest = resumed.store.manifest(id)?;
     belongs(topology, &manifest, &resumed.store)?;
-    if let Some(why) = manifest.finished {
-        return finished(topology, args, id, why);
+    if let Some(why) = manifest.finished
+        && !args.keep_serving
+    {
+        return finished(topology, args, &manifest, why, resumed);
     }
     resumed.given_up = there.into_iter().filter(|other| *other > id).collect();
     go_back(topology, args, id, &mut resumed)?;
@@ -113,18 +115,22 @@ fn belongs(topology: &Topology, manifest: &Manifest, store: &Store) -> Result<()
     Ok(())
 }
 
-fn finished(topology: &Topology, args: &Run, id: CheckpointId, why: Finished) -> Result<Beginning> {
+/// No row follows. But the run before may have died when the last checkpoint was there and sinks had not made it visible.
+fn finished(topology: &Topology, args: &Run, manifest: &Manifest, why: Finished, mut resumed: Resumed) -> Result<Beginning> {
+    let id = manifest.checkpoint;
     let how = match why {
         Finished::Ended => "all its inputs were read to their ends",
         Finished::Drained => "it was drained",
     };
-    match args.from {
-        None => Ok(Beginning::Finished(format!(
-            "{} has finished: {how} (checkpoint {id}); --fresh runs it again from the beginning",
-            topology.name
-        ))),
-        Some(_) => Err(state_error(format!("nothing follows checkpoint {id}: {how}")).help("--fresh runs it again from the beginning")),
+    if args.from.is_some() {
+        return Err(state_error(format!("nothing follows checkpoint {id}: {how}")).help("--fresh runs it again from the beginning"));
     }
+    let mut snapshot = resumed.store.read(manifest)?;
+    let changes = compare(&manifest.nodes, &node_records(topology));
+    changes.iter().filter(|change| change.loses()).for_each(|change| snapshot.remove(change.node()));
+    resumed.from = Some((id, snapshot));
+    let why = format!("{} has finished: {how} (checkpoint {id}); --fresh runs it again from the beginning", topology.name);
+    Ok(Beginning::Finished(Box::new(resumed), why))
 }
 
 /// Going back to an older checkpoint takes back what came after it, as far as that can be taken back.

@@ -36,10 +36,7 @@ pub fn run(args: &Run, registry: &Registry, console: &Console) -> Status {
     }
     let file = topology.file.display().to_string();
     let beginning = match resume(&topology, args) {
-        Ok(Beginning::Finished(why)) => {
-            console.note(&why);
-            return Status::Done;
-        }
+        Ok(Beginning::Finished(resumed, why)) => return complete(topology, resumed, &why, console),
         Ok(Beginning::With(resumed)) => Some(resumed),
         Ok(Beginning::Without) => None,
         Err(error) => {
@@ -49,6 +46,25 @@ pub fn run(args: &Run, registry: &Registry, console: &Console) -> Status {
     };
     match Prepared::new(topology, args, beginning, console) {
         Ok(run) => run.finish(args),
+        Err(trouble) => {
+            console.trouble(&trouble);
+            Status::Failed
+        }
+    }
+}
+
+/// Lets sinks make visible what the last checkpoint covers: they do so when they take back their state.
+fn complete(topology: Topology, mut resumed: Box<Resumed>, why: &str, console: &Console) -> Status {
+    let (file, line) = (topology.file.display().to_string(), topology.checkpoint_line);
+    let prepared = resumed.begin().map_err(|error| store_trouble(&file, line, &error)).and_then(|checkpoints| {
+        let options = RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() };
+        Job::prepare(topology, options).map_err(|failure| failure_trouble(&file, &failure))
+    });
+    match prepared {
+        Ok(_) => {
+            console.note(why);
+            Status::Done
+        }
         Err(trouble) => {
             console.trouble(&trouble);
             Status::Failed

@@ -232,3 +232,39 @@ fn a_run_that_fails_goes_on_by_itself() {
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(lines(&folder, "out/rows.ndjson"), expected);
 }
+
+#[test]
+fn checkpoints_can_be_looked_into() {
+    let folder = folder(&hourly(SLOW));
+    interrupt(&folder, &["run", "topology.toml"], "INT");
+    let listed = folder.run(&["state", "ls", "topology.toml"]);
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    assert!(listed.out.contains("operator flights (aggregate): ") && listed.out.contains("\"offset\":"), "{}", listed.out);
+    let shown = folder.run(&["state", "get", "file:./state", "flights"]);
+    assert!(shown.out.lines().count() > 0 && shown.out.lines().all(|line| line.starts_with("{\"state\":")), "{}{}", shown.out, shown.err);
+    let one = folder.run(&["state", "get", "state", "flights", "--value", "UA"]);
+    assert!(one.out.lines().count() > 0 && one.out.lines().all(|line| line.contains("\"UA\"")), "{}{}", one.out, one.err);
+    let exported = folder.run(&["state", "export", "topology.toml", "there"]);
+    assert_eq!(exported.code, Some(0), "{}", exported.err);
+    assert_eq!(folder.read("there/flights.ndjson").lines().count(), shown.out.lines().count());
+    let unknown = folder.run(&["state", "get", "state", "flihgts"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("did you mean `flights`?"), "{}", unknown.err);
+    for nowhere in ["nowhere", "file:./nowhere"] {
+        assert_eq!(folder.run(&["state", "ls", nowhere]).code, Some(1));
+    }
+    assert!(!folder.path("nowhere").exists());
+}
+
+#[test]
+fn a_plan_says_what_becomes_of_state() {
+    let folder = folder(&hourly(""));
+    let changed = hourly("").replace("size  = \"1h\"", "size  = \"2h\"").replace("\"sum(delay) as delay\"", "\"max(delay) as delay\"");
+    std::fs::write(folder.path("changed.toml"), changed).unwrap();
+    let same = folder.run(&["plan", "topology.toml", "topology.toml"]);
+    assert_eq!((same.code, same.out.lines().last()), (Some(0), Some("no state is lost")), "{}", same.err);
+    let lost = folder.run(&["plan", "topology.toml", "changed.toml"]);
+    assert_eq!(lost.code, Some(1), "{}", lost.err);
+    assert_eq!(lost.out.lines().last(), Some("the state of 1 node is lost: run wants --allow-dropped-state"));
+    assert!(lost.out.contains("`departures` keeps its state\n`flights` has other options"), "{}", lost.out);
+}

@@ -11,9 +11,11 @@
 //! - [`blobs`]: where bytes are kept: a folder, or anything else that names whole objects
 //! - [`lock`]: one run at a time on a store
 //! - [`store`]: checkpoints in a store: written, listed, read, removed
+//! - [`export`]: what they hold, as text
 
 pub mod blobs;
 pub mod compare;
+pub mod export;
 pub mod lock;
 pub mod manifest;
 pub mod part;
