@@ -48,6 +48,8 @@ pub enum Command {
     Tap(Tap),
     /// Say what becomes of state when one version of a topology follows another.
     Plan(Plan),
+    /// Take a checkpoint of a running topology now.
+    Checkpoint(Checkpoint),
     /// Look into checkpoints.
     #[command(subcommand)]
     State(State),
@@ -216,6 +218,17 @@ pub struct Plan {
     /// Set a key in both, stronger than the files. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
+}
+
+/// `millstream checkpoint`.
+#[derive(Debug, Group)]
+pub struct Checkpoint {
+    /// The address of a running topology: http://127.0.0.1:8080.
+    #[arg(value_name = "URL")]
+    pub url: String,
+
+    #[command(flatten)]
+    pub remote: Remote,
 }
 
 /// `millstream state`.

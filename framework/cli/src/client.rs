@@ -48,7 +48,20 @@ impl Client {
     /// # Errors
     /// When nobody answers, or the answer is a refusal or something else.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Box<Trouble>> {
-        let mut answer = self.answer(path)?;
+        self.value(self.answer(path)?)
+    }
+
+    /// What comes of posting nothing to a path. Waits as long as it takes.
+    ///
+    /// # Errors
+    /// As [`get`](Client::get).
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Box<Trouble>> {
+        let request = self.with_token(self.agent.post(format!("{}{path}", self.url)));
+        let waiting = request.config().timeout_recv_response(None).build();
+        self.value(self.accepted(waiting.send_empty())?)
+    }
+
+    fn value<T: DeserializeOwned>(&self, mut answer: ureq::http::Response<ureq::Body>) -> Result<T, Box<Trouble>> {
         let text = answer.body_mut().with_config().limit(MOST_BYTES).read_to_string();
         let parsed =
             text.map_err(|cause| cause.to_string()).and_then(|text| serde_json::from_str(&text).map_err(|cause| cause.to_string()));
@@ -64,11 +77,22 @@ impl Client {
     }
 
     fn answer(&self, path: &str) -> Result<ureq::http::Response<ureq::Body>, Box<Trouble>> {
-        let mut request = self.agent.get(format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
+        self.accepted(self.with_token(self.agent.get(format!("{}{path}", self.url))).call())
+    }
+
+    fn with_token<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
         }
-        let mut answer = request.call().map_err(|cause| {
+    }
+
+    /// An answer that is no refusal.
+    fn accepted(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<ureq::http::Response<ureq::Body>, Box<Trouble>> {
+        let mut answer = answer.map_err(|cause| {
             let help = "is the topology running, with listen = … in [server]?";
             Box::new(Trouble::new(format!("cannot ask {}: {cause}", self.url), Some(help)))
         })?;

@@ -14,7 +14,7 @@
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
 //! - `check`, `run`, `graph`, `new`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
-//! - `resume`: where a run begins; `plan`: what a change of the topology means for its state; `state`: what checkpoints hold
+//! - `resume`: where a run begins; `plan`: what a change of the topology means for its state; `state`: what checkpoints hold; `checkpoint`: one now
 //! - `test`: the tests in a file
 //! - `why`, `top`, `tap`: looking at a running topology, through `client`
 //! - `board`: an observation as lines; `terminal`: drawing them; `live`: while `run` runs
@@ -26,6 +26,7 @@ mod args;
 mod board;
 mod catalogue;
 mod check;
+mod checkpoint;
 mod client;
 mod console;
 mod files;
@@ -83,6 +84,7 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
         Command::New(args) => new::new(args, registry, &console),
         Command::Schema(args) => schema::schema(args, registry, &console),
         Command::Plan(args) => plan::plan(args, registry, &console),
+        Command::Checkpoint(args) => checkpoint::checkpoint(args, &console),
         Command::State(args) => state::state(args, registry, &console),
         Command::Test(args) => test::test(args, registry, &console),
         Command::Why(args) => why::why(args, registry, &console),

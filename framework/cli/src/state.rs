@@ -15,8 +15,8 @@ use millstream_topology::StoreText;
 use crate::args::{File, State, StateExport, StateGet, StateList, StateTarget};
 use crate::console::{Console, Trouble};
 use crate::files::loaded;
-use crate::ledger::grouped;
 use crate::status::Status;
+use millstream_runtime::text::grouped;
 
 /// Shows what checkpoints there are, or what one holds.
 pub fn state(args: &State, registry: &Registry, console: &Console) -> Status {

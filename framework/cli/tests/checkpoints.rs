@@ -7,7 +7,7 @@ mod command;
 use std::fmt::Write;
 use std::process::Command;
 
-use command::{Ended, Folder, Running};
+use command::{Ended, Folder, Running, get};
 
 /// Sums for each hour over a file of which a row is 5 minutes and 7 seconds, read at `rate` rows a second.
 fn hourly(rate: &str) -> String {
@@ -267,4 +267,29 @@ fn a_plan_says_what_becomes_of_state() {
     assert_eq!(lost.code, Some(1), "{}", lost.err);
     assert_eq!(lost.out.lines().last(), Some("the state of 1 node is lost: run wants --allow-dropped-state"));
     assert!(lost.out.contains("`departures` keeps its state\n`flights` has other options"), "{}", lost.out);
+}
+
+#[test]
+fn a_checkpoint_can_be_taken_at_any_moment() {
+    let served = format!("{}\n[server]\nlisten = \"127.0.0.1:0\"\n", hourly(SLOW).replace("\"50ms\"", "\"1h\""));
+    let folder = folder(&served);
+    let mut running = Running::start(folder.command(&["run", "topology.toml"]));
+    let address = running.address();
+    running.until("is running");
+    let (status, before) = get(&address, "/checkpoint");
+    assert_eq!((status, &before["completed"]), (200, &serde_json::json!(0)), "{before}");
+    let taken = folder.run(&["checkpoint", &format!("http://{address}")]);
+    assert_eq!((taken.code, taken.out.as_str()), (Some(0), "checkpoint 1\n"), "{}", taken.err);
+    let (_, after) = get(&address, "/checkpoint");
+    assert_eq!((&after["newest"], &after["completed"]), (&serde_json::json!(1), &serde_json::json!(1)), "{after}");
+    assert!(after["bytes"].as_u64().unwrap() > 0 && after["duration_us"].as_i64().unwrap() > 0, "{after}");
+    running.signal("INT");
+    assert_eq!(running.wait().code, Some(130));
+    let without = Folder::with(&[("topology.toml", command::ENDLESS)]);
+    let mut running = Running::start(without.command(&["run", "topology.toml"]));
+    let address = running.address();
+    running.until("is running");
+    let refused = without.run(&["checkpoint", &format!("http://{address}")]);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("the topology has no checkpoints"), "{}", refused.err);
 }

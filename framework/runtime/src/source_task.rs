@@ -11,7 +11,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use millstream_api::batch::{Hidden, Origin};
-use millstream_api::message::Item;
+use millstream_api::message::{CheckpointId, Item};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::rejected_records;
 use millstream_api::source::{Next, Position, SourcePart, SourceRows};
@@ -192,13 +192,19 @@ impl SourceTask {
             Order::Drain => self.last(&Item::End, now),
             Order::Idle if self.watermarks.all_idle() => self.idle(now),
             Order::Idle => Ok(()),
-            Order::Checkpoint(id) => {
-                let snapshot = self.snapshot(false);
-                self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
-                self.parts.outbox.control(&Item::Barrier(id), now)
+            Order::Checkpoint(id) => self.checkpoint(id, now),
+            Order::LastCheckpoint(id) => {
+                self.checkpoint(id, now)?;
+                self.last(&Item::Halt, now)
             }
             Order::Commit(_) => Ok(()),
         }
+    }
+
+    fn checkpoint(&mut self, id: CheckpointId, now: ClockTime) -> Result<()> {
+        let snapshot = self.snapshot(false);
+        self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
+        self.parts.outbox.control(&Item::Barrier(id), now)
     }
 
     fn snapshot(&mut self, ended: bool) -> TaskSnapshot {

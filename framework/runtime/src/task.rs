@@ -27,6 +27,8 @@ pub enum Order {
     Drain,
     /// Note where it stands, and send this barrier.
     Checkpoint(CheckpointId),
+    /// The same, and behind the barrier halt: between the two no row may be sent.
+    LastCheckpoint(CheckpointId),
     /// To a sink: this checkpoint exists, so make visible what was prepared for it.
     Commit(CheckpointId),
     /// Count as idle from now on until there are rows, without waiting for `idle_after`.

@@ -1,6 +1,6 @@
 //! Views, health and metrics of a running topology over HTTP.
 //!
-//! It only reads: nothing that comes from the network changes a pipeline or slows it down. It runs on threads of its own,
+//! It only reads, and takes a checkpoint when asked to: nothing that comes from the network changes what a pipeline computes. It runs on threads of its own,
 //! knows no node type and no actor of the pipeline, and reaches the data through [`millstream_api::view::View`] and taps alone.
 //! Modules in reading order:
 //!
@@ -13,6 +13,7 @@
 //! - `format`, `body`, `csv`, `times`: rows as JSON or CSV, a piece at a time
 //! - `follow`: a view and its changes as server-sent events
 //! - `run`, `tap`: how the run goes, why a node gives no rows, and rows as they pass
+//! - `checkpoint`: one now, and how they go
 //! - [`metrics`]: everything that can be counted, for Prometheus
 //! - `page`: a page that shows all this
 //! - `answer`: small JSON answers and refusals
@@ -20,6 +21,7 @@
 mod access;
 mod answer;
 mod body;
+mod checkpoint;
 mod csv;
 mod follow;
 mod format;

@@ -9,10 +9,11 @@ use millstream_api::view::Views;
 use serde_json::json;
 
 use crate::answer::{Refusal, small};
+use crate::checkpoint::UnderWay;
 use crate::follow::Followers;
 use crate::pages::Pages;
 use crate::server::Info;
-use crate::{metrics, page, run, tap, views};
+use crate::{checkpoint, metrics, page, run, tap, views};
 
 /// What every request can look at.
 pub struct State {
@@ -20,6 +21,7 @@ pub struct State {
     pub info: Info,
     pub pages: Pages,
     pub followers: Followers,
+    pub checkpoint_under_way: UnderWay,
 }
 
 /// Adds all paths to an application.
@@ -35,6 +37,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(resource("/views/{name}").route(read().to(views::show)))
         .service(resource("/views/{name}/follow").route(web::get().to(views::follow)))
         .service(resource("/status").route(read().to(run::status)))
+        .service(resource("/checkpoint").route(read().to(checkpoint::show)).route(web::post().to(checkpoint::take)))
         .service(resource("/why/{node}").route(read().to(run::why)))
         .service(resource("/tap/{name}").route(web::get().to(tap::tap)))
         .default_service(web::to(unknown_path));
@@ -57,7 +60,7 @@ fn phase(state: &State, good: bool) -> HttpResponse {
 
 async fn wrong_method(method: Method) -> HttpResponse {
     let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", format!("{method} is not possible here"));
-    let mut response = HttpResponse::from(refusal.help("the server only shows: use GET"));
+    let mut response = HttpResponse::from(refusal.help("the server only shows: use GET (and POST to /checkpoint)"));
     response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
     response
 }

@@ -46,7 +46,7 @@ pub fn unknown_node(code: &'static str, unknown: UnknownNode) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, code, unknown.to_string()).help(unknown.help)
 }
 
-fn json(value: &impl Serialize) -> Result<HttpResponse, Refusal> {
+pub fn json(value: &impl Serialize) -> Result<HttpResponse, Refusal> {
     match serde_json::to_value(value) {
         Ok(value) => Ok(small(StatusCode::OK, &value)),
         Err(error) => Err(Refusal::failed(&millstream_api::Error::internal(error))),

@@ -5,6 +5,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -107,7 +108,8 @@ impl Server {
         let address = listener.local_addr().map_err(bind)?;
         let health = info.health.clone();
         let pages = Pages::new(info.clock.clone());
-        let state = web::Data::new(State { views, info, pages, followers: Followers::default() });
+        let state =
+            web::Data::new(State { views, info, pages, followers: Followers::default(), checkpoint_under_way: AtomicBool::new(false) });
         let (started, starting) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("millstream-server".to_owned())

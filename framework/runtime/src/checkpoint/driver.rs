@@ -177,12 +177,8 @@ impl Driver {
         match action {
             Action::Begin { id, halt } => {
                 tracing::debug!(checkpoint = id, "checkpoint begins");
-                for source in &self.actors.sources {
-                    tell(source, Give(Order::Checkpoint(id)));
-                    if halt {
-                        tell(source, Give(Order::Halt));
-                    }
-                }
+                let order = if halt { Order::LastCheckpoint(id) } else { Order::Checkpoint(id) };
+                self.actors.sources.iter().for_each(|source| tell(source, Give(order)));
             }
             Action::Write { id, began, snapshot, finished } => self.write(id, began, &snapshot, finished),
             Action::Commit(id) => self.actors.sinks.iter().for_each(|sink| tell(sink, Give(Order::Commit(id)))),
