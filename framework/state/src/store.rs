@@ -239,6 +239,8 @@ fn hash(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use arrow::array::{Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
     use millstream_api::EventTime;
@@ -321,5 +323,78 @@ mod tests {
         assert!(error.message().ends_with("no manifest of a checkpoint"), "{error}");
         assert_eq!(error.help_text().unwrap(), "there is no older checkpoint; --fresh begins anew");
         assert_eq!(store.manifest(9).unwrap_err().help_text().unwrap(), "the store has 1, 2");
+    }
+
+    /// A folder of which one operation fails: the `fail_at`th from now. A torn write leaves half of the bytes behind.
+    struct Failing {
+        inner: FolderBlobs,
+        left: AtomicI64,
+        torn: bool,
+    }
+
+    impl Failing {
+        fn fails(&self) -> bool {
+            self.left.fetch_sub(1, Ordering::SeqCst) == 0
+        }
+    }
+
+    fn failure() -> Error {
+        Error::io("cannot do it", "the disk is full")
+    }
+
+    impl Blobs for Failing {
+        fn put(&self, name: &str, bytes: Vec<u8>, only_new: bool) -> Result<()> {
+            if !self.fails() {
+                return self.inner.put(name, bytes, only_new);
+            }
+            if self.torn {
+                self.inner.put(name, bytes[..bytes.len() / 2].to_vec(), false)?;
+            }
+            Err(failure())
+        }
+
+        fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+            if self.fails() { Err(failure()) } else { self.inner.get(name) }
+        }
+
+        fn folders(&self) -> Result<Vec<String>> {
+            if self.fails() { Err(failure()) } else { self.inner.folders() }
+        }
+
+        fn remove_folder(&self, folder: &str) -> Result<()> {
+            if self.fails() { Err(failure()) } else { self.inner.remove_folder(folder) }
+        }
+    }
+
+    /// Writes, tidies and reads with each operation failing in turn. Checkpoint 1 must survive, checkpoint 2 be whole or an error
+    /// that names 1, and checkpoint 3 be as if nothing had happened.
+    #[test]
+    fn no_failing_operation_destroys_what_is_there() {
+        for torn in [false, true] {
+            for fail_at in 0..30 {
+                let folder = tempfile::tempdir().unwrap();
+                let blobs = |left| Failing { inner: FolderBlobs::open(folder.path()).unwrap(), left: AtomicI64::new(left), torn };
+                let good = Store::over(Arc::new(blobs(-1)), "store");
+                good.write(about(1), &snapshot(1)).unwrap();
+                let bad = Store::over(Arc::new(blobs(fail_at)), "store");
+                let written = bad.write(about(2), &snapshot(2)).is_ok();
+                if written {
+                    // Whether it fails or not: what is needed stays.
+                    let _ = bad.tidy(2, 1);
+                }
+                let newest = good.checkpoints().unwrap().last().copied().unwrap();
+                match good.manifest(newest).and_then(|manifest| good.read(&manifest)) {
+                    Ok(read) => assert_eq!(read.watermark("a"), EventTime(newest as i64), "{fail_at}"),
+                    Err(error) => {
+                        assert!(!written && torn && error.help_text().unwrap().contains("--from 1"), "{fail_at}: {error}");
+                        assert_eq!(good.read(&good.manifest(1).unwrap()).unwrap().watermark("a"), EventTime(1));
+                    }
+                }
+                good.write(about(3), &snapshot(3)).unwrap();
+                good.tidy(3, 1).unwrap();
+                assert_eq!(good.numbers().unwrap(), [3]);
+                assert_eq!(good.read(&good.manifest(3).unwrap()).unwrap().watermark("a"), EventTime(3));
+            }
+        }
     }
 }

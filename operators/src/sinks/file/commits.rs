@@ -34,6 +34,9 @@ use crate::sinks::columns::Projection;
 /// The name of the state: a row for the length of the file, then one for each segment that waits.
 const SEGMENTS: &str = "segments";
 
+/// How many characters make the name of a temporary file one of its own.
+const RANDOM_CHARACTERS: usize = 6;
+
 /// A closed segment that waits for its checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
@@ -68,6 +71,9 @@ impl CommittedFile {
             Some(current) => current,
             None => {
                 let has_header = self.is_new && self.waiting.is_empty();
+                if has_header {
+                    self.target.remove_temporary()?;
+                }
                 self.encoding.contents(&self.target.path, self.projection.schema(), has_header)?
             }
         };
@@ -142,6 +148,7 @@ impl Sink for CommittedFile {
         let rows: Vec<Segment> = state.get(SEGMENTS).flat_map(segments).collect();
         let Some((file, waiting)) = rows.split_first() else { return Ok(()) };
         self.is_new = false;
+        self.target.remove_temporary()?;
         self.committed_bytes = file.bytes;
         for segment in waiting {
             if self.target.segment(segment.checkpoint).exists() {
@@ -259,12 +266,24 @@ impl Target {
 
     /// Removes segments and parts of later checkpoints.
     fn remove_after(&self, checkpoint: CheckpointId) -> Result<()> {
+        self.remove(|name| self.checkpoint_of(name).is_some_and(|of| of > checkpoint))
+    }
+
+    /// Removes segments that a run was writing when it was killed. Only before there is one of this run.
+    fn remove_temporary(&self) -> Result<()> {
+        let (prefix, suffix) = (format!(".{}.", self.name()), ".tmp");
+        let is_random = |middle: &str| middle.len() == RANDOM_CHARACTERS && middle.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        self.remove(|name| name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(is_random))
+    }
+
+    /// Removes files beside the target.
+    fn remove(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A folder that is not there has nothing in it.
         let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
         for entry in entries {
             let entry = entry.map_err(|cause| cannot("look beside", &self.path, cause))?;
-            if self.checkpoint_of(&entry.file_name().to_string_lossy()).is_some_and(|of| of > checkpoint) {
+            if is_meant(&entry.file_name().to_string_lossy()) {
                 std::fs::remove_file(entry.path()).map_err(|cause| cannot("remove", &entry.path(), cause))?;
             }
         }
@@ -382,6 +401,9 @@ mod tests {
                     // From here on the manifest may be there or not.
                     from = if step >= 2 { second } else { first };
                 }
+                let (killed, other) = (format!(".{name}.aB3dE6.tmp"), ".other.aB3dE6.tmp".to_owned());
+                std::fs::write(run.folder.path().join(&killed), "of a run that was killed").unwrap();
+                std::fs::write(run.folder.path().join(&other), "of somebody else").unwrap();
                 let pending = run.folder.path().join(format!(".{name}.2.pending"));
                 match step {
                     // In the middle of appending: some of it, all of it with the segment still there.
@@ -408,7 +430,7 @@ mod tests {
                 sink.commit(7).unwrap();
                 sink.finish(Finish::End).unwrap();
                 assert_eq!(run.text(), format!("{expected}{}", row(9)), "step {step}");
-                assert_eq!(run.names(), [name], "step {step}");
+                assert_eq!(run.names(), [&other, name], "step {step}");
             }
         }
     }
