@@ -2,7 +2,7 @@
 //!
 //! The short form runs with all other tests. `MILLSTREAM_KILLS=500 cargo test -p millstream-cli --test kill -- --nocapture` goes on
 //! until that many runs have been killed over all topologies; docs/performance.md says what came of it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail the test; the long form says how far it has come")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 #![cfg(unix)]
 
 mod command;
