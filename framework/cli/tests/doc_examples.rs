@@ -22,7 +22,7 @@ macro_rules! nexmark {
 }
 
 /// Streams that examples read, by name. One may read another.
-const STREAMS: [(&str, &str); 10] = [
+const STREAMS: [(&str, &str); 12] = [
     ("departures", FLIGHTS),
     ("arrivals", FLIGHTS),
     (
@@ -32,6 +32,8 @@ const STREAMS: [(&str, &str); 10] = [
     ("persons", nexmark!("person")),
     ("auctions", nexmark!("auction")),
     ("bids", nexmark!("bid")),
+    ("clicks", nexmark!("bid")),
+    ("sales", nexmark!("bid")),
     ("big_bids", "[operators.big_bids]\ntype = \"filter\"\ninput = \"bids\"\nwhere = \"price > 1000\"\n"),
     ("hourly", "[operators.hourly]\ntype = \"window\"\ninput = \"departures\"\nkind = \"tumble\"\nsize = \"1h\"\n"),
     (

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,11 +27,13 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 pub(super) struct StdinFactory {
     format: TextFormat,
     columns: Vec<ColumnSpec>,
+    /// Held as long as the topology is there, so that no other source of it reads once this one has come to the end.
+    claim: OnceLock<Claim>,
 }
 
 impl StdinFactory {
     pub(super) fn new(format: TextFormat, columns: Vec<ColumnSpec>) -> Self {
-        StdinFactory { format, columns }
+        StdinFactory { format, columns, claim: OnceLock::new() }
     }
 }
 
@@ -40,9 +43,11 @@ impl SourceFactory for StdinFactory {
     }
 
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
-        let claim = Claim::new()?;
+        if self.claim.get().is_none() {
+            self.claim.set(Claim::new()?).map_err(|_| Error::internal("a source was made twice at a time"))?;
+        }
         let input = standard_input().map_err(|cause| Error::io("cannot read standard input", cause))?;
-        Ok(Box::new(Stdin { _claim: Some(claim), ..Stdin::new(input, &self.format, &self.columns, context)? }))
+        Ok(Box::new(Stdin::new(input, &self.format, &self.columns, context)?))
     }
 }
 
@@ -104,7 +109,6 @@ struct Stdin {
     /// Good rows so far.
     rows: i64,
     buffer: Vec<u8>,
-    _claim: Option<Claim>,
 }
 
 impl Stdin {
@@ -124,7 +128,6 @@ impl Stdin {
             pending: VecDeque::new(),
             rows,
             buffer: vec![0; READ_BYTES],
-            _claim: None,
         })
     }
 
