@@ -54,6 +54,7 @@ pub(super) struct Harness {
     flowing: [Vec<usize>; 2],
     subtasks: Vec<(Box<dyn Operator>, Output)>,
     watermark: EventTime,
+    now: ClockTime,
     /// What has been promised to those who read the result.
     promised: EventTime,
     /// Rows that have come, by side.
@@ -71,6 +72,7 @@ impl Harness {
             flowing: [Vec::new(), Vec::new()],
             subtasks: Vec::new(),
             watermark: EventTime::MIN,
+            now: ClockTime(0),
             promised: EventTime::MIN,
             came: [0; 2],
             sent: Vec::new(),
@@ -111,7 +113,7 @@ impl Harness {
                 let mut operator = factory.make(&context).unwrap();
                 operator.restore(&StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS))).unwrap();
                 let mut out = Output::new(3);
-                out.set_times(ClockTime(0), self.watermark);
+                out.set_times(self.now, self.watermark);
                 (operator, out)
             })
             .collect();
@@ -170,10 +172,21 @@ impl Harness {
     pub(super) fn watermark(&mut self, watermark: EventTime) {
         self.watermark = watermark;
         for subtask in 0..self.subtasks.len() {
-            self.subtasks[subtask].1.set_times(ClockTime(0), watermark);
+            self.subtasks[subtask].1.set_times(self.now, watermark);
             self.on(subtask, |operator, out| operator.on_watermark(watermark, out).unwrap());
         }
         self.promised = self.subtasks.iter().map(|(operator, _)| operator.outgoing_watermark(watermark)).min().unwrap();
+    }
+
+    /// Lets the wall clock go on, and fires the timers that are due then.
+    pub(super) fn clock(&mut self, now: i64) {
+        self.now = ClockTime(now);
+        for subtask in 0..self.subtasks.len() {
+            self.subtasks[subtask].1.set_times(self.now, self.watermark);
+            if self.subtasks[subtask].1.take_timer().is_some_and(|at| at <= self.now) {
+                self.on(subtask, |operator, out| operator.on_timer(out.now(), out).unwrap());
+            }
+        }
     }
 
     /// No more rows of this side come.

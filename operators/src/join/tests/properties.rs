@@ -182,6 +182,55 @@ proptest! {
     }
 
     #[test]
+    fn rows_that_are_forgotten_change_nothing_any_more(
+        rows in prop::collection::vec((row(), 0..40i64, prop::option::of(1..40i64)), 0..60),
+        (condition, most, parallelism) in (0..4usize, 1..9usize, 1..4usize),
+    ) {
+        let (on, holds) = CONDITIONS[condition];
+        let mut options = options("changes", KINDS[0], on, false);
+        options["state_ttl"] = json!("10us");
+        let mut harness = Harness::new(options, streams(|stream| Stream { updating: true, ..stream }), parallelism);
+        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+        let (mut kept, mut expired): (Vec<(Row, i64)>, u64) = (Vec::new(), 0);
+        for now in 0..90 {
+            harness.clock(now);
+            kept.retain(|(_, came)| came + 10 > now);
+            // Rows have numbers for values, so that none is equal to another.
+            let changed = rows.iter().enumerate().filter_map(|(n, (row, came, gone))| {
+                let weight = if *came == now { 1 } else { -1 };
+                let row = Row { value: row.value + 4 * n as i64, weight, ..row.clone() };
+                (*came == now || gone.is_some_and(|gone| came + gone == now)).then_some(row)
+            });
+            let changed: Vec<Row> = changed.collect();
+            batches(&changed, most).into_iter().for_each(|batch| harness.rows(batch));
+            for row in changed.iter().filter(|row| row.key.is_some() || condition == 1) {
+                let same = |other: &Row| other.side == row.side && other.value == row.value;
+                match kept.iter().position(|(other, _)| same(other)) {
+                    Some(place) => drop(kept.remove(place)),
+                    None if row.weight < 0 => {
+                        expired += 1;
+                        continue;
+                    }
+                    None => {}
+                }
+                for (other, _) in kept.iter().filter(|(other, _)| other.side != row.side) {
+                    let (left, right) = if row.side == 0 { (row, other) } else { (other, row) };
+                    if holds(left, right) {
+                        *expected.entry(shown(Kind::Inner, Some(left), Some(right), None)).or_default() += i64::from(row.weight);
+                    }
+                }
+                kept.extend((row.weight > 0).then(|| (row.clone(), now)));
+            }
+            if now == 20 {
+                harness.restart(5 - parallelism);
+            }
+        }
+        expected.retain(|_, count| *count != 0);
+        prop_assert_eq!(harness.applied(MAIN), expected);
+        prop_assert_eq!(harness.fates.expired, expired);
+    }
+
+    #[test]
     fn inner_changes_of_rows_with_a_time_have_the_later_one(
         rows in prop::collection::vec(row(), 0..50),
         most in 1..9usize,
