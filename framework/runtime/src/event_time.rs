@@ -4,8 +4,11 @@
 //! watermark *just before that row was read*: so a row behind it gets that watermark as a mark, and batch size, workers and
 //! timing can't change what is late.
 
-use arrow::array::Int64Array;
-use millstream_api::EventTime;
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use millstream_api::{Batch, EventTime, Result};
+use millstream_expr::BoundScalar;
 
 /// One split of a source.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +125,38 @@ impl SplitWatermarks {
         }
         self.latest
     }
+}
+
+/// Event times of rows.
+pub(crate) struct Timed {
+    /// One for each row.
+    pub(crate) times: Int64Array,
+    /// The rows on which the expression failed, with the reasons.
+    pub(crate) bad: Vec<(usize, String)>,
+    /// The rows that have none.
+    pub(crate) without: Vec<usize>,
+}
+
+/// Event times, and the rows that have none.
+pub(crate) fn timed(time: &BoundScalar, records: &RecordBatch) -> Result<Timed> {
+    let evaluated = time.evaluate(records)?;
+    let times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
+    let bad: Vec<(usize, String)> = evaluated.bad.into_iter().map(|bad| (bad.row, bad.reason)).collect();
+    let without = match times.null_count() {
+        0 => Vec::new(),
+        _ => (0..times.len()).filter(|&row| times.is_null(row) && bad.binary_search_by_key(&row, |(r, _)| *r).is_err()).collect(),
+    };
+    Ok(Timed { times, bad, without })
+}
+
+/// All rows but those that are gone.
+pub(crate) fn without_rows(batch: Batch, gone: &[usize]) -> Result<Batch> {
+    if gone.is_empty() {
+        return Ok(batch);
+    }
+    let mut mask = vec![true; batch.rows()];
+    gone.iter().for_each(|&row| mask[row] = false);
+    batch.filter(&BooleanArray::from(mask))
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use arrow::array::{Int64Array, UInt32Array};
+use arrow::datatypes::SchemaRef;
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::message::{CheckpointId, Item};
 use millstream_api::options::OnBadRow;
@@ -21,7 +20,7 @@ use millstream_expr::BoundScalar;
 use millstream_state::{SnapshotListener, SplitSnapshot, TaskId, TaskSnapshot};
 
 use crate::ahead::Seat;
-use crate::event_time::SplitWatermarks;
+use crate::event_time::{SplitWatermarks, Timed, timed, without_rows};
 use crate::feed::Feed;
 use crate::ledger::{SplitState, Stats};
 use crate::meter::Activity;
@@ -418,32 +417,4 @@ impl Task for SourceTask {
     fn order(&mut self, order: Order) {
         self.orders.push_back(order);
     }
-}
-
-struct Timed {
-    times: Int64Array,
-    bad: Vec<(usize, String)>,
-    without: Vec<usize>,
-}
-
-/// Event times, and the rows that have none.
-fn timed(time: &BoundScalar, records: &RecordBatch) -> Result<Timed> {
-    let evaluated = time.evaluate(records)?;
-    let times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
-    let bad: Vec<(usize, String)> = evaluated.bad.into_iter().map(|bad| (bad.row, bad.reason)).collect();
-    let without = match times.null_count() {
-        0 => Vec::new(),
-        _ => (0..times.len()).filter(|&row| times.is_null(row) && bad.binary_search_by_key(&row, |(r, _)| *r).is_err()).collect(),
-    };
-    Ok(Timed { times, bad, without })
-}
-
-/// All rows but those that are gone.
-fn without_rows(batch: Batch, gone: &[usize]) -> Result<Batch> {
-    if gone.is_empty() {
-        return Ok(batch);
-    }
-    let mut mask = vec![true; batch.rows()];
-    gone.iter().for_each(|&row| mask[row] = false);
-    batch.filter(&BooleanArray::from(mask))
 }

@@ -110,6 +110,11 @@ pub enum Emit {
     Every(DurationText),
 }
 
+/// Whether a column of this name says which window a row is of.
+fn is_bound(name: &str) -> bool {
+    name == WINDOW_START || name == WINDOW_END
+}
+
 impl NodeOptions for AggregateOptions {
     const KIND: &'static str = "aggregate";
     const ROLE: Role = Role::Operator;

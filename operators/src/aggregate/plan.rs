@@ -20,7 +20,7 @@ use super::running::{GROUPS, Running};
 use super::sessions::{SESSIONS, Sessions};
 use super::state::WATERMARK;
 use super::windowed::{PANES, Windowed};
-use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START};
+use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound};
 use crate::bad_rows::rejected_output;
 
 /// The options, resolved.
@@ -297,10 +297,6 @@ impl Planner<'_> {
         let late = Stream { windowed: None, ..self.input.with_schema(self.scope()) };
         vec![OutputPlan::main(main), OutputPlan::side("late", late), rejected]
     }
-}
-
-fn is_bound(name: &str) -> bool {
-    name == WINDOW_START || name == WINDOW_END
 }
 
 /// The place in its list of the last column of this name.

@@ -112,23 +112,24 @@ impl Standing {
 
     /// Adds the values of a group that make its result, and says how many these are.
     fn choose<'a>(&'a self, group: usize, chosen: &mut Vec<&'a [u8]>) -> usize {
-        let value = |(bytes, held): (&'a Box<[u8]>, &'a Held)| &bytes[held.value_at..];
+        let value = |bytes: &'a [u8], held: &Held| &bytes[held.value_at..];
         let before = chosen.len();
         let mut standing = self.groups[group].iter().filter(|(_, held)| held.count > 0);
         match &self.made {
-            Made::First => chosen.extend(standing.next().map(value)),
-            Made::Last => chosen.extend(standing.next_back().map(value)),
+            Made::First => chosen.extend(standing.next().map(|(bytes, held)| value(bytes, held))),
+            Made::Last => chosen.extend(standing.next_back().map(|(bytes, held)| value(bytes, held))),
             Made::Spread(_) | Made::List | Made::Text(_) => {
-                standing.for_each(|entry| chosen.extend(std::iter::repeat_n(value(entry), entry.1.count.unsigned_abs() as usize)));
+                standing
+                    .for_each(|(bytes, held)| chosen.extend(std::iter::repeat_n(value(bytes, held), held.count.unsigned_abs() as usize)));
             }
             Made::Median(_) => {
                 let all: i64 = self.groups[group].values().map(|held| held.count.max(0)).sum();
                 let (lower, upper) = ((all - 1) / 2, all / 2);
                 let mut passed = 0;
-                for entry in standing {
-                    let last = passed + entry.1.count;
+                for (bytes, held) in standing {
+                    let last = passed + held.count;
                     let middle = [lower, upper].into_iter().filter(|place| (passed..last).contains(place)).count();
-                    chosen.extend(std::iter::repeat_n(value(entry), middle));
+                    chosen.extend(std::iter::repeat_n(value(bytes, held), middle));
                     passed = last;
                     if passed > upper {
                         break;
