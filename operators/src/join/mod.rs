@@ -12,7 +12,7 @@
 //! - `as_of`: mode `as_of`: rows that wait for the version that was valid at their time
 //! - `lookup`: mode `lookup`: a table that is read first
 //! - `probe`: rows of one side against those of the other with the same key
-//! - `store`, `changes`: mode `changes`: all rows by key, and what a change of one side changes in the result
+//! - `store`, `times`, `changes`: mode `changes`: all rows by key, and what a change of one side changes in the result
 
 mod as_of;
 mod by_key;
@@ -28,6 +28,7 @@ mod plan;
 mod probe;
 mod rows;
 mod store;
+mod times;
 mod window;
 mod windows;
 
