@@ -6,7 +6,8 @@ mod common;
 
 use common::{ON_FINISH, Saw, seen, topology};
 use millstream_api::sink::Finish;
-use millstream_runtime::{Job, Outcome, RunOptions};
+use millstream_runtime::{Checkpoints, Job, Outcome, RunOptions};
+use millstream_state::Store;
 
 fn run(text: &str) -> millstream_runtime::Report {
     Job::prepare(topology(text), RunOptions::default()).map_err(|f| f.error).unwrap().run()
@@ -132,4 +133,42 @@ input = "short"
     let report = job.run();
     assert!(matches!(report.outcome, Outcome::Stopped));
     assert_eq!(report.ledger.node("short_end").unwrap().fates.taken, 5_000);
+}
+
+/// A run with checkpoints in a folder of its own, which goes on from the last one up to three times.
+fn run_with_checkpoints(text: &str) -> millstream_runtime::Report {
+    let folder = tempfile::tempdir().unwrap();
+    let head = "[checkpoint]\nstore = \"file:./state\"\ninterval = \"1ms\"\nrestart_delay = \"1ms\"\nmax_restart_delay = \"1ms\"\n";
+    let topology = topology(&format!("{text}{head}"));
+    let settings = topology.checkpoint.clone().unwrap();
+    let store = Store::open(&folder.path().join("state"), "file:./state").unwrap();
+    let checkpoints = Checkpoints { settings, store, from: None, next: 1 };
+    Job::prepare(topology, RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() }).map_err(|f| f.error).unwrap().run()
+}
+
+#[test]
+fn a_row_that_makes_the_run_fail_each_time_is_named_after_a_few_times() {
+    for (name, fault) in [("c5", "fail_at = 12345"), ("c6", "panic_at = 12345")] {
+        let report = run_with_checkpoints(&format!(
+            "name = \"t\"\n[sources.a]\ntype = \"numbers\"\n[operators.b]\ntype = \"pass\"\ninput = \"a\"\n{fault}\n\
+             [sinks.{name}]\ntype = \"watch\"\ninput = \"b\"\nblocks = true\nparallelism = 1\n"
+        ));
+        let Outcome::Failed(failure) = report.outcome else { panic!("{:?}", report.outcome) };
+        assert_eq!(failure.node, "b");
+        let help = failure.error.help_text().unwrap();
+        assert!(help.ends_with("it has failed 3 times at the same place, so it would go on failing"), "{help}");
+        assert_eq!(seen(name), [Saw::Drop; 3], "each time the sink is dropped, not finished");
+    }
+}
+
+#[test]
+fn with_checkpoints_every_row_is_counted_once_and_the_last_one_comes_at_the_end() {
+    let report = run_with_checkpoints(
+        "name = \"t\"\nruntime = { workers = 2, batch_rows = 7 }\n[sources.a]\ntype = \"numbers\"\nbatches = 1000\n\
+         [operators.b]\ntype = \"pass\"\ninput = \"a\"\nparallelism = 3\n[sinks.c7]\ntype = \"watch\"\ninput = \"b\"\nblocks = true\nparallelism = 1\n",
+    );
+    assert!(matches!(report.outcome, Outcome::Done), "{:?}", report.outcome);
+    assert_eq!(report.ledger.node("c7").unwrap().fates.taken, 10_000);
+    assert!(report.ledger.balances());
+    assert_eq!(seen("c7"), [Saw::Finish(Finish::End), Saw::Drop]);
 }
