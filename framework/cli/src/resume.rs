@@ -69,6 +69,7 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     let lock = store.lock(&format!("process {}, {}", std::process::id(), topology.name))?;
     let there = store.checkpoints()?;
     let next = store.numbers()?.last().map_or(1, |last| last + 1);
+    store.remove_interrupted()?;
     let mut resumed = Resumed { lock, notes: Vec::new(), store, settings: settings.clone(), from: None, next, given_up: Vec::new() };
     let Some(id) = args.from.or(there.last().copied()).filter(|_| !args.fresh) else {
         if !there.is_empty() {

@@ -142,6 +142,16 @@ impl Store {
     /// not; the next one makes up for either.
     pub fn write(&self, about: Manifest, snapshot: &JobSnapshot) -> Result<Written> {
         let id = about.checkpoint;
+        let written = self.write_all(about, snapshot);
+        // What there is of it takes the room that the next one may need. If that fails too, the next one tidies up.
+        if written.is_err() && matches!(self.blobs.get(&name(id, MANIFEST)), Ok(None)) {
+            let _ = self.remove(id);
+        }
+        written
+    }
+
+    fn write_all(&self, about: Manifest, snapshot: &JobSnapshot) -> Result<Written> {
+        let id = about.checkpoint;
         let mut manifest = Manifest { tasks: Vec::new(), ..about };
         let mut written = 0;
         for (task, part) in snapshot.tasks() {
@@ -189,6 +199,15 @@ impl Store {
             self.remove(id)?;
         }
         Ok(())
+    }
+
+    /// Removes what interrupted writes have left behind. Only for whoever holds the store.
+    ///
+    /// # Errors
+    /// When something cannot be listed or removed.
+    pub fn remove_interrupted(&self) -> Result<()> {
+        let there = self.checkpoints()?;
+        self.numbers()?.into_iter().filter(|id| !there.contains(id)).try_for_each(|id| self.remove(id))
     }
 
     /// Removes a checkpoint, or what an interrupted write has left of it.
@@ -300,6 +319,8 @@ mod tests {
         assert_eq!(store.checkpoints().unwrap(), [1, 2, 4, 6]);
         store.tidy(6, 2).unwrap();
         assert_eq!(store.numbers().unwrap(), [4, 6, 7], "what is newer may just be written");
+        store.remove_interrupted().unwrap();
+        assert_eq!(store.numbers().unwrap(), [4, 6]);
     }
 
     #[test]
@@ -381,6 +402,9 @@ mod tests {
                 if written {
                     // Whether it fails or not: what is needed stays.
                     let _ = bad.tidy(2, 1);
+                }
+                if !written && !torn {
+                    assert_eq!(good.numbers().unwrap(), [1], "{fail_at}: what was begun takes no room");
                 }
                 let newest = good.checkpoints().unwrap().last().copied().unwrap();
                 match good.manifest(newest).and_then(|manifest| good.read(&manifest)) {
