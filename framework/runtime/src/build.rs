@@ -23,7 +23,7 @@ use crate::inbox::Inbox;
 use crate::lane::{Batching, Lane};
 use crate::ledger::Stats;
 use crate::meter::Held;
-use crate::operator_task::{MemoryBudget, OperatorParts, OperatorTask, Worker, counted_ports};
+use crate::operator_task::{MemoryBudget, OperatorParts, OperatorTask, counted_ports};
 use crate::outbox::{OutEdge, Outbox, Port, Spread};
 use crate::pace::Pace;
 use crate::schedule::Schedule;
@@ -31,6 +31,7 @@ use crate::source_task::{SourceParts, SourcePort, SourceTask};
 use crate::tap::TapPoint;
 use crate::task::Task;
 use crate::wake::WakeSlot;
+use crate::worker::Worker;
 
 /// How sources are read: on threads or in place.
 pub type MakeFeed<'a> = dyn FnMut(&str, Box<dyn Source>, WakeSlot) -> Result<Box<dyn Feed>> + 'a;

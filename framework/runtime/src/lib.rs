@@ -13,7 +13,7 @@
 //! - [`inbox`]: the receiver's side: merging watermarks, idleness, barriers and ends
 //! - [`lane`] and [`outbox`]: the sender's side: routing, coalescing, waiting for credit
 //! - [`task`]: what a runner drives
-//! - [`operator_task`]: an operator or sink between inbox and outbox
+//! - [`worker`] and [`operator_task`]: an operator or sink, and what stands between inbox and outbox around it
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
 //! - [`ahead`]: sources that wait for those that they are ahead of
@@ -52,6 +52,7 @@ pub mod task;
 pub mod text;
 pub mod wake;
 pub mod why;
+pub mod worker;
 
 pub use checkpoint::{CheckpointStatus, Checkpoints};
 pub use handle::Handle;

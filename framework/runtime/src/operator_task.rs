@@ -12,7 +12,7 @@ use millstream_api::plan::OutputPlan;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateEntries, StateReader, StateWriter};
 use millstream_api::time::{ClockTime, SizeText};
-use millstream_api::{Batch, Error, EventTime, Operator, Output, Result, Sink};
+use millstream_api::{Error, EventTime, Output, Result};
 use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
 
 use crate::inbox::{Event, Inbox};
@@ -22,78 +22,7 @@ use crate::outbox::Outbox;
 use crate::schedule::Schedule;
 use crate::tap::TapPoint;
 use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
-
-/// What does the work of the task.
-pub enum Worker {
-    /// Rows in, rows out.
-    Operator(Box<dyn Operator>),
-    /// Rows go outside.
-    Sink {
-        /// The sink itself.
-        sink: Box<dyn Sink>,
-        /// Whether something was written since the last flush.
-        dirty: bool,
-    },
-}
-
-impl Worker {
-    fn batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        match self {
-            Worker::Operator(operator) => operator.on_batch(input, batch, out),
-            Worker::Sink { sink, dirty } => {
-                *dirty = true;
-                sink.write(batch, out.fates())
-            }
-        }
-    }
-
-    fn watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
-        match self {
-            Worker::Operator(operator) => operator.on_watermark(watermark, out),
-            Worker::Sink { sink, .. } => sink.on_watermark(watermark),
-        }
-    }
-
-    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
-        match self {
-            Worker::Operator(operator) => operator.resume(out),
-            Worker::Sink { .. } => Ok(Progress::Done),
-        }
-    }
-
-    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<StateWriter> {
-        let mut state = StateWriter::new();
-        match self {
-            Worker::Operator(operator) => operator.snapshot(&mut state)?,
-            Worker::Sink { sink, .. } => sink.prepare(checkpoint, &mut state)?,
-        }
-        Ok(state)
-    }
-
-    fn restore(&mut self, state: &StateReader) -> Result<()> {
-        match self {
-            Worker::Operator(operator) => operator.restore(state),
-            Worker::Sink { sink, .. } => sink.restore(state),
-        }
-    }
-
-    fn finish(&mut self, how: Finish) -> Result<()> {
-        match self {
-            Worker::Operator(_) => Ok(()),
-            Worker::Sink { sink, .. } => sink.finish(how),
-        }
-    }
-
-    fn pause(&mut self) -> Result<()> {
-        match self {
-            Worker::Sink { sink, dirty } => match std::mem::take(dirty) {
-                true => sink.flush(),
-                false => Ok(()),
-            },
-            Worker::Operator(_) => Ok(()),
-        }
-    }
-}
+use crate::worker::Worker;
 
 /// The memory that all keyed state of a run may take together.
 #[derive(Debug)]

@@ -1,0 +1,79 @@
+//! What does the work of a task: an operator or a sink, called the same way.
+
+use millstream_api::message::CheckpointId;
+use millstream_api::operator::Progress;
+use millstream_api::sink::Finish;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{Batch, EventTime, Operator, Output, Result, Sink};
+
+/// What does the work of the task.
+pub enum Worker {
+    /// Rows in, rows out.
+    Operator(Box<dyn Operator>),
+    /// Rows go outside.
+    Sink {
+        /// The sink itself.
+        sink: Box<dyn Sink>,
+        /// Whether something was written since the last flush.
+        dirty: bool,
+    },
+}
+
+impl Worker {
+    pub(crate) fn batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        match self {
+            Worker::Operator(operator) => operator.on_batch(input, batch, out),
+            Worker::Sink { sink, dirty } => {
+                *dirty = true;
+                sink.write(batch, out.fates())
+            }
+        }
+    }
+
+    pub(crate) fn watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        match self {
+            Worker::Operator(operator) => operator.on_watermark(watermark, out),
+            Worker::Sink { sink, .. } => sink.on_watermark(watermark),
+        }
+    }
+
+    pub(crate) fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        match self {
+            Worker::Operator(operator) => operator.resume(out),
+            Worker::Sink { .. } => Ok(Progress::Done),
+        }
+    }
+
+    pub(crate) fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<StateWriter> {
+        let mut state = StateWriter::new();
+        match self {
+            Worker::Operator(operator) => operator.snapshot(&mut state)?,
+            Worker::Sink { sink, .. } => sink.prepare(checkpoint, &mut state)?,
+        }
+        Ok(state)
+    }
+
+    pub(crate) fn restore(&mut self, state: &StateReader) -> Result<()> {
+        match self {
+            Worker::Operator(operator) => operator.restore(state),
+            Worker::Sink { sink, .. } => sink.restore(state),
+        }
+    }
+
+    pub(crate) fn finish(&mut self, how: Finish) -> Result<()> {
+        match self {
+            Worker::Operator(_) => Ok(()),
+            Worker::Sink { sink, .. } => sink.finish(how),
+        }
+    }
+
+    pub(crate) fn pause(&mut self) -> Result<()> {
+        match self {
+            Worker::Sink { sink, dirty } => match std::mem::take(dirty) {
+                true => sink.flush(),
+                false => Ok(()),
+            },
+            Worker::Operator(_) => Ok(()),
+        }
+    }
+}
