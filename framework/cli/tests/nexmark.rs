@@ -2,8 +2,6 @@
 //!
 //! Needs Python 3 with the package `duckdb`; without it the test says that it was skipped, unless `NEXMARK_REQUIRED` is set, as
 //! it is in CI. `NEXMARK_EVENTS` says how many events there are, `NEXMARK_BINARY` which binary runs them.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-#![expect(clippy::print_stderr, reason = "whoever runs the tests is told that one was skipped")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -263,7 +263,8 @@ fn table(events: &str) -> Vec<String> {
     for line in events.lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         if !event["before"].is_null() {
-            let place = rows.iter().position(|row| *row == event["before"].to_string()).unwrap();
+            let before = event["before"].to_string();
+            let place = rows.iter().position(|row| *row == before).unwrap();
             rows.remove(place);
         }
         rows.extend((!event["after"].is_null()).then(|| event["after"].to_string()));
