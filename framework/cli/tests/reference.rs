@@ -70,7 +70,7 @@ fn the_schema_knows_every_type_and_key_and_refers_to_nothing_that_is_not_there()
         assert!(window["properties"].get(key).is_some(), "window lacks {key}");
     }
     let required: Vec<&str> = window["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert_eq!(required, ["type", "input", "kind", "size"]);
+    assert_eq!(required, ["type", "input", "kind"]);
     assert_eq!(schema["properties"]["runtime"]["properties"]["workers"].get("default"), None, "the cores of one machine are no default");
 }
 
