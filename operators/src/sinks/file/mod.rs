@@ -3,7 +3,7 @@
 //! The file is written under a temporary name in its own folder and renamed into place when all rows are in it and on disk: a
 //! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file. With checkpoints
 //! the file grows with each of them. Modules in reading order: here the options and their plan, [`contents`] how rows become
-//! bytes, [`parquet`] and [`debezium`] the same for these formats, [`publish`] how a file comes to its name, [`commits`] how it
+//! bytes, [`parquet`] and [`debezium`] the same for these formats, [`mod@publish`] how a file comes to its name, [`commits`] how it
 //! grows.
 
 mod commits;
