@@ -1,4 +1,4 @@
-//! The input files: bids as JSON, one object a line, times as epoch milliseconds.
+//! The input files: events of each type as JSON, one object a line, times as epoch milliseconds.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -8,17 +8,21 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use millstream_operators::nexmark::generate::{Kind, generate_batches};
 
-/// Where the bids among `events` events lie.
-pub fn bids_path(data: &Path, events: u64) -> PathBuf {
-    data.join(format!("bids-{events}.ndjson"))
+/// Where those of this type among `events` events lie.
+pub fn path(data: &Path, kind: Kind, events: u64) -> PathBuf {
+    data.join(format!("{}-{events}.ndjson", kind.name()))
 }
 
-/// Writes the file of bids, unless it is there.
+/// Writes the files that are not there.
 ///
 /// # Errors
-/// When it can't be written.
-pub fn write_bids(data: &Path, events: u64) -> Result<(), String> {
-    let path = bids_path(data, events);
+/// When one can't be written.
+pub fn write(data: &Path, events: u64) -> Result<(), String> {
+    Kind::ALL.into_iter().try_for_each(|kind| write_kind(data, kind, events))
+}
+
+fn write_kind(data: &Path, kind: Kind, events: u64) -> Result<(), String> {
+    let path = path(data, kind, events);
     if path.exists() {
         return Ok(());
     }
@@ -28,7 +32,7 @@ pub fn write_bids(data: &Path, events: u64) -> Result<(), String> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(&partial).map_err(failed)?);
     for first in (0..events).step_by(100_000) {
         let end = (first + 100_000).min(events);
-        for batch in generate_batches(Kind::Bid, first, end, 10_000).map_err(|e| e.to_string())? {
+        for batch in generate_batches(kind, first, end, 10_000).map_err(|e| e.to_string())? {
             write_batch(&batch, &mut file).map_err(failed)?;
         }
     }

@@ -1,11 +1,11 @@
-//! `nexmark`: runs the Nexmark queries that have a topology in `queries/` and prints what they cost.
+//! `nexmark`: runs the Nexmark queries of `config/nexmark` and prints what they cost.
 //!
 //! ```text
 //! cargo run --release -p millstream-benches --bin nexmark -- --events 2000000 --runs 3
 //! ```
 //!
 //! *In process*: all batches are made before the clock starts and handed over in memory, 8192 rows each, with all columns.
-//! *NDJSON*: bids are read from a file, one JSON object a line; the whole process is measured, from start to end.
+//! *NDJSON*: events are read from a file for each type, one JSON object a line; the whole process is measured, from start to end.
 //! Every measurement is a process of its own; of several runs the medians are shown. Events are rows that the query reads.
 //! Every run prints the checksum of its output, which must not depend on anything but the query and the number of events.
 
@@ -13,6 +13,7 @@ mod discard;
 mod input;
 mod measure;
 mod memory;
+mod query;
 mod table;
 
 use std::path::PathBuf;
@@ -21,18 +22,10 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use crate::measure::{Figures, measure_here};
+use crate::query::Query;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// A query: its name and the operators of its topology, the last of which is `result`.
-pub const QUERIES: [(&str, &str); 5] = [
-    ("q0", include_str!("queries/q0.toml")),
-    ("q1", include_str!("queries/q1.toml")),
-    ("q2", include_str!("queries/q2.toml")),
-    ("q5_counts", include_str!("queries/q5_counts.toml")),
-    ("counts", include_str!("queries/counts.toml")),
-];
 
 /// Where the events come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,9 +83,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<String, String> {
-    let queries: Vec<&str> = match arguments.queries.is_empty() {
-        true => QUERIES.iter().map(|(name, _)| *name).collect(),
-        false => arguments.queries.iter().map(String::as_str).collect(),
+    let queries: Vec<Query> = match arguments.queries.is_empty() {
+        true => Query::all().collect(),
+        false => arguments.queries.iter().map(|name| Query::named(name)).collect::<Result<_, _>>()?,
     };
     let modes = if arguments.modes.is_empty() { vec![Mode::Ndjson, Mode::Memory] } else { arguments.modes.clone() };
     if arguments.here {
@@ -100,11 +93,11 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         return serde_json::to_string(&figures).map_err(|e| e.to_string());
     }
     if modes.contains(&Mode::Ndjson) {
-        input::write_bids(&arguments.data, arguments.events)?;
+        input::write(&arguments.data, arguments.events)?;
     }
     let mut medians = Vec::new();
     for mode in modes {
-        for query in &queries {
+        for &query in &queries {
             for &workers in &arguments.workers {
                 let runs = (0..arguments.runs.max(1)).map(|_| measure_there(query, mode, workers, arguments)).collect::<Result<_, _>>()?;
                 medians.push(Figures::median(runs)?);
@@ -120,17 +113,17 @@ fn run(arguments: &Arguments) -> Result<String, String> {
 }
 
 /// One measurement in a process of its own.
-fn measure_there(query: &str, mode: Mode, workers: usize, arguments: &Arguments) -> Result<Figures, String> {
+fn measure_there(query: Query, mode: Mode, workers: usize, arguments: &Arguments) -> Result<Figures, String> {
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let mode = if mode == Mode::Memory { "memory" } else { "ndjson" };
     let output = std::process::Command::new(program)
-        .args(["--here", "--queries", query, "--modes", mode, "--workers", &workers.to_string()])
+        .args(["--here", "--queries", query.name, "--modes", mode, "--workers", &workers.to_string()])
         .args(["--events", &arguments.events.to_string(), "--data"])
         .arg(&arguments.data)
         .output()
         .map_err(|e| e.to_string())?;
     if !output.status.success() {
-        return Err(format!("{query} {mode}: {}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("{} {mode}: {}", query.name, String::from_utf8_lossy(&output.stderr)));
     }
-    serde_json::from_slice(&output.stdout).map_err(|e| format!("{query} {mode}: {e}"))
+    serde_json::from_slice(&output.stdout).map_err(|e| format!("{} {mode}: {e}", query.name))
 }

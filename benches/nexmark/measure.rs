@@ -10,7 +10,8 @@ use millstream_topology::load_text;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::{Mode, QUERIES, discard, input, memory};
+use crate::query::Query;
+use crate::{Mode, discard, memory};
 
 /// What a run cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,41 +65,28 @@ impl Figures {
     }
 }
 
-const BID_SCHEMA: &str = r#"{ auction = "bigint not null", bidder = "bigint not null", price = "bigint not null", channel = "string not null", url = "string not null", date_time = "timestamp(ms) not null", extra = "string not null" }"#;
-
-fn topology(query: &str, mode: Mode, workers: usize, events: u64, data: &Path) -> Result<String, String> {
-    let (_, operators) = QUERIES.iter().find(|(name, _)| *name == query).ok_or_else(|| format!("there is no query `{query}`"))?;
-    let operators = operators.replace("{bid}", "bids");
-    let source = match mode {
-        Mode::Memory => "type = \"memory\"".to_owned(),
-        Mode::Ndjson => {
-            let path = std::path::absolute(input::bids_path(data, events)).map_err(|e| e.to_string())?;
-            format!("type = \"file\"\nformat = \"json\"\npath = \"{}\"\nschema = {BID_SCHEMA}", path.display())
-        }
-    };
-    Ok(format!(
-        "name = \"{query}\"\nruntime = {{ workers = {workers} }}\n\n[sources.bids]\ntime = {{ by = \"date_time\" }}\n{source}\n\n{operators}\n\
-         [sinks.out]\ntype = \"discard\"\ninput = \"result\"\n"
-    ))
-}
+/// Where events come from: all of them from memory, or each type from its file.
+const EVENT_SOURCES: [&str; 4] = ["nexmark", "person", "auction", "bid"];
 
 /// Runs the query in this process.
 ///
 /// # Errors
 /// When the topology is wrong or fails.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-pub fn measure_here(query: &str, mode: Mode, workers: usize, events: u64, data: &Path) -> Result<Figures, String> {
+pub fn measure_here(query: Query, mode: Mode, workers: usize, events: u64, data: &Path) -> Result<Figures, String> {
+    // What a query reads beside the events lies beside it.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/nexmark");
     let mut registry = Registry::new();
     millstream_operators::register(&mut registry);
     registry.add::<memory::MemoryOptions>();
     registry.add::<discard::DiscardOptions>();
     if mode == Mode::Memory {
-        memory::prepare(events).map_err(|e| e.to_string())?;
+        memory::prepare(&query.kinds(), events).map_err(|e| e.to_string())?;
     }
     let cpu_before = if mode == Mode::Memory { cpu_time() } else { Duration::ZERO };
     let started = Instant::now();
-    let text = topology(query, mode, workers, events, data)?;
-    let outcome = load_text("bench.toml", &text, Path::new("."), &BTreeMap::new(), &[], &registry);
+    let text = query.topology(mode, workers, events, data)?;
+    let outcome = load_text("bench.toml", &text, &folder, &BTreeMap::new(), &[], &registry);
     let topology = outcome.topology.ok_or_else(|| outcome.report.render())?;
     let job = Job::prepare(topology, RunOptions::default()).map_err(|f| f.error.to_string())?;
     let report = job.run();
@@ -108,10 +96,10 @@ pub fn measure_here(query: &str, mode: Mode, workers: usize, events: u64, data: 
     }
     let total = discard::total();
     Ok(Figures {
-        query: query.to_owned(),
+        query: query.name.to_owned(),
         mode: if mode == Mode::Memory { "memory" } else { "ndjson" }.to_owned(),
         workers,
-        events: report.ledger.node("bids").map_or(0, |row| row.rows_in),
+        events: EVENT_SOURCES.iter().filter_map(|source| report.ledger.node(source)).map(|row| row.rows_in).sum(),
         rows_out: total.rows,
         checksum: format!("{:016x}", total.sum),
         seconds: seconds.as_secs_f64(),

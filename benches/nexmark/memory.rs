@@ -3,30 +3,33 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use millstream_api::plan::{Inputs, Make, OutputPlan, Plan, SourceContext, SourceFactory};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::source::{Next, Position, Source, SourcePart, SourceRows};
 use millstream_api::{Diagnostics, Error, Result, Stream};
-use millstream_operators::nexmark::generate::{Kind, generate_batches};
+use millstream_operators::nexmark::generate::{Generator, Kind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The bids of this process; a node's options can't carry them.
-static BIDS: OnceLock<Vec<RecordBatch>> = OnceLock::new();
+/// The events of this process; a node's options can't carry them.
+static PARTS: OnceLock<Vec<SourcePart>> = OnceLock::new();
 
-/// Rows of a batch.
-const BATCH_ROWS: u64 = 8192;
+/// How many events there are for this many rows of the type that there is most of.
+const BATCH_EVENTS: u64 = 8192 * 50 / 46;
 
-/// Makes the bids among `events` events, in batches of about [`BATCH_ROWS`].
+/// Makes those of some types among `events` events, in batches of about 8192 rows of all columns, in the order of their numbers.
 ///
 /// # Errors
 /// When they can't be made.
-pub fn prepare(events: u64) -> Result<usize> {
-    let made = generate_batches(Kind::Bid, 0, events, BATCH_ROWS * 50 / 46)?;
-    let rows = made.iter().map(RecordBatch::num_rows).sum();
-    let _ = BIDS.set(made);
-    Ok(rows)
+pub fn prepare(kinds: &[Kind], events: u64) -> Result<()> {
+    let wanted: Vec<_> = kinds.iter().map(|kind| (*kind, kind.schema())).collect();
+    let mut generator = Generator::new(0, 0, &wanted)?;
+    let mut parts = Vec::new();
+    while generator.next_event() < events {
+        parts.extend(generator.until((generator.next_event() + BATCH_EVENTS).min(events))?);
+    }
+    let _ = PARTS.set(parts);
+    Ok(())
 }
 
 /// Hands over what [`prepare`] has made.
@@ -39,8 +42,9 @@ impl NodeOptions for MemoryOptions {
     const INPUTS: InputKeys = InputKeys::None;
 
     fn plan(self, _: &Inputs<'_>) -> Result<Plan, Diagnostics> {
-        let stream = Stream { from_source: true, ..Stream::plain(Kind::Bid.schema()) };
-        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(MemoryFactory))))
+        let stream = |kind: Kind| Stream { from_source: true, ..Stream::plain(kind.schema()) };
+        let outputs = Kind::ALL.map(|kind| OutputPlan::side(kind.name(), stream(kind)));
+        Ok(Plan::new(Vec::new(), outputs.into(), Make::Source(Arc::new(MemoryFactory))))
     }
 }
 
@@ -52,27 +56,28 @@ impl SourceFactory for MemoryFactory {
     }
 
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
-        let batches = BIDS.get().ok_or_else(|| Error::internal("no batches were made"))?;
-        let schema = Kind::Bid.schema();
-        let columns = context.outputs[0].schema.fields().iter().map(|f| schema.index_of(f.name())).collect::<Result<_, _>>()?;
-        Ok(Box::new(Memory { batches, columns, next: 0, rows: 0 }))
+        let parts = PARTS.get().ok_or_else(|| Error::internal("no batches were made"))?;
+        let columns = Kind::ALL.iter().zip(&context.outputs).map(|(kind, shape)| {
+            let schema = kind.schema();
+            shape.schema.fields().iter().map(|field| schema.index_of(field.name())).collect::<Result<_, _>>()
+        });
+        Ok(Box::new(Memory { parts, columns: columns.collect::<Result<_, _>>()?, next: 0 }))
     }
 }
 
 struct Memory {
-    batches: &'static [RecordBatch],
-    columns: Vec<usize>,
+    parts: &'static [SourcePart],
+    /// Of each stream, those that are wanted.
+    columns: Vec<Vec<usize>>,
     next: usize,
-    rows: i64,
 }
 
 impl Source for Memory {
     fn next(&mut self, _: Duration) -> Result<Next> {
-        let Some(batch) = self.batches.get(self.next) else { return Ok(Next::End) };
+        let Some(part) = self.parts.get(self.next) else { return Ok(Next::End) };
         self.next += 1;
-        let first_row = self.rows;
-        self.rows += batch.num_rows() as i64;
-        let parts = vec![SourcePart { output: 0, records: batch.project(&self.columns)?, first_row, weights: None }];
+        let records = part.records.project(&self.columns[part.output])?;
+        let parts = vec![SourcePart { output: part.output, records, first_row: part.first_row, weights: None }];
         Ok(Next::Rows(SourceRows { split: 0, parts, bad: Vec::new(), position: Position(self.next.to_string()) }))
     }
 }
