@@ -162,8 +162,12 @@ impl Job {
                     let from = newest(&options, &handle);
                     notice(&options, &Notice::Failed { failure: &failure, wait, from });
                     handle.wait(wait);
-                    if handle.is_aborted() || handle.is_stopped() {
-                        break outcome_of(&handle);
+                    if handle.is_aborted() {
+                        break Outcome::Aborted;
+                    }
+                    if handle.is_stopped() {
+                        // What there is to tell is of the attempt that failed.
+                        break Outcome::Failed(failure);
                     }
                     failed = go_on(&topology, &mut options, &handle, from);
                 }

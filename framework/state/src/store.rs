@@ -244,8 +244,12 @@ fn folder_name(id: CheckpointId) -> String {
     format!("{id:020}")
 }
 
+/// No run comes so far: a folder with a greater number is not ours, and leaves none for the next checkpoint.
+const MOST: CheckpointId = CheckpointId::MAX / 2;
+
 fn number(folder: &str) -> Option<CheckpointId> {
-    (folder.len() == 20 && folder.bytes().all(|byte| byte.is_ascii_digit())).then(|| folder.parse().ok()).flatten()
+    let is_number = folder.len() == 20 && folder.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| folder.parse().ok()).flatten().filter(|number| *number <= MOST)
 }
 
 fn name(id: CheckpointId, file: &str) -> String {

@@ -136,6 +136,10 @@ pub(crate) fn open(path: &Path) -> Result<OpenFile, Report> {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             Ok(OpenFile { name, text: without_mark(&text).to_owned(), folder: folder.to_owned() })
         }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            let diagnostic = Diagnostic::error("cannot-read", "the topology is not text in UTF-8");
+            Err(failed(&name, "", diagnostic.help("save it as UTF-8"), None))
+        }
         Err(error) => {
             let diagnostic = Diagnostic::error("cannot-read", format!("the topology cannot be read: {error}"));
             Err(failed(&name, "", diagnostic.help("name a file that holds a topology"), None))

@@ -73,6 +73,8 @@ fn warn_of_distance(nodes: &[Declaration<'_>], planned: &[Planned], problems: &m
     let mut sources: Vec<BTreeSet<usize>> = Vec::with_capacity(planned.len());
     for (index, node) in planned.iter().enumerate() {
         let declaration = &nodes[node.declaration];
+        // Of a table that is looked up no time is compared.
+        let timed_inputs = node.inputs.iter().filter(|(writer, _)| !sources[*writer].is_empty()).count();
         let mut of_node: BTreeSet<usize> = node.inputs.iter().flat_map(|(writer, _)| sources[*writer].iter().copied()).collect();
         if declaration.common.time.is_some() {
             of_node.insert(index);
@@ -81,7 +83,7 @@ fn warn_of_distance(nodes: &[Declaration<'_>], planned: &[Planned], problems: &m
         let free = of_node.iter().map(|&source| &nodes[planned[source].declaration]);
         let free: Vec<&Declaration<'_>> =
             free.filter(|source| source.common.time.as_ref().is_some_and(|t| t.max_ahead.is_none())).collect();
-        if node.inputs.len() > 1
+        if timed_inputs > 1
             && splits > 1
             && let Some(first) = free.first()
         {

@@ -125,7 +125,7 @@ impl<'p> Reader<'p> {
             (_, Some(most)) if number > most => format!("at most {most}"),
             _ => return Some(read),
         };
-        let message = format!("{} must be {wanted}, not {number}", self.subject());
+        let message = format!("{} must be {wanted}, not {read}", self.subject());
         self.note(Diagnostic::error("bad-value", message));
         None
     }

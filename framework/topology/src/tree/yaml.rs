@@ -136,6 +136,13 @@ impl<'t> Reader<'t> {
                 _ => return Err(wrong(key_at, "a key must be a text", "write key: value")),
             };
             let key_span = self.places.unquoted(key_at.clone());
+            if key == "<<" {
+                return Err(wrong(
+                    key_span,
+                    "merge keys (`<<`) are of YAML 1.1 and not supported",
+                    "write the keys out; an alias can stand for a whole value",
+                ));
+            }
             if table.field(&key).is_some() {
                 return Err(defined_twice(&key, key_span));
             }
@@ -363,6 +370,7 @@ x: |
             ("a: !secret x\n", "the tag `!secret` does not fit here", 1),
             ("a: !!int x\n", "the tag `", 1),
             ("? [a]\n: b\n", "a key must be a text", 1),
+            ("a: &x {b: 1}\nc:\n  <<: *x\n", "merge keys (`<<`) are of YAML 1.1", 3),
             ("a:\n\tb: 1\n", "this is not YAML: ", 2),
         ] {
             let error = parse(text).unwrap_err();

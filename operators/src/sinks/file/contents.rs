@@ -9,7 +9,7 @@ use arrow::datatypes::Schema;
 use millstream_api::Error;
 use tempfile::NamedTempFile;
 
-use super::publish::cannot;
+use super::publish::{cannot, without_path};
 use crate::encode::{csv, json};
 
 /// A file that is being written. Dropping it removes the file.
@@ -41,7 +41,7 @@ impl Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(cause: std::io::Error) -> Self {
-        Failure::Io(cause.to_string())
+        Failure::Io(without_path(cause).to_string())
     }
 }
 

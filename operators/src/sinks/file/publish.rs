@@ -15,7 +15,17 @@ pub(super) fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
     // As any other new file, not only for its owner as temporary files are.
     #[cfg(unix)]
     let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder).map_err(without_path)
+}
+
+/// What the system said. `tempfile` adds the temporary name, which is another one each time: a failure that comes again could not be
+/// told from another one.
+pub(super) fn without_path(error: std::io::Error) -> std::io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|source| source.downcast_ref::<std::io::Error>());
+    match inner.and_then(std::io::Error::raw_os_error) {
+        Some(code) => std::io::Error::from_raw_os_error(code),
+        None => error,
+    }
 }
 
 /// Puts a complete file in its place, so that it is there after a power cut too.
@@ -50,6 +60,7 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         let path = folder.path().join("file/rows.ndjson");
         let cause = temporary(&path).unwrap_err();
-        assert!(cannot("create", &path, cause).message().contains("cannot create "));
+        let message = cannot("create", &path, cause).message().to_owned();
+        assert!(message.contains("cannot create ") && !message.contains(".tmp"), "{message}");
     }
 }

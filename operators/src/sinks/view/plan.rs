@@ -113,7 +113,9 @@ impl ViewOptions {
         }
         bounds.extend(self.retain.map(|retain| format!("rows of the last {retain} of event time")));
         bounds.extend(self.max_rows.map(|most| format!("{most} rows")));
-        if bounds.is_empty() && stream.bounded {
+        if bounds.is_empty() && stream.updating {
+            bounds.push("the rows of its input that are not withdrawn".to_owned());
+        } else if bounds.is_empty() && stream.bounded {
             bounds.push("every row of an input that ends".to_owned());
         }
         (!bounds.is_empty()).then(|| bounds.join("; "))
@@ -179,10 +181,17 @@ impl ViewOptions {
             );
         }
         if self.key.is_empty() && self.retain.is_none() && self.max_rows.is_none() {
-            found.push(
-                Diagnostic::warning("unbounded-view", "this view keeps every row, so that its memory grows with the input")
-                    .help("`key` keeps one row for each key, `retain` those of a time, `max_rows` the newest"),
-            );
+            let (message, help) = if stream.updating {
+                let message = "this view keeps every row that is not withdrawn, so that only its input bounds its memory";
+                (
+                    message,
+                    "bound the stream before it, for example by `state_ttl` or fewer keys; `key` names what its rows are told apart by",
+                )
+            } else {
+                let message = "this view keeps every row, so that its memory grows with the input";
+                (message, "`key` keeps one row for each key, `retain` those of a time, `max_rows` the newest")
+            };
+            found.push(Diagnostic::warning("unbounded-view", message).help(help));
         }
         found
     }
