@@ -282,7 +282,7 @@ fn a_checkpoint_can_be_taken_at_any_moment() {
     assert_eq!((taken.code, taken.out.as_str()), (Some(0), "checkpoint 1\n"), "{}", taken.err);
     let (_, after) = get(&address, "/checkpoint");
     assert_eq!((&after["newest"], &after["completed"]), (&serde_json::json!(1), &serde_json::json!(1)), "{after}");
-    assert!(after["bytes"].as_u64().unwrap() > 0 && after["duration_us"].as_i64().unwrap() > 0, "{after}");
+    assert!(after["bytes"].as_u64().unwrap() > 0 && after["duration_micros"].as_i64().unwrap() > 0, "{after}");
     running.signal("INT");
     assert_eq!(running.wait().code, Some(130));
     let without = Folder::with(&[("topology.toml", command::ENDLESS)]);

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use millstream_api::error::Error;
+use millstream_api::message::CheckpointId;
+use millstream_runtime::CheckpointStatus;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::{Refusal, small};
@@ -17,7 +20,37 @@ use crate::run::{json, run_of};
 /// `GET /checkpoint`: how checkpoints have gone.
 pub async fn show(state: web::Data<State>) -> HttpResponse {
     let status = || run_of(&state)?.checkpoints().ok_or_else(none);
-    status().and_then(|status| json(&status)).unwrap_or_else(HttpResponse::from)
+    status().and_then(|status| json(&Shown::from(status))).unwrap_or_else(HttpResponse::from)
+}
+
+/// The answer: units have the names that they have in `/status`.
+#[derive(Serialize)]
+struct Shown {
+    newest: Option<CheckpointId>,
+    written_at_micros: Option<i64>,
+    duration_micros: Option<i64>,
+    alignment_micros: Option<i64>,
+    bytes: Option<u64>,
+    completed: u64,
+    failed: u64,
+    last_failure: Option<String>,
+    restarts: u64,
+}
+
+impl From<CheckpointStatus> for Shown {
+    fn from(status: CheckpointStatus) -> Self {
+        Shown {
+            newest: status.newest,
+            written_at_micros: status.written_at_us,
+            duration_micros: status.duration_us,
+            alignment_micros: status.alignment_us,
+            bytes: status.bytes,
+            completed: status.completed,
+            failed: status.failed,
+            last_failure: status.last_failure,
+            restarts: status.restarts,
+        }
+    }
 }
 
 /// `POST /checkpoint`: takes one and answers when it exists.

@@ -1,6 +1,6 @@
 //! Which paths there are; `docs/server.md` says what each takes and gives.
 //!
-//! Refusals are JSON too: 404 for an unknown path, 405 for another method than GET and HEAD.
+//! Refusals are JSON too: 404 for an unknown path, 405 for another method than GET and HEAD (and POST, to take a checkpoint).
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, guard, web};
@@ -58,15 +58,16 @@ fn phase(state: &State, good: bool) -> HttpResponse {
     small(status, &json!({ "topology": state.info.topology, "status": state.info.health.phase().name() }))
 }
 
-async fn wrong_method(method: Method) -> HttpResponse {
+async fn wrong_method(request: HttpRequest, method: Method) -> HttpResponse {
     let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", format!("{method} is not possible here"));
     let mut response = HttpResponse::from(refusal.help("the server only shows: use GET (and POST to /checkpoint)"));
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+    let allowed = if request.path() == "/checkpoint" { "GET, HEAD, POST" } else { "GET, HEAD" };
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
     response
 }
 
 async fn unknown_path(request: HttpRequest) -> HttpResponse {
     Refusal::new(StatusCode::NOT_FOUND, "unknown-path", format!("there is nothing at {}", shortened(request.path())))
-        .help("there are /, /health, /ready, /metrics, /status, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME")
+        .help("there are /, /health, /ready, /metrics, /status, /checkpoint, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME")
         .into()
 }

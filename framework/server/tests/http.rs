@@ -157,7 +157,7 @@ fn refusals_say_what_would_be_right() {
     assert_eq!(refused("/views/board/x", 404)["code"], "unknown-path");
     assert_eq!(
         refused("/x", 404)["help"],
-        "there are /, /health, /ready, /metrics, /status, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME"
+        "there are /, /health, /ready, /metrics, /status, /checkpoint, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME"
     );
     assert_eq!(get(&self::server(&Views::default()).0, "/views/x").json()["error"]["help"], "the topology has no sink of type `view`");
 }
@@ -168,6 +168,8 @@ fn other_methods_are_refused_and_head_has_no_body() {
     let answer = request(server.address(), "DELETE", "/views/board");
     assert_eq!((answer.status, answer.json()["error"]["code"].take()), (405, json!("wrong-method")));
     assert!(answer.head.contains("allow: get, head"), "{}", answer.head);
+    let checkpoint = request(server.address(), "DELETE", "/checkpoint");
+    assert!(checkpoint.status == 405 && checkpoint.head.contains("allow: get, head, post"), "{}", checkpoint.head);
     let head = request(server.address(), "HEAD", "/views/board");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
