@@ -67,8 +67,9 @@ impl Timeline {
             Some(last) if last.first <= time => sessions.len(),
             _ => sessions.partition_point(|session| session.first <= time),
         };
-        let joins_left = after > 0 && time < sessions[after - 1].last.saturating_add(gap);
-        let joins_right = sessions.get(after).is_some_and(|right| right.first < time.saturating_add(gap));
+        // By what lies between: an end is cut off at the end of time. A difference that is cut off is no less than any gap.
+        let joins_left = after > 0 && time.saturating_sub(sessions[after - 1].last) < gap;
+        let joins_right = sessions.get(after).is_some_and(|right| right.first.saturating_sub(time) < gap);
         match (joins_left, joins_right) {
             (true, right) => {
                 let gone = right.then(|| sessions.remove(after));
@@ -193,7 +194,7 @@ impl Timeline {
         sessions.get(after.checked_sub(1)?).map(|session| session.slot)
     }
 
-    /// Where a session ends.
+    /// Where a session ends; at the greatest time if it would end after it.
     pub(super) fn end(&self, session: &Session) -> i64 {
         session.last.saturating_add(self.gap)
     }
@@ -250,6 +251,31 @@ mod tests {
         assert_eq!(slots, [0, 1, 2, 2]);
         assert_eq!(spans(&timeline), [(0, 0, 0, 1), (0, 10, 10, 1), (0, 20, 29, 2)]);
         assert_eq!(timeline.joined(), []);
+    }
+
+    #[test]
+    fn sessions_at_the_ends_of_time_are_told_apart_by_their_gap() {
+        let span = |times: &[i64]| {
+            let mut timeline = Timeline::new(10);
+            times.iter().for_each(|&time| _ = timeline.place(0, time));
+            spans(&timeline).into_iter().map(|(_, first, last, _)| (first, last)).collect::<Vec<_>>()
+        };
+        let (least, most) = (i64::MIN, i64::MAX);
+        assert_eq!(span(&[most - 1, most]), [(most - 1, most)]);
+        assert_eq!(span(&[most, most, most - 9]), [(most - 9, most)]);
+        assert_eq!(span(&[most, most - 10]), [(most - 10, most - 10), (most, most)]);
+        assert_eq!(span(&[least + 1, least]), [(least, least + 1)]);
+        assert_eq!(span(&[least, least + 10]), [(least, least), (least + 10, least + 10)]);
+        assert_eq!(span(&[most, least, 0]), [(least, least), (0, 0), (most, most)]);
+    }
+
+    #[test]
+    fn a_session_at_the_end_of_time_closes_at_the_end() {
+        let mut timeline = Timeline::new(10);
+        [i64::MAX - 1, i64::MAX].iter().for_each(|&time| _ = timeline.place(0, time));
+        assert_eq!(timeline.close(0, EventTime(i64::MAX - 1)), (vec![], vec![]));
+        let whole = Closed { end: i64::MAX, start: i64::MAX - 1, key: 0, slot: 0 };
+        assert_eq!(timeline.close(0, EventTime::MAX), (vec![whole], vec![0]));
     }
 
     #[test]

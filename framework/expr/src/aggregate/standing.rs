@@ -198,7 +198,7 @@ impl Groups for Standing {
             Made::Median(result) => return Ok(between(&values, &lengths, result)),
             Made::List => list_of(values, &lengths)?,
             Made::Text(separator) => texts_of(&values, &lengths, separator),
-            Made::Spread(measure) => measured(&values, &lengths, *measure),
+            Made::Spread(measure) => return Ok(measured(&values, &lengths, *measure)),
             Made::First | Made::Last => one_each(&values, &lengths)?,
         };
         Ok(Evaluated { values, bad: Vec::new() })
