@@ -61,7 +61,8 @@ pub struct NodeObservation {
     pub state_bytes: u64,
     /// The smallest watermark of its subtasks.
     pub watermark: Moment,
-    /// How far that is behind the greatest event time that its sources have read; none without event time.
+    /// How far that is behind the greatest event time that its sources have read; none without event time, and of a source that
+    /// has ended.
     pub lag_micros: Option<u64>,
     /// The least watermark at which it would send something of what it holds: the end of its next window, say.
     pub waits_for: Option<Moment>,

@@ -121,11 +121,12 @@ impl Observer {
             busy_percent: recent.busy_percent,
             held_percent: recent.held_percent,
         };
+        let over = counters.iter().all(|c| c.times.activity() == Activity::Over);
         NodeObservation {
             node: node.name.clone(),
             kind: node.kind.clone(),
             role: role_name(node.role).to_owned(),
-            over: counters.iter().all(|c| c.times.activity() == Activity::Over),
+            over,
             rows_in: sum(|c| c.rows_in),
             rows_out: sum(|c| c.rows_out),
             batches_in: sum(|c| c.batches_in),
@@ -134,7 +135,8 @@ impl Observer {
             fates: fates.into(),
             state_bytes: sum(|c| c.state_bytes as u64),
             watermark: Moment(watermark),
-            lag_micros: self.lag(node, watermark, splits),
+            // A source that has ended sends no watermark any more: it is behind nothing.
+            lag_micros: self.lag(node, watermark, splits).filter(|_| !(over && node.role == Role::Source)),
             waits_for: counters.iter().filter_map(|c| c.waits_for).min().map(Moment),
             inputs: node.inputs.iter().enumerate().map(|(input, stream)| self.input(index, input, stream)).collect(),
             splits: splits[index].iter().map(|split| node.split(split)).collect(),

@@ -3,13 +3,16 @@
 //! The answer is a pure function of the plan and, where the topology runs, of an [`Observation`]: nothing is asked of the tasks.
 //! A run is explained by walking upstream from the node ([`running`]): to the first node that no row has got past, to the source
 //! split that holds the watermark, and to whoever has no credit. A file alone is explained by what the node needs
-//! before it gives a row ([`planned`]).
+//! before it gives a row ([`planned`]) and by what moves its watermark ([`follows`]). Late and bad rows wait for nothing ([`side`]).
 
+mod follows;
 mod planned;
 mod running;
+mod side;
 mod watermark;
 
 use millstream_api::diagnostic::nearest;
+use millstream_api::plan::WindowUse;
 use millstream_topology::{Node, Topology};
 use serde::{Deserialize, Serialize};
 
@@ -100,12 +103,15 @@ impl std::fmt::Display for UnknownNode {
 
 impl std::error::Error for UnknownNode {}
 
-/// Explains a node of a run, or without an observation what it needs before it gives a row. A side stream stands for its node.
+/// Explains a node of a run, or without an observation what it needs before it gives a row.
 ///
 /// # Errors
 /// When there is no such node; the nearest name is in the help.
 pub fn why(topology: &Topology, observation: Option<&Observation>, node: &str) -> Result<Why, UnknownNode> {
     let index = find(topology, node)?;
+    if let Some(why) = side::explain(topology, observation, index, node) {
+        return Ok(why);
+    }
     Ok(match observation {
         Some(observation) => running::explain(topology, observation, index),
         None => planned::explain(topology, index),
@@ -172,6 +178,26 @@ fn upstream(topology: &Topology, node: usize) -> Vec<usize> {
         }
     }
     (0..topology.nodes.len()).filter(|&index| wanted[index]).collect()
+}
+
+/// The windows for whose end a node waits.
+fn windows(topology: &Topology, index: usize) -> Option<String> {
+    let node = &topology.nodes[index];
+    node.inputs.iter().zip(&node.plan.inputs).find_map(|(input, plan)| {
+        let windowed = topology.nodes[input.node].outputs[input.port].stream.windowed.as_ref()?;
+        (plan.windows == WindowUse::Judges).then(|| windowed.windows.to_string())
+    })
+}
+
+/// Whether a node sends rows of windows that are still open, and withdraws them later.
+fn gives_early_rows(node: &Node) -> bool {
+    node.outputs.iter().any(|output| output.name == node.name && output.stream.updating && output.stream.windowed.is_some())
+        && node.plan.inputs.iter().any(|plan| plan.windows == WindowUse::Judges)
+}
+
+/// The nodes whose rows flow through a node, so that it waits for their watermarks: all it reads but a table.
+fn flowing(node: &Node) -> impl Iterator<Item = usize> {
+    node.inputs.iter().enumerate().filter(|(input, _)| node.plan.reads_first != Some(*input)).map(|(_, input)| input.node)
 }
 
 /// `aggregate `delays``.

@@ -1,17 +1,18 @@
 //! A file explained: what a node needs before it gives a row.
 
-use millstream_api::options::OnBadRow;
-use millstream_api::plan::WindowUse;
-use millstream_api::registry::Role;
-use millstream_topology::{Node, SourceSettings, Topology};
+use std::collections::BTreeSet;
 
-use super::{Holder, Station, Why, titled, upstream};
+use millstream_api::options::OnBadRow;
+use millstream_api::registry::Role;
+use millstream_topology::{Input, Node, Topology};
+
+use super::{Station, Why, flowing, follows, gives_early_rows, listed, titled, upstream, windows};
 
 pub(super) fn explain(topology: &Topology, index: usize) -> Why {
     let node = &topology.nodes[index];
     let way = upstream(topology, index);
     // The last node on the way that waits for event time decides, and rows behind it come when it sends.
-    let waits = way.iter().rev().copied().find(|&at| waits_for_time(topology, at)).filter(|_| node.role != Role::Source);
+    let waits = beside_tables(topology, index).into_iter().find(|&at| waits_for_time(topology, at)).filter(|_| node.role != Role::Source);
     let decides = waits.unwrap_or(index);
     let mut answer = vec![format!("{} gives a row {}", titled(node), when(topology, node, index, waits))];
     if decides != index {
@@ -21,9 +22,7 @@ pub(super) fn explain(topology: &Topology, index: usize) -> Why {
             when(topology, &topology.nodes[decides], decides, waits)
         ));
     }
-    let sources = upstream(topology, decides).into_iter().map(|at| &topology.nodes[at]);
-    let timed = sources.filter_map(|node| Some((node, node.source.as_ref()?)));
-    let held_by = timed.filter(|_| waits.is_some()).map(|(node, source)| follows(node, source)).collect();
+    let held_by = waits.map_or_else(Vec::new, |decides| follows::all(topology, decides));
     Why {
         node: node.name.clone(),
         kind: node.kind.clone(),
@@ -35,13 +34,16 @@ pub(super) fn explain(topology: &Topology, index: usize) -> Why {
     }
 }
 
-/// The windows for whose end a node waits.
-fn windows(topology: &Topology, index: usize) -> Option<String> {
-    let node = &topology.nodes[index];
-    node.inputs.iter().zip(&node.plan.inputs).find_map(|(input, plan)| {
-        let windowed = topology.nodes[input.node].outputs[input.port].stream.windowed.as_ref()?;
-        (plan.windows == WindowUse::Judges).then(|| windowed.windows.to_string())
-    })
+/// The nodes in front of one and itself, last first, without those that only fill tables which are looked up.
+fn beside_tables(topology: &Topology, index: usize) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut left = BTreeSet::from([index]);
+    // Every node stands after those it reads.
+    while let Some(at) = left.pop_last() {
+        found.push(at);
+        left.extend(flowing(&topology.nodes[at]));
+    }
+    found
 }
 
 /// Whether a node gives rows when its watermark rises.
@@ -49,11 +51,13 @@ fn waits_for_time(topology: &Topology, index: usize) -> bool {
     windows(topology, index).is_some() || keeps(topology, index)
 }
 
-/// Whether a node keeps rows until its watermark has passed them: what withdraws rows does not wait, and has no event time.
+/// Whether a node keeps rows until its watermark has passed them. What counts is its state of keys: a table that is looked up
+/// is complete before the first row.
 fn keeps(topology: &Topology, index: usize) -> bool {
     let node = &topology.nodes[index];
-    let timely = node.outputs.iter().any(|output| output.name == node.name && output.stream.event_time && !output.stream.updating);
-    node.role == Role::Operator && !node.plan.state.is_empty() && timely
+    let timely = node.outputs.iter().any(|output| output.name == node.name && output.stream.event_time);
+    let holds = node.plan.state.iter().any(|state| state.keyed) && node.plan.reads_first.is_none();
+    node.role == Role::Operator && holds && timely
 }
 
 fn when(topology: &Topology, node: &Node, index: usize, waits: Option<usize>) -> String {
@@ -61,39 +65,22 @@ fn when(topology: &Topology, node: &Node, index: usize, waits: Option<usize>) ->
         (Role::Source, _) => "for each row that it reads".to_owned(),
         (_, Some(at)) if at == index => match windows(topology, index) {
             Some(kind) => {
-                format!("when a window closes ({kind}): its watermark must reach the end of the window, and any allowed lateness")
+                let early = if gives_early_rows(node) { "; before that come early rows, as often as `emit` says" } else { "" };
+                format!("when a window closes ({kind}): its watermark must reach the end of the window, and any allowed lateness{early}")
             }
             None => "as rows come to it, or when its watermark passes those that it holds".to_owned(),
         },
         (_, Some(at)) => format!("when {} does", topology.nodes[at].name),
-        (_, None) => "as rows come to it".to_owned(),
+        (_, None) => looks_up(topology, node).unwrap_or_else(|| "as rows come to it".to_owned()),
     }
 }
 
-/// How a source moves the watermark.
-fn follows(node: &Node, source: &SourceSettings) -> Holder {
-    let mut says = Vec::new();
-    if source.times.iter().all(Option::is_none) {
-        says.push("it has no event time: nothing but its end moves the watermark".to_owned());
-    } else {
-        says.push(match source.max_delay.micros() {
-            0 => "it passes a time when each split has read a row of that time or later, or has ended".to_owned(),
-            _ => {
-                format!("it passes a time when each split has read a row {} after it or later (max_delay), or has ended", source.max_delay)
-            }
-        });
-        says.push(match source.idle_after {
-            Some(after) => format!("a split that is silent for {after} no longer holds the watermark (idle_after)"),
-            None => "a split that is silent holds the watermark for as long as it is (no idle_after)".to_owned(),
-        });
-    }
-    Holder {
-        node: node.name.clone(),
-        max_delay: Some(source.max_delay.to_string()),
-        idle_after: source.idle_after.map(|after| after.to_string()),
-        says,
-        ..Holder::default()
-    }
+/// When rows come from a node that looks them up in a table.
+fn looks_up(topology: &Topology, node: &Node) -> Option<String> {
+    let table = &node.inputs[node.plan.reads_first?];
+    let name = |input: &Input| topology.nodes[input.node].outputs[input.port].name.clone();
+    let others: Vec<String> = node.inputs.iter().filter(|input| !std::ptr::eq(*input, table)).map(name).collect();
+    Some(format!("as rows of {} come to it, once {} has been read to its end", listed(&others), name(table)))
 }
 
 /// Which rows a node leaves out, as far as the plan says so.

@@ -5,7 +5,7 @@ use millstream_api::registry::Role;
 use millstream_topology::{Node, Topology};
 
 use super::watermark::Search;
-use super::{HeldUp, Station, Why, counts, listed, titled, upstream};
+use super::{HeldUp, Station, Why, counts, gives_early_rows, listed, titled, upstream};
 use crate::observe::{Moment, NodeObservation, Observation};
 use crate::text::{grouped, rows};
 
@@ -108,12 +108,15 @@ impl Case<'_> {
                 watermark => format!("it is {watermark}"),
             };
             says.push(format!("{} holds rows until its watermark reaches {at}; {now}", node.name));
+            if gives_early_rows(node) {
+                says.push("before that come early rows, as often as `emit` says".to_owned());
+            }
         }
         if let Some(edge) = self.observation.holder_of(&node.name).filter(|edge| edge.holds_now) {
             says.push(format!("{} has rows ready for which {} has no credit", node.name, edge.to));
         } else if observed.waits_for.is_none() && !lost(observed) {
             says.push(match node.role {
-                Role::Source => format!("{} waits for input", node.name),
+                Role::Source => format!("{} waits for {}", node.name, input_or_pace(node)),
                 Role::Operator | Role::Sink => format!("{} holds nothing back: it waits for rows", node.name),
             });
         }
@@ -151,6 +154,14 @@ impl Case<'_> {
             .map(|edge| HeldUp { node: edge.from.clone(), by: edge.to.clone(), percent: edge.held_percent })
             .collect()
     }
+}
+
+/// What a source waits for: where it is slowed down on purpose, mostly for that.
+fn input_or_pace(node: &Node) -> String {
+    let Some(source) = &node.source else { return "input".to_owned() };
+    let rate = source.rate.map(|rows| format!("its `rate` of {} rows a second", grouped(rows as u64)));
+    let pace = source.replay_speed.map(|_| "the time at which its next row is due (`pace`)".to_owned());
+    rate.into_iter().chain(pace).chain(["input".to_owned()]).collect::<Vec<_>>().join(", or for ")
 }
 
 /// Whether rows have come and none of them counts any more.

@@ -96,6 +96,9 @@ impl Search<'_> {
         }
         let unblocked_at = self.target.map(|target| later(later(target, source.max_delay.micros()), behind));
         match unblocked_at {
+            Some(at) if at != EventTime::MAX && split.greatest.0 >= at => {
+                says.push(format!("it has passed {at}, which is enough: the watermark is on its way"));
+            }
             Some(at) if at != EventTime::MAX => says.push(format!("a row at {at} or later is enough, or the end of the split")),
             _ => says.push("a later row raises it, or the end of the split".to_owned()),
         }
