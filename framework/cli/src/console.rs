@@ -227,12 +227,13 @@ impl Write for Hiding {
     }
 }
 
-/// What is logged when `RUST_LOG` does not say. `millstream` covers all crates whose names begin with it.
+/// What is logged when `RUST_LOG` does not say. `millstream` covers all crates whose names begin with it. `actix_http` calls it an
+/// error when a client sends what is no HTTP, which is no error of the run.
 fn default_filter(format: LogFormat, verbose: u8) -> &'static str {
     match (verbose, format) {
         // Where a source listens must be known, since port 0 is any.
-        (0, LogFormat::Text) => "warn,millstream::listening=info",
-        (0, LogFormat::Json) | (1, _) => "warn,millstream=info",
+        (0, LogFormat::Text) => "warn,actix_http=off,millstream::listening=info",
+        (0, LogFormat::Json) | (1, _) => "warn,actix_http=off,millstream=info",
         (2, _) => "info,millstream=debug",
         (_, _) => "trace",
     }

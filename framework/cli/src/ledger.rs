@@ -57,15 +57,17 @@ fn remarks(ledger: &Ledger, status: Status, is_kept: bool) -> String {
     .to_owned();
     let partly_late: u64 = ledger.rows.iter().map(|row| row.fates.partly_late).sum();
     if partly_late > 0 {
-        text.push_str(&format!("{} of the rows taken were too late for some of their windows\n", grouped(partly_late)));
+        let were = if partly_late == 1 { "was too late for some of its" } else { "were too late for some of their" };
+        text.push_str(&format!("{} of the rows taken {were} windows\n", grouped(partly_late)));
     }
     let in_state: u64 = ledger.rows.iter().map(|row| row.in_state).sum();
     if status == Status::Stopped && in_state > 0 {
-        let rows = grouped(in_state);
+        let rows = text::rows(in_state);
+        let (are, they_are) = if in_state == 1 { ("is", "it is") } else { ("are", "they are") };
         text.push_str(&match is_kept {
-            true => format!("{rows} rows are in windows or groups that had not been sent at the stop; they are in the last checkpoint\n"),
+            true => format!("{rows} {are} in windows or groups that had not been sent at the stop; {they_are} in the last checkpoint\n"),
             false => format!(
-                "warning: {rows} rows are in windows or groups that had not been sent at the stop, and are gone; --drain sends them\n"
+                "warning: {rows} {are} in windows or groups that had not been sent at the stop, and {are} gone; --drain sends them\n"
             ),
         });
     }
@@ -140,6 +142,18 @@ mod tests {
         assert!(!table(&ledger, Status::Done, false).contains("warning"));
         let kept = table(&ledger, Status::Stopped, true);
         assert!(!kept.contains("warning") && kept.contains("1,000 rows are in windows") && kept.contains("last checkpoint"), "{kept}");
+    }
+
+    #[test]
+    fn one_row_is_not_several() {
+        let mut ledger = ledger();
+        ledger.rows[1].fates.partly_late = 1;
+        ledger.rows[1].fates.taken -= 1;
+        ledger.rows[1].in_state = 1;
+        let text = table(&ledger, Status::Stopped, false);
+        assert!(text.contains("1 of the rows taken was too late for some of its windows"), "{text}");
+        assert!(text.contains("warning: 1 row is in windows") && text.contains("and is gone"), "{text}");
+        assert!(table(&ledger, Status::Stopped, true).contains("it is in the last checkpoint"));
     }
 
     #[test]

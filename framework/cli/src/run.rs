@@ -271,10 +271,7 @@ fn phase_after(outcome: &Outcome) -> Phase {
 fn note_served(console: &Console, views: &Views) {
     for name in views.names() {
         if let Some(Ok((version, rows))) = views.get(&name).map(|view| view.size()) {
-            console.note(&format!(
-                "view `{name}` is served no longer: {} rows, version {version}",
-                millstream_runtime::text::grouped(rows as u64)
-            ));
+            console.note(&format!("view `{name}` is served no longer: {}, version {version}", millstream_runtime::text::rows(rows as u64)));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::args::{File, State, StateExport, StateGet, StateList, StateTarget};
 use crate::console::{Console, Trouble};
 use crate::files::loaded;
 use crate::status::Status;
-use millstream_runtime::text::grouped;
+use millstream_runtime::text::{self, grouped};
 
 /// Shows what checkpoints there are, or what one holds.
 pub fn state(args: &State, registry: &Registry, console: &Console) -> Status {
@@ -52,6 +52,10 @@ fn open(target: &StateTarget, registry: &Registry) -> Result<Store> {
 }
 
 fn of_topology(path: &Path, registry: &Registry) -> Result<(PathBuf, String)> {
+    if !path.exists() {
+        let help = "name a topology file, the folder of a store, or its URL: file:PATH";
+        return Err(error(format!("there is nothing at {}", path.display())).help(help));
+    }
     let outcome = loaded(&File { path: path.to_owned(), sets: Vec::new() }, registry);
     let topology = outcome.topology.ok_or_else(|| {
         error(format!("{} is no topology that may run", path.display()))
@@ -158,10 +162,11 @@ fn export(args: &StateExport, registry: &Registry) -> Result<String> {
         files += 1;
     }
     Ok(format!(
-        "checkpoint {} of {}: {} rows of state of {files} nodes in {}",
+        "checkpoint {} of {}: {} of state of {files} {} in {}",
         manifest.checkpoint,
         manifest.topology,
-        grouped(rows as u64),
+        text::rows(rows as u64),
+        if files == 1 { "node" } else { "nodes" },
         args.folder.display()
     ))
 }

@@ -117,7 +117,9 @@ impl StoreText {
     pub fn folder(&self, base: &Path) -> PathBuf {
         let path = self.0.strip_prefix("file:").unwrap_or(&self.0);
         // file:///absolute is the same as file:/absolute.
-        base.join(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path))
+        let folder = base.join(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path));
+        // People see it in messages: `components` leaves out each `.` but the first.
+        folder.components().collect()
     }
 }
 
@@ -176,7 +178,8 @@ mod tests {
     #[test]
     fn a_store_is_a_file_url() {
         let folder_of = |url: &str| url.parse::<StoreText>().map(|store| store.folder(Path::new("/topologies")));
-        assert_eq!(folder_of("file:./state/x").unwrap(), Path::new("/topologies/./state/x"));
+        assert_eq!(folder_of("file:./state/x").unwrap().to_str(), Some("/topologies/state/x"));
+        assert_eq!("file:./state".parse::<StoreText>().unwrap().folder(Path::new(".")).to_str(), Some("./state"));
         assert_eq!(folder_of("file:///var/x").unwrap(), Path::new("/var/x"));
         assert_eq!(folder_of("file:/var/x").unwrap(), Path::new("/var/x"));
         for bad in ["state", "file:", "file://", "file://host/x", "s3://bucket/x"] {

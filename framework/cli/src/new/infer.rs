@@ -14,6 +14,9 @@ use millstream_topology::{Outcome, is_name, load_text};
 
 use super::Stop;
 
+/// What to do about a file without rows.
+const ONE_ROW: &str = "name a file with at least one row";
+
 /// What was made of a file.
 pub(super) struct Written {
     pub topology: String,
@@ -28,10 +31,10 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
     let absolute = std::path::absolute(file).map_err(|cause| Stop::failed("find", file, &cause))?;
     let asked = format!("name = \"asked\"\n\n{}", source_table(&source, &absolute, options));
     let outcome = load_text("topology.toml", &asked, Path::new("."), &BTreeMap::new(), &[], registry);
-    let notes = notes(&outcome, &source, file)?;
+    let notes = notes(&outcome, &source, file, options)?;
     let columns = columns(&outcome, &source);
     if columns.is_empty() {
-        return Err(Stop::wrong(format!("{} has no rows from which columns could be told", file.display()), "give it a first row"));
+        return Err(Stop::wrong(format!("{} has no rows from which columns could be told", file.display()), ONE_ROW));
     }
     // Quoted, since a file's name may have a line end in it.
     let whose = if options.contains("parquet") { "its own" } else { "those of its first 1,000 rows" };
@@ -57,7 +60,7 @@ struct Column {
 fn format_of(file: &Path) -> Result<&'static str, Stop> {
     let mut start = Vec::new();
     let read = std::fs::File::open(file).and_then(|file| file.take(4096).read_to_end(&mut start));
-    read.map_err(|cause| Stop::wrong(format!("{} cannot be read: {cause}", file.display()), "name a file of JSON lines or CSV"))?;
+    read.map_err(|cause| Stop::wrong(format!("{} cannot be read: {cause}", file.display()), "name a file of JSON lines, CSV or Parquet"))?;
     let (unpacked, is_packed) = unpacked(file);
     let extension = unpacked.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
     let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -108,14 +111,17 @@ fn source_table(name: &str, path: &Path, options: &str) -> String {
 }
 
 /// What was found beside the schema. Of the topology that was only asked with, mistakes are the file's.
-fn notes(outcome: &Outcome, source: &str, file: &Path) -> Result<Vec<String>, Stop> {
+fn notes(outcome: &Outcome, source: &str, file: &Path, options: &str) -> Result<Vec<String>, Stop> {
     let mut notes = Vec::new();
     for entry in outcome.report.entries() {
         match entry.severity {
             Severity::Error => {
                 let message = format!("{}: {}", file.display(), entry.message);
-                let help = entry.help.clone().unwrap_or_else(|| "name a file of JSON lines or CSV".to_owned());
-                return Err(Stop::wrong(message, &help));
+                // The source's own help is to declare columns, but there is no topology yet to do that in.
+                let has_no_rows = entry.code == "empty-schema" && !options.contains("parquet");
+                let help = entry.help.as_deref().filter(|_| !has_no_rows);
+                let otherwise = if has_no_rows { ONE_ROW } else { "name a file of JSON lines, CSV or Parquet" };
+                return Err(Stop::wrong(message, help.unwrap_or(otherwise)));
             }
             // Nothing reads it yet.
             Severity::Warning if entry.code == "unread-stream" => {}
