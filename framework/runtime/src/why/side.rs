@@ -1,5 +1,6 @@
 //! A side stream explained: its rows wait for nothing.
 
+use millstream_api::options::OnBadRow;
 use millstream_topology::{Node, Topology};
 
 use super::{Why, windows};
@@ -14,7 +15,8 @@ pub(super) fn explain(topology: &Topology, observation: Option<&Observation>, in
     let reason = match side {
         _ if is_late && judges_windows(topology, node, index) => "is late for all its windows",
         _ if is_late => "is behind the watermark when it comes",
-        "rejected" => "is bad",
+        "rejected" if node.on_bad_row == OnBadRow::Reject => "is bad",
+        "rejected" => "is bad and `on_bad_row` is \"reject\", which it is not",
         _ => return None,
     };
     let mut answer = vec![format!("{name} (`{}`) gives a row at once, when a row {reason}", node.kind)];
@@ -22,7 +24,8 @@ pub(super) fn explain(topology: &Topology, observation: Option<&Observation>, in
     if let Some(seen) = seen {
         // Both sides of a join share one count.
         let (count, what) = if is_late { (seen.fates.late, "late") } else { (seen.fates.rejected, "rejected") };
-        answer.push(format!("{} came to {}: {} {what}", rows(seen.rows_in), node.name, grouped(count)));
+        let end = if seen.over { "; it has ended: no more will come" } else { "" };
+        answer.push(format!("{} came to {}: {} {what}{end}", rows(seen.rows_in), node.name, grouped(count)));
     }
     Some(Why {
         node: name.to_owned(),
