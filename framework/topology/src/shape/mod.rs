@@ -125,7 +125,9 @@ impl<'p> Reader<'p> {
             (_, Some(most)) if number > most => format!("at most {most}"),
             _ => return Some(read),
         };
-        let message = format!("{} must be {wanted}, not {read}", self.subject());
+        // JSON has every whole number, and no infinite one.
+        let shown = if read.is_i64() { read.to_string() } else { number.to_string() };
+        let message = format!("{} must be {wanted}, not {shown}", self.subject());
         self.note(Diagnostic::error("bad-value", message));
         None
     }

@@ -81,7 +81,7 @@ impl RowFormat {
         }
         if texts.len() != self.key_fields.len() {
             let names = self.key_names().join(", ");
-            return Err(refused(format!("the key has {} columns ({names}), and {} values were given", self.key_fields.len(), texts.len())));
+            return Err(refused(format!("the key is ({names}), of which each needs one value: {} given", texts.len())));
         }
         let mut columns = Vec::with_capacity(texts.len());
         for (field, text) in self.key_fields.iter().zip(texts) {

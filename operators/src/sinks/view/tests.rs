@@ -142,7 +142,7 @@ fn lookups_read_texts_as_the_types_of_the_key() {
     assert_eq!(view.view.lookup(&["8", "1970-01-01T00:00:01.5Z"]).unwrap().1.num_rows(), 0);
     let refused = |key: &[&str]| view.view.lookup(key).unwrap_err().message().to_owned();
     assert_eq!(refused(&["x", "1970-01-01T00:00:01Z"]), "`x` is not a bigint (key column `v`)");
-    assert_eq!(refused(&["1"]), "the key has 2 columns (v, t), and 1 values were given");
+    assert_eq!(refused(&["1"]), "the key is (v, t), of which each needs one value: 1 given");
 }
 
 #[test]
