@@ -61,8 +61,9 @@ impl Query {
             Mode::Memory => text.push_str("[sources.nexmark]\ntype = \"memory\"\ntime = { by = \"date_time\" }\n\n"),
             Mode::Ndjson => self.kinds().into_iter().try_for_each(|kind| file_source(&mut text, kind, events, data))?,
         }
-        // Any source behind that of the events is the query's own.
-        let rest = self.text.split("\n\n").filter(|part| !part.contains("[sources.nexmark]") && part.trim_start().starts_with(['[', '#']));
+        // Tables other than that of the events are the query's own.
+        let is_table = |part: &&str| part.lines().any(|line| line.starts_with('['));
+        let rest = self.text.split("\n\n").filter(is_table).filter(|part| !part.contains("[sources.nexmark]"));
         let result = rest.clone().find(|part| part.starts_with("[sinks."));
         for part in rest.filter(|part| !part.starts_with("[sinks.")) {
             let part = match mode {
