@@ -53,9 +53,11 @@ impl Bytes {
         self.data.truncate(self.offsets.last().map_or(0, |&end| end as usize));
     }
 
-    /// Takes the values; the next ones find as much room as these needed.
+    /// Takes the values; the next ones find as much room as these needed, and a little more, since lengths differ.
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let mut fresh = Bytes { data: Vec::with_capacity(self.data.len()), offsets: Vec::with_capacity(self.offsets.len()) };
+        let some_more = |length: usize| length + length / 8;
+        let (data, offsets) = (some_more(self.data.len()), self.offsets.len());
+        let mut fresh = Bytes { data: Vec::with_capacity(data), offsets: Vec::with_capacity(offsets) };
         fresh.offsets.push(0);
         let full = std::mem::replace(self, fresh);
         (OffsetBuffer::new(full.offsets.into()), Buffer::from_vec(full.data))
@@ -169,19 +171,25 @@ impl Column {
 
     /// Adds a null, also to a column that may not be null: its value is hidden because a struct around it is null.
     pub(crate) fn append_filler(&mut self) {
-        self.nulls.push(self.len() as u32);
+        self.append_fillers(1);
+    }
+
+    /// Adds as many nulls.
+    pub(crate) fn append_fillers(&mut self, count: usize) {
+        let rows = self.len() + count;
+        self.nulls.extend(self.len() as u32..rows as u32);
         match &mut self.values {
-            Values::Boolean(v) => v.append(false),
-            Values::Int16(v) => v.push(0),
-            Values::Int32(v) | Values::Date(v) => v.push(0),
-            Values::Int64(v) | Values::Timestamp(v, _) => v.push(0),
-            Values::Float32(v) => v.push(0.0),
-            Values::Float64(v) => v.push(0.0),
-            Values::Decimal(v, _, _) => v.push(0),
-            Values::Interval(v) => v.push(IntervalMonthDayNano::ZERO),
-            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.close(),
-            Values::List { offsets, item, .. } => offsets.push(item.len() as i32),
-            Values::Struct(_, columns) => columns.append_filler(),
+            Values::Boolean(v) => v.append_n(count, false),
+            Values::Int16(v) => v.resize(rows, 0),
+            Values::Int32(v) | Values::Date(v) => v.resize(rows, 0),
+            Values::Int64(v) | Values::Timestamp(v, _) => v.resize(rows, 0),
+            Values::Float32(v) => v.resize(rows, 0.0),
+            Values::Float64(v) => v.resize(rows, 0.0),
+            Values::Decimal(v, _, _) => v.resize(rows, 0),
+            Values::Interval(v) => v.resize(rows, IntervalMonthDayNano::ZERO),
+            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.offsets.resize(rows + 1, v.data.len() as i32),
+            Values::List { offsets, item, .. } => offsets.resize(rows + 1, item.len() as i32),
+            Values::Struct(_, columns) => columns.append_fillers(count),
         }
     }
 
@@ -256,11 +264,16 @@ impl Column {
         if self.nulls.is_empty() {
             return None;
         }
+        // Nulls come in runs: where lines of several kinds are mixed, a kind has none of some columns.
         let mut valid = BooleanBufferBuilder::new(self.len());
-        valid.append_n(self.len(), true);
-        for row in self.nulls.drain(..) {
-            valid.set_bit(row as usize, false);
+        for run in self.nulls.chunk_by(|row, next| row + 1 == *next) {
+            if let Some(&first) = run.first() {
+                valid.append_n(first as usize - valid.len(), true);
+                valid.append_n(run.len(), false);
+            }
         }
+        valid.append_n(self.len() - valid.len(), true);
+        self.nulls.clear();
         Some(NullBuffer::new(valid.finish()))
     }
 
@@ -330,9 +343,9 @@ impl ColumnSet {
         Ok(())
     }
 
-    fn append_filler(&mut self) {
-        self.columns.iter_mut().for_each(Column::append_filler);
-        self.len += 1;
+    fn append_fillers(&mut self, count: usize) {
+        self.columns.iter_mut().for_each(|column| column.append_fillers(count));
+        self.len += count;
     }
 
     /// Cuts it back to `rows` rows, and columns of an incomplete row with it.

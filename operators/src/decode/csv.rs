@@ -4,17 +4,20 @@
 //! disagree: a quote opens a quoted field only as the first byte of a field, and there a line end does not end the record.
 //! csv-core is not used for it because it hides whether a field was quoted, which tells an empty text from null, and takes
 //! text after a closing quote; it is the reference in the tests.
+//!
+//! What is here takes any record and says what is wrong with a bad one; [`csv_scan`](super::csv_scan) takes the usual ones, faster.
 
 use std::borrow::Cow;
 
 use millstream_api::error::{Error, Result};
 
 use super::column::{Column, ColumnSet, Mismatch, Values};
+use super::csv_scan::Scanner;
 use super::json::append_value;
 use super::json::cursor::Cursor;
 use super::schema::ColumnSpec;
 use super::text::append_scalar;
-use super::{Batches, Block, Decode, Decoded};
+use super::{Batches, Block, BlockRows, Decode, Decoded};
 
 /// How a file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// For each field, the wanted column that it is the value of.
+    pub(super) fn columns(&self) -> &[Option<usize>] {
+        &self.columns
+    }
+
     /// For a file whose first record names its fields.
     ///
     /// # Errors
@@ -149,12 +157,19 @@ pub(crate) fn record<'a>(bytes: &'a [u8], dialect: &Dialect) -> (&'a [u8], usize
 pub(crate) struct CsvDecoder {
     batches: Batches,
     dialect: Dialect,
+    scanner: Option<Scanner>,
 }
 
 impl CsvDecoder {
     /// For these columns; each block says which field is which.
     pub(crate) fn new(specs: &[ColumnSpec], dialect: Dialect, batch_rows: usize) -> Result<Self> {
-        Ok(CsvDecoder { batches: Batches::new(specs, batch_rows)?, dialect })
+        let scanner = Some(Scanner::new(&dialect));
+        Ok(CsvDecoder { batches: Batches::new(specs, batch_rows)?, dialect, scanner })
+    }
+
+    /// The same without the scanner: what it must agree with.
+    pub(crate) fn general(specs: &[ColumnSpec], dialect: Dialect, batch_rows: usize) -> Result<Self> {
+        Ok(CsvDecoder { scanner: None, ..CsvDecoder::new(specs, dialect, batch_rows)? })
     }
 }
 
@@ -164,18 +179,27 @@ impl Decode for CsvDecoder {
         let mut rows = self.batches.begin(block);
         let mut start = 0;
         while start < block.bytes.len() {
-            let (record, length) = record(&block.bytes[start..], &self.dialect);
-            let lines = memchr::memchr_iter(b'\n', &block.bytes[start..start + length]).count().max(1) as u64;
-            start += length;
-            if record.is_empty() {
-                rows.skip(lines);
-                continue;
-            }
-            let written = append_record(record, &self.dialect, &header, rows.columns());
-            rows.end_row(written, record, lines, start)?;
+            start = match &mut self.scanner {
+                Some(scanner) => scanner.piece(&block.bytes, start, &self.dialect, &header, &mut rows)?,
+                None => general_record(&block.bytes, start, &self.dialect, &header, &mut rows)?,
+            };
         }
         rows.finish()
     }
+}
+
+/// Adds the record at byte `start` as a row, good or bad, unless there is nothing in it; gives the place after it.
+pub(super) fn general_record(bytes: &[u8], start: usize, dialect: &Dialect, header: &Header, rows: &mut BlockRows<'_>) -> Result<usize> {
+    let (record, length) = record(&bytes[start..], dialect);
+    let end = start + length;
+    let lines = memchr::memchr_iter(b'\n', &bytes[start..end]).count().max(1) as u64;
+    if record.is_empty() {
+        rows.skip(lines);
+        return Ok(end);
+    }
+    let written = append_record(record, dialect, header, rows.columns());
+    rows.end_row(written, record, lines, end)?;
+    Ok(end)
 }
 
 fn append_record(record: &[u8], dialect: &Dialect, header: &Header, columns: &mut ColumnSet) -> Result<(), Mismatch> {

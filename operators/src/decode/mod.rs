@@ -5,16 +5,22 @@
 //! (only guesses that make them faster), so blocks may be decoded on any thread in any order.
 //!
 //! Nothing here opens a file. Modules in reading order: [`schema`] is what the user declares, [`column`] what is being built,
-//! [`text`] and [`instant`] single values, [`json`], [`csv`] and [`debezium`] the formats, [`csv_keys`] the keys of csv, [`infer`] a schema from sample rows.
+//! [`text`], [`number`] and [`instant`] single values, [`marks`] where a scanner must stop, [`json`], [`csv`] and [`debezium`] the formats, [`csv_scan`] its usual records, [`csv_keys`] its keys, [`infer`] a schema from sample rows,
+//! [`seam`] what fuzz targets call.
 
 pub(crate) mod column;
 pub(crate) mod csv;
 pub(crate) mod csv_keys;
+mod csv_scan;
 pub(crate) mod debezium;
 pub(crate) mod infer;
 pub(crate) mod instant;
 pub(crate) mod json;
+pub(crate) mod marks;
+pub(crate) mod number;
 pub mod schema;
+#[doc(hidden)]
+pub mod seam;
 pub(crate) mod text;
 
 use std::sync::Arc;
@@ -56,6 +62,9 @@ pub(crate) struct Decoded {
     pub(crate) end_lines: u64,
 }
 
+/// About how many bytes are looked at before they are decoded, so that they are still in the core's nearest cache.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// Turns blocks into batches.
 pub(crate) trait Decode: Send {
     /// All rows of a block, in batches of at most the rows that the decoder was made for, counting bad ones.
@@ -92,7 +101,7 @@ impl Batches {
     pub(crate) fn begin<'a>(&'a mut self, block: &'a Block) -> BlockRows<'a> {
         let batches = block.lines.div_ceil(self.batch_rows).max(1);
         let rows = block.lines.div_ceil(batches).max(1);
-        BlockRows { batches: self, block, rows, seen: 0, weights: Vec::new(), bad: Vec::new(), line: 0, done: Vec::new() }
+        BlockRows { batches: self, block, rows, seen: 0, good: 0, weights: Vec::new(), bad: Vec::new(), line: 0, done: Vec::new() }
     }
 }
 
@@ -104,7 +113,9 @@ pub(crate) struct BlockRows<'a> {
     rows: usize,
     /// Rows since the last batch, good and bad.
     seen: usize,
-    /// Of the good ones.
+    /// The good ones of them …
+    good: usize,
+    /// … and their weights, where rows have some.
     weights: Vec<i8>,
     bad: Vec<BadRow>,
     /// Lines read.
@@ -116,6 +127,19 @@ impl BlockRows<'_> {
     /// The columns to write to.
     pub(crate) fn columns(&mut self) -> &mut ColumnSet {
         &mut self.batches.columns
+    }
+
+    /// How many rows more the batch takes.
+    pub(crate) fn room(&self) -> usize {
+        self.rows - self.seen
+    }
+
+    /// Ends `rows` records of a line each that have been written, the last of which stops at byte `end` of the block.
+    pub(crate) fn end_good_rows(&mut self, rows: usize, end: usize) -> Result<()> {
+        self.good += rows;
+        self.seen += rows;
+        self.line += rows as u64;
+        if self.seen >= self.rows { self.flush(end) } else { Ok(()) }
     }
 
     /// Goes over a record that is no row: `lines` lines of nothing.
@@ -133,11 +157,14 @@ impl BlockRows<'_> {
     pub(crate) fn end_rows(&mut self, written: Result<&[i8], Mismatch>, raw: &[u8], lines: u64, end: usize) -> Result<()> {
         match written {
             Ok(weights) => {
-                self.weights.extend_from_slice(weights);
+                if self.batches.changes {
+                    self.weights.extend_from_slice(weights);
+                }
+                self.good += weights.len();
                 self.seen += weights.len();
             }
             Err(reason) => {
-                self.batches.columns.truncate(self.weights.len());
+                self.batches.columns.truncate(self.good);
                 let place = format!("{}:{}", self.block.name, self.block.first_line + self.line);
                 self.bad.push(BadRow { reason, place, raw: String::from_utf8_lossy(raw).into_owned() });
                 self.seen += 1;
@@ -166,7 +193,7 @@ impl BlockRows<'_> {
         let weights = std::mem::take(&mut self.weights);
         let weights = self.batches.changes.then(|| Int8Array::from(weights));
         self.done.push(Decoded { records, weights, bad: std::mem::take(&mut self.bad), end_bytes: end, end_lines: self.line });
-        self.seen = 0;
+        (self.seen, self.good) = (0, 0);
         Ok(())
     }
 }

@@ -31,14 +31,20 @@ fn decode(specs: &[ColumnSpec], bytes: &[u8], batch_rows: usize) -> (RecordBatch
     (records, decoded.into_iter().flat_map(|batch| batch.bad).collect())
 }
 
-/// All rows, each with a decoder that knows nothing: so by the general one.
+/// All rows by the general decoder alone, and by one that begins anew with each line and so has nothing to go by.
 fn decode_generally(specs: &[ColumnSpec], bytes: &[u8]) -> (RecordBatch, Vec<BadRow>) {
     let (mut batches, mut bad) = (Vec::new(), Vec::new());
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let block = Block { first_line: 1 + index as u64, ..block(line) };
-        for decoded in JsonDecoder::new(specs, 1).unwrap().decode(&block).unwrap() {
-            batches.push(decoded.records);
-            bad.extend(decoded.bad);
+        let by = |mut decoder: JsonDecoder| {
+            let decoded = decoder.decode(&block).unwrap();
+            decoded.into_iter().map(|decoded| (decoded.records, decoded.bad)).collect::<Vec<_>>()
+        };
+        let decoded = by(JsonDecoder::general(specs, 1).unwrap());
+        assert_eq!(decoded, by(JsonDecoder::new(specs, 1).unwrap()));
+        for (records, reasons) in decoded {
+            batches.push(records);
+            bad.extend(reasons);
         }
     }
     (concat_batches(&arrow_schema(specs), &batches).unwrap(), bad)
@@ -198,7 +204,17 @@ fn batches_say_where_they_end() {
 }
 
 /// The columns that the property tests ask for; lines have more keys.
-const COLUMNS: [(&str, &str); 5] = [("a", "bigint"), ("b", "string"), ("c", "double"), ("d", "boolean"), ("e", "timestamp")];
+const COLUMNS: [(&str, &str); 9] = [
+    ("a", "bigint"),
+    ("b", "string"),
+    ("c", "double"),
+    ("d", "boolean"),
+    ("e", "timestamp"),
+    ("f", "timestamp(ms)"),
+    ("g", "int"),
+    ("h", "decimal(6,2)"),
+    ("a key of more than sixteen bytes", "json"),
+];
 
 /// Values as they stand in a line: mostly of the type that the key's column has.
 fn value(key: &'static str) -> BoxedStrategy<String> {
@@ -207,6 +223,9 @@ fn value(key: &'static str) -> BoxedStrategy<String> {
         "b" => "\"[a-zé ]{0,20}\"".boxed(),
         "c" => "-?[1-9]{1,3}(\\.[0-9]{1,3})?".boxed(),
         "d" => "true|false".boxed(),
+        "f" => "1[0-9]{12}|-?[0-9]{1,9}".boxed(),
+        "g" => "-?[1-9][0-9]{0,10}".boxed(),
+        "h" => "\"?-?[1-9]{1,3}(\\.[0-9]{1,2})?".prop_map(|text| if text.starts_with('"') { text + "\"" } else { text }).boxed(),
         "e" => "\"20[0-9]{2}-0[1-9]-[0-2][1-8]T1[0-9]:00:00(\\.[0-9]{1,9})?(Z|[+-]0[0-9]:30)\"".boxed(),
         _ => "\"[a-z]{0,12}\"|[1-9]{1,4}|null|\\[1,\\{\"x\":2\\}\\]".boxed(),
     };
@@ -226,6 +245,8 @@ fn value(key: &'static str) -> BoxedStrategy<String> {
 fn line() -> impl Strategy<Value = String> {
     let order = prop_oneof![
         6 => Just(vec!["x", "a", "b", "y", "c", "d", "e"]),
+        3 => Just(vec!["a", "b", "f", "e", "g", "x"]),
+        3 => Just(vec!["h", "a key of more than sixteen bytes", "f", "another key of more than sixteen bytes", "b"]),
         2 => Just(vec!["a", "e", "b"]),
         1 => Just(vec!["d", "c", "b", "a", "z", "e", "a"]),
         1 => Just(vec![]),
@@ -241,6 +262,33 @@ fn line() -> impl Strategy<Value = String> {
             None => line,
         }
     })
+}
+
+/// A slip in the bytes of an input.
+#[derive(Clone, Copy, Debug)]
+enum Slip {
+    Put(u8),
+    Insert(u8),
+    Remove,
+}
+
+impl Slip {
+    fn make(self, bytes: &mut Vec<u8>, at: prop::sample::Index) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = at.index(bytes.len());
+        match self {
+            Slip::Put(byte) => bytes[at] = byte,
+            Slip::Insert(byte) => bytes.insert(at, byte),
+            Slip::Remove => drop(bytes.remove(at)),
+        }
+    }
+}
+
+fn slip() -> impl Strategy<Value = Slip> {
+    let byte = || prop_oneof![any::<u8>(), prop::sample::select(b"\"\\\n\r\t\0 {}[]:,.0e-\xc3\x7f".to_vec())];
+    prop_oneof![byte().prop_map(Slip::Put), byte().prop_map(Slip::Insert), Just(Slip::Remove)]
 }
 
 /// What serde_json makes of a line: the values of `a`, `b` and `d`, or nothing when it is no good.
@@ -267,17 +315,53 @@ proptest! {
     }
 
     #[test]
-    fn garbled_bytes_do_not_make_them_differ(lines in prop::collection::vec(line(), 2..20), places in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..6)) {
+    fn garbled_bytes_do_not_make_them_differ(
+        lines in prop::collection::vec(line(), 2..20),
+        slips in prop::collection::vec((any::<prop::sample::Index>(), slip()), 0..6),
+    ) {
         let specs = specs(&COLUMNS);
         let mut bytes = lines.join("\n").into_bytes();
-        for (at, byte) in places.iter().filter(|_| !lines.concat().is_empty()) {
-            let at = at.index(bytes.len());
-            bytes[at] = *byte;
+        for (at, slip) in &slips {
+            slip.make(&mut bytes, *at);
         }
         let (fast, fast_bad) = decode(&specs, &bytes, 1000);
         let (general, general_bad) = decode_generally(&specs, &bytes);
         prop_assert_eq!(fast, general);
         prop_assert_eq!(fast_bad, general_bad);
+    }
+
+    #[test]
+    fn pieces_and_blocks_do_not_make_them_differ(
+        shapes in prop::collection::vec((line(), prop_oneof![6 => Just("\n"), 2 => Just("\r\n"), 1 => Just("\n \r\n"), 1 => Just("\n\n")]), 1..12),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 300..500),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        last_is_cut: bool,
+        batch_rows in 1usize..300,
+    ) {
+        let specs = specs(&COLUMNS);
+        // Few shapes and many lines, as input has them: several pieces of what is looked at in one go.
+        let mut text: String = order.iter().map(|shape| shape.get(&shapes)).map(|(line, end)| format!("{line}{end}")).collect();
+        if last_is_cut {
+            text.truncate(text.trim_end().len());
+        }
+        let ends: Vec<usize> = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1).collect();
+        let mut starts: Vec<usize> = cuts.iter().filter(|_| !ends.is_empty()).map(|cut| *cut.get(&ends)).chain([0, text.len()]).collect();
+        starts.sort_unstable();
+        let mut decoder = JsonDecoder::new(&specs, batch_rows).unwrap();
+        let (mut batches, mut bad, mut line) = (Vec::new(), Vec::new(), 1);
+        for range in starts.windows(2) {
+            let block = Block { first_line: line, ..block(&text.as_bytes()[range[0]..range[1]]) };
+            line += block.lines as u64;
+            let decoded = decoder.decode(&block).unwrap();
+            prop_assert!(decoded.last().is_none_or(|last| (last.end_bytes, last.end_lines) == (block.bytes.len(), block.lines as u64)));
+            for decoded in decoded {
+                batches.push(decoded.records);
+                bad.extend(decoded.bad);
+            }
+        }
+        let (general, general_bad) = decode_generally(&specs, text.as_bytes());
+        prop_assert_eq!(concat_batches(&arrow_schema(&specs), &batches).unwrap(), general);
+        prop_assert_eq!(bad, general_bad);
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! Where in a text the bytes are that a scanner must stop at.
+//!
+//! One pass over a text notes every byte that ends a run of ordinary ones: two of the format's choice, and control characters. A scanner
+//! then asks for the next such byte, which is a shift and a count of zeros, instead of searching each string by itself: a search of a few
+//! dozen bytes costs more in starting and stopping than in looking. The same pass tells whether the text is ASCII.
+//!
+//! What the marked bytes mean is the format's affair; nothing here knows lines, quotes or escapes.
+
+use wide::u8x16;
+
+/// The marked bytes of a text.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// A bit for each byte, 64 to a word, the first byte in the lowest bit; and one word of none, so that two can always be read.
+    words: Vec<u64>,
+    ascii: bool,
+}
+
+/// Finds the bytes to mark.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marker {
+    first: u8x16,
+    second: u8x16,
+}
+
+impl Marker {
+    /// Marks these two bytes and all below 0x20.
+    pub(crate) fn new(first: u8, second: u8) -> Self {
+        Marker { first: u8x16::splat(first), second: u8x16::splat(second) }
+    }
+
+    #[inline(always)]
+    fn marked(&self, bytes: u8x16) -> u64 {
+        let controls = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+        let found = bytes.simd_eq(self.first) | bytes.simd_eq(self.second) | controls;
+        u64::from(found.to_bitmask())
+    }
+}
+
+impl Marks {
+    /// Notes those of another text.
+    pub(crate) fn read(&mut self, text: &[u8], marker: &Marker) {
+        let (chunks, rest) = text.as_chunks::<64>();
+        // Ordinary bytes, so that none is marked beyond the end.
+        let mut last = [b'a'; 64];
+        last[..rest.len()].copy_from_slice(rest);
+        let mut all = u8x16::splat(0);
+        let mut word = |chunk: &[u8; 64]| {
+            let (parts, _) = chunk.as_chunks::<16>();
+            parts.iter().rev().fold(0, |word, &part| {
+                let bytes = u8x16::from(part);
+                all |= bytes;
+                (word << 16) | marker.marked(bytes)
+            })
+        };
+        self.words.clear();
+        self.words.extend(chunks.iter().map(&mut word));
+        self.words.extend([word(&last), 0]);
+        self.ascii = all.to_bitmask() == 0;
+    }
+
+    /// Whether the text is ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.ascii
+    }
+
+    /// The first marked byte at or after byte `at`.
+    #[inline(always)]
+    pub(crate) fn next(&self, at: u32) -> Option<u32> {
+        let (word, shift) = ((at / 64) as usize, at % 64);
+        let two = self.words.get(word..word + 2)?;
+        let ahead = ((u128::from(two[1]) << 64) | u128::from(two[0])) >> shift;
+        if ahead != 0 {
+            return Some(at + ahead.trailing_zeros());
+        }
+        self.next_from(word + 2)
+    }
+
+    #[cold]
+    fn next_from(&self, word: usize) -> Option<u32> {
+        let (skipped, found) = self.words.get(word..)?.iter().enumerate().find(|(_, word)| **word != 0)?;
+        Some(((word + skipped) * 64) as u32 + found.trailing_zeros())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_marked_byte_is_found_and_no_other(
+            text in prop::collection::vec(prop_oneof![8 => Just(b'a'), 1 => any::<u8>(), 1 => Just(b'"')], 0..400),
+            start in 0u32..420,
+        ) {
+            let mut marks = Marks::default();
+            marks.read(&[b'"'; 100], &Marker::new(b'"', b'\\'));
+            marks.read(&text, &Marker::new(b'"', b'\\'));
+            let expected = text.iter().enumerate().skip(start as usize).find(|(_, byte)| **byte < 0x20 || matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(marks.next(start), expected.map(|(at, _)| at as u32));
+            prop_assert_eq!(marks.is_ascii(), text.is_ascii());
+        }
+    }
+}
