@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Limit,
     /// State that cannot be read or written.
     State,
+    /// What this run held alone is another's now, or gone: it must not go on.
+    Taken,
     /// A mistake in Millstream or in a custom operator.
     Internal,
 }

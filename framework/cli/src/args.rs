@@ -245,7 +245,7 @@ pub enum State {
 /// Which checkpoint is looked into.
 #[derive(Debug, Group)]
 pub struct StateTarget {
-    /// The store (`file:PATH` or a folder), or the topology file that names it.
+    /// The store (`file:PATH`, `s3://BUCKET/PATH` or a folder), or the topology file that names it.
     #[arg(value_name = "STORE|FILE")]
     pub target: PathBuf,
 

@@ -12,7 +12,6 @@ use millstream_api::time::rfc3339;
 use millstream_runtime::Checkpoints;
 use millstream_runtime::checkpoint::{node_records, open_store};
 use millstream_state::compare::{Change, compare, lost_splits};
-use millstream_state::lock::Lock;
 use millstream_state::{Finished, JobSnapshot, Manifest, Store};
 use millstream_topology::{CheckpointSettings, Topology};
 
@@ -30,10 +29,9 @@ pub enum Beginning {
 
 /// A run with checkpoints.
 pub struct Resumed {
-    /// Held until the run is over.
-    pub lock: Option<Lock>,
     /// What is said before it starts.
     pub notes: Vec<String>,
+    /// Held until the run is over.
     store: Store,
     settings: CheckpointSettings,
     from: Option<(CheckpointId, JobSnapshot)>,
@@ -66,11 +64,11 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
             false => Ok(Beginning::Without),
         };
     };
-    let lock = store.lock(&format!("process {}, {}", std::process::id(), topology.name))?;
+    let store = store.take(&format!("process {}, {}", std::process::id(), topology.name))?;
     let there = store.checkpoints()?;
     let next = store.numbers()?.last().map_or(1, |last| last + 1);
     store.remove_interrupted()?;
-    let mut resumed = Resumed { lock, notes: Vec::new(), store, settings: settings.clone(), from: None, next, given_up: Vec::new() };
+    let mut resumed = Resumed { notes: Vec::new(), store, settings: settings.clone(), from: None, next, given_up: Vec::new() };
     let Some(id) = args.from.or(there.last().copied()).filter(|_| !args.fresh) else {
         if !there.is_empty() {
             resumed.notes.push(format!("begins anew; {} of runs before removed", counted(there.len(), "checkpoint")));

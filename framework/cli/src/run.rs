@@ -12,7 +12,6 @@ use millstream_api::{Error, Registry};
 use millstream_runtime::schedule::SystemClock;
 use millstream_runtime::{Failure, Handle, Job, Lookout, Notice, Notices, Outcome, Report, RunOptions};
 use millstream_server::{Health, Info, Phase, Server, ServerError};
-use millstream_state::lock::Lock;
 use millstream_topology::Topology;
 
 use crate::args::Run;
@@ -90,8 +89,6 @@ struct Prepared<'a> {
     /// Whether nothing is left to do once nobody reads what is printed.
     only_prints: bool,
     job: Job,
-    /// Holds the store of checkpoints.
-    lock: Option<Lock>,
 }
 
 impl<'a> Prepared<'a> {
@@ -119,13 +116,12 @@ impl<'a> Prepared<'a> {
         stop.arm(job.handle());
         runs.set(job.handle());
         beginning.iter().flat_map(|resumed| &resumed.notes).for_each(|note| console.note(&format!("{name} {note}")));
-        let lock = beginning.and_then(|resumed| resumed.lock);
-        Ok(Prepared { console, name, file, sources, views, health, server, signals, prints, only_prints, job, lock })
+        Ok(Prepared { console, name, file, sources, views, health, server, signals, prints, only_prints, job })
     }
 
     /// Runs, reports, and goes on serving if that was asked for.
     fn finish(self, args: &Run) -> Status {
-        let Prepared { console, name, file, sources, views, health, server, signals, prints, only_prints, job, lock } = self;
+        let Prepared { console, name, file, sources, views, health, server, signals, prints, only_prints, job } = self;
         let clock = SystemClock::default();
         let start = clock.now();
         health.set(Phase::Running);
@@ -135,7 +131,6 @@ impl<'a> Prepared<'a> {
         let live = Live::start(job.handle(), prints, *console);
         let report = job.run();
         drop(live);
-        drop(lock);
         let seconds = (clock.now().0 - start.0) as f64 / 1e6;
         let status = status_of(&report);
         if matches!(report.outcome, Outcome::Aborted) {

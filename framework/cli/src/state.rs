@@ -1,16 +1,17 @@
 //! `millstream state`: what a checkpoint holds, without running anything.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use millstream_api::Registry;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::time::rfc3339;
+use millstream_runtime::checkpoint::open as open_store;
 use millstream_state::export::json_lines;
 use millstream_state::manifest::TaskRecord;
 use millstream_state::{Finished, Manifest, Store};
-use millstream_topology::StoreText;
+use millstream_topology::{StorePlace, StoreText};
 
 use crate::args::{File, State, StateExport, StateGet, StateList, StateTarget};
 use crate::console::{Console, Trouble};
@@ -37,32 +38,34 @@ pub fn state(args: &State, registry: &Registry, console: &Console) -> Status {
 /// The store that is meant: by its URL, its folder, or the topology that names it.
 fn open(target: &StateTarget, registry: &Registry) -> Result<Store> {
     let text = target.target.to_string_lossy();
-    let (folder, place) = if let Ok(store) = text.parse::<StoreText>() {
-        (store.folder(Path::new(".")), text.into_owned())
+    let (place, text) = if let Ok(store) = text.parse::<StoreText>() {
+        (store.place(Path::new(".")), text.into_owned())
     } else if target.target.is_dir() {
-        (target.target.clone(), text.into_owned())
+        (StorePlace::Folder(target.target.clone()), text.into_owned())
     } else {
         of_topology(&target.target, registry)?
     };
     // Only to look: what is not there is not made.
-    match folder.is_dir() {
-        true => Store::open(&folder, &place),
-        false => Err(error(format!("there is no store at {}", folder.display())).help("it is made by the first run with a [checkpoint]")),
+    match &place {
+        StorePlace::Folder(folder) if !folder.is_dir() => {
+            Err(error(format!("there is no store at {}", folder.display())).help("it is made by the first run with a [checkpoint]"))
+        }
+        place => open_store(place, &text),
     }
 }
 
-fn of_topology(path: &Path, registry: &Registry) -> Result<(PathBuf, String)> {
+fn of_topology(path: &Path, registry: &Registry) -> Result<(StorePlace, String)> {
     if !path.exists() {
-        let help = "name a topology file, the folder of a store, or its URL: file:PATH";
+        let help = "name a topology file, the folder of a store, or its URL: file:PATH or s3://BUCKET/PATH";
         return Err(error(format!("there is nothing at {}", path.display())).help(help));
     }
     let outcome = loaded(&File { path: path.to_owned(), sets: Vec::new() }, registry);
     let topology = outcome.topology.ok_or_else(|| {
         error(format!("{} is no topology that may run", path.display()))
-            .help("`millstream check` says why; or name the store itself: file:PATH")
+            .help("`millstream check` says why; or name the store itself: file:PATH or s3://BUCKET/PATH")
     })?;
     let settings = topology.checkpoint.ok_or_else(|| error(format!("{} has no [checkpoint]", path.display())))?;
-    Ok((settings.store.folder(&topology.folder), settings.store.text().to_owned()))
+    Ok((settings.store.place(&topology.folder), settings.store.text().to_owned()))
 }
 
 fn manifest(store: &Store, wanted: Option<CheckpointId>) -> Result<Manifest> {

@@ -198,7 +198,8 @@ fn policy(settings: &CheckpointSettings) -> Policy {
 
 /// The newest checkpoint of the run.
 fn newest(options: &RunOptions, handle: &Handle) -> Option<CheckpointId> {
-    handle.status().get().newest.or_else(|| options.checkpoints.as_ref()?.from.as_ref().map(|(id, _)| *id))
+    let begun_from = options.checkpoints.as_ref().and_then(|checkpoints| checkpoints.from.as_ref()).map(|(id, _)| *id);
+    handle.status().get().newest.max(begun_from)
 }
 
 fn notice(options: &RunOptions, notice: &Notice<'_>) {

@@ -8,16 +8,18 @@
 //! - [`part`]: the state of one subtask as bytes, and back
 //! - [`manifest`]: what a checkpoint consists of
 //! - [`compare`]: what of a checkpoint fits a topology
-//! - [`blobs`]: where bytes are kept: a folder, or anything else that names whole objects
-//! - [`lock`]: one run at a time on a store
+//! - [`blobs`]: where bytes are kept: a folder, a bucket, or anything else that names whole objects
+//! - `names`: what these objects are called
+//! - [`hold`]: one run at a time on a store
 //! - [`store`]: checkpoints in a store: written, listed, read, removed
 //! - [`export`]: what they hold, as text
 
 pub mod blobs;
 pub mod compare;
 pub mod export;
-pub mod lock;
+pub mod hold;
 pub mod manifest;
+mod names;
 pub mod part;
 pub mod snapshot;
 pub mod store;

@@ -18,7 +18,8 @@ use crate::report::Problems;
 /// Durable checkpoints. Without this table there are none: a run that is started again begins anew.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct CheckpointSettings {
-    /// Where they are kept: `"file:./state/NAME"`, relative to the topology file. Each topology needs a store of its own.
+    /// Where they are kept: `"file:./state/NAME"`, relative to the topology file, or `"s3://BUCKET/PATH"`. Each topology needs a
+    /// store of its own.
     pub store: StoreText,
     /// How often one is taken.
     #[serde(default = "ten_seconds", deserialize_with = "positive")]
@@ -113,21 +114,65 @@ impl StoreText {
         &self.0
     }
 
-    /// The folder that it names, relative to `base`.
-    pub fn folder(&self, base: &Path) -> PathBuf {
+    /// What it names; a folder is relative to `base`.
+    pub fn place(&self, base: &Path) -> StorePlace {
+        if let Some((bucket, prefix)) = self.0.strip_prefix(S3).and_then(|rest| rest.split_once('/')) {
+            return StorePlace::Bucket { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() };
+        }
         let path = self.0.strip_prefix("file:").unwrap_or(&self.0);
         // file:///absolute is the same as file:/absolute.
         let folder = base.join(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path));
         // People see it in messages: `components` leaves out each `.` but the first.
-        folder.components().collect()
+        StorePlace::Folder(folder.components().collect())
     }
+}
+
+/// Where a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorePlace {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In a bucket of S3, in the objects whose names begin with `prefix/`.
+    Bucket {
+        /// The bucket's name.
+        bucket: String,
+        /// Not empty, and without a slash at either end.
+        prefix: String,
+    },
+}
+
+/// What the URL of a store in a bucket begins with.
+const S3: &str = "s3://";
+
+/// What is wrong with what follows `s3://`.
+fn wrong_bucket(rest: &str) -> Option<&'static str> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.trim_end_matches('/');
+    let in_bucket = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if bucket.is_empty() || !bucket.bytes().all(in_bucket) {
+        return Some("names no bucket");
+    }
+    if prefix.is_empty() {
+        return Some("has no path in the bucket");
+    }
+    let in_path = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_.*'()=+/".contains(&byte);
+    if !prefix.bytes().all(in_path) || prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Some("has a path that is none of letters, digits and -_.!*'()=+ between single slashes");
+    }
+    None
 }
 
 impl FromStr for StoreText {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        const FORM: &str = "write it like \"file:./state/departures\"";
+        const FORM: &str = "write it like \"file:./state/departures\" or \"s3://bucket/departures\"";
+        if let Some(rest) = url.strip_prefix(S3) {
+            return match wrong_bucket(rest) {
+                Some(wrong) => Err(format!("the store `{url}` {wrong}; {FORM}")),
+                None => Ok(StoreText(url.to_owned())),
+            };
+        }
         match url.strip_prefix("file:") {
             Some("" | "//") => Err(format!("the store `{url}` has no path; {FORM}")),
             Some(path) if path.starts_with("//") && !path.starts_with("///") => {
@@ -146,7 +191,7 @@ impl JsonSchema for StoreText {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "description": "The URL of a store: \"file:./state/departures\".", "pattern": "^file:.+" })
+        schemars::json_schema!({ "type": "string", "description": "The URL of a store: \"file:./state/departures\" or \"s3://bucket/departures\".", "pattern": "^(file:.+|s3://.+)" })
     }
 }
 
@@ -177,13 +222,34 @@ mod tests {
 
     #[test]
     fn a_store_is_a_file_url() {
-        let folder_of = |url: &str| url.parse::<StoreText>().map(|store| store.folder(Path::new("/topologies")));
-        assert_eq!(folder_of("file:./state/x").unwrap().to_str(), Some("/topologies/state/x"));
-        assert_eq!("file:./state".parse::<StoreText>().unwrap().folder(Path::new(".")).to_str(), Some("./state"));
-        assert_eq!(folder_of("file:///var/x").unwrap(), Path::new("/var/x"));
-        assert_eq!(folder_of("file:/var/x").unwrap(), Path::new("/var/x"));
-        for bad in ["state", "file:", "file://", "file://host/x", "s3://bucket/x"] {
-            assert!(folder_of(bad).unwrap_err().contains(bad), "{bad}");
+        let place = |url: &str, base: &str| url.parse::<StoreText>().map(|store| store.place(Path::new(base)));
+        let folder = |path: &str| StorePlace::Folder(PathBuf::from(path));
+        assert_eq!(place("file:./state/x", "/topologies").unwrap(), folder("/topologies/state/x"));
+        assert_eq!(place("file:./state", ".").unwrap(), folder("./state"));
+        assert_eq!(place("file:///var/x", "/topologies").unwrap(), folder("/var/x"));
+        assert_eq!(place("file:/var/x", "/topologies").unwrap(), folder("/var/x"));
+        for bad in ["state", "file:", "file://", "file://host/x", "gs://bucket/x", "az://bucket/x", "memory://x"] {
+            assert!(place(bad, ".").unwrap_err().contains(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn or_a_place_in_a_bucket() {
+        let place = |url: &str| url.parse::<StoreText>().map(|store| store.place(Path::new(".")));
+        let bucket = |prefix: &str| StorePlace::Bucket { bucket: "flights-1.eu".to_owned(), prefix: prefix.to_owned() };
+        assert_eq!(place("s3://flights-1.eu/a").unwrap(), bucket("a"));
+        assert_eq!(place("s3://flights-1.eu/a/b=c/").unwrap(), bucket("a/b=c"));
+        for (bad, how) in [
+            ("s3://", "names no bucket"),
+            ("s3:///a", "names no bucket"),
+            ("s3://user@host/a", "names no bucket"),
+            ("s3://flights", "has no path"),
+            ("s3://flights/", "has no path"),
+            ("s3://flights/a//b", "has a path that"),
+            ("s3://flights/../b", "has a path that"),
+            ("s3://flights/a b", "has a path that"),
+        ] {
+            assert!(place(bad).unwrap_err().contains(how), "{bad}");
         }
     }
 }

@@ -44,7 +44,7 @@ mod tests_file;
 mod tree;
 mod windows;
 
-pub use checkpoint::{CheckpointSettings, StoreText};
+pub use checkpoint::{CheckpointSettings, StorePlace, StoreText};
 pub use describe::describe;
 pub use draw::{Drawing, draw};
 pub use explain::explain;

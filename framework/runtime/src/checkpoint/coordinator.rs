@@ -261,7 +261,8 @@ impl Coordinator {
 
     fn failed(&mut self, id: CheckpointId, error: Error, last: bool) {
         self.failed_in_a_row += 1;
-        self.over |= last || self.failed_in_a_row > self.pace.tolerable_failures;
+        // A store that is another's is no failure that the next checkpoint makes up for.
+        self.over |= last || self.failed_in_a_row > self.pace.tolerable_failures || error.kind() == ErrorKind::Taken;
         self.failure = Some((id, error));
     }
 }

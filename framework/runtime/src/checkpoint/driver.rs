@@ -14,7 +14,7 @@ use actix::Addr;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use millstream_api::message::CheckpointId;
 use millstream_api::time::{Clock, ClockTime};
-use millstream_api::{Error, Result};
+use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_state::{Finished, JobSnapshot, Manifest, NodeRecord, SnapshotListener, Store, TaskId, TaskSnapshot};
 
 use super::coordinator::{Action, Coordinator, Pace};
@@ -123,6 +123,12 @@ pub fn start(run: Run, events: Receiver<Event>, actors: Actors) -> Result<JoinHa
     std::thread::Builder::new().name("checkpoints".to_owned()).spawn(drive).map_err(|cause| Error::io("cannot start a thread", cause))
 }
 
+/// A store that takes longer than a checkpoint may.
+fn too_slow(timeout: Duration) -> Error {
+    Error::new(ErrorKind::State, format!("it was not written after {timeout:?}: the store is too slow for so much state"))
+        .help("raise `timeout` in [checkpoint], or use a faster store")
+}
+
 struct Driver {
     run: Run,
     actors: Actors,
@@ -153,7 +159,7 @@ impl Driver {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        let over = || Error::new(millstream_api::error::ErrorKind::State, "the run has ended");
+        let over = || Error::new(ErrorKind::State, "the run has ended");
         self.waiting.drain(..).for_each(|(_, answer)| drop(answer.send(Err(over()))));
     }
 
@@ -163,7 +169,7 @@ impl Driver {
             Event::Ended(task, snapshot) => self.coordinator.ended(task, snapshot),
             Event::CutOff(id, task) => self.coordinator.cut_off(id, &task),
             Event::Want(answer) if self.coordinator.is_over() => {
-                let error = Error::new(millstream_api::error::ErrorKind::State, "the run is stopping; a last checkpoint is taken anyway");
+                let error = Error::new(ErrorKind::State, "the run is stopping; a last checkpoint is taken anyway");
                 drop(answer.send(Err(error)));
             }
             Event::Want(answer) => self.waiting.push((self.coordinator.want(), answer)),
@@ -210,7 +216,9 @@ impl Driver {
             nodes: self.run.nodes.clone(),
             tasks: Vec::new(),
         };
-        let written = self.run.store.write(about, snapshot);
+        let timeout = self.run.pace.timeout;
+        let may_go_on = || if self.run.clock.now() < began.plus(timeout) { Ok(()) } else { Err(too_slow(timeout)) };
+        let written = self.run.store.write(about, snapshot, &may_go_on);
         let now = self.run.clock.now();
         if let Ok(written) = &written {
             self.run.status.completed(id, began, whole, now, written.bytes);

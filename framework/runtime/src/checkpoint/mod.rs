@@ -19,13 +19,13 @@ pub mod status;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use millstream_api::Result;
+use millstream_api::error::{ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::plan::Make;
 use millstream_api::registry::Role;
 use millstream_api::time::Clock;
 use millstream_state::{JobSnapshot, NodeRecord, Store, TaskId};
-use millstream_topology::{CheckpointSettings, Node, Topology};
+use millstream_topology::{CheckpointSettings, Node, StorePlace, Topology};
 
 use self::coordinator::Pace;
 use self::driver::Run;
@@ -45,17 +45,35 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Makes `id` the checkpoint to go on from (`None`: begin anew), and looks after what numbers are taken.
+    /// Makes `id` the checkpoint to go on from (`None`: begin anew), or one after it that is there although it was said to have
+    /// failed, and looks after what numbers are taken.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or the store is no longer this run's: sinks must not be set back under the hands of another.
     pub fn reload(&mut self, id: Option<CheckpointId>) -> Result<()> {
-        self.from = match id {
-            Some(id) => Some((id, self.store.read(&self.store.manifest(id)?)?)),
-            None => None,
+        self.store.check_held()?;
+        let later = self.store.checkpoints()?.into_iter().rev().take_while(|later| id.is_none_or(|id| *later > id));
+        let mut from = None;
+        for later in later {
+            match self.read(later) {
+                // Of its parts or its manifest only half was written: it is none.
+                Err(error) if error.kind() == ErrorKind::State => self.store.remove(later)?,
+                read => {
+                    from = Some((later, read?));
+                    break;
+                }
+            }
+        }
+        self.from = match (from, id) {
+            (None, Some(id)) => Some((id, self.read(id)?)),
+            (from, _) => from,
         };
         self.next = self.store.numbers()?.last().map_or(1, |last| last + 1).max(self.next);
         Ok(())
+    }
+
+    fn read(&self, id: CheckpointId) -> Result<JobSnapshot> {
+        self.store.read(&self.store.manifest(id)?)
     }
 
     pub(crate) fn driven(
@@ -122,5 +140,16 @@ fn role_name(role: Role) -> &'static str {
 /// When the store cannot be opened.
 pub fn open_store(topology: &Topology) -> Result<Option<Store>> {
     let Some(settings) = &topology.checkpoint else { return Ok(None) };
-    Store::open(&settings.store.folder(&topology.folder), settings.store.text()).map(Some)
+    open(&settings.store.place(&topology.folder), settings.store.text()).map(Some)
+}
+
+/// Opens a store; makes its folder if that is not there. `text` is how messages call it.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open(place: &StorePlace, text: &str) -> Result<Store> {
+    match place {
+        StorePlace::Folder(folder) => Store::open(folder, text),
+        StorePlace::Bucket { bucket, prefix } => Store::open_bucket(bucket, prefix, text),
+    }
 }

@@ -49,8 +49,8 @@ impl Restarts {
     /// Judges a failure of `node`, when `newest` is the newest checkpoint of the run.
     pub fn judge(&mut self, node: &str, error: &Error, newest: Option<CheckpointId>) -> Verdict {
         // By the policy of its node a bad row ends the run; to read it again makes it no better.
-        // And nobody opens a pipe again that was closed.
-        if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Closed) {
+        // And nobody opens a pipe again that was closed, and to go on against whoever has taken the store would destroy its work.
+        if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Closed | ErrorKind::Taken) {
             return Verdict::GiveUp(None);
         }
         if newest != self.newest {
@@ -117,6 +117,8 @@ mod tests {
         assert_eq!(restarts(9, 9).judge("in", &bad, None), Verdict::GiveUp(None));
         let closed = Error::new(ErrorKind::Closed, "closed");
         assert_eq!(restarts(9, 9).judge("out", &closed, None), Verdict::GiveUp(None));
+        let taken = Error::new(ErrorKind::Taken, "taken");
+        assert_eq!(restarts(9, 9).judge("[checkpoint]", &taken, None), Verdict::GiveUp(None));
         assert_eq!(restarts(0, 1).judge("in", &Error::internal("x"), None), Verdict::GiveUp(None));
     }
 }

@@ -1,6 +1,6 @@
-//! Where bytes are kept: anything that names whole objects, writes them durably, and can refuse to write over one.
+//! Objects in a folder of the file system.
 //!
-//! In production that is `object_store`; a test can stand something in between that fails.
+//! All that makes a write durable is here. Who may write, and what, is not known here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,32 +11,10 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-/// Whole objects by name. Names are `a` or `folder/a`. Blocks.
-pub trait Blobs: Send + Sync {
-    /// Writes an object; it is durable when this returns. With `only_new` there must be none of this name.
-    ///
-    /// # Errors
-    /// When it cannot be written. Then it is not there, or (a torn write of a store that is none of the good ones) damaged.
-    fn put(&self, name: &str, bytes: Vec<u8>, only_new: bool) -> Result<()>;
+use super::{Blobs, innermost};
 
-    /// The bytes of an object; `None`: there is none.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    fn get(&self, name: &str) -> Result<Option<Vec<u8>>>;
-
-    /// The names of all folders.
-    ///
-    /// # Errors
-    /// When the store cannot be listed.
-    fn folders(&self) -> Result<Vec<String>>;
-
-    /// Removes a folder with all that is in it. One that is not there is no error.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    fn remove_folder(&self, folder: &str) -> Result<()>;
-}
+/// What is added to the name of an object while it is written.
+const STAGED: &str = ".new";
 
 /// A folder of the file system, written through `object_store`.
 ///
@@ -62,6 +40,15 @@ impl FolderBlobs {
         Ok(FolderBlobs { root: root.to_owned(), store: Arc::new(store), runtime })
     }
 
+    /// Writes an object under another name, on disk when this returns. What it is called there.
+    fn stage(&self, name: &str, bytes: Vec<u8>) -> Result<ObjectPath> {
+        let staged = format!("{name}{STAGED}");
+        let path = ObjectPath::from(staged.as_str());
+        self.runtime.block_on(self.store.put(&path, bytes.into())).map_err(|cause| self.cannot("write", name, &cause))?;
+        self.flush(&staged)?;
+        Ok(path)
+    }
+
     /// Has the system put an object's bytes on disk.
     fn flush(&self, name: &str) -> Result<()> {
         let path = self.root.join(name);
@@ -81,33 +68,28 @@ impl FolderBlobs {
     }
 
     fn cannot(&self, what: &str, name: &str, cause: &object_store::Error) -> Error {
-        Error::io(format!("cannot {what} {}", self.root.join(name).display()), without_paths(cause))
+        Error::io(format!("cannot {what} {}", self.root.join(name).display()), innermost(cause))
     }
-}
-
-/// The innermost cause: what `object_store` says around it repeats the path.
-fn without_paths(error: &object_store::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 impl Blobs for FolderBlobs {
-    fn put(&self, name: &str, bytes: Vec<u8>, only_new: bool) -> Result<()> {
-        let (path, staged) = (ObjectPath::from(name), format!("{name}.new"));
-        let staged_path = ObjectPath::from(staged.as_str());
-        let failed = |cause: object_store::Error| self.cannot("write", name, &cause);
-        self.runtime.block_on(self.store.put(&staged_path, bytes.into())).map_err(failed)?;
-        self.flush(&staged)?;
-        let renamed = if only_new {
-            self.runtime.block_on(self.store.rename_if_not_exists(&staged_path, &path))
-        } else {
-            self.runtime.block_on(self.store.rename(&staged_path, &path))
-        };
-        renamed.map_err(failed)?;
+    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let staged = self.stage(name, bytes)?;
+        let named = self.runtime.block_on(self.store.rename(&staged, &ObjectPath::from(name)));
+        named.map_err(|cause| self.cannot("write", name, &cause))?;
         self.flush_folders(name)
+    }
+
+    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+        let staged = self.stage(name, bytes)?;
+        match self.runtime.block_on(self.store.rename_if_not_exists(&staged, &ObjectPath::from(name))) {
+            Ok(()) => self.flush_folders(name).map(|()| true),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                self.remove(&format!("{name}{STAGED}"))?;
+                Ok(false)
+            }
+            Err(cause) => Err(self.cannot("write", name, &cause)),
+        }
     }
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -123,6 +105,16 @@ impl Blobs for FolderBlobs {
     fn folders(&self) -> Result<Vec<String>> {
         let listed = self.runtime.block_on(self.store.list_with_delimiter(None)).map_err(|cause| self.cannot("list", "", &cause))?;
         Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.root.join(name);
+        match std::fs::remove_file(&path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format!("cannot remove {}", path.display()), cause))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn remove_folder(&self, folder: &str) -> Result<()> {
@@ -146,13 +138,17 @@ mod tests {
         let root = folder.path().join("deep/er");
         let blobs = FolderBlobs::open(&root).unwrap();
         assert!(blobs.get("1/a").unwrap().is_none());
-        blobs.put("1/a", vec![1, 2], true).unwrap();
-        blobs.put("1/b", vec![], false).unwrap();
-        blobs.put("2/a", vec![3], true).unwrap();
-        assert!(blobs.put("1/a", vec![9], true).is_err());
+        assert!(blobs.create("1/a", vec![1, 2]).unwrap());
+        blobs.put("1/b", vec![]).unwrap();
+        assert!(blobs.create("2/a", vec![3]).unwrap());
+        assert!(!blobs.create("1/a", vec![9]).unwrap());
+        assert!(!root.join("1/a.new").exists());
         assert_eq!(blobs.get("1/a").unwrap().unwrap(), [1, 2]);
-        blobs.put("1/a", vec![9], false).unwrap();
+        blobs.put("1/a", vec![9]).unwrap();
         assert_eq!(blobs.get("1/a").unwrap().unwrap(), [9]);
+        blobs.remove("1/b").unwrap();
+        blobs.remove("1/b").unwrap();
+        assert!(blobs.get("1/b").unwrap().is_none());
         let mut folders = blobs.folders().unwrap();
         folders.sort();
         assert_eq!(folders, ["1", "2"]);

@@ -1,0 +1,255 @@
+//! Checkpoints in a bucket of S3: whole processes against a server that speaks its protocol.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "helpers of tests fail the test and say why it was skipped")]
+#![cfg(unix)]
+
+#[path = "../command/mod.rs"]
+mod command;
+mod server;
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use command::{Ended, Folder, Running, end};
+use server::{BUCKET, Relay, Server};
+
+/// Sums for each hour, and every flight, over a file that is read at `rate` rows a second.
+fn hourly(store: &str, rate: &str) -> String {
+    format!(
+        r#"
+name = "hourly"
+
+[runtime]
+workers = 2
+linger  = "1ms"
+
+[checkpoint]
+store         = "{store}"
+interval      = "100ms"
+restart_delay = "50ms"
+
+[sources.departures]
+type   = "file"
+path   = "in.ndjson"
+format = "json"
+{rate}
+schema = {{ carrier = "string not null", departed = "timestamp", delay = "bigint" }}
+time   = {{ by = "departed", max_delay = "30m" }}
+
+[operators.hourly]
+type  = "window"
+input = "departures"
+kind  = "tumble"
+size  = "1h"
+
+[operators.flights]
+type    = "aggregate"
+input   = "hourly"
+by      = ["carrier"]
+compute = ["count(*) as n", "sum(delay) as delay"]
+
+[sinks.archive]
+type  = "file"
+input = "flights"
+path  = "out.ndjson"
+
+[sinks.copy]
+type  = "file"
+input = "departures"
+path  = "copy.csv"
+"#
+    )
+}
+
+const SLOW: &str = "rate = 1500";
+
+/// A departure every 5 minutes and 7 seconds.
+fn departures() -> String {
+    let mut text = String::new();
+    for row in 0..3_000 {
+        let seconds = row * 307;
+        let (day, hour, minute, second) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+        let carrier = ["UA", "AA", "DL"][row * 31 % 7 % 3];
+        let time = format!("2013-01-{:02}T{hour:02}:{minute:02}:{second:02}Z", day + 1);
+        writeln!(text, "{{\"carrier\":\"{carrier}\",\"departed\":\"{time}\",\"delay\":{}}}", row % 17).unwrap();
+    }
+    text
+}
+
+fn folder(topology: &str) -> Folder {
+    Folder::with(&[("topology.toml", topology), ("in.ndjson", &departures())])
+}
+
+/// The command with credentials for a server.
+fn at(server: SocketAddr, folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = folder.command(arguments);
+    command
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ENDPOINT_URL", format!("http://{server}"))
+        .env("AWS_ALLOW_HTTP", "true");
+    command
+}
+
+/// What a run has written, sorted.
+fn written(folder: &Folder) -> [Vec<String>; 2] {
+    ["out.ndjson", "copy.csv"].map(|name| {
+        let mut lines: Vec<String> = folder.read(name).lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    })
+}
+
+/// What an undisturbed run writes.
+fn expected() -> [Vec<String>; 2] {
+    let folder = folder(&hourly("file:./state", ""));
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    written(&folder)
+}
+
+fn ends_well(ended: &Ended) {
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_and_ends_as_if_nothing_had_been() {
+    let Some(server) = Server::start() else { return };
+    let folder = folder(&hourly(&format!("s3://{BUCKET}/killed"), SLOW));
+    for pause in [900, 700, 1100] {
+        let mut child = at(server.address, &folder, &["run", "topology.toml"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(pause));
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let ended = end(at(server.address, &folder, &["run", "topology.toml"]));
+    ends_well(&ended);
+    assert!(ended.err.contains("goes on from checkpoint "), "{}", ended.err);
+    assert_eq!(written(&folder), expected());
+    let again = end(at(server.address, &folder, &["run", "topology.toml"]));
+    assert!(again.err.contains("hourly has finished"), "{}", again.err);
+    let listed = end(at(server.address, &folder, &["state", "ls", &format!("s3://{BUCKET}/killed")]));
+    assert!(listed.out.contains("finished: all inputs have ended"), "{}{}", listed.out, listed.err);
+    let anew = end(at(server.address, &folder, &["run", "topology.toml", "--fresh", "--set", "sources.departures.rate=100000"]));
+    ends_well(&anew);
+    assert_eq!(written(&folder), expected());
+}
+
+#[test]
+fn a_second_run_takes_over_and_the_first_one_ends() {
+    let Some(server) = Server::start() else { return };
+    let folder = folder(&hourly(&format!("s3://{BUCKET}/two"), "rate = 600"));
+    let mut first = Running::start(at(server.address, &folder, &["run", "topology.toml"]));
+    first.until("is running");
+    while !server.request("GET", &format!("/{BUCKET}?list-type=2&prefix=two/")).contains("/manifest") {}
+    let mut second = Running::start(at(server.address, &folder, &["run", "topology.toml"]));
+    second.until("is running");
+    let ended = first.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("was taken by process ") && ended.err.contains("topology.toml:8: "), "{}", ended.err);
+    let ended = second.wait();
+    ends_well(&ended);
+    assert_eq!(written(&folder), expected());
+}
+
+#[test]
+fn a_server_that_goes_away_and_comes_back_costs_time_and_no_row() {
+    let Some(server) = Server::start() else { return };
+    for (how, said) in [("100", "hourly goes on from checkpoint "), ("0", "cannot ")] {
+        let relay = Relay::to(server.address);
+        let store = format!("s3://{BUCKET}/away-{how}");
+        let folder = folder(&hourly(&store, "rate = 400"));
+        let set = format!("checkpoint.tolerable_failures={how}");
+        let arguments = ["run", "topology.toml", "--set", &set, "--set", "checkpoint.same_failures=1000"];
+        let mut running = Running::start(at(relay.address, &folder, &arguments));
+        running.until("is running");
+        while !server.request("GET", &format!("/{BUCKET}?list-type=2&prefix=away-{how}/")).contains(".state") {}
+        relay.close();
+        match how {
+            // It does not come back before this run notices it.
+            "0" => drop(running.until("goes on from checkpoint ")),
+            _ => std::thread::sleep(Duration::from_secs(2)),
+        }
+        relay.open();
+        let ended = running.wait();
+        ends_well(&ended);
+        assert_eq!(ended.err.contains(said), how == "0", "{}", ended.err);
+        assert_eq!(written(&folder), expected());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_bucket_is_said_at_the_start() {
+    let Some(server) = Server::start() else { return };
+    let folder = folder(&hourly("s3://elsewhere/x", ""));
+    let ended = end(at(server.address, &folder, &["run", "topology.toml"]));
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("topology.toml:8: error: cannot list s3://elsewhere/x: NoSuchBucket: "), "{}", ended.err);
+    assert!(ended.err.contains("help: make the bucket first"), "{}", ended.err);
+    let mut plain = at(server.address, &folder, &["run", "topology.toml"]);
+    plain.env_remove("AWS_ALLOW_HTTP");
+    let ended = end(plain);
+    assert!(ended.err.contains("which is not encrypted") && ended.err.contains("AWS_ALLOW_HTTP=true"), "{}", ended.err);
+}
+
+#[test]
+fn parts_of_any_size_come_back() {
+    let Some(server) = Server::start() else { return };
+    let topology = format!(
+        r#"
+name = "large"
+
+[checkpoint]
+store    = "s3://{BUCKET}/large"
+interval = "1h"
+
+[sources.numbers]
+type    = "generate"
+columns = ["counter as n", "cast(counter as string) || repeat('x', 200) as text"]
+rows    = 120000
+
+[operators.once]
+type  = "deduplicate"
+input = "numbers"
+by    = ["text"]
+
+[sinks.out]
+type  = "discard"
+input = "once"
+"#
+    );
+    let folder = folder(&topology);
+    ends_well(&end(at(server.address, &folder, &["run", "topology.toml", "--set", "runtime.workers=1"])));
+    let listed = end(at(server.address, &folder, &["state", "ls", "topology.toml"]));
+    let large = listed.out.lines().find(|line| line.contains("operator once")).unwrap().to_owned();
+    let bytes: u64 = large.split_once(" bytes").unwrap().0.rsplit(' ').next().unwrap().replace(',', "").parse().unwrap();
+    assert!(bytes > 20_000_000, "it goes in one piece: {large}");
+    let exported = end(at(server.address, &folder, &["state", "export", "topology.toml", "there"]));
+    assert_eq!(exported.code, Some(0), "{}", exported.err);
+    assert_eq!(folder.read("there/once.ndjson").lines().count(), 120_000);
+}
+
+/// Needs no server: nobody answers at these addresses.
+#[test]
+fn a_server_that_is_not_there_is_said_to_be_so_soon() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = folder(&hourly("s3://states/x", ""));
+    let checked = folder.run(&["check", "topology.toml"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
+    let ended = end(at(nobody, &folder, &["run", "topology.toml"]));
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("topology.toml:8: error: cannot list s3://states/x: "), "{}", ended.err);
+    let mut without = folder.command(&["run", "topology.toml"]);
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"] {
+        without.env_remove(name);
+    }
+    let ended = end({
+        without.env("AWS_ENDPOINT_URL", "https://127.0.0.1:1");
+        without
+    });
+    assert!(ended.err.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"), "{}", ended.err);
+}

@@ -1,0 +1,112 @@
+//! Checkpoints written and removed.
+//!
+//! The order is all that matters here: the run makes sure that it still holds the store, writes the parts, and then publishes the
+//! manifest. A crash anywhere leaves what the next run takes for interrupted, or a whole checkpoint.
+
+use millstream_api::error::Result;
+use millstream_api::message::CheckpointId;
+
+use super::{Store, Written, hash};
+use crate::manifest::{Manifest, PartRecord, TaskRecord};
+use crate::names::{MANIFEST, create_manifest, has_manifest, name, remove};
+use crate::part;
+use crate::snapshot::{JobSnapshot, TaskId, TaskSnapshot};
+
+impl Store {
+    /// Writes a checkpoint: parts first, the manifest last. `about` is a manifest without tasks; `may_go_on` is asked before each
+    /// write, and its error ends it.
+    ///
+    /// # Errors
+    /// When something cannot be written. Then there is no such checkpoint, or the store has it whole although it said it has
+    /// not; the next one makes up for either. Of the kind `Taken` when the store is no longer this run's.
+    pub fn write(&self, about: Manifest, snapshot: &JobSnapshot, may_go_on: &dyn Fn() -> Result<()>) -> Result<Written> {
+        let id = about.checkpoint;
+        let written = self.write_all(about, snapshot, may_go_on);
+        // What there is of it takes the room that the next one may need. If that fails too, the next one tidies up.
+        if written.is_err() && matches!(self.blobs.get(&name(id, MANIFEST)), Ok(None)) {
+            let _ = self.remove(id);
+        }
+        written
+    }
+
+    fn write_all(&self, about: Manifest, snapshot: &JobSnapshot, may_go_on: &dyn Fn() -> Result<()>) -> Result<Written> {
+        let id = about.checkpoint;
+        if let Some(hold) = &self.hold {
+            hold.before(self.blobs.as_ref(), id)?;
+        }
+        let mut manifest = Manifest { tasks: Vec::new(), ..about };
+        let mut written = 0;
+        for (task, part) in snapshot.tasks() {
+            may_go_on()?;
+            let part = self.write_part(id, task, part)?;
+            written += part.part.as_ref().map_or(0, |part| part.bytes);
+            manifest.tasks.push(part);
+        }
+        let bytes = manifest.encode()?;
+        written += bytes.len() as u64;
+        may_go_on()?;
+        match &self.hold {
+            Some(hold) => hold.publish(self.blobs.as_ref(), id, bytes)?,
+            None => create_manifest(self.blobs.as_ref(), id, bytes)?,
+        }
+        Ok(Written { bytes: written })
+    }
+
+    fn write_part(&self, id: CheckpointId, task: &TaskId, snapshot: &TaskSnapshot) -> Result<TaskRecord> {
+        let TaskSnapshot { watermark, entries, positions, counts, ended } = snapshot;
+        let part = if entries.is_empty() {
+            None
+        } else {
+            let bytes = part::encode(entries)?;
+            let file = format!("{}.{}.state", task.node, task.subtask);
+            let record = PartRecord { file, bytes: bytes.len() as u64, xxh3: hash(&bytes) };
+            self.blobs.put(&name(id, &record.file), bytes)?;
+            Some(record)
+        };
+        Ok(TaskRecord {
+            node: task.node.clone(),
+            subtask: task.subtask,
+            ended: *ended,
+            watermark: *watermark,
+            counts: (*counts).into(),
+            splits: positions.clone(),
+            part,
+        })
+    }
+
+    /// Removes what is not needed once checkpoint `newest` is there: all whole ones before it but the `retain` newest
+    /// (`newest` is one of them), and all interrupted ones before it.
+    ///
+    /// # Errors
+    /// When something cannot be listed or removed; the next call tries again.
+    pub fn tidy(&self, newest: CheckpointId, retain: usize) -> Result<()> {
+        let there = self.checkpoints()?;
+        let kept: Vec<CheckpointId> = there.iter().rev().filter(|id| **id <= newest).take(retain.max(1)).copied().collect();
+        for id in self.numbers()?.into_iter().filter(|id| *id < newest && !kept.contains(id)) {
+            self.remove(id)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what interrupted writes have left behind. Only for whoever holds the store.
+    ///
+    /// # Errors
+    /// When something cannot be listed or removed.
+    pub fn remove_interrupted(&self) -> Result<()> {
+        for id in self.numbers()? {
+            // A mark is no checkpoint, but says who holds the store.
+            if !has_manifest(self.blobs.as_ref(), id)? {
+                self.remove(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a checkpoint, or what an interrupted write has left of it.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn remove(&self, id: CheckpointId) -> Result<()> {
+        remove(self.blobs.as_ref(), id)
+    }
+}
