@@ -209,7 +209,7 @@ impl OperatorTask {
                 }
                 self.then = Some(Then::Nothing);
             }
-            Event::EarlyBarrier(id) => self.early = Some((id, self.parts.worker.snapshot(id)?)),
+            Event::EarlyBarrier(id) => self.early = Some((id, self.parts.worker.snapshot(id, &self.parts.id.node)?)),
             Event::Barrier(id) => {
                 self.snapshot(id)?;
                 self.parts.outbox.control(&Item::Barrier(id), since)?;
@@ -291,7 +291,7 @@ impl OperatorTask {
         }
         let state = match self.early.take_if(|(early, _)| *early == id) {
             Some((_, state)) => state,
-            None => self.parts.worker.snapshot(id)?,
+            None => self.parts.worker.snapshot(id, &self.parts.id.node)?,
         };
         let snapshot = self.snapshot_of(state.into_entries(), false);
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
@@ -312,7 +312,7 @@ impl OperatorTask {
         let mut entries = StateEntries::new();
         if let Some(phases) = &mut self.phases {
             phases.prepared += 1;
-            entries = self.parts.worker.snapshot(phases.prepared)?.into_entries();
+            entries = self.parts.worker.snapshot(phases.prepared, &self.parts.id.node)?.into_entries();
         }
         let snapshot = self.snapshot_of(entries, true);
         self.parts.snapshots.task_ended(&self.parts.id, snapshot);
@@ -336,9 +336,9 @@ impl OperatorTask {
 
     /// Commits what was ordered to be.
     fn commit(&mut self) -> Result<()> {
-        let (Some(phases), Worker::Sink { sink, .. }) = (&mut self.phases, &mut self.parts.worker) else { return Ok(()) };
+        let Some(phases) = &mut self.phases else { return Ok(()) };
         if phases.ordered > phases.committed {
-            sink.commit(phases.ordered)?;
+            self.parts.worker.commit(phases.ordered, &self.parts.id.node)?;
             phases.committed = phases.ordered;
         }
         match phases.closing {

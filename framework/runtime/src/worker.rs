@@ -5,6 +5,7 @@ use millstream_api::operator::Progress;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, EventTime, Operator, Output, Result, Sink};
+use millstream_state::failpoint::{Step, reached};
 
 /// What does the work of the task.
 pub enum Worker {
@@ -44,13 +45,35 @@ impl Worker {
         }
     }
 
-    pub(crate) fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<StateWriter> {
+    /// What the node writes down at a barrier.
+    pub(crate) fn snapshot(&mut self, checkpoint: CheckpointId, node: &str) -> Result<StateWriter> {
         let mut state = StateWriter::new();
         match self {
-            Worker::Operator(operator) => operator.snapshot(&mut state)?,
-            Worker::Sink { sink, .. } => sink.prepare(checkpoint, &mut state)?,
+            Worker::Operator(operator) => {
+                reached(Step::BeforeSnapshot, node);
+                operator.snapshot(&mut state)?;
+                reached(Step::AfterSnapshot, node);
+            }
+            Worker::Sink { sink, .. } => {
+                reached(Step::BeforePrepare, node);
+                sink.prepare(checkpoint, &mut state)?;
+                reached(Step::AfterPrepare, node);
+            }
         }
         Ok(state)
+    }
+
+    /// Lets a sink make visible what a checkpoint covers.
+    pub(crate) fn commit(&mut self, checkpoint: CheckpointId, node: &str) -> Result<()> {
+        match self {
+            Worker::Operator(_) => Ok(()),
+            Worker::Sink { sink, .. } => {
+                reached(Step::BeforeCommit, node);
+                sink.commit(checkpoint)?;
+                reached(Step::AfterCommit, node);
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn restore(&mut self, state: &StateReader) -> Result<()> {

@@ -13,10 +13,12 @@
 //! - [`hold`]: one run at a time on a store
 //! - [`store`]: checkpoints in a store: written, listed, read, removed
 //! - [`export`]: what they hold, as text
+//! - [`failpoint`]: where a test can have the process die
 
 pub mod blobs;
 pub mod compare;
 pub mod export;
+pub mod failpoint;
 pub mod hold;
 pub mod manifest;
 mod names;

@@ -1,5 +1,10 @@
 //! Checkpoints in a bucket of S3: whole processes against a server that speaks its protocol.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "helpers of tests fail the test and say why it was skipped")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "helpers of tests fail the test and say why it was skipped"
+)]
 #![cfg(unix)]
 
 #[path = "../command/mod.rs"]
@@ -115,6 +120,11 @@ fn ends_well(ended: &Ended) {
     assert!(ended.err.contains("the sums balance"), "{}", ended.err);
 }
 
+/// Waits until a store holds a checkpoint beside the mark of the run.
+fn until_a_checkpoint(server: &Server, store: &str) {
+    while server.request("GET", &format!("/{BUCKET}?list-type=2&prefix={store}/")).matches("/manifest<").count() < 2 {}
+}
+
 #[test]
 fn a_run_that_is_killed_goes_on_and_ends_as_if_nothing_had_been() {
     let Some(server) = Server::start() else { return };
@@ -145,7 +155,7 @@ fn a_second_run_takes_over_and_the_first_one_ends() {
     let folder = folder(&hourly(&format!("s3://{BUCKET}/two"), "rate = 600"));
     let mut first = Running::start(at(server.address, &folder, &["run", "topology.toml"]));
     first.until("is running");
-    while !server.request("GET", &format!("/{BUCKET}?list-type=2&prefix=two/")).contains("/manifest") {}
+    until_a_checkpoint(&server, "two");
     let mut second = Running::start(at(server.address, &folder, &["run", "topology.toml"]));
     second.until("is running");
     let ended = first.wait();
@@ -167,7 +177,7 @@ fn a_server_that_goes_away_and_comes_back_costs_time_and_no_row() {
         let arguments = ["run", "topology.toml", "--set", &set, "--set", "checkpoint.same_failures=1000"];
         let mut running = Running::start(at(relay.address, &folder, &arguments));
         running.until("is running");
-        while !server.request("GET", &format!("/{BUCKET}?list-type=2&prefix=away-{how}/")).contains(".state") {}
+        until_a_checkpoint(&server, &format!("away-{how}"));
         relay.close();
         match how {
             // It does not come back before this run notices it.
@@ -212,25 +222,23 @@ type    = "generate"
 columns = ["counter as n", "cast(counter as string) || repeat('x', 200) as text"]
 rows    = 120000
 
-[operators.once]
-type  = "deduplicate"
-input = "numbers"
-by    = ["text"]
-
-[sinks.out]
-type  = "discard"
-input = "once"
+[sinks.board]
+type     = "view"
+input    = "numbers"
+key      = ["n"]
+max_rows = 1000000
 "#
     );
     let folder = folder(&topology);
     ends_well(&end(at(server.address, &folder, &["run", "topology.toml", "--set", "runtime.workers=1"])));
     let listed = end(at(server.address, &folder, &["state", "ls", "topology.toml"]));
-    let large = listed.out.lines().find(|line| line.contains("operator once")).unwrap().to_owned();
+    let large = listed.out.lines().find(|line| line.contains("sink board")).unwrap().to_owned();
     let bytes: u64 = large.split_once(" bytes").unwrap().0.rsplit(' ').next().unwrap().replace(',', "").parse().unwrap();
     assert!(bytes > 20_000_000, "it goes in one piece: {large}");
     let exported = end(at(server.address, &folder, &["state", "export", "topology.toml", "there"]));
     assert_eq!(exported.code, Some(0), "{}", exported.err);
-    assert_eq!(folder.read("there/once.ndjson").lines().count(), 120_000);
+    let rows = folder.read("there/board.ndjson").lines().filter(|line| line.starts_with("{\"state\":\"rows\"")).count();
+    assert_eq!(rows, 120_000);
 }
 
 /// Needs no server: nobody answers at these addresses.

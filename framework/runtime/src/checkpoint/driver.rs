@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use actix::Addr;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::time::{Clock, ClockTime};
-use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_state::{Finished, JobSnapshot, Manifest, NodeRecord, SnapshotListener, Store, TaskId, TaskSnapshot};
 
 use super::coordinator::{Action, Coordinator, Pace};

@@ -7,6 +7,7 @@ use millstream_api::error::Result;
 use millstream_api::message::CheckpointId;
 
 use super::{Store, Written, hash};
+use crate::failpoint::{Step, reached};
 use crate::manifest::{Manifest, PartRecord, TaskRecord};
 use crate::names::{MANIFEST, create_manifest, has_manifest, name, remove};
 use crate::part;
@@ -45,10 +46,12 @@ impl Store {
         let bytes = manifest.encode()?;
         written += bytes.len() as u64;
         may_go_on()?;
+        reached(Step::BeforeManifest, "");
         match &self.hold {
             Some(hold) => hold.publish(self.blobs.as_ref(), id, bytes)?,
             None => create_manifest(self.blobs.as_ref(), id, bytes)?,
         }
+        reached(Step::AfterManifest, "");
         Ok(Written { bytes: written })
     }
 
@@ -60,7 +63,9 @@ impl Store {
             let bytes = part::encode(entries)?;
             let file = format!("{}.{}.state", task.node, task.subtask);
             let record = PartRecord { file, bytes: bytes.len() as u64, xxh3: hash(&bytes) };
+            reached(Step::BeforePart, &task.node);
             self.blobs.put(&name(id, &record.file), bytes)?;
+            reached(Step::AfterPart, &task.node);
             Some(record)
         };
         Ok(TaskRecord {
@@ -83,7 +88,9 @@ impl Store {
         let there = self.checkpoints()?;
         let kept: Vec<CheckpointId> = there.iter().rev().filter(|id| **id <= newest).take(retain.max(1)).copied().collect();
         for id in self.numbers()?.into_iter().filter(|id| *id < newest && !kept.contains(id)) {
+            reached(Step::BeforeRemoval, "");
             self.remove(id)?;
+            reached(Step::AfterRemoval, "");
         }
         Ok(())
     }

@@ -19,7 +19,8 @@ pub fn missing(variable: impl Fn(&str) -> Option<String>) -> Option<(String, Str
         }
     }
     let (name, endpoint) = ENDPOINTS.iter().find_map(|name| Some((name, variable(name)?)))?;
-    let allowed = variable("AWS_ALLOW_HTTP").is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"));
+    let allowed =
+        variable("AWS_ALLOW_HTTP").is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"));
     if endpoint.starts_with("http://") && !allowed {
         let help = "use an endpoint with https://, or set AWS_ALLOW_HTTP=true where nobody can read along";
         return Some((format!("{name} is {endpoint}, which is not encrypted"), help.to_owned()));
@@ -53,7 +54,9 @@ pub fn help(error: &object_store::Error, told: &str) -> Option<String> {
         return Some("make the bucket first, or name one that is there".to_owned());
     }
     if matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) {
-        return Some("the credentials of the AWS_* variables must be allowed to list the bucket and to get, put and delete objects".to_owned());
+        return Some(
+            "the credentials of the AWS_* variables must be allowed to list the bucket and to get, put and delete objects".to_owned(),
+        );
     }
     is_of_the_machine(error).then(|| "set both, or run it where the machine or container has a role".to_owned())
 }
