@@ -46,7 +46,7 @@ impl Resumed {
     /// # Errors
     /// When the store cannot be written.
     pub fn begin(&mut self) -> Result<Checkpoints> {
-        self.given_up.iter().try_for_each(|id| self.store.remove(*id))?;
+        self.given_up.iter().try_for_each(|id| self.store.give_up(*id))?;
         let (store, settings) = (self.store.clone(), self.settings.clone());
         Ok(Checkpoints { settings, store, from: self.from.take(), next: self.next })
     }

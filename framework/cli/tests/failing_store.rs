@@ -93,7 +93,7 @@ fn run(topology: Topology, store: Store) -> Ran {
     let mut newest = checkpoints.store.checkpoints().unwrap();
     while let Err(error) = checkpoints.reload(newest.last().copied()) {
         assert!(error.message().contains("cannot be used"), "{error}");
-        checkpoints.store.remove(newest.pop().unwrap()).unwrap();
+        checkpoints.store.give_up(newest.pop().unwrap()).unwrap();
     }
     let notices = Box::new(|notice: &Notice<'_>| {
         if let Notice::Failed { failure, .. } = notice {

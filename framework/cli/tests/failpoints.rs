@@ -24,6 +24,9 @@ const ABORTED: Option<i32> = Some(6);
 /// The sinks that write in two phases.
 const TWO_PHASES: [&str; 5] = ["lines", "text", "columns", "events", "board"];
 
+/// How many rows come in. Slowly enough for some checkpoints on the way.
+const ROWS: usize = 900;
+
 /// One sink of each kind.
 fn topology(service: SocketAddr) -> String {
     format!(
@@ -37,12 +40,13 @@ linger     = "1ms"
 [checkpoint]
 store    = "file:./state"
 interval = "40ms"
+retain   = 1
 
 [sources.numbers]
 type    = "generate"
 columns = ["counter as n", "counter % 50 as k"]
-rows    = 1200
-rate    = 3000
+rows    = {ROWS}
+rate    = 1500
 
 [operators.sums]
 type    = "aggregate"
@@ -167,34 +171,32 @@ impl Place {
     }
 }
 
-/// Every step, at every sink that comes to it, early and later in a run.
-fn failpoints() -> Vec<String> {
-    let mut all = Vec::new();
-    for step in Step::ALL {
-        let nodes: Vec<&str> = match step {
-            Step::BeforePrepare | Step::AfterPrepare => TWO_PHASES.into_iter().chain(["service"]).collect(),
-            Step::BeforeCommit | Step::AfterCommit => TWO_PHASES.to_vec(),
-            _ => Vec::new(),
-        };
-        for times in 1..=2 {
-            match nodes.as_slice() {
-                [] => all.push(format!("{}:{times}", step.name())),
-                nodes => all.extend(nodes.iter().map(|node| format!("{}@{node}:{times}", step.name()))),
-            }
+/// The failpoints of a step: at every sink that comes to it, and more than once where a run surely comes there again.
+fn failpoints(step: Step) -> Vec<String> {
+    let (nodes, times): (Vec<&str>, &[u64]) = match step {
+        Step::BeforePrepare | Step::AfterPrepare => (TWO_PHASES.into_iter().chain(["service"]).collect(), &[2]),
+        Step::BeforeCommit | Step::AfterCommit => (TWO_PHASES.to_vec(), &[1, 2]),
+        Step::BeforeRemoval | Step::AfterRemoval => (Vec::new(), &[1]),
+        _ => (Vec::new(), &[1, 2]),
+    };
+    let at = |times: &u64| -> Vec<String> {
+        match nodes.as_slice() {
+            [] => vec![format!("{}:{times}", step.name())],
+            nodes => nodes.iter().map(|node| format!("{}@{node}:{times}", step.name())).collect(),
         }
-    }
-    all
+    };
+    times.iter().flat_map(at).collect()
 }
 
-#[test]
-fn a_process_that_dies_at_any_step_goes_on_as_if_it_had_not() {
+/// Runs that die at these steps, and go on.
+fn die_at(steps: &[Step]) {
     let undisturbed = Place::new();
     let (status, said) = undisturbed.run(None);
     assert_eq!(status.code(), Some(0), "{said}");
     let expected = undisturbed.left();
-    assert_eq!((expected.files.len(), expected.sent.len()), (5, 1200), "{:?}", expected.files.keys());
+    assert_eq!((expected.files.len(), expected.sent.len()), (5, ROWS), "{:?}", expected.files.keys());
     assert!(expected.files.values().all(|rows| rows.len() >= 50));
-    for failpoint in failpoints() {
+    for failpoint in steps.iter().flat_map(|step| failpoints(*step)) {
         let place = Place::new();
         let (status, said) = place.run(Some(&failpoint));
         assert_eq!(status.signal(), ABORTED, "{failpoint} is never reached:\n{said}");
@@ -208,9 +210,106 @@ fn a_process_that_dies_at_any_step_goes_on_as_if_it_had_not() {
     }
 }
 
+const WRITING: [Step; 4] = [Step::BeforeSnapshot, Step::AfterSnapshot, Step::BeforePart, Step::AfterPart];
+const PREPARING: [Step; 2] = [Step::BeforePrepare, Step::AfterPrepare];
+const PUBLISHING: [Step; 4] = [Step::BeforeManifest, Step::AfterManifest, Step::BeforeRemoval, Step::AfterRemoval];
+const COMMITTING: [Step; 2] = [Step::BeforeCommit, Step::AfterCommit];
+
+#[test]
+fn before_and_after_state_is_written() {
+    die_at(&WRITING);
+}
+
+#[test]
+fn before_and_after_a_sink_prepares() {
+    die_at(&PREPARING);
+}
+
+#[test]
+fn before_and_after_a_checkpoint_exists_and_an_old_one_is_removed() {
+    die_at(&PUBLISHING);
+}
+
+#[test]
+fn before_and_after_a_sink_makes_rows_visible() {
+    die_at(&COMMITTING);
+}
+
+#[test]
+fn no_step_is_left_out() {
+    let tried: Vec<Step> = [&WRITING[..], &PREPARING, &PUBLISHING, &COMMITTING].concat();
+    assert!(Step::ALL.iter().all(|step| tried.contains(step)) && tried.len() == Step::ALL.len());
+}
+
 #[test]
 fn a_run_without_a_failpoint_knows_nothing_of_them() {
     let place = Place::new();
     let (status, said) = place.run(Some("before-nothing"));
     assert_eq!(status.code(), Some(0), "{said}");
+}
+
+/// A table that is read for as long as it takes, while a checkpoint waits.
+const LOOKUP: &str = r#"
+name = "lookup"
+
+[runtime]
+workers    = 1
+batch_rows = 32
+linger     = "1ms"
+
+[checkpoint]
+store    = "file:./state"
+interval = "30ms"
+
+[sources.table]
+type    = "generate"
+columns = ["counter as k", "counter * 2 as twice"]
+rows    = 900
+rate    = 1500
+
+[sources.orders]
+type    = "generate"
+columns = ["counter as n", "counter % 1000 as k"]
+rows    = 500
+rate    = 2000
+
+[operators.joined]
+type    = "join"
+left    = "orders"
+right   = "table"
+mode    = "lookup"
+kind    = "left"
+on      = "orders.k = table.k"
+columns = ["n", "twice"]
+
+[sinks.out]
+type  = "file"
+input = "joined"
+path  = "out.csv"
+"#;
+
+/// The barrier comes early in the table; what is read of it behind the barrier is read again, and must not be counted twice.
+#[test]
+fn a_crash_while_a_table_is_read_leaves_the_ledger_right() {
+    let ledger = |said: &str| -> Vec<String> {
+        let lines = said.lines().skip_while(|line| !line.starts_with("node ")).take_while(|line| !line.starts_with("every row"));
+        lines.map(str::to_owned).collect()
+    };
+    let run = |folder: &Folder, failpoint: &str| {
+        let mut command = folder.command(&["run", "topology.toml"]);
+        let ended = command.env("MILLSTREAM_FAILPOINT", failpoint).stderr(Stdio::piped()).output().unwrap();
+        (ended.status, String::from_utf8(ended.stderr).unwrap())
+    };
+    let folder = || Folder::with(&[("topology.toml", LOOKUP)]);
+    let (undisturbed, crashed) = (folder(), folder());
+    let (status, expected) = run(&undisturbed, "");
+    assert_eq!(status.code(), Some(0), "{expected}");
+    let (status, said) = run(&crashed, "after-manifest:1");
+    assert_eq!(status.signal(), ABORTED, "{said}");
+    let (status, said) = run(&crashed, "");
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("goes on from checkpoint 1"), "{said}");
+    assert_eq!(ledger(&said), ledger(&expected));
+    assert_eq!(ledger(&said).len(), 5);
+    assert_eq!(left_behind(&crashed), left_behind(&undisturbed));
 }

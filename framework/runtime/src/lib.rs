@@ -15,6 +15,7 @@
 //! - [`task`]: what a runner drives
 //! - [`worker`] and [`operator_task`]: an operator or sink, and what stands between inbox and outbox around it
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
+//! - `early`: what is written down when a barrier comes in a table that is still read
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
 //! - [`ahead`]: sources that wait for those that they are ahead of
 //! - [`meter`]: how subtasks and edges spend their time; [`ledger`]: what became of every row
@@ -30,6 +31,7 @@ pub mod build;
 pub mod built;
 pub mod channel;
 pub mod checkpoint;
+mod early;
 pub mod ended_task;
 pub mod event_time;
 pub mod feed;

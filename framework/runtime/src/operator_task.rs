@@ -10,11 +10,12 @@ use millstream_api::message::{CheckpointId, Item};
 use millstream_api::operator::{Fates, Progress};
 use millstream_api::plan::OutputPlan;
 use millstream_api::sink::Finish;
-use millstream_api::state::{StateEntries, StateReader, StateWriter};
+use millstream_api::state::{StateEntries, StateReader};
 use millstream_api::time::{ClockTime, SizeText};
 use millstream_api::{Error, EventTime, Output, Result};
 use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
 
+use crate::early::Early;
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
 use crate::meter::Activity;
@@ -113,8 +114,7 @@ pub struct OperatorTask {
     timer: Option<ClockTime>,
     state_bytes: usize,
     waits_for: Option<EventTime>,
-    /// What was written down when a barrier came early: see [`Event::EarlyBarrier`].
-    early: Option<(CheckpointId, StateWriter)>,
+    early: Option<Early>,
     /// Whether the last turn ended because a reader has no credit.
     held: bool,
     /// Of a sink with checkpoints.
@@ -204,12 +204,18 @@ impl OperatorTask {
                 self.then = Some(Then::PassWatermark(watermark));
             }
             Event::InputEnd(input) => {
+                if let Some(early) = &mut self.early {
+                    early.input_is_read(self.parts.stats.counts());
+                }
                 if let Worker::Operator(operator) = &mut self.parts.worker {
                     operator.on_end(input, &mut self.output)?;
                 }
                 self.then = Some(Then::Nothing);
             }
-            Event::EarlyBarrier(id) => self.early = Some((id, self.parts.worker.snapshot(id, &self.parts.id.node)?)),
+            Event::EarlyBarrier(id) => {
+                let (state, counts) = (self.parts.worker.snapshot(id, &self.parts.id.node)?, self.parts.stats.counts());
+                self.early = Some(Early::new(id, state, counts));
+            }
             Event::Barrier(id) => {
                 self.snapshot(id)?;
                 self.parts.outbox.control(&Item::Barrier(id), since)?;
@@ -289,11 +295,12 @@ impl OperatorTask {
             self.parts.snapshots.task_cut_off(id, &self.parts.id);
             return Ok(());
         }
-        let state = match self.early.take_if(|(early, _)| *early == id) {
-            Some((_, state)) => state,
-            None => self.parts.worker.snapshot(id, &self.parts.id.node)?,
+        let counts = self.parts.stats.counts();
+        let (state, counts) = match self.early.take_if(|early| early.id == id) {
+            Some(early) => early.complete(counts),
+            None => (self.parts.worker.snapshot(id, &self.parts.id.node)?, counts),
         };
-        let snapshot = self.snapshot_of(state.into_entries(), false);
+        let snapshot = TaskSnapshot { counts, ..self.snapshot_of(state.into_entries(), false) };
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
         if let Some(phases) = &mut self.phases {
             phases.prepared = id;

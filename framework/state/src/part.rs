@@ -50,6 +50,8 @@ pub fn encode(entries: &StateEntries) -> Result<Vec<u8>> {
         let runs = batches.iter().map(|(group, batch)| (*group, batch.num_rows())).collect();
         let records = concat_batches(&batches[0].1.schema(), batches.iter().map(|(_, batch)| *batch))?;
         let records = without_slack(&records)?;
+        // All at once: to grow by doubling would copy a large state several times.
+        bytes.reserve(records.get_array_memory_size());
         let mut writer = StreamWriter::try_new(&mut bytes, &records.schema())?;
         writer.write(&records)?;
         writer.finish()?;

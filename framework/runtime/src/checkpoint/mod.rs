@@ -57,7 +57,7 @@ impl Checkpoints {
         for later in later {
             match self.read(later) {
                 // Of its parts or its manifest only half was written: it is none.
-                Err(error) if error.kind() == ErrorKind::State => self.store.remove(later)?,
+                Err(error) if error.kind() == ErrorKind::State => self.store.give_up(later)?,
                 read => {
                     from = Some((later, read?));
                     break;

@@ -1,6 +1,6 @@
 //! One run at a time on a store without locks: of several writers under one name the first one wins, and that is all it needs.
 //!
-//! The manifests of checkpoints are a log: there is one under each number, without gaps, and none is ever written over. A run
+//! The manifests of checkpoints are a log: there is one under each number, without gaps, and none is ever written over by another run. A run
 //! *takes* the store by writing a *mark* under the first free number, in the place of a manifest. A checkpoint is published by
 //! writing its manifest under its number, and marks under all free numbers before it (of checkpoints that have failed). So:
 //!
@@ -8,6 +8,8 @@
 //!   number. Only one of them can have done so: either the mark was refused, and the new run looks again and sees that checkpoint,
 //!   or the old run is refused, finds the mark, and ends.
 //! - What a run finds in the log after its mark is in it is therefore all that there will ever be of runs before it.
+//!
+//! A checkpoint that a run gives up, to go on from an older one, becomes a mark: its number must not be free again either.
 //!
 //! A run that slept so long that the numbers behind its own last one were removed again as too old would find them free. So it
 //! looks once more after it has written: removal is only of what is older than a checkpoint that is there.
@@ -81,7 +83,8 @@ impl Fence {
         let log = self.log();
         for number in numbers(blobs)?.into_iter().filter(|number| *number > log.last) {
             let Some(there) = blobs.get(&name(number, MANIFEST))? else { continue };
-            if !log.unsure.as_ref().is_some_and(|(unsure, manifest)| *unsure == number && *manifest == there) {
+            let is_unsure = log.unsure.as_ref().is_some_and(|(unsure, manifest)| *unsure == number && *manifest == there);
+            if !is_unsure && there != self.mark {
                 return Err(self.taken(Some(&there)));
             }
         }
@@ -104,7 +107,7 @@ impl Fence {
                 // It was said to have failed, and is there all the same.
                 let ours = log.unsure.take_if(|(unsure, _)| *unsure == number).map(|(_, manifest)| manifest);
                 let there = blobs.get(&name(number, MANIFEST))?;
-                if there.is_none() || there != ours {
+                if there.is_none() || there != ours && there.as_ref() != Some(&self.mark) {
                     return Err(self.taken(there.as_deref()));
                 }
             }
@@ -131,6 +134,15 @@ impl Fence {
         // Nobody must go on from it. If that fails, the run that holds the store removes it as too old.
         let _ = remove(blobs, id);
         Err(self.taken(there.as_deref()))
+    }
+
+    /// Makes a checkpoint no checkpoint any more, as its run goes on from one before it. Its number stays taken: a run that is late
+    /// must not find it free.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn give_up(&self, blobs: &dyn Blobs, id: CheckpointId) -> Result<()> {
+        blobs.put(&name(id, MANIFEST), self.mark.clone())
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

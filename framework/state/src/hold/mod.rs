@@ -47,6 +47,17 @@ impl Hold {
         }
     }
 
+    /// Makes a checkpoint no checkpoint any more: the run goes on from one before it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn give_up(&self, blobs: &dyn Blobs, id: CheckpointId) -> Result<()> {
+        match self {
+            Hold::Folder(_) => crate::names::remove(blobs, id),
+            Hold::Taken(fence) => fence.give_up(blobs, id),
+        }
+    }
+
     /// Makes checkpoint `id` exist by its manifest.
     ///
     /// # Errors

@@ -109,6 +109,17 @@ impl Store {
         Ok(())
     }
 
+    /// Makes a checkpoint no checkpoint any more, because the run goes on from one before it.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn give_up(&self, id: CheckpointId) -> Result<()> {
+        match &self.hold {
+            Some(hold) => hold.give_up(self.blobs.as_ref(), id),
+            None => self.remove(id),
+        }
+    }
+
     /// Removes a checkpoint, or what an interrupted write has left of it.
     ///
     /// # Errors

@@ -108,6 +108,20 @@ fn a_manifest_that_was_written_although_it_was_said_to_have_failed_is_known_agai
 }
 
 #[test]
+fn a_checkpoint_that_is_given_up_is_none_and_keeps_its_number() {
+    let blobs = Memory::default();
+    let first = take(&blobs, "process 1");
+    first.publish(&blobs, 2, b"two".to_vec()).unwrap();
+    first.publish(&blobs, 3, b"three".to_vec()).unwrap();
+    let second = take(&blobs, "process 2");
+    second.give_up(&blobs, 3).unwrap();
+    assert_eq!(published(&blobs), [2]);
+    assert_eq!(first.publish(&blobs, 3, b"late".to_vec()).unwrap_err().kind(), ErrorKind::Taken);
+    second.publish(&blobs, 5, b"five".to_vec()).unwrap();
+    assert_eq!(published(&blobs), [2, 5]);
+}
+
+#[test]
 fn a_number_out_of_nowhere_is_refused() {
     let blobs = Memory::default();
     let error = take(&blobs, "process 1").close_gap(&blobs, MOST_SKIPPED * 2).unwrap_err();
