@@ -18,6 +18,7 @@
 //! - [`view`]: materialised views that a server can read while a sink writes
 //! - [`secret`]: tokens and passwords
 //! - [`registry`]: which node types there are
+//! - [`panics`]: libraries that panic at the data they are given
 
 pub mod batch;
 pub mod calendar;
@@ -28,6 +29,7 @@ mod memory;
 pub mod message;
 pub mod operator;
 pub mod options;
+pub mod panics;
 pub mod plan;
 pub mod registry;
 pub mod secret;

@@ -8,9 +8,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use millstream_api::diagnostic::Severity;
+use millstream_api::panics::is_expected;
 use millstream_runtime::{Ledger, LedgerRow, Observation};
 use millstream_topology::{Entry, Position, Secrets};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
@@ -54,6 +55,16 @@ impl Trouble {
     }
 }
 
+/// A library that panics at a damaged file is caught, and the message about the file is all that a user can use. Every other panic
+/// is shown as ever.
+fn hide_expected_panics() {
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match is_expected() {
+        true => debug!(%panic, "caught a panic"),
+        false => show(panic),
+    }));
+}
+
 /// The way out for messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Console {
@@ -79,6 +90,7 @@ impl Console {
             LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
             LogFormat::Json => builder.json().flatten_event(true).try_init(),
         };
+        hide_expected_panics();
         Ok(console)
     }
 

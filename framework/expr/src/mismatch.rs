@@ -18,7 +18,7 @@ use millstream_api::types::SqlName;
 use crate::error::ExprError;
 use crate::names::function_name;
 use crate::planner::{Scope, compile_in};
-use crate::rules::{Refused, not_a_condition, refused_operator, refused_sign, violation};
+use crate::rules::{Refused, not_a_condition, refused_operator, refused_sign, scaled_interval, violation};
 use crate::sql::{Places, Sql};
 use crate::{functions, rewrite};
 
@@ -106,6 +106,10 @@ impl Locator<'_> {
     fn described(&self, node: &Tree) -> ExprError {
         let name = |operand: &Tree| SqlName(&self.type_of(operand)).to_string();
         let message = match node {
+            Tree::BinaryOp { left, op, right } if let Some(help) = scaled_interval(&self.type_of(left), &self.type_of(right)) => {
+                let message = refused_operator(&op.to_string(), &self.type_of(left), &self.type_of(right));
+                return ExprError::new(CODE, message, self.places.of(node)).help(help);
+            }
             Tree::BinaryOp { left, op, right } => refused_operator(&op.to_string(), &self.type_of(left), &self.type_of(right)),
             Tree::UnaryOp { op: UnaryOperator::Not, expr } => not_a_condition("not", &self.type_of(expr)),
             Tree::UnaryOp { op, expr } => refused_sign(&op.to_string(), &self.type_of(expr)),

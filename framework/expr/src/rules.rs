@@ -70,6 +70,13 @@ pub(crate) fn refused_operator(operator: &str, left: &DataType, right: &DataType
     format!("`{}` cannot be applied to {} and {}", operator.to_lowercase(), SqlName(left), SqlName(right))
 }
 
+/// What to do instead of multiplying an interval by a number; nothing for other operands.
+pub(crate) fn scaled_interval(left: &DataType, right: &DataType) -> Option<&'static str> {
+    let kinds = (Kind::of(left), Kind::of(right));
+    matches!(kinds, (Kind::Number, Kind::Interval) | (Kind::Interval, Kind::Number))
+        .then_some("compute with microseconds instead, as in `to_timestamp_micros(cast(ts as bigint) + n * 1000000)` for n seconds later")
+}
+
 /// How a sign before this is refused.
 pub(crate) fn refused_sign(sign: &str, found: &DataType) -> String {
     format!("`{sign}` cannot be applied to {}", SqlName(found))
@@ -230,8 +237,17 @@ fn refused_format(name: &str, format: &Expr) -> Option<Refused> {
 
 fn refused_pattern(pattern: &Expr) -> Option<Refused> {
     let pattern = text_literal(pattern)?;
-    let compiled = datafusion_functions::regex::compile_regex(pattern, None);
-    compiled.is_err().then(|| format!("`{pattern}` is not a regular expression").into())
+    match regex::Regex::new(pattern).err()? {
+        regex::Error::CompiledTooBig(limit_bytes) => {
+            let message = format!("the regular expression `{pattern}` would take more than {} MiB", limit_bytes >> 20);
+            Some(with_help(message, "repeat less: `(a{1000}){1000}` is a million times `a`"))
+        }
+        // What is wrong stands in the last line, below the place.
+        wrong => {
+            let reason = wrong.to_string().lines().last().map(|line| line.trim_start_matches("error: ").to_owned()).unwrap_or_default();
+            Some(with_help(format!("`{pattern}` is not a regular expression"), reason))
+        }
+    }
 }
 
 fn text_literal(expr: &Expr) -> Option<&str> {

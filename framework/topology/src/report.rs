@@ -89,7 +89,8 @@ impl fmt::Display for Entry {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let says = format!("{severity}[{}]: {}", self.code, self.message);
+        // Messages quote the file, and a terminal must not be driven by it.
+        let says = format!("{severity}[{}]: {}", self.code, self.message.chars().map(printable).collect::<String>());
         match &self.position {
             Position::File { file, line, column, width, text } => {
                 writeln!(f, "{file}:{line}:{column}: {says}")?;
@@ -98,7 +99,7 @@ impl fmt::Display for Entry {
             Position::Layer(name) | Position::Whole(name) => writeln!(f, "{name}: {says}")?,
         }
         match &self.help {
-            Some(help) => writeln!(f, "help: {help}"),
+            Some(help) => writeln!(f, "help: {}", help.chars().map(printable).collect::<String>()),
             None => Ok(()),
         }
     }
@@ -119,7 +120,7 @@ fn write_snippet(f: &mut fmt::Formatter<'_>, line: usize, column: usize, width: 
 
 /// A file may hold anything; a terminal must not be driven by it.
 fn printable(character: char) -> char {
-    if character.is_control() && character != '\t' { char::REPLACEMENT_CHARACTER } else { character }
+    if character.is_control() && !matches!(character, '\t' | '\n') { char::REPLACEMENT_CHARACTER } else { character }
 }
 
 /// A diagnostic from the root of the file, with its place where that does not follow from its path.

@@ -4,11 +4,11 @@
 //! file its beginning is unpacked again and dropped: the formats allow nothing else.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use millstream_api::error::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -55,8 +55,35 @@ pub(crate) struct Input {
 
 enum Stream {
     Plain(Arc<File>),
-    Gzip(Box<MultiGzDecoder<BufReader<Arc<File>>>>),
+    Gzip(Box<Members>),
     Zstd(Box<zstd::Decoder<'static, BufReader<Arc<File>>>>),
+}
+
+/// The text of gzip members that follow one another; flate2's own reader of several takes what is no member for one that is cut short.
+struct Members(Option<GzDecoder<BufReader<Arc<File>>>>);
+
+impl Members {
+    fn new(file: Arc<File>) -> Self {
+        Members(Some(GzDecoder::new(BufReader::new(file))))
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let got = member.read(buffer)?;
+            if got > 0 || buffer.is_empty() {
+                return Ok(got);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            match rest.fill_buf()? {
+                [] => break,
+                [0x1f] | [0x1f, 0x8b, ..] => self.0 = Some(GzDecoder::new(rest)),
+                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes follow it that are not gzip")),
+            }
+        }
+        Ok(0)
+    }
 }
 
 impl Input {
@@ -68,7 +95,7 @@ impl Input {
         let failed = |error| cannot_read(&input.name, error);
         let file = Arc::new(File::open(&input.path).map_err(failed)?);
         let stream = match compression.of(&input.name) {
-            Compression::Gzip => Stream::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(file.clone())))),
+            Compression::Gzip => Stream::Gzip(Box::new(Members::new(file.clone()))),
             Compression::Zstd => Stream::Zstd(Box::new(zstd::Decoder::with_buffer(BufReader::new(file.clone())).map_err(failed)?)),
             Compression::Auto | Compression::None => Stream::Plain(file.clone()),
         };
@@ -253,6 +280,8 @@ mod tests {
             assert!(error.message().starts_with(&format!("cannot read {name}: the {packed} data is damaged (")), "{error}");
             let error = read(&b"{\"n\": 1}\n".repeat(20)).unwrap_err();
             assert!(error.message().contains("damaged"), "{error}");
+            let error = read(&[&bytes[..], b"{\"n\""].concat()).unwrap_err();
+            assert!(error.message().contains("damaged") || packed == "zstd", "{error}");
         }
     }
 }

@@ -95,7 +95,7 @@ fn constants_that_are_not_what_they_should_be() {
             "ts + interval '1 fortnight'",
             "type-mismatch ['1 fortnight'] '1 fortnight' is not an interval | write `interval '1 hour 30 minutes'`",
         ),
-        ("s ~ '('", "type-mismatch [s ~ '('] `(` is not a regular expression"),
+        ("s ~ '('", "type-mismatch [s ~ '('] `(` is not a regular expression | unclosed group"),
         (
             "to_char(ts, 'yyyy-XX')",
             "type-mismatch [to_char(ts, 'yyyy-XX')] `XX` in `yyyy-XX` is not a part of a time format | write '%Y-%m-%d %H:%M:%S', or to_char(…, 'YYYY-MM-DD HH24:MI:SS'), or date_format(…, 'yyyy-MM-dd HH:mm:ss')",

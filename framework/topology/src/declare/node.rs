@@ -118,7 +118,7 @@ impl<'r> Scope<'r, '_> {
         }
         let subject = reader.subject();
         for (name, about) in own.missing_in(table) {
-            reader.note(missing_key(&subject, name, about));
+            reader.note(missing_key(&subject, name, about.as_deref()));
             wrong = true;
         }
         keys.own = (!wrong).then_some(Json::Object(options));

@@ -86,7 +86,7 @@ impl<'p> Reader<'p> {
         }
         let subject = self.subject();
         for (name, about) in fields.missing_in(table) {
-            self.note(missing_key(&subject, name, about));
+            self.note(missing_key(&subject, name, about.as_deref()));
         }
         (!broken && self.problems.len() == before).then_some(Json::Object(read))
     }

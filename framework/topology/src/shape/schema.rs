@@ -161,6 +161,14 @@ impl<'a> Schema<'a> {
         (bound("minimum"), bound("maximum"))
     }
 
+    /// The words that a text may be, where it may not be any.
+    pub fn one_of(self) -> Option<Vec<&'a str>> {
+        match self.kind() {
+            Kind::Text(Text::Words(words)) => Some(words),
+            _ => None,
+        }
+    }
+
     /// The first line of its documentation.
     pub fn about(self) -> Option<&'a str> {
         let text = |schema: Schema<'a>| schema.node.get("description")?.as_str()?.lines().next();

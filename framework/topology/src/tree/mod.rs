@@ -119,11 +119,28 @@ pub(crate) struct SyntaxError {
 
 /// Parses the text of a file.
 pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Table, SyntaxError> {
-    match syntax {
+    let parsed = match syntax {
         Syntax::Toml => toml::parse(text),
         Syntax::Yaml => yaml::parse(text),
         Syntax::Json => json::parse(text),
-    }
+    };
+    parsed.map_err(|error| {
+        let start = error.span.start;
+        let same_line = |unseen: &SyntaxError| !text.get(start..unseen.span.start).unwrap_or_default().contains('\n');
+        // What is wrong on a line before comes first.
+        unseen(text).filter(same_line).unwrap_or(error)
+    })
+}
+
+/// The first character that none of the formats allows and that nobody sees, as the mistake that it is: parsers stumble over it in
+/// words that do not help to find it.
+fn unseen(text: &str) -> Option<SyntaxError> {
+    let is_unseen = |character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r');
+    let at = text.find(is_unseen)?;
+    let character = text[at..].chars().next()?;
+    let message = format!("here stands a character that cannot be seen, U+{:04X}", u32::from(character));
+    let help = Some("delete it; was the file written by a program, or is it no text at all?".to_owned());
+    Some(SyntaxError { message, help, span: at..at + character.len_utf8() })
 }
 
 /// Their parsers leave it to us to find that in YAML and JSON.

@@ -314,3 +314,19 @@ proptest! {
         outcome.report.render();
     }
 }
+
+#[test]
+fn a_character_that_cannot_be_seen_is_named() {
+    for (name, text, place) in [
+        ("t.toml", "name = \"a\0b\"\n", "t.toml:1:10"),
+        ("t.toml", "name = \"x\"\n# \u{1b}[31m\n", "t.toml:2:3"),
+        ("t.yaml", "name: \"a\0b\"\n", "t.yaml:1:9"),
+    ] {
+        let outcome = millstream_topology::load_text(name, text, std::path::Path::new("."), &Default::default(), &[], &registry());
+        let shown = outcome.report.render();
+        assert!(shown.starts_with(&format!("{place}: error[syntax]: here stands a character that cannot be seen, U+00")), "{shown}");
+        assert!(!shown.contains(['\0', '\u{1b}']), "a terminal must not be driven by it: {shown:?}");
+    }
+    let report = check_with("[[]\n\u{7}", &[], &[]).report.render();
+    assert!(report.contains("this is not TOML"), "what is wrong before it comes first: {report}");
+}

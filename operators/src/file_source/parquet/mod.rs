@@ -8,13 +8,13 @@ mod chunks;
 mod convert;
 mod types;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use millstream_api::error::{BadRow, Error, ErrorKind, Result};
+use millstream_api::panics::caught;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Type as PhysicalType;
@@ -263,5 +263,5 @@ fn as_view(found: &DataType) -> Option<DataType> {
 /// The library promises errors for files that are damaged, but a file comes from outside: should it panic all the same, that is the
 /// failure of this file.
 fn guarded<T>(name: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(cannot_read(name, "the file is damaged")))
+    caught(read).unwrap_or_else(|| Err(cannot_read(name, "the file is damaged")))
 }
