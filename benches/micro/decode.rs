@@ -123,7 +123,7 @@ fn read(registry: &Registry, case: &Case, path: &Path) -> usize {
         match source.next(Duration::from_secs(1)).expect("rows") {
             Next::Rows(found) => rows += found.parts.iter().map(|part| part.records.num_rows()).sum::<usize>(),
             Next::End => return rows,
-            Next::Nothing | Next::SplitEnd(_) => {}
+            Next::Nothing | Next::SplitEnd(_) | Next::Closed => {}
         }
     }
 }

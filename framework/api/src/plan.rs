@@ -286,6 +286,12 @@ pub trait SourceFactory: Send + Sync {
         false
     }
 
+    /// Whether those who hand rows to it are told that these were taken only when a checkpoint covers them
+    /// ([`Door::covered`](crate::source::Door::covered)), so that they send again what a failure loses. Such a source needs checkpoints.
+    fn acknowledges(&self) -> bool {
+        false
+    }
+
     /// How many rows or bytes there are to read in all, where that is known: for progress.
     fn size_hint(&self) -> Option<u64> {
         None

@@ -3,6 +3,8 @@
 //! A source knows nothing of event time, policies or ledgers: it hands over rows in the order of each split, says which
 //! rows it could not read, and where it stands. The runtime's source stage does the rest the same way for all sources.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Int8Array, RecordBatch};
@@ -13,6 +15,53 @@ use crate::error::{BadRow, Result};
 pub trait Source: Send {
     /// The next rows. Blocks for input at most for about `wait`, so that a stop is not held up.
     fn next(&mut self, wait: Duration) -> Result<Next>;
+
+    /// What can be said to it while [`next`](Source::next) is at work, if others hand rows to it and are told what became of them.
+    /// Asked for once, before the first `next`.
+    fn door(&self) -> Option<Arc<dyn Door>> {
+        None
+    }
+
+    /// Of a source that can leave one of its splits and read on in the others: which ones it is to leave. Asked for once, before the
+    /// first `next`. Without it a source with several splits waits as a whole where one of them must.
+    fn pauses(&self) -> Option<Pauses> {
+        None
+    }
+}
+
+/// The way in of a source to which others hand rows, and that tells them what became of these.
+///
+/// A stop loses no row whose sender was told that it was taken: the door is closed, what came through it before goes on
+/// its way, and only then the stop takes effect. No method may block.
+pub trait Door: Send + Sync {
+    /// Takes on no more rows. Those that were taken on still come from [`Source::next`], and after them [`Next::Closed`].
+    fn close(&self);
+
+    /// A checkpoint has been written that covers the rows of this split up to this position: no failure can lose them any more.
+    fn covered(&self, split: u32, position: &Position);
+}
+
+/// Which splits of a source are to be left for a while, because they are too far ahead of others (`time.max_ahead`). Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Pauses(Arc<[AtomicBool]>);
+
+impl Pauses {
+    /// For so many splits, of which none is to be left.
+    pub fn new(splits: usize) -> Self {
+        Pauses((0..splits).map(|_| AtomicBool::new(false)).collect())
+    }
+
+    /// Whether to leave a split: rows of it that are under way may still come, further ones must not be begun.
+    pub fn is_paused(&self, split: u32) -> bool {
+        self.0.get(split as usize).is_some_and(|paused| paused.load(Ordering::Acquire))
+    }
+
+    /// Leaves a split or goes on with it.
+    pub fn set(&self, split: u32, paused: bool) {
+        if let Some(flag) = self.0.get(split as usize) {
+            flag.store(paused, Ordering::Release);
+        }
+    }
 }
 
 /// What a source has to say.
@@ -24,6 +73,8 @@ pub enum Next {
     Nothing,
     /// This split is over. The source itself is over when all its splits are.
     SplitEnd(u32),
+    /// Its [`Door`] was closed, and all rows that had come through it have been handed over. It is said once; nothing follows it.
+    Closed,
     /// All is read.
     End,
 }

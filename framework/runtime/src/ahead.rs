@@ -1,8 +1,8 @@
-//! `time.max_ahead`: a source that is too far ahead of the slowest one that it meets waits, so that rows of a fast input do not
+//! `time.max_ahead`: a split that is too far ahead of the slowest one that it meets waits, so that rows of a fast input do not
 //! fill the state of a join or a window.
 //!
-//! Each source says how far the slowest of its splits has come that runs and is not idle; one that wants to read on asks
-//! whether it must wait for others. The slowest of all never waits, so there is no deadlock: what it waits for, if anything, is
+//! Each source says how far the slowest of its splits has come that runs and is not idle; one that wants to read on asks how far
+//! its splits may have come: no further ahead of its own slowest one, and of those of the sources that it meets. The slowest of all never waits, so there is no deadlock: what it waits for, if anything, is
 //! its own input, or room downstream, which a source that waits does not take. A source that waits still obeys orders, so
 //! barriers and stops get through, and it is not idle.
 
@@ -35,6 +35,13 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// The seat of a source that meets no other.
+    #[cfg(test)]
+    pub(crate) fn alone(max_ahead: i64) -> Seat {
+        let runner = Runner { at: Some(EventTime::MIN), waits: false, slot: WakeSlot::default() };
+        Seat { race: Arc::new(Race(Mutex::new(vec![runner]))), own: 0, others: Vec::new(), max_ahead: Some(max_ahead) }
+    }
+
     /// Says how far the source has come. Others that wait look again.
     pub fn report(&self, at: Option<EventTime>) {
         let mut runners = self.race.runners();
@@ -47,15 +54,14 @@ impl Seat {
         }
     }
 
-    /// Whether the source is too far ahead. If so, it is woken when that may have changed.
-    pub fn must_wait(&self) -> bool {
-        let Some(max_ahead) = self.max_ahead else { return false };
+    /// Looks how far splits of the source may have come (`None`: there is no limit) and asks `waits` whether it waits for others to come
+    /// on. If so, it is woken when they may have. Nobody moves meanwhile.
+    pub fn look(&self, waits: impl FnOnce(Option<EventTime>) -> bool) -> bool {
+        let Some(max_ahead) = self.max_ahead else { return waits(None) };
         let mut runners = self.race.runners();
-        let slowest = self.others.iter().filter_map(|&other| runners[other].at).min();
-        let waits = match (runners[self.own].at, slowest) {
-            (Some(own), Some(slowest)) => own.0.saturating_sub(slowest.0) > max_ahead,
-            _ => false,
-        };
+        let met = self.others.iter().chain([&self.own]);
+        let slowest = met.filter_map(|&source| runners[source].at).min();
+        let waits = waits(slowest.map(|slowest| EventTime(slowest.0.saturating_add(max_ahead))));
         runners[self.own].waits = waits;
         waits
     }
@@ -124,20 +130,22 @@ mod tests {
         let race = Arc::new(Race(Mutex::new(vec![runner(), runner(), runner()])));
         let seat =
             |own: usize, others: &[usize], max_ahead: Option<i64>| Seat { race: race.clone(), own, others: others.to_vec(), max_ahead };
+        let must_wait = |seat: &Seat, own: i64| seat.look(|limit| limit.is_some_and(|limit| EventTime(own) > limit));
         let (fast, slow, other) = (seat(0, &[1], Some(10)), seat(1, &[0], Some(10)), seat(2, &[], Some(10)));
-        assert!(!fast.must_wait(), "nobody has read anything");
+        assert!(!must_wait(&fast, i64::MIN), "nobody has read anything");
         fast.report(at(100));
         other.report(at(-500));
-        assert!(fast.must_wait() && !slow.must_wait());
+        assert!(must_wait(&fast, 100) && !must_wait(&slow, i64::MIN));
         slow.report(at(89));
         assert_eq!(woken.0.load(Ordering::SeqCst), 1, "who waits looks again");
-        assert!(fast.must_wait());
+        assert!(must_wait(&fast, 100));
         slow.report(at(90));
-        assert!(!fast.must_wait(), "not further ahead than it may be");
+        assert!(!must_wait(&fast, 100), "not further ahead than it may be");
         fast.report(at(200));
-        assert!(fast.must_wait());
+        assert!(must_wait(&fast, 200));
+        assert!(must_wait(&fast, 211), "a split may not be further ahead of its own source's slowest either");
         drop(slow);
-        assert!(!fast.must_wait(), "who is idle or has ended holds nobody up");
+        assert!(!must_wait(&fast, 200), "who is idle or has ended holds nobody up");
         assert_eq!(woken.0.load(Ordering::SeqCst), 3);
     }
 }

@@ -205,8 +205,10 @@ impl Maker<'_> {
                     outputs: self.shapes(),
                     positions: positions(&splits),
                 };
-                let feed = (surroundings.feed)(&self.node.name, factory.make(&context)?, self.slot.clone())?;
-                let parts = self.source_parts(feed, outbox, splits, seat, surroundings)?;
+                let source = factory.make(&context)?;
+                let (door, pauses) = (source.door(), source.pauses());
+                let feed = (surroundings.feed)(&self.node.name, source, self.slot.clone())?;
+                let parts = SourceParts { door, pauses, ..self.source_parts(feed, outbox, splits, seat, surroundings)? };
                 let stats = parts.stats.clone();
                 Ok((Box::new(SourceTask::new(parts)), false, stats))
             }
@@ -308,6 +310,8 @@ impl Maker<'_> {
         Ok(SourceParts {
             id: self.id.clone(),
             feed,
+            door: None,
+            pauses: None,
             outbox,
             ports: ports.collect::<Result<_>>()?,
             rejected_port: settings.rejected_port,
@@ -324,6 +328,7 @@ impl Maker<'_> {
             stats: self.stats(around.restore),
             schedule: around.schedule.clone(),
             snapshots: around.snapshots.clone(),
+            checkpoints: around.two_phase.is_some(),
         })
     }
 

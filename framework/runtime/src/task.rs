@@ -29,7 +29,7 @@ pub enum Order {
     Checkpoint(CheckpointId),
     /// The same, and behind the barrier halt: between the two no row may be sent.
     LastCheckpoint(CheckpointId),
-    /// To a sink: this checkpoint exists, so make visible what was prepared for it.
+    /// This checkpoint exists. To a sink: make visible what was prepared for it. To a source: tell those who wait for it.
     Commit(CheckpointId),
     /// Count as idle from now on until there are rows, without waiting for `idle_after`.
     Idle,

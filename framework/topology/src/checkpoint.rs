@@ -203,16 +203,25 @@ impl TryFrom<String> for StoreText {
     }
 }
 
-/// Notes every view that shows only what checkpoints cover, in a topology that has none: it would show nothing.
+/// Notes every node that waits for checkpoints, in a topology that has none: a view that shows only what they cover would show
+/// nothing, and a source that answers for what they cover would never answer.
 pub(crate) fn refuse_without(nodes: &[Declaration<'_>], planned: &[Planned], problems: &mut Problems) {
     for node in planned {
-        if matches!(&node.plan.make, Make::Sink(factory) if factory.is_view() && factory.two_phase()) {
-            let message = "a committed view shows what checkpoints cover, and the topology has none";
-            let help = "add [checkpoint] with store = \"file:./state/NAME\", or leave `read` out: readers then see every batch at once";
-            let mut found = Diagnostic::error("no-checkpoints", message).help(help).key("read");
-            found.path = nodes[node.declaration].path.iter().cloned().chain(found.path).collect();
-            problems.push(found);
-        }
+        let (key, message, otherwise) = match &node.plan.make {
+            Make::Sink(factory) if factory.is_view() && factory.two_phase() => {
+                let message = "a committed view shows what checkpoints cover, and the topology has none";
+                ("read", message, "leave `read` out: readers then see every batch at once")
+            }
+            Make::Source(factory) if factory.acknowledges() => {
+                let message = "rows are acknowledged when a checkpoint covers them, and the topology has none";
+                ("acknowledge", message, "leave `acknowledge` out: senders are then answered at once")
+            }
+            _ => continue,
+        };
+        let help = format!("add [checkpoint] with store = \"file:./state/NAME\", or {otherwise}");
+        let mut found = Diagnostic::error("no-checkpoints", message).help(help).key(key);
+        found.path = nodes[node.declaration].path.iter().cloned().chain(found.path).collect();
+        problems.push(found);
     }
 }
 

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::graph::Node;
 
 /// Options of any type that no state depends on.
-const NEUTRAL: [&str; 5] = ["allowed_lateness", "max_rows", "read", "retain", "state_ttl"];
+const NEUTRAL: [&str; 8] = ["acknowledge", "allowed_lateness", "listen", "max_rows", "read", "retain", "state_ttl", "token"];
 
 /// Gives every node its signature; `options` are those of each node, in the same order. Nodes without any are left alone.
 pub(crate) fn sign(nodes: &mut [Node], options: &[Option<&Json>]) {

@@ -11,7 +11,8 @@
 //! taken in that order, so nothing is sorted. A decoder has one block in work and one done: 2 N blocks exist at most, and whoever
 //! is slow in taking rows stops everything behind. Of a row group it hands on a batch at a time.
 //!
-//! Where files are followed and none has grown, the thread that has the turn waits with it in hand: nobody else could do more.
+//! Where files are followed and none has grown, or all that are left wait for others (`time.max_ahead`), the thread that has the turn
+//! waits with it in hand: nobody else could do more.
 //!
 //! Who wakes whom: dropping the pipeline drops the receiving ends, and the sending end of `stop`; a decoder that sends then fails
 //! and ends, and so does one that waits for files to grow.
@@ -89,7 +90,7 @@ struct Turn {
     order: Sender<usize>,
     /// Ends when the pipeline does.
     stop: Receiver<()>,
-    /// How long to wait before looking again whether files have grown.
+    /// How long to wait before looking again whether there is something to read.
     poll: Duration,
     /// Whether the reader has said its last: the end, or a failure.
     over: bool,

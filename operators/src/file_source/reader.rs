@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_api::Source;
 use millstream_api::error::{Error, Result};
 use millstream_api::plan::{SourceContext, SourceFactory};
-use millstream_api::source::{Next, Position, SourcePart, SourceRows};
+use millstream_api::source::{Next, Pauses, Position, SourcePart, SourceRows};
 
 use super::compression::Compression;
 use super::follow::Followed;
@@ -25,6 +25,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 
 /// How long a followed file may have grown before anybody looks.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long before anybody looks whether a split that was left may be read on.
+const POLL_PAUSED: Duration = Duration::from_millis(2);
 
 /// In which order files are read, and when they end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,12 @@ impl FileFactory {
     }
 
     /// What reads the files, and where each split stands.
-    fn reading_from(&self, wanted: &[ColumnSpec], positions: &[(u32, Position)]) -> Result<(Box<dyn Reading>, Stands)> {
+    fn reading_from(
+        &self,
+        wanted: &[ColumnSpec],
+        positions: &[(u32, Position)],
+        pauses: Option<&Pauses>,
+    ) -> Result<(Box<dyn Reading>, Stands)> {
         let shape = self.format.shape(&self.columns, wanted, self.block_bytes);
         if let (Manner::Follow, FileShape::Text(shape)) = (self.manner, &shape) {
             let position: FollowPosition = match positions.first() {
@@ -102,9 +110,9 @@ impl FileFactory {
         }
         let read = |(split, position): &(u32, Position)| Ok((*split, from_position::<FilePosition>(position)?));
         let positions: Vec<(u32, FilePosition)> = positions.iter().map(read).collect::<Result<_>>()?;
-        let splits = match self.manner {
-            Manner::Together => Splits::each(&self.files, shape, &positions)?,
-            Manner::InOrder | Manner::Follow => Splits::one(self.files.clone(), shape, positions.first().map(|(_, position)| position))?,
+        let splits = match pauses {
+            Some(pauses) => Splits::each(&self.files, shape, &positions, pauses.clone())?,
+            None => Splits::one(self.files.clone(), shape, positions.first().map(|(_, position)| position))?,
         };
         let rows = positions.iter().map(|(split, position)| (*split, position.rows)).collect();
         Ok((Box::new(splits), Stands { rows, followed: None }))
@@ -125,10 +133,12 @@ impl SourceFactory for FileFactory {
 
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
         let wanted = self.wanted(context)?;
-        let (reading, stands) = self.reading_from(&wanted, &context.positions)?;
+        let pauses = (self.manner == Manner::Together).then(|| Pauses::new(self.files.len()));
+        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref())?;
         let decoders = (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows));
-        let pipeline = Pipeline::start(reading, decoders.collect::<Result<_>>()?, self.poll)?;
-        Ok(Box::new(FileSource { state: State::Reading(pipeline), pending: VecDeque::new(), stands }))
+        let poll = if pauses.is_some() { POLL_PAUSED } else { self.poll };
+        let pipeline = Pipeline::start(reading, decoders.collect::<Result<_>>()?, poll)?;
+        Ok(Box::new(FileSource { state: State::Reading(pipeline), pending: VecDeque::new(), stands, pauses }))
     }
 
     fn size_hint(&self) -> Option<u64> {
@@ -152,6 +162,8 @@ struct FileSource {
     /// Batches of the piece that came last.
     pending: VecDeque<PlacedBatch>,
     stands: Stands,
+    /// Of files that are read side by side.
+    pauses: Option<Pauses>,
 }
 
 #[derive(Debug)]
@@ -178,6 +190,10 @@ impl Source for FileSource {
                 Came::End => self.state = State::Ended,
             }
         }
+    }
+
+    fn pauses(&self) -> Option<Pauses> {
+        self.pauses.clone()
     }
 }
 

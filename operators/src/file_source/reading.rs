@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millstream_api::error::{Error, ErrorKind, Result};
+use millstream_api::source::Pauses;
 
 use super::blocks::{Ending, PlacedBlock, TextFile, TextShape};
 use super::parquet::{ParquetFile, ParquetShape, RowGroup};
@@ -65,6 +66,8 @@ pub(crate) enum FileShape {
 pub(crate) struct Splits {
     /// Those that are not over, with their numbers.
     lists: Vec<(u32, FileList)>,
+    /// Those that are to be left for a while.
+    pauses: Pauses,
 }
 
 impl Splits {
@@ -73,31 +76,32 @@ impl Splits {
     /// # Errors
     /// When the position is not in one of these files.
     pub(crate) fn one(files: Arc<[InputFile]>, shape: FileShape, position: Option<&FilePosition>) -> Result<Self> {
-        Ok(Splits { lists: vec![(0, FileList::new(files, Arc::new(shape), position)?)] })
+        Ok(Splits { lists: vec![(0, FileList::new(files, Arc::new(shape), position)?)], pauses: Pauses::default() })
     }
 
-    /// Each file as a split, each where its position says.
+    /// Each file as a split, each where its position says. `pauses` say which are to be left.
     ///
     /// # Errors
     /// When a position is not in its file.
-    pub(crate) fn each(files: &[InputFile], shape: FileShape, positions: &[(u32, FilePosition)]) -> Result<Self> {
+    pub(crate) fn each(files: &[InputFile], shape: FileShape, positions: &[(u32, FilePosition)], pauses: Pauses) -> Result<Self> {
         let shape = Arc::new(shape);
         let list = |(split, file): (usize, &InputFile)| {
             let split = split as u32;
             let position = positions.iter().find(|(of, _)| *of == split).map(|(_, position)| position);
             Ok((split, FileList::new([file.clone()].into(), shape.clone(), position)?))
         };
-        Ok(Splits { lists: files.iter().enumerate().map(list).collect::<Result<_>>()? })
+        Ok(Splits { lists: files.iter().enumerate().map(list).collect::<Result<_>>()?, pauses })
     }
 }
 
 impl Reading for Splits {
     /// Of several splits the one of which the smallest part was read goes on: files of the same span of time, however different in
-    /// size, so stay near each other in event time.
+    /// size, so stay near each other in event time. Those that are to be left are left at the end of a piece.
     fn next(&mut self, buffer: Vec<u8>) -> Result<Step> {
-        let least = self.lists.iter().enumerate().min_by(|(_, (_, a)), (_, (_, b))| a.part_read().total_cmp(&b.part_read()));
+        let read_on = self.lists.iter().enumerate().filter(|(_, (split, _))| !self.pauses.is_paused(*split));
+        let least = read_on.min_by(|(_, (_, a)), (_, (_, b))| a.part_read().total_cmp(&b.part_read()));
         let Some(index) = least.map(|(index, _)| index) else {
-            return Ok(Step::End);
+            return Ok(if self.lists.is_empty() { Step::End } else { Step::Later });
         };
         let (split, list) = &mut self.lists[index];
         let split = *split;

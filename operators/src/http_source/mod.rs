@@ -1,12 +1,13 @@
 //! The `http` source: a listener of its own, to which others post rows.
 //!
-//! A request is taken as a whole or not at all, and is answered when its fate is known: taken into a bounded queue, refused
-//! because a row is bad, or put off because the topology does not keep up. So the sender knows what to send again, and
-//! backpressure ends at the sender and not in memory. Modules in reading order: here the options and their plan, [`budget`]
-//! what bounds memory, [`rows`] from a body to rows, [`requests`] what a request is answered, [`server`] connections, [`reader`]
-//! the source.
+//! A request is taken as a whole or not at all, and is answered when its fate is known: taken into a bounded queue (or covered by a
+//! checkpoint), refused because a row is bad, or put off because the topology does not keep up. So the sender knows what to send
+//! again, and backpressure ends at the sender and not in memory. Modules in reading order: here the options and their plan,
+//! [`budget`] what bounds memory, [`rows`] from a body to rows, [`requests`] what a request is answered, [`intake`] the way to the
+//! source and back, [`server`] connections, [`reader`] the source.
 
 mod budget;
+mod intake;
 mod reader;
 mod requests;
 mod rows;
@@ -32,15 +33,21 @@ use crate::decode::schema::{SchemaText, arrow_schema};
 
 /// Takes rows that others post to it: `POST` with one JSON object a line.
 ///
-/// A request is taken as a whole, and the answer says so: `200 {"rows": 2}` when its rows wait in the queue of the source, `429`
-/// with `Retry-After` when the topology does not keep up, `400` with the lines and reasons when rows are bad. With `on_bad_row`
+/// A request is taken as a whole, and the answer says so: `200 {"rows": 2}` when its rows were taken, `429` with `Retry-After` when
+/// the topology does not keep up, `503` when the run is stopping, `400` with the lines and reasons when rows are bad. With `on_bad_row`
 /// `skip` or `reject` the good rows of such a request are taken and the answer counts the others; with `fail` it is the request
 /// that fails and never the run. A row whose event time is missing is judged later, by `time.on_null`: declare that column
 /// `not null`, so that the sender hears of it.
 ///
+/// What `200` means, `acknowledge` says. `taken`: the rows wait in the queue of the source, in memory. A stop loses none of them: it
+/// refuses further requests and first hands on what was taken. A crash, or a failure that ends or restarts the run, loses what had
+/// not come into a checkpoint. `checkpoint`: a checkpoint covers the rows, so nothing that was answered `200` is ever lost, and a
+/// sender that got another answer or none sends the rows again; some of them may then come twice. Such an answer takes up to an
+/// `interval` of `[checkpoint]`: let senders wait longer, and note that at most `max_connections` requests come in an interval, so
+/// they should be large.
+///
 /// A body may be compressed, as `Content-Encoding: gzip` or `zstd`. All rows are one split, in the order in which requests are
-/// taken. What was taken is in memory only: a run that is stopped or fails says how many rows had not come further, and
-/// their senders will not send them again. Only `http` is spoken; where others can listen in, put a proxy with TLS in front.
+/// taken. Only `http` is spoken; where others can listen in, put a proxy with TLS in front.
 ///
 /// ```toml
 /// [sources.departures]
@@ -62,6 +69,9 @@ pub struct HttpSourceOptions {
     pub schema: SchemaText,
     /// What senders must send as `Authorization: Bearer TOKEN`. Without it everybody who reaches the address may send rows.
     pub token: Option<Secret>,
+    /// When a request is answered. Default: `taken`, which needs no checkpoints and answers at once.
+    #[serde(default)]
+    pub acknowledge: Acknowledge,
     /// The greatest body of a request, also after it is unpacked; beyond it the answer is `413`. Default: `16MiB`.
     pub max_body: Option<SizeText>,
     /// Bytes of all requests that are being read or wait to be taken further; beyond it the answer is `429`. Default: `64MiB`.
@@ -70,6 +80,17 @@ pub struct HttpSourceOptions {
     pub max_connections: Option<NonZeroUsize>,
     /// How long a sender may take for a request; beyond it the answer is `408`. Default: `30s`.
     pub timeout: Option<DurationText>,
+}
+
+/// What a sender is told when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledge {
+    /// When its rows wait in the queue of the source.
+    #[default]
+    Taken,
+    /// When a checkpoint covers its rows.
+    Checkpoint,
 }
 
 impl NodeOptions for HttpSourceOptions {
@@ -87,7 +108,8 @@ impl NodeOptions for HttpSourceOptions {
             return Err(errors);
         };
         let stream = Stream { from_source: true, bounded: false, ..Stream::plain(arrow_schema(&columns)) };
-        let factory = HttpFactory { listen: self.listen, path, token: self.token, limits, columns, on_bad_row: inputs.on_bad_row };
+        let HttpSourceOptions { listen, token, acknowledge, .. } = self;
+        let factory = HttpFactory { listen, path, token, acknowledge, limits, columns, on_bad_row: inputs.on_bad_row };
         let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
         plan.warnings.0.extend(warnings);
         errors.into_result(plan)

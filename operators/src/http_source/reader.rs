@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, never};
 use millstream_api::Source;
-use millstream_api::error::{Error, ErrorKind, Result};
+use millstream_api::error::{Error, Result};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::secret::Secret;
-use millstream_api::source::{Next, Position, SourcePart, SourceRows};
+use millstream_api::source::{Door, Next, SourcePart, SourceRows};
 
+use super::Acknowledge;
 use super::budget::{Budget, Part};
+use super::intake::{Covered, Intake, Stand};
 use super::requests::Desk;
 use super::rows::{Taken, Wanted};
 use super::server::{Limits, Server};
@@ -28,6 +30,7 @@ pub(super) struct HttpFactory {
     pub(super) listen: SocketAddr,
     pub(super) path: String,
     pub(super) token: Option<Secret>,
+    pub(super) acknowledge: Acknowledge,
     pub(super) limits: Limits,
     pub(super) columns: Vec<ColumnSpec>,
     pub(super) on_bad_row: OnBadRow,
@@ -36,6 +39,10 @@ pub(super) struct HttpFactory {
 impl SourceFactory for HttpFactory {
     fn splits(&self) -> Result<Vec<String>> {
         Ok(vec!["requests".to_owned()])
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.acknowledge == Acknowledge::Checkpoint
     }
 
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
@@ -47,14 +54,9 @@ impl HttpFactory {
     /// A source that listens, with a queue of this many requests.
     pub(super) fn listen(&self, context: &SourceContext, queue_requests: usize) -> Result<HttpSource> {
         let shape = context.outputs.first().ok_or_else(|| Error::internal("a source without an output"))?;
-        let rows = match context.positions.first() {
-            Some((_, Position(text))) => {
-                text.parse().map_err(|_| Error::new(ErrorKind::State, format!("`{text}` is no position of an http source")))?
-            }
-            None => 0,
-        };
-        let (sender, taken) = bounded(queue_requests);
-        let budget = Budget::new(self.limits.buffer_bytes);
+        let stand = context.positions.first().map(|(_, position)| Stand::read(position)).transpose()?.unwrap_or_default();
+        let (intake, taken) = Intake::new(queue_requests, self.limits.connections);
+        let intake = Arc::new(intake);
         let wanted = Wanted {
             columns: flowing(&self.columns, &shape.schema)?,
             batch_rows: context.batch_rows,
@@ -65,30 +67,39 @@ impl HttpFactory {
             node: context.node.clone(),
             path: self.path.clone(),
             token: self.token.clone(),
+            acknowledge: self.acknowledge,
             timeout: self.limits.timeout,
             wanted: Arc::new(wanted),
-            budget: budget.clone(),
-            taken: sender,
+            budget: Budget::new(self.limits.buffer_bytes),
+            intake: intake.clone(),
             requests: Default::default(),
         };
         let server = Server::start(self.listen, desk, self.limits)?;
         tracing::info!(target: "millstream::listening", "`{}` takes rows at http://{}{}", context.node, server.address(), self.path);
-        Ok(HttpSource { node: context.node.clone(), taken, pending: VecDeque::new(), part: None, rows, server: Some(server) })
+        Ok(HttpSource { node: context.node.clone(), intake, taken, request: Request::default(), stand, server: Some(server) })
     }
 }
 
 /// Hands on the rows of requests.
 pub(super) struct HttpSource {
     node: String,
+    intake: Arc<Intake>,
     taken: Receiver<Taken>,
-    /// Batches of the request that came last.
-    pending: VecDeque<Decoded>,
-    /// The memory that is set aside for them.
-    part: Option<Part>,
-    /// Good rows so far.
-    rows: i64,
+    request: Request,
+    stand: Stand,
     /// Gone when this is being dropped.
     server: Option<Server>,
+}
+
+/// The request whose rows are being handed on.
+#[derive(Default)]
+struct Request {
+    /// What is left of it.
+    batches: VecDeque<Decoded>,
+    #[expect(dead_code, reason = "it sets memory aside until it is dropped")]
+    part: Option<Part>,
+    /// Who waits for a checkpoint that covers it.
+    covered: Option<Covered>,
 }
 
 impl HttpSource {
@@ -97,38 +108,65 @@ impl HttpSource {
     pub(super) fn address(&self) -> SocketAddr {
         self.server.as_ref().unwrap().address()
     }
+
+    fn rows_of(&mut self, batch: Decoded) -> SourceRows {
+        let Decoded { records, bad, .. } = batch;
+        let first_row = self.stand.rows;
+        self.stand.rows += records.num_rows() as i64;
+        if self.request.batches.is_empty() {
+            self.stand.requests += 1;
+            if let Some(covered) = self.request.covered.take() {
+                self.intake.handed_on(self.stand.requests, covered);
+            }
+        }
+        SourceRows {
+            split: 0,
+            parts: vec![SourcePart { output: 0, records, first_row, weights: None }],
+            bad,
+            position: self.stand.position(),
+        }
+    }
 }
 
 impl Source for HttpSource {
     fn next(&mut self, wait: Duration) -> Result<Next> {
         loop {
-            if let Some(Decoded { records, bad, .. }) = self.pending.pop_front() {
-                let first_row = self.rows;
-                self.rows += records.num_rows() as i64;
-                let parts = vec![SourcePart { output: 0, records, first_row, weights: None }];
-                return Ok(Next::Rows(SourceRows { split: 0, parts, bad, position: Position(self.rows.to_string()) }));
+            if let Some(batch) = self.request.batches.pop_front() {
+                return Ok(Next::Rows(self.rows_of(batch)));
             }
-            self.part = None;
+            self.request = Request::default();
             match self.taken.recv_timeout(wait) {
-                Ok(Taken { batches, part }) => {
-                    self.pending.extend(batches);
-                    self.part = Some(part);
+                Ok(Taken { batches, part, covered }) => self.request = Request { batches: batches.into(), part: Some(part), covered },
+                Err(RecvTimeoutError::Timeout) if self.server.as_ref().is_some_and(Server::has_ended) => {
+                    return Err(Error::internal("the listener has ended"));
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(Next::Nothing),
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("the listener has ended")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.taken = never();
+                    return Ok(Next::Closed);
+                }
             }
         }
+    }
+
+    fn door(&self) -> Option<Arc<dyn Door>> {
+        Some(self.intake.clone())
     }
 }
 
 impl Drop for HttpSource {
-    /// Rows whose senders believe them taken must not be gone without a word.
+    /// Rows whose senders believe them taken must not be gone without a word. Who waits for a checkpoint is told that none comes,
+    /// before the listener ends.
     fn drop(&mut self) {
-        drop(self.server.take());
-        let waiting = self.pending.drain(..).map(|batch| batch.records.num_rows() + batch.bad.len()).sum::<usize>();
-        let queued: usize = self.taken.try_iter().map(|taken| taken.counts()).map(|(good, bad)| good + bad).sum();
-        if waiting + queued > 0 {
-            tracing::warn!("`{}`: {} rows that were taken from senders had not come further", self.node, waiting + queued);
+        let waits = self.request.covered.take().is_some();
+        let waiting = self.request.batches.drain(..).map(|batch| batch.records.num_rows() + batch.bad.len()).sum::<usize>();
+        self.intake.give_up();
+        let queued = self.taken.try_iter().filter(|taken| taken.covered.is_none());
+        let queued: usize = queued.map(|taken| taken.counts()).map(|(good, bad)| good + bad).sum();
+        let lost = queued + if waits { 0 } else { waiting };
+        if lost > 0 {
+            tracing::warn!("`{}`: {lost} rows that were taken from senders had not come further", self.node);
         }
+        drop(self.server.take());
     }
 }

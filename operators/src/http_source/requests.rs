@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{
@@ -15,8 +14,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use millstream_api::BadRow;
 use millstream_api::secret::Secret;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
+use super::Acknowledge;
 use super::budget::{Budget, Part};
+use super::intake::{Intake, Refused};
 use super::rows::{Packing, Taken, Unfit, Wanted};
 
 /// Seconds after which a request that was put off may be tried again.
@@ -30,11 +32,12 @@ pub(super) struct Desk {
     pub(super) node: String,
     pub(super) path: String,
     pub(super) token: Option<Secret>,
+    pub(super) acknowledge: Acknowledge,
     pub(super) timeout: Duration,
     pub(super) wanted: Arc<Wanted>,
     pub(super) budget: Budget,
-    /// Rows on their way to the source.
-    pub(super) taken: Sender<Taken>,
+    /// Where rows go on to the source.
+    pub(super) intake: Arc<Intake>,
     /// Requests so far: each has a number, by which its rows are named.
     pub(super) requests: AtomicU64,
 }
@@ -91,11 +94,30 @@ impl Desk {
             Ok(Err(unfit)) => return Err(self.unfit(unfit)),
             Err(_) => return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the rows could not be decoded")),
         };
+        self.hand_on(taken).await
+    }
+
+    /// Gives rows to the source, and waits until they are as safe as the answer will say.
+    async fn hand_on(&self, mut taken: Taken) -> Result<(usize, usize), Refusal> {
         let counts = taken.counts();
-        match self.taken.try_send(taken) {
-            Ok(()) => Ok(counts),
-            Err(TrySendError::Full(_)) => Err(self.busy()),
-            Err(TrySendError::Disconnected(_)) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the run is over")),
+        if counts == (0, 0) {
+            return Ok(counts);
+        }
+        let mut answered = None;
+        if self.acknowledge == Acknowledge::Checkpoint {
+            let (covered, is_covered) = oneshot::channel();
+            (taken.covered, answered) = (Some(covered), Some(is_covered));
+        }
+        self.intake.put(taken).map_err(|refused| match refused {
+            Refused::Full => self.busy(),
+            Refused::Closed => over("the run is stopping; nothing of this request was taken, send it again later"),
+        })?;
+        match answered {
+            Some(answered) => {
+                let lost = |_| over("the run has ended before a checkpoint covered these rows; send them again");
+                answered.await.map(|()| counts).map_err(lost)
+            }
+            None => Ok(counts),
         }
     }
 
@@ -163,6 +185,11 @@ impl Desk {
             Unfit::Failed(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }
+}
+
+/// The answer to a request that another run may take.
+fn over(message: &str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).with(RETRY_AFTER, RETRY_AFTER_SECONDS).with(CONNECTION, "close")
 }
 
 /// The answer to a request that is refused because of these rows.

@@ -7,6 +7,7 @@ use millstream_api::error::Result;
 use millstream_api::options::OnBadRow;
 
 use super::budget::Part;
+use super::intake::Covered;
 use crate::decode::json::JsonDecoder;
 use crate::decode::schema::ColumnSpec;
 use crate::decode::{Block, Decode, Decoded};
@@ -51,6 +52,8 @@ pub(super) struct Wanted {
 pub(super) struct Taken {
     pub(super) batches: Vec<Decoded>,
     pub(super) part: Part,
+    /// Who waits for a checkpoint that covers them.
+    pub(super) covered: Option<Covered>,
 }
 
 impl Taken {
@@ -97,7 +100,7 @@ impl Wanted {
                 return Err(Unfit::Bad(bad));
             }
         }
-        Ok(Taken { batches, part })
+        Ok(Taken { batches, part, covered: None })
     }
 
     fn unpack(&self, mut from: impl Read, part: &mut Part) -> Result<Vec<u8>, Unfit> {

@@ -76,6 +76,11 @@ impl Server {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Whether its thread is gone, which it should not be.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
 }
 
 impl Drop for Server {

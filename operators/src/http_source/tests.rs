@@ -11,9 +11,9 @@ use millstream_api::secret::Secret;
 use millstream_api::source::{Next, Position};
 use serde_json::{Value, json};
 
-use super::HttpSourceOptions;
 use super::reader::{HttpFactory, HttpSource};
 use super::server::Limits;
+use super::{Acknowledge, HttpSourceOptions};
 use crate::decode::schema::{ColumnSpec, arrow_schema};
 use crate::testing::{Node, record_rows};
 
@@ -21,7 +21,8 @@ const LIMITS: Limits = Limits { body_bytes: 1000, buffer_bytes: 4000, connection
 
 fn factory(on_bad_row: OnBadRow, limits: Limits) -> HttpFactory {
     let columns = [("n", "bigint not null"), ("t", "string")].map(|(name, text)| ColumnSpec::parse(name, text).unwrap()).to_vec();
-    HttpFactory { listen: "127.0.0.1:0".parse().unwrap(), path: "/in".into(), token: None, limits, columns, on_bad_row }
+    let (listen, acknowledge) = ("127.0.0.1:0".parse().unwrap(), Acknowledge::Taken);
+    HttpFactory { listen, path: "/in".into(), token: None, acknowledge, limits, columns, on_bad_row }
 }
 
 fn listen(factory: &HttpFactory, queue_requests: usize, positions: Vec<(u32, Position)>) -> HttpSource {
@@ -200,6 +201,44 @@ fn a_stop_ends_the_listener_and_its_connections() {
     drop(source);
     assert_eq!(idle.read(&mut [0; 1]).unwrap_or(0), 0, "an idle connection is closed");
     assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn a_closed_door_lets_nothing_in_and_out_what_was_taken() {
+    let mut source = listen(&factory(OnBadRow::Fail, LIMITS), 8, Vec::new());
+    let address = source.address();
+    assert_eq!(post(address, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}").0, 200);
+    source.door().unwrap().close();
+    let (status, head, answer) = post(address, "{\"n\":4}");
+    assert!(status == 503 && head.contains("retry-after"), "{head}");
+    assert_eq!(answer["error"], "the run is stopping; nothing of this request was taken, send it again later");
+    assert_eq!([rows(&mut source).2, rows(&mut source).2], [0, 2]);
+    assert!(matches!(source.next(Duration::from_secs(60)).unwrap(), Next::Closed));
+    assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Nothing));
+}
+
+#[test]
+fn an_answer_waits_for_the_checkpoint_that_covers_its_rows() {
+    let factory = HttpFactory { acknowledge: Acknowledge::Checkpoint, ..factory(OnBadRow::Reject, LIMITS) };
+    let mut source = listen(&factory, 8, vec![(0, Position("10 4".into()))]);
+    let (address, door) = (source.address(), source.door().unwrap());
+    assert_eq!(post(address, "").2, json!({ "rows": 0 }), "there is nothing to wait for");
+    let first = std::thread::spawn(move || post(address, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}"));
+    let mut positions = Vec::new();
+    for _ in 0..2 {
+        let Next::Rows(rows) = source.next(Duration::from_secs(60)).unwrap() else { panic!("rows were posted") };
+        positions.push(rows.position);
+    }
+    assert_eq!(positions, [Position("12 4".into()), Position("13 5".into())]);
+    door.covered(0, &positions[0]);
+    let second = std::thread::spawn(move || post(address, "xx\n"));
+    assert_eq!(rows(&mut source).1.len(), 1);
+    assert!(!first.is_finished(), "half of its rows could be lost");
+    door.covered(0, &positions[1]);
+    assert_eq!(first.join().unwrap().2, json!({ "rows": 3 }));
+    drop(source);
+    let (status, _, answer) = second.join().unwrap();
+    assert_eq!((status, answer), (503, json!({ "error": "the run has ended before a checkpoint covered these rows; send them again" })));
 }
 
 #[test]

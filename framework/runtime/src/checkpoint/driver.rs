@@ -187,7 +187,9 @@ impl Driver {
                 self.actors.sources.iter().for_each(|source| tell(source, Give(order)));
             }
             Action::Write { id, began, snapshot, finished } => self.write(id, began, &snapshot, finished),
-            Action::Commit(id) => self.actors.sinks.iter().for_each(|sink| tell(sink, Give(Order::Commit(id)))),
+            Action::Commit(id) => {
+                self.actors.sinks.iter().chain(&self.actors.sources).for_each(|actor| tell(actor, Give(Order::Commit(id))));
+            }
             Action::Tolerate(id, error) => {
                 tracing::warn!(checkpoint = id, %error, "a checkpoint has failed; the run goes on");
                 self.failed(id, &error);

@@ -75,7 +75,9 @@ fn path(sink: &Node, sources: &[&Node], delivery: Delivery) -> Entry {
 
 fn path_with_checkpoints(sink: &Node, sources: &[&Node], two_phase: bool, delivery: Delivery) -> Entry {
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-    let once: Vec<&str> = sources.iter().filter(|source| !repeats(source)).map(|source| source.name.as_str()).collect();
+    let once: Vec<&str> =
+        sources.iter().filter(|source| !repeats(source) && !acknowledges(source)).map(|source| source.name.as_str()).collect();
+    let answering: Vec<&str> = sources.iter().filter(|source| acknowledges(source)).map(|source| source.name.as_str()).collect();
     let mut says = vec![
         match (two_phase, delivery) {
             (true, _) => "exactly once: each checkpoint makes visible what it covers, and after a crash what came behind it is cut back",
@@ -87,7 +89,15 @@ fn path_with_checkpoints(sink: &Node, sources: &[&Node], two_phase: bool, delive
     if !once.is_empty() {
         says.push(format!("{} cannot be read again, so a crash loses what it gave since the last checkpoint", listed(&once)));
     }
+    if !answering.is_empty() {
+        let row = "a row is acknowledged to its sender when a checkpoint covers it: what a crash loses was not, and";
+        says.push(format!("{}: {row} is lost only if it is not sent again; one that is sent again may come twice", listed(&answering)));
+    }
     Entry::new(format!("{} → {}", listed(&names), sink.name), says)
+}
+
+fn acknowledges(source: &Node) -> bool {
+    matches!(&source.plan.make, Make::Source(factory) if factory.acknowledges())
 }
 
 fn repeats(source: &Node) -> bool {

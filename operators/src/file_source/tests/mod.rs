@@ -81,6 +81,7 @@ fn read_all(source: &mut dyn Source) -> Result<Read, Error> {
             Next::Nothing => {}
             Next::SplitEnd(split) => assert_eq!(split, 0),
             Next::End => return Ok(all),
+            Next::Closed => panic!("files have no door"),
         }
     }
 }

@@ -41,6 +41,7 @@ fn read_splits(factory: &FileFactory, positions: Vec<(u32, Position)>) -> (BTree
             Next::Nothing => {}
             Next::SplitEnd(split) => splits.entry(split).or_default().ended = true,
             Next::End => return (splits, order),
+            Next::Closed => panic!("files have no door"),
         }
     }
 }
@@ -83,4 +84,32 @@ fn too_many_files_are_refused() {
     (0..257).for_each(|n| std::fs::write(folder.path().join(format!("{n}.json")), "{\"n\":1}\n").unwrap());
     let found = plan(folder.path(), serde_json::json!({ "path": ".", "format": "json", "together": true })).err().unwrap();
     assert_eq!(found.0[0].message, "`together` would read 257 files side by side, 256 is the most");
+}
+
+#[test]
+fn a_file_that_is_left_is_not_read_on() {
+    let folder = folder();
+    let factory = factory(folder.path(), "*.json", json()).reading(Manner::Together);
+    let mut source = factory.make(&context(&arrow_schema(&columns()), 2, 10)).unwrap();
+    let pauses = source.pauses().unwrap();
+    pauses.set(0, true);
+    let (mut left, mut ended, mut rows_of_left) = (0, 0, 0);
+    while ended < 3 {
+        match source.next(FOREVER).unwrap() {
+            Next::Rows(rows) if rows.split == 0 => rows_of_left += rows.parts[0].records.num_rows(),
+            Next::Rows(_) | Next::Nothing => left += 1,
+            Next::SplitEnd(split) => ended += usize::from(split != 0),
+            other => panic!("{other:?}"),
+        }
+    }
+    // What was under way when it was left: two decoders, each with a block of a hundred bytes in work and one done.
+    assert!(left > 0 && rows_of_left <= 4 * 10, "{rows_of_left}");
+    assert!(matches!(source.next(Duration::from_millis(20)).unwrap(), Next::Nothing));
+    pauses.set(0, false);
+    while rows_of_left < 400 {
+        if let Next::Rows(rows) = source.next(FOREVER).unwrap() {
+            rows_of_left += rows.parts[0].records.num_rows();
+        }
+    }
+    assert!(matches!(source.next(FOREVER).unwrap(), Next::SplitEnd(0)));
 }
