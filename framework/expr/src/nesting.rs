@@ -27,6 +27,46 @@ pub(crate) fn depth(tokens: &[TokenWithSpan]) -> Result<usize, &TokenWithSpan> {
     Ok(deepest)
 }
 
+/// How many brackets of [`read_twice`] words may stand within one another.
+pub(crate) const READ_TWICE_LIMIT: usize = 10;
+
+/// The bracket with which too many words that the parser may read twice stand within one another.
+///
+/// What begins with such a word, and is wrong somewhere inside, the parser reads a second time as a call of a function of that name:
+/// so each of them around another one doubles the time until a mistake is found.
+pub(crate) fn read_too_often(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+    let (mut open, mut twice) = (Vec::new(), 0);
+    let mut before = &Token::EOF;
+    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
+        match token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                open.push(read_twice(before));
+                twice += usize::from(read_twice(before));
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => twice -= usize::from(open.pop().unwrap_or(false)),
+            _ => {}
+        }
+        if twice > READ_TWICE_LIMIT {
+            return Some(token);
+        }
+        before = &token.token;
+    }
+    None
+}
+
+/// Whether what follows this word may be read twice.
+fn read_twice(token: &Token) -> bool {
+    let Token::Word(word) = token else { return false };
+    match word.keyword {
+        Keyword::ARRAY | Keyword::CAST | Keyword::CEIL | Keyword::CONVERT | Keyword::EXISTS | Keyword::EXTRACT | Keyword::FLOOR => true,
+        Keyword::OVERLAY | Keyword::POSITION | Keyword::SAFE_CAST | Keyword::SUBSTR | Keyword::SUBSTRING | Keyword::TRIM => true,
+        Keyword::TRY_CAST | Keyword::TRY_CONVERT | Keyword::INTERVAL | Keyword::STRUCT | Keyword::MAP | Keyword::MATCH => true,
+        Keyword::CURRENT_CATALOG | Keyword::CURRENT_DATE | Keyword::CURRENT_TIME | Keyword::CURRENT_TIMESTAMP => true,
+        Keyword::CURRENT_USER | Keyword::LOCALTIME | Keyword::LOCALTIMESTAMP | Keyword::SESSION_USER | Keyword::USER => true,
+        _ => false,
+    }
+}
+
 /// What is open at one token: the levels counted in each bracket.
 #[derive(Default)]
 struct Depth {
@@ -118,6 +158,16 @@ mod tests {
         assert!(refused(&"not ".repeat(500)));
         assert!(refused(&format!("a{}", "::bigint".repeat(300))));
         assert!(refused(&"case when a then 1 else ".repeat(300)));
+    }
+
+    #[test]
+    fn words_that_are_read_twice_stand_within_few_others() {
+        let too_often = |text: &str| read_too_often(&Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().unwrap()).is_some();
+        assert!(!too_often(&format!("{}n", "cast(".repeat(READ_TWICE_LIMIT))));
+        assert!(too_often(&format!("{}n", "cast(".repeat(READ_TWICE_LIMIT + 1))));
+        assert!(too_often(&format!("{}n", "position(f(ceil(array[".repeat(4))));
+        assert!(!too_often(&format!("{}n", "f((case when n in (".repeat(30))), "others are read once");
+        assert!(!too_often(&vec!["cast(n as bigint)"; 100].join(" + ")), "and beside one another they do no harm");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::ExprError;
-use crate::nesting::{NESTING_LIMIT, depth};
+use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, depth, read_too_often};
 use crate::shorthands;
 use crate::stack::with_room;
 
@@ -49,6 +49,10 @@ pub(crate) fn parse(text: &str) -> Result<Sql, ExprError> {
         syntax("the expression is nested too deeply", places.range(token.span))
             .help(format!("{NESTING_LIMIT} operators within one another are the most there may be; split it over several columns"))
     })?;
+    if let Some(token) = read_too_often(&tokens) {
+        let help = format!("{READ_TWICE_LIMIT} calls like cast, ceil or position within one another are the most there may be");
+        return Err(syntax("the expression is nested too deeply", places.range(token.span)).help(help));
+    }
     with_room(depth, || parse_tokens(text, tokens.clone(), depth))
 }
 
