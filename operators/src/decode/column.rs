@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 use millstream_api::error::{Error, Result};
 use millstream_api::types::{SqlName, TimestampForm, UTC};
 
+use super::instant::LastDate;
 use super::schema::ColumnSpec;
 
 /// Why a value does not fit its column; names the column.
@@ -96,6 +97,8 @@ pub(crate) struct Column {
     pub(crate) path: String,
     pub(crate) nullable: bool,
     pub(crate) values: Values,
+    /// Of a column of timestamps as text: what the last one has taught.
+    pub(crate) last_date: LastDate,
     /// The type, for messages.
     data_type: DataType,
     /// The rows that are null, rising. Most columns have few nulls, so that a value that is not null costs nothing here.
@@ -140,7 +143,8 @@ impl Column {
             }
             other => return Err(Error::internal(format!("no decoder for a column of type {}", SqlName(other)))),
         };
-        Ok(Column { path: path.to_owned(), nullable, values, data_type: data_type.clone(), nulls: Vec::new() })
+        let (path, last_date) = (path.to_owned(), LastDate::default());
+        Ok(Column { path, nullable, values, last_date, data_type: data_type.clone(), nulls: Vec::new() })
     }
 
     /// How many rows it has.

@@ -11,7 +11,7 @@ use millstream_api::types::TimestampForm;
 
 use super::column::{Column, ColumnSet, Values};
 use super::csv::{Dialect, Header, general_record};
-use super::instant::{epoch_micros, parse_timestamp};
+use super::instant::epoch_micros;
 use super::marks::{Marker, Marks};
 use super::number::{integer, signed_integer};
 use super::text::append_scalar;
@@ -169,7 +169,7 @@ impl Records<'_> {
             Values::Int64(v) => v.push(self.integer(field)?),
             Values::String(v) => v.push(text),
             Values::Timestamp(v, TimestampForm::Epoch(unit)) => v.push(epoch_micros(self.integer(field)?, *unit)?),
-            Values::Timestamp(v, TimestampForm::Rfc3339) => v.push(parse_timestamp(text)?),
+            Values::Timestamp(v, TimestampForm::Rfc3339) => v.push(column.last_date.timestamp(text)?),
             Values::Int32(v) => v.push(i32::try_from(self.integer(field)?).ok()?),
             _ => return None,
         }

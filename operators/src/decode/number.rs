@@ -42,6 +42,22 @@ pub(crate) fn signed_integer(bytes: &[u8], at: u32) -> Option<(i64, u32)> {
     Some((if negative { -value } else { value }, start + count as u32))
 }
 
+/// The place after the number at byte `at`, if it has no exponent and not too many digits; it is then one as JSON has them.
+#[inline(always)]
+pub(crate) fn number_end(bytes: &[u8], at: u32) -> Option<u32> {
+    let byte = |at: u32| bytes.get(at as usize).copied();
+    let (_, mut end) = integer(bytes, at + u32::from(byte(at) == Some(b'-')))?;
+    if byte(end) == Some(b'.') {
+        let start = end as usize + 1;
+        let count = not_digits(digits_of(bytes.get(start..start + 8)?)).trailing_zeros() / 8;
+        if count == 0 {
+            return None;
+        }
+        end += 1 + count;
+    }
+    (!matches!(byte(end), Some(b'0'..=b'9' | b'.' | b'e' | b'E'))).then_some(end)
+}
+
 const POWERS_OF_TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// Eight bytes, of which digits have become their values.
@@ -90,6 +106,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_end_where_serde_json_says(text in "-?[0-9]{0,12}(\\.[0-9]{0,9})?([eE.][0-9]?)?", next in prop::sample::select(vec![",", "}", " ", "]"])) {
+            let padded = format!("{text}{next}                 ");
+            if let Some(end) = number_end(padded.as_bytes(), 0) {
+                prop_assert_eq!(end as usize, text.len());
+                prop_assert!(serde_json::from_str::<serde_json::Number>(&text).is_ok());
+            } else {
+                let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+                prop_assert!(fraction > 7 || text.contains(['e', 'E']) || serde_json::from_str::<serde_json::Number>(&text).is_err());
+            }
+        }
+
         #[test]
         fn integers_are_what_the_standard_library_says(text in "-?[0-9]{0,18}([/:,ap]|é)?[0-9]?[ ]{0,16}") {
             let end = text.char_indices().find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-'))).map_or(text.len(), |(at, _)| at);

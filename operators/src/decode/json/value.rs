@@ -1,18 +1,18 @@
 //! Single values where the scanner has come to one: over it, or into its column.
 //!
-//! The usual forms (an integer, a string without escapes) are read here. All others go to the general decoder, which is given the line from
-//! there on and says where its value ends. What follows a value is not looked at, except where a number would go on: the
-//! layout compares it.
+//! The usual forms (a number, a string without escapes, a word) are read here. All others go to the general decoder, which is given the value, or
+//! the line from there on, and says where it ends. What follows a value is not looked at, except where a number would go on: the layout
+//! compares it.
 
 use millstream_api::types::TimestampForm;
 
 use super::cursor::Cursor;
-
 use super::row::append_value;
 use crate::decode::column::{Column, Values};
-use crate::decode::instant::{epoch_micros, parse_timestamp};
+use crate::decode::instant::epoch_micros;
 use crate::decode::marks::Marks;
-use crate::decode::number::{integer, signed_integer};
+use crate::decode::number::{integer, number_end, signed_integer};
+use crate::decode::text::{append_scalar, takes_number};
 
 /// A text of whole lines in valid UTF-8, and what is marked in it: quotes, backslashes and control characters.
 #[derive(Debug)]
@@ -38,14 +38,16 @@ impl<'a> Text<'a> {
         self.bytes.get(open as usize + 1..close as usize)
     }
 
-    fn byte(&self, at: u32) -> Option<u8> {
-        self.bytes.get(at as usize).copied()
-    }
-
-    /// The rest of the line from byte `at` on, without its end.
-    fn rest_of_line(&self, at: u32) -> Option<&'a str> {
+    /// What the general decoder must see of the value at byte `at`: it alone where its end is known without reading it, else the rest of the
+    /// line without the line's end.
+    fn value_at(&self, at: u32) -> Option<&'a str> {
         let rest = self.bytes.get(at as usize..)?;
-        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let length = match rest.first()? {
+            b'"' => self.plain_string(at).map(|close| (close + 1 - at) as usize),
+            b'-' | b'0'..=b'9' => rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')),
+            _ => None,
+        };
+        let length = length.or_else(|| memchr::memchr(b'\n', rest)).unwrap_or(rest.len());
         std::str::from_utf8(&rest[..length]).ok()
     }
 }
@@ -56,9 +58,7 @@ pub(super) fn skip(text: &Text<'_>, at: u32) -> Option<u32> {
     if let Some(end) = text.plain_string(at) {
         return Some(end + 1);
     }
-    if let Some((_, end)) = integer(text.bytes, at)
-        && !matches!(text.byte(end), Some(b'0'..=b'9' | b'.' | b'e' | b'E'))
-    {
+    if let Some(end) = number_end(text.bytes, at) {
         return Some(end);
     }
     skip_unusual(text, at)
@@ -66,7 +66,11 @@ pub(super) fn skip(text: &Text<'_>, at: u32) -> Option<u32> {
 
 #[inline(never)]
 fn skip_unusual(text: &Text<'_>, at: u32) -> Option<u32> {
-    let mut cursor = Cursor::inside_object(text.rest_of_line(at)?);
+    let rest = text.bytes.get(at as usize..)?;
+    if let Some(word) = [&b"null"[..], b"true", b"false"].into_iter().find(|word| rest.starts_with(word)) {
+        return Some(at + word.len() as u32);
+    }
+    let mut cursor = Cursor::inside_object(text.value_at(at)?);
     cursor.skip_value().ok()?;
     Some(at + cursor.position() as u32)
 }
@@ -74,7 +78,7 @@ fn skip_unusual(text: &Text<'_>, at: u32) -> Option<u32> {
 /// Adds the value at byte `at` to its column and gives its end; `None` when it does not fit.
 #[inline(always)]
 pub(super) fn read(text: &Text<'_>, at: u32, column: &mut Column) -> Option<u32> {
-    match read_usual(text, at, &mut column.values) {
+    match read_usual(text, at, column) {
         Some(end) => Some(end),
         None => read_unusual(text, at, column),
     }
@@ -82,8 +86,8 @@ pub(super) fn read(text: &Text<'_>, at: u32, column: &mut Column) -> Option<u32>
 
 /// The forms that nearly all values of the common types have.
 #[inline(always)]
-fn read_usual(text: &Text<'_>, at: u32, values: &mut Values) -> Option<u32> {
-    match values {
+fn read_usual(text: &Text<'_>, at: u32, column: &mut Column) -> Option<u32> {
+    match &mut column.values {
         Values::Int64(v) => {
             let (value, end) = integer(text.bytes, at)?;
             v.push(value);
@@ -101,7 +105,7 @@ fn read_usual(text: &Text<'_>, at: u32, values: &mut Values) -> Option<u32> {
         }
         Values::Timestamp(v, TimestampForm::Rfc3339) => {
             let close = text.plain_string(at)?;
-            v.push(parse_timestamp(text.inside(at, close)?)?);
+            v.push(column.last_date.timestamp(text.inside(at, close)?)?);
             Some(close + 1)
         }
         Values::Int32(v) => {
@@ -119,6 +123,12 @@ fn read_unusual(text: &Text<'_>, at: u32, column: &mut Column) -> Option<u32> {
         return Some(end);
     }
     let rest = text.bytes.get(at as usize..)?;
+    if takes_number(&column.values)
+        && let Some(end) = number_end(text.bytes, at)
+    {
+        let number = std::str::from_utf8(rest.get(..(end - at) as usize)?).ok()?;
+        return append_scalar(&mut column.values, number).map(|()| end);
+    }
     if rest.starts_with(b"null") {
         return column.append_null().ok().map(|()| at + 4);
     }
@@ -130,7 +140,7 @@ fn read_unusual(text: &Text<'_>, at: u32, column: &mut Column) -> Option<u32> {
         v.append(value);
         return Some(at + if value { 4 } else { 5 });
     }
-    let mut cursor = Cursor::inside_object(text.rest_of_line(at)?);
+    let mut cursor = Cursor::inside_object(text.value_at(at)?);
     append_value(&mut cursor, column).ok()?;
     Some(at + cursor.position() as u32)
 }
