@@ -331,6 +331,34 @@ proptest! {
     }
 
     #[test]
+    fn good_lines_are_what_serde_json_says(lines in prop::collection::vec(line(), 1..40)) {
+        let specs = specs(&[("d", "boolean"), ("a", "bigint"), ("b", "string")]);
+        let (records, _) = decode(&specs, lines.join("\n").as_bytes(), 1000);
+        let (d, a, b) = (records.column(0).as_boolean(), records.column(1).as_primitive::<Int64Type>(), records.column(2).as_string_view());
+        let rows: Vec<_> = (0..records.num_rows())
+            .map(|row| {
+                (
+                    a.is_valid(row).then(|| a.value(row)),
+                    b.is_valid(row).then(|| b.value(row).to_owned()),
+                    d.is_valid(row).then(|| d.value(row)),
+                )
+            })
+            .collect();
+        prop_assert_eq!(rows, lines.iter().filter_map(|line| reference(line)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn doubles_are_the_nearest_ones(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
+        let (records, _) = decode(&specs(&[("c", "double")]), format!("{{\"c\":{value:e}}}").as_bytes(), 1);
+        prop_assert_eq!(records.column(0).as_primitive::<Float64Type>().value(0), value);
+    }
+}
+
+proptest! {
+    // Each case is some ten thousand values.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
     fn pieces_and_blocks_do_not_make_them_differ(
         shapes in prop::collection::vec((line(), prop_oneof![6 => Just("\n"), 2 => Just("\r\n"), 1 => Just("\n \r\n"), 1 => Just("\n\n")]), 1..12),
         order in prop::collection::vec(any::<prop::sample::Index>(), 300..500),
@@ -359,31 +387,9 @@ proptest! {
                 bad.extend(decoded.bad);
             }
         }
-        let (general, general_bad) = decode_generally(&specs, text.as_bytes());
-        prop_assert_eq!(concat_batches(&arrow_schema(&specs), &batches).unwrap(), general);
-        prop_assert_eq!(bad, general_bad);
-    }
-
-    #[test]
-    fn good_lines_are_what_serde_json_says(lines in prop::collection::vec(line(), 1..40)) {
-        let specs = specs(&[("d", "boolean"), ("a", "bigint"), ("b", "string")]);
-        let (records, _) = decode(&specs, lines.join("\n").as_bytes(), 1000);
-        let (d, a, b) = (records.column(0).as_boolean(), records.column(1).as_primitive::<Int64Type>(), records.column(2).as_string_view());
-        let rows: Vec<_> = (0..records.num_rows())
-            .map(|row| {
-                (
-                    a.is_valid(row).then(|| a.value(row)),
-                    b.is_valid(row).then(|| b.value(row).to_owned()),
-                    d.is_valid(row).then(|| d.value(row)),
-                )
-            })
-            .collect();
-        prop_assert_eq!(rows, lines.iter().filter_map(|line| reference(line)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn doubles_are_the_nearest_ones(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
-        let (records, _) = decode(&specs(&[("c", "double")]), format!("{{\"c\":{value:e}}}").as_bytes(), 1);
-        prop_assert_eq!(records.column(0).as_primitive::<Float64Type>().value(0), value);
+        let general = JsonDecoder::general(&specs, 1000).unwrap().decode(&block(text.as_bytes())).unwrap();
+        let records = concat_batches(&arrow_schema(&specs), general.iter().map(|batch| &batch.records)).unwrap();
+        prop_assert_eq!(concat_batches(&arrow_schema(&specs), &batches).unwrap(), records);
+        prop_assert_eq!(bad, general.into_iter().flat_map(|batch| batch.bad).collect::<Vec<_>>());
     }
 }
