@@ -38,7 +38,7 @@ pub fn bench(criterion: &mut Criterion) {
         let lanes = channels.iter().map(|channel| Lane::new(channel.clone(), schema.clone(), batching, None)).collect();
         let spread = Spread::ByKey { values: key.bind(&schema).expect("a key"), key_groups: 128 };
         let mut outbox = Outbox::new(vec![Port {
-            edges: vec![OutEdge { spread, lanes, held: Held::default() }],
+            edges: vec![OutEdge { spread, lanes, combining: None, held: Held::default() }],
             event_time: false,
             tap: TapPoint::default(),
         }]);

@@ -1,6 +1,6 @@
 //! The unit of data: columns, and beside them what the engine knows of each row.
 //!
-//! A [`Batch`] is an Arrow [`RecordBatch`] with up to five hidden columns. They are not in the record batch, so that no
+//! A [`Batch`] is an Arrow [`RecordBatch`] with up to six hidden columns. They are not in the record batch, so that no
 //! expression can see them and no sink writes them by accident; every kernel here treats them together with the visible ones.
 //!
 //! | hidden column | present | meaning |
@@ -10,6 +10,7 @@
 //! | mark | some row is behind its split's watermark | that watermark, just before the row was read; `i64::MIN` for rows not behind |
 //! | window | the stream is windowed with explicit bounds | `[start, end)` of the row's window |
 //! | origin | somebody downstream orders by position | split and position of the row in it |
+//! | count | the rows are partial results of a [`Combiner`](crate::Combiner) | how many rows of the stream each of them stands for |
 
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub struct Hidden {
     pub windows: Option<Windows>,
     /// Split and position.
     pub origin: Option<Origin>,
+    /// How many rows each one stands for; absent means one.
+    pub counts: Option<Int64Array>,
 }
 
 impl Hidden {
@@ -76,6 +79,7 @@ impl Hidden {
                 Some(o) => Some(Origin { split: typed(&o.split, &kernel)?, position: typed(&o.position, &kernel)? }),
                 None => None,
             },
+            counts: self.counts.as_ref().map(|a| typed(a, &kernel)).transpose()?,
         })
     }
 
@@ -89,6 +93,7 @@ impl Hidden {
             one(self.windows.as_ref().map(|w| &w.end as _)),
             one(self.origin.as_ref().map(|o| &o.split as _)),
             one(self.origin.as_ref().map(|o| &o.position as _)),
+            one(self.counts.as_ref().map(|a| a as _)),
         ]
         .into_iter()
         .flatten()
@@ -150,6 +155,19 @@ impl Batch {
     /// Weights, if any row may be a withdrawal.
     pub fn weights(&self) -> Option<&[i8]> {
         self.hidden.weights.as_ref().map(|a| a.values().as_ref())
+    }
+
+    /// Whether the rows are partial results, in columns of their maker's own.
+    pub fn is_partial(&self) -> bool {
+        self.hidden.counts.is_some()
+    }
+
+    /// How many rows of the stream they stand for.
+    pub fn represented_rows(&self) -> u64 {
+        match &self.hidden.counts {
+            Some(counts) => counts.values().iter().sum::<i64>().unsigned_abs(),
+            None => self.rows() as u64,
+        }
     }
 
     /// The watermark at which lateness of row `row` is judged: the greater one of its own mark and the node's watermark.
@@ -258,6 +276,7 @@ fn concat_hidden(batches: &[Batch]) -> Result<Hidden> {
         marks: joined::<Int64Type>(batches, |h| h.marks.as_ref(), Some(i64::MIN))?,
         windows: start.zip(end).map(|(start, end)| Windows { start, end }),
         origin: split.zip(position).map(|(split, position)| Origin { split, position }),
+        counts: joined::<Int64Type>(batches, |h| h.counts.as_ref(), None)?,
     })
 }
 

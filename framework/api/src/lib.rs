@@ -4,13 +4,14 @@
 //!
 //! - [`time`]: event time, clock time, durations and sizes as they are written in a topology file
 //! - [`types`]: SQL column types and the Arrow types behind them
-//! - [`batch`]: the unit of data: Arrow columns, and beside them event time, weight, lateness mark, window and origin
+//! - [`batch`]: the unit of data: Arrow columns, and beside them event time, weight, lateness mark, window, origin and count
 //! - [`stream`]: what the plan knows of a stream: schema, event time, updating, windowed
 //! - [`message`]: the grammar of what travels on an edge
 //! - [`error`]: failures while running, and bad rows
 //! - [`diagnostic`]: mistakes in a topology file, found before it runs
 //! - [`options`]: the keys that all nodes share
 //! - [`operator`]: the [`operator::Operator`] trait and its [`operator::Output`]
+//! - [`combine`]: the [`combine::Combiner`] trait: aggregation on the sender's side of a routed edge
 //! - [`source`] and [`sink`]: the two ends
 //! - [`plan`]: what a node says of itself at `check`: schemas, routes, state, and a maker of subtasks
 //! - [`key_group`]: canonical key bytes, their hash, and key groups
@@ -22,6 +23,7 @@
 
 pub mod batch;
 pub mod calendar;
+pub mod combine;
 pub mod diagnostic;
 pub mod error;
 pub mod key_group;
@@ -43,6 +45,7 @@ pub mod view;
 pub mod window;
 
 pub use batch::Batch;
+pub use combine::Combiner;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use error::{BadRow, Error, Result};
 pub use operator::{Operator, Output, Progress};

@@ -1,7 +1,7 @@
 //! The [`Operator`] trait: a synchronous piece of a pipeline that reads batches and writes to a buffer.
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::{StateReader, StateWriter};
 use crate::time::{ClockTime, EventTime};
 
@@ -18,6 +18,13 @@ use crate::time::{ClockTime, EventTime};
 pub trait Operator: Send {
     /// Rows of one input.
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()>;
+
+    /// Partial results that a [`Combiner`](crate::Combiner) of this node has made of rows of one input. They stand for
+    /// [`represented_rows`](Batch::represented_rows), each of which has its fate.
+    fn on_partial(&mut self, input: usize, partial: Batch, out: &mut Output) -> Result<()> {
+        let _ = (input, partial, out);
+        Err(Error::internal("partial results for an operator that makes none"))
+    }
 
     /// The node's watermark, the smallest of its inputs', has risen to `watermark`; `EventTime::MAX` when all inputs ended.
     /// The runtime passes [`outgoing_watermark`](Operator::outgoing_watermark) on once `resume` is done.

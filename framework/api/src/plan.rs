@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
+use crate::combine::Combiner;
 use crate::diagnostic::Diagnostics;
 use crate::error::{BadRow, Error, Result};
 use crate::operator::Operator;
@@ -256,6 +257,13 @@ pub trait OperatorFactory: Send + Sync {
 
     /// A fresh subtask. Emits on each port batches with exactly the columns of that output's shape.
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>>;
+
+    /// Aggregates on the sender's side of an input, before rows are divided among subtasks; `None`: it would change the answer.
+    /// `context` is that of any subtask.
+    fn combiner(&self, input: usize, context: &OperatorContext) -> Result<Option<Box<dyn Combiner>>> {
+        let _ = (input, context);
+        Ok(None)
+    }
 }
 
 /// What a factory of sources is told.

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use chrono::DateTime;
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
-use datafusion_expr::{ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use datafusion_expr::{ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature};
 use millstream_api::types::timestamp_type;
 
 use crate::formats::Template;
@@ -20,7 +20,9 @@ use crate::physical::failure::RowFailure;
 /// The function of this name.
 pub(crate) fn time_format(name: &'static str, template: Template) -> Arc<ScalarUDF> {
     let plain = datafusion_functions::datetime::to_char();
-    let signature = plain.signature().clone();
+    // Our own timestamps first: else they would be made nanoseconds, of which there are only 584 years.
+    let ours = TypeSignature::Exact(vec![timestamp_type(), DataType::Utf8]);
+    let signature = Signature::one_of(vec![ours, plain.signature().type_signature.clone()], plain.signature().volatility);
     let call = match template {
         Template::Postgres => "to_char(time, 'YYYY-MM-DD HH24:MI:SS')",
         Template::Java => "date_format(time, 'yyyy-MM-dd HH:mm:ss')",
@@ -131,6 +133,16 @@ mod tests {
             ("%Y %Z", None),
         ] {
             assert_eq!(unit_shown(format), unit, "{format}");
+        }
+    }
+
+    #[test]
+    fn times_of_any_year_are_shown() {
+        let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![253_402_300_799_000_000]).with_timezone("+00:00"));
+        let records = arrow::array::RecordBatch::try_from_iter([("t", column)]).unwrap();
+        for text in ["to_char(t, 'YYYY')", "date_format(t, 'yyyy')"] {
+            let shown = crate::Scalar::parse(text, &records.schema()).unwrap().bind(&records.schema()).unwrap().evaluate(&records).unwrap();
+            assert_eq!((shown.values.as_string_view().value(0), shown.bad.len()), ("9999", 0), "{text}");
         }
     }
 

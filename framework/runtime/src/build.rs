@@ -8,7 +8,7 @@ use millstream_api::message::CheckpointId;
 use millstream_api::plan::{Make, OperatorContext, Route, Shape, SinkContext, SourceContext, rejected_schema};
 use millstream_api::state::StateEntries;
 use millstream_api::view::Views;
-use millstream_api::{Error, EventTime, Result, Source};
+use millstream_api::{Combiner, Error, EventTime, Result, Source};
 use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use millstream_topology::{Input, Node, Topology};
 
@@ -16,6 +16,7 @@ use crate::ahead::{Seat, seats};
 use crate::built::taps;
 pub use crate::built::{BuildError, Built, BuiltChannel, BuiltEdge, BuiltTap, BuiltTask};
 use crate::channel::{Channel, EdgeBytes};
+use crate::combining::Combining;
 use crate::ended_task::EndedTask;
 use crate::feed::Feed;
 use crate::grammar::Checker;
@@ -62,7 +63,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
     let mut wiring = Wiring::new(topology);
     for reader in 0..topology.nodes.len() {
         for input in 0..topology.nodes[reader].inputs.len() {
-            wiring.connect(topology, reader, input, surroundings.check_grammar)?;
+            wiring.connect(topology, reader, input, &surroundings)?;
         }
     }
     let mut seats = seats(topology, &wiring.slots);
@@ -123,7 +124,7 @@ impl Wiring {
     }
 
     /// Lays all channels of one edge of the graph.
-    fn connect(&mut self, topology: &Topology, reader: usize, input: usize, check: bool) -> Result<(), BuildError> {
+    fn connect(&mut self, topology: &Topology, reader: usize, input: usize, around: &Surroundings<'_>) -> Result<(), BuildError> {
         let to = &topology.nodes[reader];
         let Input { node: writer, port, route } = &to.inputs[input];
         let from = &topology.nodes[*writer];
@@ -141,7 +142,7 @@ impl Wiring {
                 let ends = (task_id(from, sender), task_id(to, receiver));
                 self.channels.push(BuiltChannel { sender: ends.0, receiver: ends.1, channel: channel.clone() });
                 let schema = output.shape.schema.clone();
-                let checker = check.then(|| Checker::new(schema.clone(), output.stream.event_time, output.stream.updating));
+                let checker = around.check_grammar.then(|| Checker::new(schema.clone(), output.stream.event_time, output.stream.updating));
                 lanes.push(Lane::new(channel, schema, batching, checker));
             }
             let spread = match route {
@@ -153,9 +154,12 @@ impl Wiring {
                     Spread::ByKey { values, key_groups: topology.runtime.key_groups.get() }
                 }
             };
+            let combiner = combiner(topology, from, to, input).map_err(|error| BuildError { node: reader, subtask: 0, error })?;
+            let floor = around.restore.map_or(EventTime::MIN, |restore| restore.watermark(&to.name));
+            let combining = combiner.map(|combiner| Combining::new(combiner, batching, floor));
             let held = Held::default();
             edge.held.push(held.clone());
-            self.outgoing[*writer][sender][*port].edges.push(OutEdge { spread, lanes, held });
+            self.outgoing[*writer][sender][*port].edges.push(OutEdge { spread, lanes, combining, held });
         }
         self.edges.push(edge);
         Ok(())
@@ -173,6 +177,29 @@ fn receivers(route: &Route, sender: usize, senders: usize, receivers: usize) -> 
     match route {
         Route::Any if senders == receivers => vec![sender],
         _ => (0..receivers).collect(),
+    }
+}
+
+/// What aggregates before the route, where that can save anything. A source has one subtask, which has enough to do.
+fn combiner(topology: &Topology, from: &Node, to: &Node, input: usize) -> Result<Option<Box<dyn Combiner>>> {
+    match (&from.plan.make, &to.plan.make) {
+        (Make::Operator(_), Make::Operator(factory)) if from.parallelism.max(to.parallelism) > 1 => {
+            factory.combiner(input, &operator_context(topology, to, 0))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn operator_context(topology: &Topology, node: &Node, subtask: usize) -> OperatorContext {
+    OperatorContext {
+        node: node.name.clone(),
+        subtask,
+        parallelism: node.parallelism,
+        key_groups: topology.runtime.key_groups.get(),
+        batch_rows: topology.runtime.batch_rows.get(),
+        on_bad_row: node.on_bad_row,
+        inputs: node.inputs.iter().map(|Input { node, port, .. }| topology.nodes[*node].outputs[*port].shape.clone()).collect(),
+        outputs: node.outputs.iter().map(|output| output.shape.clone()).collect(),
     }
 }
 
@@ -213,7 +240,7 @@ impl Maker<'_> {
                 Ok((Box::new(SourceTask::new(parts)), false, stats))
             }
             Make::Operator(factory) => {
-                let worker = Worker::Operator(factory.make(&self.operator_context())?);
+                let worker = Worker::Operator(factory.make(&operator_context(self.topology, self.node, self.id.subtask))?);
                 self.operator(worker, incoming, outbox, surroundings, false)
             }
             Make::Sink(factory) => {
@@ -277,19 +304,6 @@ impl Maker<'_> {
             two_phase,
         };
         Ok((Box::new(OperatorTask::new(parts, state.as_ref())?), blocks, stats))
-    }
-
-    fn operator_context(&self) -> OperatorContext {
-        OperatorContext {
-            node: self.node.name.clone(),
-            subtask: self.id.subtask,
-            parallelism: self.node.parallelism,
-            key_groups: self.topology.runtime.key_groups.get(),
-            batch_rows: self.topology.runtime.batch_rows.get(),
-            on_bad_row: self.node.on_bad_row,
-            inputs: (0..self.node.inputs.len()).map(|input| self.input_shape(input)).collect(),
-            outputs: self.shapes(),
-        }
     }
 
     fn source_parts(

@@ -73,6 +73,14 @@ impl SplitWatermarks {
         state.idle = false;
         let delay = self.max_delay_micros;
         let mut greatest = state.before;
+        // Mostly rows come in the order of their times, and then none is behind those before it.
+        if let (Some(&first), Some(&last)) = (times.values().first(), times.values().last())
+            && EventTime(first) >= greatest.minus(delay).max(latest)
+            && times.values().windows(2).fold(true, |rises, pair| rises & (pair[0] <= pair[1]))
+        {
+            state.greatest = state.greatest.max(greatest).max(EventTime(last));
+            return None;
+        }
         let mut marks: Vec<i64> = Vec::new();
         for (row, &time) in times.values().iter().enumerate() {
             let watermark = greatest.minus(delay).max(latest);

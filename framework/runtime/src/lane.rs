@@ -70,6 +70,10 @@ impl Lane {
     /// # Errors
     /// Only internal ones.
     pub fn push(&mut self, batch: Batch, since: ClockTime) -> Result<()> {
+        // Partial results have other columns than rows.
+        if self.buffer.first().is_some_and(|first| first.is_partial() != batch.is_partial()) {
+            self.cut()?;
+        }
         if self.buffer.is_empty() {
             self.since = since;
         }
@@ -149,7 +153,9 @@ impl Lane {
     /// Makes all buffered rows ready, in batches of about `batch_rows`, and the watermark that came with them.
     fn cut(&mut self) -> Result<()> {
         if !self.buffer.is_empty() {
-            let whole = Batch::concat(&self.schema, &std::mem::take(&mut self.buffer))?;
+            let buffer = std::mem::take(&mut self.buffer);
+            let schema = if buffer[0].is_partial() { buffer[0].schema() } else { self.schema.clone() };
+            let whole = Batch::concat(&schema, &buffer)?;
             self.buffered_rows = 0;
             let mut offset = 0;
             while offset < whole.rows() {

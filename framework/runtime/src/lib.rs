@@ -11,7 +11,7 @@
 //! - [`channel`]: one sender, one receiver, credits
 //! - [`grammar`]: the checker of what travels on a channel, in debug builds
 //! - [`inbox`]: the receiver's side: merging watermarks, idleness, barriers and ends
-//! - [`lane`] and [`outbox`]: the sender's side: routing, coalescing, waiting for credit
+//! - [`lane`], [`combining`] and [`outbox`]: the sender's side: coalescing, waiting for credit, aggregation before the route, routing
 //! - [`task`]: what a runner drives
 //! - [`worker`] and [`operator_task`]: an operator or sink, and what stands between inbox and outbox around it
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
@@ -31,6 +31,7 @@ pub mod build;
 pub mod built;
 pub mod channel;
 pub mod checkpoint;
+pub mod combining;
 mod early;
 pub mod ended_task;
 pub mod event_time;

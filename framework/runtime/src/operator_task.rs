@@ -185,7 +185,7 @@ impl OperatorTask {
         let since = self.parts.inbox.since();
         match event {
             Event::Batch { input, batch, channel } => {
-                let (rows, bytes) = (batch.rows() as u64, batch.size_bytes() as u64);
+                let (rows, bytes) = (batch.represented_rows(), batch.size_bytes() as u64);
                 self.parts.stats.update(|c| {
                     c.rows_in += rows;
                     c.batches_in += 1;

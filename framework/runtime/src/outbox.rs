@@ -3,13 +3,14 @@
 //! A subtask takes nothing new in before everything that is ready here has been sent: so what waits here is at most what one
 //! call of the operator has said (which stops at [`Output::is_full`](millstream_api::Output::is_full)), and what lingers.
 
-use arrow::array::UInt32Array;
+use arrow::array::{ArrayRef, UInt32Array};
 use millstream_api::key_group::{key_groups, owner};
 use millstream_api::message::Item;
 use millstream_api::plan::KeyValues;
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Result};
 
+use crate::combining::Combining;
 use crate::lane::Lane;
 use crate::meter::Held;
 use crate::tap::TapPoint;
@@ -35,6 +36,8 @@ pub struct OutEdge {
     pub spread: Spread,
     /// One for each receiving subtask that this one sends to.
     pub lanes: Vec<Lane>,
+    /// What puts rows together before they are spread.
+    pub combining: Option<Combining>,
     /// How long it has held up this subtask.
     pub held: Held,
 }
@@ -82,7 +85,7 @@ impl Outbox {
     pub fn control(&mut self, item: &Item, since: ClockTime) -> Result<()> {
         let timely = matches!(item, Item::Watermark(_) | Item::Idle);
         let ports = self.ports.iter_mut().filter(|port| port.event_time || !timely);
-        ports.flat_map(|port| &mut port.edges).flat_map(|edge| &mut edge.lanes).try_for_each(|lane| lane.control(item.clone(), since))
+        ports.flat_map(|port| &mut port.edges).try_for_each(|edge| edge.control(item, since))
     }
 
     /// Takes a watermark for one port.
@@ -91,7 +94,7 @@ impl Outbox {
     /// Only internal ones.
     pub fn control_port(&mut self, port: usize, item: &Item, since: ClockTime) -> Result<()> {
         let edges = self.ports.get_mut(port).map(|port| &mut port.edges).into_iter().flatten();
-        edges.flat_map(|edge| &mut edge.lanes).try_for_each(|lane| lane.control(item.clone(), since))
+        edges.into_iter().try_for_each(|edge| edge.control(item, since))
     }
 
     /// Sends what is ready. Whether all of it could be sent.
@@ -108,12 +111,15 @@ impl Outbox {
 
     /// When the next buffered rows have lingered long enough.
     pub fn deadline(&self) -> Option<ClockTime> {
-        self.ports.iter().flat_map(|port| &port.edges).flat_map(|edge| &edge.lanes).filter_map(Lane::deadline).min()
+        self.ports.iter().flat_map(|port| &port.edges).filter_map(OutEdge::deadline).min()
     }
 }
 
 impl OutEdge {
     fn flush(&mut self, now: ClockTime) -> Result<bool> {
+        if self.combining.as_ref().and_then(Combining::deadline).is_some_and(|deadline| now >= deadline) {
+            self.send_combined()?;
+        }
         let mut all = true;
         for lane in &mut self.lanes {
             all &= lane.flush(now)?;
@@ -122,7 +128,34 @@ impl OutEdge {
         Ok(all)
     }
 
+    fn deadline(&self) -> Option<ClockTime> {
+        let lanes = self.lanes.iter().filter_map(Lane::deadline);
+        lanes.chain(self.combining.as_ref().and_then(Combining::deadline)).min()
+    }
+
+    fn control(&mut self, item: &Item, since: ClockTime) -> Result<()> {
+        if self.combining.as_ref().is_some_and(|combining| combining.is_due(item)) {
+            self.send_combined()?;
+        }
+        if let Some(combining) = &mut self.combining {
+            combining.note(item);
+        }
+        self.lanes.iter_mut().try_for_each(|lane| lane.control(item.clone(), since))
+    }
+
     fn push(&mut self, batch: Batch, since: ClockTime) -> Result<()> {
+        let Some(combining) = &mut self.combining else { return self.spread(batch, since) };
+        let rest = combining.add(batch, since)?;
+        if combining.is_full() {
+            self.send_combined()?;
+        }
+        match rest {
+            Some(rest) if rest.rows() > 0 => self.spread(rest, since),
+            _ => Ok(()),
+        }
+    }
+
+    fn spread(&mut self, batch: Batch, since: ClockTime) -> Result<()> {
         match &mut self.spread {
             Spread::ToAll => self.lanes.iter_mut().try_for_each(|lane| lane.push(batch.clone(), since)),
             Spread::InTurn(turn) => {
@@ -132,19 +165,37 @@ impl OutEdge {
             }
             Spread::ByKey { .. } if self.lanes.len() == 1 => self.lanes[0].push(batch, since),
             Spread::ByKey { values, key_groups } => {
-                let parts = partition(&batch, values, *key_groups, self.lanes.len())?;
-                self.lanes.iter_mut().zip(parts).filter(|(_, part)| part.rows() > 0).try_for_each(|(lane, part)| lane.push(part, since))
+                let (keys, groups) = (values(batch.records())?, *key_groups);
+                self.divide(&batch, &keys, groups, since)
             }
         }
+    }
+
+    /// Sends what the combiner holds.
+    fn send_combined(&mut self) -> Result<()> {
+        let Some(combining) = &mut self.combining else { return Ok(()) };
+        let Some((partial, since)) = combining.take()? else { return Ok(()) };
+        match self.spread {
+            Spread::ByKey { key_groups, .. } if self.lanes.len() > 1 => {
+                let keys = combining.keys(&partial);
+                self.divide(&partial, &keys, key_groups, since)
+            }
+            _ => self.spread(partial, since),
+        }
+    }
+
+    /// Gives each row to the lane that owns its key.
+    fn divide(&mut self, batch: &Batch, keys: &[ArrayRef], key_groups: u16, since: ClockTime) -> Result<()> {
+        let parts = partition(batch, keys, key_groups, self.lanes.len())?;
+        self.lanes.iter_mut().zip(parts).filter(|(_, part)| part.rows() > 0).try_for_each(|(lane, part)| lane.push(part, since))
     }
 }
 
 /// The rows of each subtask, in the order they came.
-fn partition(batch: &Batch, values: &KeyValues, groups: u16, subtasks: usize) -> Result<Vec<Batch>> {
-    let keys = values(batch.records())?;
+fn partition(batch: &Batch, keys: &[ArrayRef], groups: u16, subtasks: usize) -> Result<Vec<Batch>> {
     let mut rows: Vec<Vec<u32>> = vec![Vec::with_capacity(batch.rows() / subtasks * 5 / 4); subtasks];
     let owners: Vec<usize> = (0..groups).map(|group| owner(group, subtasks, groups)).collect();
-    for (row, group) in key_groups(&keys, batch.rows(), groups)?.into_iter().enumerate() {
+    for (row, group) in key_groups(keys, batch.rows(), groups)?.into_iter().enumerate() {
         rows[owners[usize::from(group)]].push(row as u32);
     }
     rows.into_iter()

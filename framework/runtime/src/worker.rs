@@ -23,6 +23,7 @@ pub enum Worker {
 impl Worker {
     pub(crate) fn batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
         match self {
+            Worker::Operator(operator) if batch.is_partial() => operator.on_partial(input, batch, out),
             Worker::Operator(operator) => operator.on_batch(input, batch, out),
             Worker::Sink { sink, dirty } => {
                 *dirty = true;

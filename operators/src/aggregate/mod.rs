@@ -6,18 +6,22 @@
 //! - `program`: the bound expressions of one subtask: rows in to keys and arguments, groups to rows out
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
-//! - `windows`: the panes that are open, which pane a row goes to, which window closes next
+//! - `places`, `windows`: which pane a row goes to; the panes that are open, which window closes next
 //! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
 //! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
 //! - `windowed`, `sessions`, `running`: the operators
+//! - `combine`, `combine_sessions`: groups of windows and sessions on the sender's side
 //! - `state`: panes to and from a snapshot
 
 mod checks;
+mod combine;
+mod combine_sessions;
 mod early;
 mod early_sessions;
 mod pane;
 mod pending;
+mod places;
 mod plan;
 mod program;
 mod running;

@@ -1,5 +1,7 @@
 //! Groups of one window or slice: their keys and one accumulator per aggregate function.
 
+use std::ops::Range;
+
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::DataType;
 use millstream_api::Result;
@@ -27,6 +29,21 @@ impl Evaluations {
             rows: indices.len(),
         })
     }
+
+    /// Those of a run of rows, without a copy.
+    pub(super) fn slice(&self, run: &Range<usize>) -> Result<Evaluations> {
+        let (start, rows) = (run.start, run.len());
+        let order = match &self.order {
+            Some(order) => Some(order.slice(start, rows)?),
+            None => None,
+        };
+        Ok(Evaluations {
+            keys: self.keys.iter().map(|key| key.slice(start, rows)).collect(),
+            arguments: self.arguments.iter().map(|arguments| arguments.slice(start, rows)).collect(),
+            order,
+            rows,
+        })
+    }
 }
 
 /// Groups with their accumulators.
@@ -37,6 +54,8 @@ pub(super) struct Pane {
     ids: Vec<usize>,
     /// Rows taken, of which no window has closed yet.
     pub(super) rows: u64,
+    /// Rows of each group, where they are counted.
+    counts: Vec<i64>,
     /// What [`size_bytes`](Pane::size_bytes) gave after the last change.
     pub(super) measured_bytes: usize,
 }
@@ -45,7 +64,7 @@ impl Pane {
     /// A pane without groups.
     pub(super) fn new(key_types: &[DataType], aggregates: &[BoundAggregate]) -> Result<Self> {
         let groups = aggregates.iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
-        Ok(Pane { interner: Interner::new(key_types)?, groups, ids: Vec::new(), rows: 0, measured_bytes: 0 })
+        Ok(Pane { interner: Interner::new(key_types)?, groups, ids: Vec::new(), rows: 0, counts: Vec::new(), measured_bytes: 0 })
     }
 
     /// Takes rows in.
@@ -57,6 +76,19 @@ impl Pane {
         }
         self.rows += rows.rows as u64;
         Ok(())
+    }
+
+    /// Takes rows in and counts those of each group.
+    pub(super) fn update_counted(&mut self, rows: &Evaluations) -> Result<()> {
+        self.update(rows)?;
+        self.counts.resize(self.interner.total(), 0);
+        self.ids.iter().for_each(|&id| self.counts[id] += 1);
+        Ok(())
+    }
+
+    /// The rows of each group, as [`update_counted`](Pane::update_counted) has counted them.
+    pub(super) fn counts(&self) -> &[i64] {
+        &self.counts
     }
 
     /// Merges the groups of another pane, which stays as it is. Its rows are not counted here.
@@ -78,13 +110,13 @@ impl Pane {
     /// Keys and states of all groups, a row for each.
     pub(super) fn state(&mut self) -> Result<(Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
         let states = self.groups.iter_mut().map(|groups| groups.state()).collect::<Result<_>>()?;
-        Ok((self.interner.columns(&self.all())?, states))
+        Ok((self.interner.all_columns()?, states))
     }
 
     /// Keys and results of all groups, a row for each.
     pub(super) fn results(&mut self) -> Result<(Vec<ArrayRef>, Vec<Evaluated>)> {
         let results = self.groups.iter_mut().map(|groups| groups.evaluate()).collect::<Result<_>>()?;
-        Ok((self.interner.columns(&self.all())?, results))
+        Ok((self.interner.all_columns()?, results))
     }
 
     /// How many groups there are.
@@ -96,9 +128,5 @@ impl Pane {
     pub(super) fn size_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
         self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>()
-    }
-
-    fn all(&self) -> Vec<usize> {
-        (0..self.interner.total()).collect()
     }
 }

@@ -12,9 +12,11 @@ use millstream_api::stream::{Judge, Windowed as WindowedStream};
 use millstream_api::time::DurationText;
 use millstream_api::types::{SqlName, timestamp_type};
 use millstream_api::window::WindowKind;
-use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
+use millstream_api::{Combiner, Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
 
+use super::combine::Combine;
+use super::combine_sessions::CombineSessions;
 use super::early::SENT;
 use super::running::{GROUPS, Running};
 use super::sessions::{SESSIONS, Sessions};
@@ -334,5 +336,16 @@ impl OperatorFactory for AggregateFactory {
             Some(_) => Box::new(Windowed::new(&self.design, context, LATE + 1)?),
             None => Box::new(Running::new(&self.design, context, MAIN + 1)?),
         })
+    }
+
+    fn combiner(&self, _: usize, context: &OperatorContext) -> Result<Option<Box<dyn Combiner>>> {
+        let output: Columns = context.outputs[MAIN].schema.fields().iter().map(|field| field.name().clone()).collect();
+        if self.design.windows.is_none() || !self.design.needed(&output).iter().all(|function| function.shrinks()) {
+            return Ok(None);
+        }
+        Ok(Some(match self.design.sessions_gap() {
+            Some(gap) => Box::new(CombineSessions::new(&self.design, gap, context, LATE + 1)?),
+            None => Box::new(Combine::new(&self.design, context, LATE + 1)?),
+        }))
     }
 }

@@ -112,6 +112,12 @@ impl Program {
         }
     }
 
+    /// Keys and arguments; `None` when a row is bad.
+    pub(super) fn evaluate_good(&self, batch: &Batch) -> Result<Option<Evaluations>> {
+        let (values, bad) = self.evaluate_all(batch)?;
+        Ok(bad.is_empty().then_some(values))
+    }
+
     fn evaluate_all(&self, batch: &Batch) -> Result<(Evaluations, Vec<BadValue>)> {
         let mut bad = Vec::new();
         let mut keys = Vec::with_capacity(self.keys.len());

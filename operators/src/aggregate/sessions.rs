@@ -84,29 +84,15 @@ impl Sessions {
         })
     }
 
-    /// The rows behind their own watermark by more than the allowed lateness; `None`: none is.
-    fn too_late(&self, batch: &Batch, node: EventTime) -> Result<Option<BooleanArray>> {
-        let times = times(batch)?;
-        let limit = node.minus(self.lateness).0;
-        if batch.hidden().marks.is_none() && times.iter().all(|&time| time >= limit) {
-            return Ok(None);
+    /// What follows rows that have been placed.
+    fn settle(&mut self, out: &mut Output) -> Result<()> {
+        self.next_end = self.timeline.next_end();
+        let joined = self.timeline.joined();
+        if let Some(early) = &mut self.early {
+            early.note(&self.slots, &joined);
+            early.ask(out);
         }
-        let late = |row: usize| times[row] < batch.judged_at(row, node).minus(self.lateness).0;
-        let late: BooleanArray = (0..times.len()).map(|row| Some(late(row))).collect();
-        Ok((late.true_count() > 0).then_some(late))
-    }
-
-    /// Makes one of the accumulators of sessions that were joined.
-    fn join(&mut self, joined: Vec<(usize, usize)>) -> Result<()> {
-        if joined.is_empty() {
-            return Ok(());
-        }
-        let (gone, into): (Vec<usize>, Vec<usize>) = joined.into_iter().unzip();
-        let total = self.timeline.slots();
-        self.groups.iter_mut().try_for_each(|groups| {
-            let states = groups.state_at(&gone)?;
-            groups.merge(&states, &into, total)
-        })
+        join(&mut self.groups, joined, self.timeline.slots())
     }
 
     /// Lets go of the accumulators of sessions that are no more, once they are the greater part.
@@ -185,17 +171,56 @@ impl Sessions {
     }
 }
 
+/// The rows behind their own watermark by more than the allowed lateness; `None`: none is.
+pub(super) fn too_late(batch: &Batch, node: EventTime, lateness: i64) -> Result<Option<BooleanArray>> {
+    let times = times(batch)?;
+    let limit = node.minus(lateness).0;
+    if batch.hidden().marks.is_none() && times.iter().all(|&time| time >= limit) {
+        return Ok(None);
+    }
+    let late = |row: usize| times[row] < batch.judged_at(row, node).minus(lateness).0;
+    let late: BooleanArray = (0..times.len()).map(|row| Some(late(row))).collect();
+    Ok((late.true_count() > 0).then_some(late))
+}
+
+/// Makes one of the accumulators of sessions that were joined: of so many slots.
+pub(super) fn join(groups: &mut [Box<dyn Groups>], joined: Vec<(usize, usize)>, total: usize) -> Result<()> {
+    if joined.is_empty() {
+        return Ok(());
+    }
+    let (gone, into): (Vec<usize>, Vec<usize>) = joined.into_iter().unzip();
+    groups.iter_mut().try_for_each(|groups| {
+        let states = groups.state_at(&gone)?;
+        groups.merge(&states, &into, total)
+    })
+}
+
+/// The sessions that are open as columns: when each began, its last row and how many it has, its key and its states.
+pub(super) fn columns(
+    timeline: &Timeline,
+    interner: &Interner,
+    groups: &mut [Box<dyn Groups>],
+) -> Result<([Int64Array; 3], Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
+    let (keys, sessions): (Vec<_>, Vec<_>) = timeline.iter().unzip();
+    let number = |of: fn(&Session) -> i64| -> Int64Array { sessions.iter().map(|s| Some(of(s))).collect() };
+    let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
+    let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
+    let states = groups.iter_mut().map(|groups| groups.state_at(&slots)).collect::<Result<_>>()?;
+    Ok((numbers, interner.columns(&keys)?, states))
+}
+
 /// The place of each of so many rows among those that are wanted.
 fn places(rows: usize, wanted: Option<&BooleanArray>) -> Vec<Option<usize>> {
     let mut next = 0..;
     (0..rows).map(|row| if wanted.is_none_or(|wanted| wanted.value(row)) { next.next() } else { None }).collect()
 }
 
-fn fresh(program: &Program) -> Result<Vec<Box<dyn Groups>>> {
+/// Accumulators without sessions.
+pub(super) fn fresh(program: &Program) -> Result<Vec<Box<dyn Groups>>> {
     program.aggregates().iter().map(BoundAggregate::groups).collect()
 }
 
-fn times(batch: &Batch) -> Result<&[i64]> {
+pub(super) fn times(batch: &Batch) -> Result<&[i64]> {
     batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
 }
 
@@ -206,7 +231,7 @@ fn filtered(instants: &Int64Array, wanted: &BooleanArray) -> Result<Int64Array> 
 impl Operator for Sessions {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let node = out.watermark().max(self.watermark);
-        let batch = match self.too_late(&batch, node)? {
+        let batch = match too_late(&batch, node, self.lateness)? {
             Some(late) => self.late.put_aside(&batch, &late, node, out)?,
             None => batch,
         };
@@ -220,13 +245,23 @@ impl Operator for Sessions {
         for (groups, arguments) in self.groups.iter_mut().zip(&rows.arguments) {
             groups.update(arguments, &self.slots, total, rows.order.as_ref())?;
         }
-        self.next_end = self.timeline.next_end();
-        let joined = self.timeline.joined();
-        if let Some(early) = &mut self.early {
-            early.note(&self.slots, &joined);
-            early.ask(out);
+        self.settle(out)
+    }
+
+    fn on_partial(&mut self, _: usize, partial: Batch, out: &mut Output) -> Result<()> {
+        let rows = self.layout.read(partial.records())?;
+        out.fates().taken += partial.represented_rows();
+        self.interner.intern(&rows.keys, rows.len(), &mut self.ids)?;
+        let [first, last, count] = &rows.numbers;
+        let timeline = &mut self.timeline;
+        let span = |row: usize| (first.value(row), last.value(row), count.value(row).unsigned_abs());
+        self.slots.clear();
+        self.slots.extend(self.ids.iter().enumerate().map(|(row, &key)| timeline.place_span(key, span(row))));
+        let total = self.timeline.slots();
+        for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
+            groups.merge(state, &self.slots, total)?;
         }
-        self.join(joined)
+        self.settle(out)
     }
 
     fn on_timer(&mut self, _: ClockTime, _: &mut Output) -> Result<()> {
@@ -264,12 +299,8 @@ impl Operator for Sessions {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let (keys, sessions): (Vec<_>, Vec<_>) = self.timeline.iter().unzip();
-        let number = |of: fn(&Session) -> i64| -> Int64Array { sessions.iter().map(|s| Some(of(s))).collect() };
-        let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
-        let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
-        let states: Vec<Vec<ArrayRef>> = self.groups.iter_mut().map(|groups| groups.state_at(&slots)).collect::<Result<_>>()?;
-        self.layout.write(SESSIONS, numbers, self.interner.columns(&keys)?, states, state)?;
+        let (numbers, keys, states) = columns(&self.timeline, &self.interner, &mut self.groups)?;
+        self.layout.write(SESSIONS, numbers, keys, states, state)?;
         if let Some(early) = &self.early {
             early.snapshot(&self.program, &self.timeline, &self.interner, state)?;
         }

@@ -63,9 +63,24 @@ impl Layout {
             return Ok(());
         }
         let groups = key_groups(&keys, rows, self.key_groups)?;
+        to.put_keyed(name, &groups, &self.records(numbers, keys, states)?)
+    }
+
+    /// Groups as rows, as [`write`](Layout::write) writes them.
+    pub(super) fn records(&self, numbers: [Int64Array; 3], keys: Vec<ArrayRef>, states: Vec<Vec<ArrayRef>>) -> Result<RecordBatch> {
         let numbers = numbers.into_iter().map(|numbers| Arc::new(numbers) as ArrayRef);
         let columns = numbers.chain(keys).chain(states.into_iter().flatten()).collect();
-        to.put_keyed(name, &groups, &RecordBatch::try_new(self.schema.clone(), columns)?)
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// The columns of the rows.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The key columns of rows.
+    pub(super) fn keys(&self, records: &RecordBatch) -> Vec<ArrayRef> {
+        records.columns()[3..3 + self.keys].to_vec()
     }
 
     /// Takes rows apart that [`write`](Layout::write) wrote.
@@ -89,6 +104,20 @@ impl Rows {
             keys: cut(&self.keys),
             states: self.states.iter().map(|state| cut(state)).collect(),
         }
+    }
+
+    /// The rows in runs of which the first two numbers are the same.
+    pub(super) fn runs(&self) -> impl Iterator<Item = ((i64, i64), Rows)> + '_ {
+        let pair = |row: usize| (self.numbers[0].value(row), self.numbers[1].value(row));
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let start = from;
+            let first = (start < self.len()).then(|| pair(start))?;
+            while from < self.len() && pair(from) == first {
+                from += 1;
+            }
+            Some((first, self.slice(start, from - start)))
+        })
     }
 
     /// How many rows there are.

@@ -95,6 +95,43 @@ impl Timeline {
         }
     }
 
+    /// The slot of rows that are one session by themselves, from the first to the last of them, and so many.
+    pub(super) fn place_span(&mut self, key: usize, (first, last, rows): (i64, i64, u64)) -> usize {
+        self.rows += rows;
+        self.reserve(key);
+        let (gap, sessions) = (self.gap, &mut self.keys[key]);
+        let after = sessions.partition_point(|session| session.first <= first);
+        let joins_left = after > 0 && first.saturating_sub(sessions[after - 1].last) < gap;
+        let at = if joins_left { after - 1 } else { after };
+        let mut end = if joins_left { last.max(sessions[at].last) } else { last };
+        let mut until = after;
+        while let Some(right) = sessions.get(until).filter(|right| right.first.saturating_sub(end) < gap) {
+            end = end.max(right.last);
+            until += 1;
+        }
+        if at == until {
+            return self.insert(key, at, (first, last, rows));
+        }
+        let gone: Vec<Session> = sessions.drain(at + 1..until).collect();
+        let into = &mut sessions[at];
+        into.first = into.first.min(first);
+        into.last = end;
+        into.rows += rows + gone.iter().map(|session| session.rows).sum::<u64>();
+        self.open -= gone.len();
+        self.joined.extend(gone.iter().map(|session| (session.slot, into.slot)));
+        into.slot
+    }
+
+    /// When the first row of all open sessions was.
+    pub(super) fn least(&self) -> Option<i64> {
+        self.keys.iter().filter_map(|sessions| sessions.first()).map(|session| session.first).min()
+    }
+
+    /// How many sessions are open.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
     /// Puts a session of a snapshot in its place; gives its slot.
     pub(super) fn restore(&mut self, key: usize, first: i64, last: i64, rows: u64) -> usize {
         self.rows += rows;
@@ -287,6 +324,32 @@ mod tests {
         assert_eq!(spans(&timeline), [(0, 0, 32, 5)]);
         assert_eq!(timeline.joined(), [(1, 0), (2, 0)]);
         assert_eq!(timeline.joined(), []);
+    }
+
+    #[test]
+    fn spans_of_rows_join_as_their_rows_would() {
+        let times: Vec<i64> = (0..60).map(|i| (i * 37) % 113).collect();
+        for spans_of in 1..12 {
+            let (mut by_row, mut by_span) = (Timeline::new(4), Timeline::new(4));
+            for rows in times.chunks(spans_of) {
+                let mut part = Timeline::new(4);
+                for &time in rows {
+                    by_row.place(0, time);
+                    part.place(0, time);
+                }
+                assert_eq!((part.least(), part.open()), (rows.iter().copied().min(), part.iter().count()));
+                for (key, session) in part.iter() {
+                    by_span.place_span(key, (session.first, session.last, session.rows));
+                }
+                assert_eq!(spans(&by_span), spans(&by_row));
+                assert_eq!((by_span.open(), by_span.rows()), (by_row.open(), by_row.rows()));
+            }
+            let dead: Vec<usize> = by_span.joined().into_iter().map(|(gone, _)| gone).collect();
+            let live: Vec<usize> = by_span.iter().map(|(_, session)| session.slot).collect();
+            assert!(live.iter().all(|slot| !dead.contains(slot)) && dead.len() + live.len() == by_span.slots());
+            let close = |timeline: &mut Timeline| timeline.close(0, EventTime(60)).0.iter().map(|c| (c.end, c.start)).collect::<Vec<_>>();
+            assert_eq!(close(&mut by_span), close(&mut by_row));
+        }
     }
 
     #[test]

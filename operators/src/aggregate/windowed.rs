@@ -6,15 +6,15 @@ use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::window::{Window, WindowKind};
-use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
+use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 
 use super::early::{Early, Rows};
 use super::pane::Pane;
 use super::plan::Design;
 use super::program::{Finished, Program};
 use super::slices::Slices;
-use super::state::{Layout, read_watermark, write_watermark};
-use super::windows::{Due, OpenPanes, Places};
+use super::state::{self, Layout, read_watermark, write_watermark};
+use super::windows::{Due, OpenPanes, PaneKey};
 use super::{LATE, MAIN};
 use crate::late::LateRows;
 
@@ -46,13 +46,10 @@ struct Ready {
 impl Windowed {
     /// A subtask without state.
     pub(super) fn new(design: &Design, context: &OperatorContext, rejected_port: usize) -> Result<Self> {
-        let input = &context.inputs[0];
-        let lateness = design.allowed_lateness;
-        let implicit = design.windows.as_ref().and_then(WindowKind::aligned).filter(|_| !input.explicit_windows && !design.explicit);
         let program = Program::new(design, context, rejected_port)?;
         Ok(Windowed {
-            open: OpenPanes::new(implicit.map(|windows| Slices::new(windows.clone(), lateness)), lateness),
-            lateness,
+            open: open_panes(design, context),
+            lateness: design.allowed_lateness,
             layout: Layout::new(&program, context.key_groups),
             program,
             batch_rows: context.batch_rows.max(1),
@@ -96,6 +93,14 @@ impl Windowed {
         }
     }
 
+    /// Merges groups into a pane.
+    fn take_in(&mut self, pane: PaneKey, part: &state::Rows, rows: u64) -> Result<()> {
+        self.open.change(pane, &self.program, |pane| {
+            pane.rows += rows;
+            pane.merge_state(&part.keys, &part.states, part.len())
+        })
+    }
+
     /// Sends what is ready; false when the output was full before all of it was.
     fn send_ready(&mut self, out: &mut Output) -> bool {
         while let Some(ready) = &mut self.ready {
@@ -117,6 +122,14 @@ impl Ready {
     fn new(batch: Batch) -> Ready {
         Ready { batch, sent: 0 }
     }
+}
+
+/// No panes yet, for the windows of the input.
+pub(super) fn open_panes(design: &Design, context: &OperatorContext) -> OpenPanes {
+    let explicit = context.inputs[0].explicit_windows || design.explicit;
+    let implicit = design.windows.as_ref().and_then(WindowKind::aligned).filter(|_| !explicit);
+    let lateness = design.allowed_lateness;
+    OpenPanes::new(implicit.map(|windows| Slices::new(windows.clone(), lateness)), lateness)
 }
 
 /// The rows of a window as they are now.
@@ -145,13 +158,24 @@ impl Operator for Windowed {
             places.keys().for_each(|pane| early.note(pane));
             early.ask(out);
         }
-        match places {
-            Places::One(key) => self.open.change(key, &self.program, |pane| pane.update(&rows)),
-            Places::Many(panes) => panes.iter().try_for_each(|(key, indices)| {
-                let rows = rows.take(indices)?;
-                self.open.change(*key, &self.program, |pane| pane.update(&rows))
-            }),
+        self.open.add(&places, &rows, &self.program, Pane::update)
+    }
+
+    fn on_partial(&mut self, _: usize, partial: Batch, out: &mut Output) -> Result<()> {
+        let node = out.watermark().max(self.watermark);
+        for (pane, part) in self.layout.read(partial.records())?.runs() {
+            // A combiner takes no rows that could be late for all windows here: see `Combine`.
+            let (pane, partly_late) = self.open.place(pane, node).ok_or_else(|| Error::internal("partial results came too late"))?;
+            let rows = part.numbers[2].values().iter().sum::<i64>().unsigned_abs();
+            out.fates().taken += rows;
+            out.fates().partly_late += if partly_late { rows } else { 0 };
+            if let Some(early) = &mut self.early {
+                early.note(pane);
+                early.ask(out);
+            }
+            self.take_in(pane, &part, rows)?;
         }
+        Ok(())
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
@@ -195,17 +219,9 @@ impl Operator for Windowed {
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         for records in state.get(PANES) {
-            let rows = self.layout.read(records)?;
-            let mut from = 0;
-            while from < rows.len() {
-                let key = |row: usize| (rows.numbers[0].value(row), rows.numbers[1].value(row));
-                let length = (from..rows.len()).take_while(|&row| key(row) == key(from)).count();
-                let run = rows.slice(from, length);
-                self.open.change(key(from), &self.program, |pane| {
-                    pane.rows += run.numbers[2].values().iter().sum::<i64>().unsigned_abs();
-                    pane.merge_state(&run.keys, &run.states, length)
-                })?;
-                from += length;
+            for (pane, part) in self.layout.read(records)?.runs() {
+                let rows = part.numbers[2].values().iter().sum::<i64>().unsigned_abs();
+                self.take_in(pane, &part, rows)?;
             }
         }
         if let Some(early) = &mut self.early {

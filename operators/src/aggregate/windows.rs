@@ -9,37 +9,21 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use arrow::array::{BooleanArray, UInt32Array};
-use hashbrown::HashMap;
+use arrow::array::BooleanArray;
 use millstream_api::batch::Windows as Bounds;
 use millstream_api::window::{Slice, Window};
 use millstream_api::{Batch, Error, EventTime, Result};
 
-use super::pane::Pane;
+use super::pane::{Evaluations, Pane};
+use super::places::{Places, Survey, range, slice_places, split};
 use super::program::Program;
 use super::slices::{Slices, closed};
 
 /// Implicit: start of the slice and number of the first window. Explicit: end and start of the window.
 pub(super) type PaneKey = (i64, i64);
 
-/// Where the rows of a batch go.
-pub(super) enum Places {
-    /// All to one pane.
-    One(PaneKey),
-    /// These rows to these panes.
-    Many(Vec<(PaneKey, UInt32Array)>),
-}
-
-impl Places {
-    /// The panes that rows go to.
-    pub(super) fn keys(&self) -> impl Iterator<Item = PaneKey> + '_ {
-        let (one, many) = match self {
-            Places::One(key) => (Some(*key), [].as_slice()),
-            Places::Many(panes) => (None, panes.as_slice()),
-        };
-        one.into_iter().chain(many.iter().map(|(key, _)| *key))
-    }
-}
+/// How rows are taken into a pane.
+pub(super) type AddRows = fn(&mut Pane, &Evaluations) -> Result<()>;
 
 /// A window that is to be closed, or looked at.
 #[derive(Clone, Copy)]
@@ -47,14 +31,6 @@ pub(super) struct Due {
     pub(super) window: Window,
     /// Its number, where windows follow from event time.
     number: i64,
-}
-
-/// What is to be known of a batch before its rows are looked at one by one, which mostly is not necessary.
-pub(super) struct Survey {
-    /// The least and the greatest instant that matter; `None`: no rows.
-    range: Option<(i64, i64)>,
-    /// Whether some row may be behind the watermark that judges it.
-    behind: bool,
 }
 
 /// All panes that some open window needs.
@@ -148,6 +124,46 @@ impl OpenPanes {
         pane.measured_bytes = pane.size_bytes();
         self.bytes = self.bytes + pane.measured_bytes - before;
         Ok(())
+    }
+
+    /// Takes rows in, each into the pane that it goes to.
+    pub(super) fn add(&mut self, places: &Places, rows: &Evaluations, program: &Program, add: AddRows) -> Result<()> {
+        match places {
+            Places::One(key) => self.change(*key, program, |pane| add(pane, rows)),
+            Places::Runs(runs) => runs.iter().try_for_each(|(key, run)| {
+                let rows = rows.slice(run)?;
+                self.change(*key, program, |pane| add(pane, &rows))
+            }),
+            Places::Many(panes) => panes.iter().try_for_each(|(key, indices)| {
+                let rows = rows.take(indices)?;
+                self.change(*key, program, |pane| add(pane, &rows))
+            }),
+        }
+    }
+
+    /// Which pane the rows of a pane of somebody else go to, and whether they are late for some of their windows; `None`: for
+    /// all of them.
+    pub(super) fn place(&self, pane: PaneKey, node: EventTime) -> Option<(PaneKey, bool)> {
+        let (a, b) = pane;
+        match &self.kind {
+            Kind::Explicit => (!closed(a, self.lateness, node)).then_some((pane, false)),
+            Kind::Implicit { slices, .. } => {
+                let slice = slices.at(a);
+                let first = slices.first_open(&slice, node)?.max(b);
+                Some(((a, first), first != slice.first))
+            }
+        }
+    }
+
+    /// Takes all panes out.
+    pub(super) fn drain(&mut self) -> BTreeMap<PaneKey, Pane> {
+        self.bytes = 0;
+        std::mem::take(&mut self.panes)
+    }
+
+    /// How many groups all panes have together.
+    pub(super) fn groups(&self) -> usize {
+        self.panes.values().map(Pane::len).sum()
     }
 
     /// The next window, by end and start, that has rows and is closed at this watermark.
@@ -325,63 +341,7 @@ fn gather<T>(
     Ok(result)
 }
 
-fn slice_places(slices: &Slices, batch: &Batch, node: EventTime, survey: &Survey) -> Result<(Places, u64)> {
-    let Some((least, greatest)) = survey.range else { return Ok((Places::Many(Vec::new()), 0)) };
-    let mut slice = slices.at(least);
-    if !survey.behind && slice.contains(greatest) {
-        return Ok((Places::One((slice.start, slice.first)), 0));
-    }
-    let times = times(batch)?;
-    let mut partly_late = 0;
-    let key = |row: usize| {
-        let time = times[row];
-        if !slice.contains(time) {
-            slice = slices.at(time);
-        }
-        let first = if survey.behind { first_open(slices, &slice, time, batch.judged_at(row, node)) } else { slice.first };
-        partly_late += u64::from(first != slice.first);
-        (slice.start, first)
-    };
-    let places = split((0..times.len()).map(key));
-    Ok((places, partly_late))
-}
-
-/// The first open window of a row that is not late for all of them.
-fn first_open(slices: &Slices, slice: &Slice, time: i64, judged: EventTime) -> i64 {
-    if judged.0 <= time {
-        return slice.first;
-    }
-    slices.first_open(slice, judged).unwrap_or(slice.last)
-}
-
-/// Rows by pane, panes in the order of their first row.
-fn split(keys: impl Iterator<Item = PaneKey>) -> Places {
-    let mut panes: Vec<(PaneKey, Vec<u32>)> = Vec::new();
-    let mut index: HashMap<PaneKey, usize> = HashMap::new();
-    let mut last: Option<(PaneKey, usize)> = None;
-    for (row, key) in keys.enumerate() {
-        let pane = match last {
-            Some((same, pane)) if same == key => pane,
-            _ => *index.entry(key).or_insert_with(|| {
-                panes.push((key, Vec::new()));
-                panes.len() - 1
-            }),
-        };
-        last = Some((key, pane));
-        panes[pane].1.push(row as u32);
-    }
-    match panes.as_slice() {
-        [(key, _)] => Places::One(*key),
-        _ => Places::Many(panes.into_iter().map(|(key, rows)| (key, UInt32Array::from(rows))).collect()),
-    }
-}
-
-fn range(times: &[i64]) -> Option<(i64, i64)> {
-    let first = *times.first()?;
-    Some(times.iter().fold((first, first), |(least, greatest), &time| (least.min(time), greatest.max(time))))
-}
-
-fn times(batch: &Batch) -> Result<&[i64]> {
+pub(super) fn times(batch: &Batch) -> Result<&[i64]> {
     batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
 }
 

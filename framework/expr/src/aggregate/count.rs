@@ -20,6 +20,11 @@ impl Count {
     fn add(&mut self, arguments: &Arguments, groups: &[usize], total: usize, weight: i64) {
         grow(&mut self.counts, total);
         let counts = &mut self.counts;
+        if let [only] = counts.as_mut_slice() {
+            let rows = arguments.taking_part().map_or(groups.len(), |part| part.len() - part.null_count());
+            *only += rows as i64 * weight;
+            return;
+        }
         each(groups, arguments.taking_part().as_ref(), |_, group| counts[group] += weight);
     }
 }
@@ -57,6 +62,10 @@ impl Groups for Count {
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
         let values: Int64Array = groups.iter().map(|&group| self.counts[group]).collect();
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
+    }
+
+    fn evaluate(&mut self) -> Result<Evaluated> {
+        Ok(Evaluated { values: Arc::new(Int64Array::from(self.counts.clone())), bad: Vec::new() })
     }
 
     fn clear(&mut self, groups: &[usize]) -> Result<()> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow::datatypes::{TimeUnit, TimestampMicrosecondType};
@@ -91,10 +92,26 @@ where
     #[inline]
     fn offer(&mut self, group: usize, value: T::Native) {
         let best = self.best[group];
-        let better = if self.greatest { best.less(value) } else { value.less(best) };
-        if better || !self.seen[group] {
+        if self.better(best, value) || !self.seen[group] {
             self.best[group] = value;
             self.seen[group] = true;
+        }
+    }
+
+    #[inline]
+    fn better(&self, best: T::Native, value: T::Native) -> bool {
+        if self.greatest { best.less(value) } else { value.less(best) }
+    }
+
+    /// Lets rows compete that are all of one group: the best of them is found before it is put down.
+    fn offer_to_only(&mut self, values: &[T::Native], groups: &[usize], part: Option<&NullBuffer>) {
+        let mut found: Option<T::Native> = None;
+        each(groups, part, |row, _| match found {
+            Some(best) if !self.better(best, values[row]) => {}
+            _ => found = Some(values[row]),
+        });
+        if let Some(best) = found {
+            self.offer(0, best);
         }
     }
 
@@ -121,8 +138,12 @@ where
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, _: Option<&RowOrder>) -> Result<()> {
         self.grow(total);
         let column = self.typed(&arguments.values[0])?;
-        let values = column.values();
-        each(groups, arguments.taking_part().as_ref(), |row, group| self.offer(group, values[row]));
+        let (values, part) = (column.values(), arguments.taking_part());
+        if total == 1 {
+            self.offer_to_only(values, groups, part.as_ref());
+        } else {
+            each(groups, part.as_ref(), |row, group| self.offer(group, values[row]));
+        }
         Ok(())
     }
 
@@ -189,7 +210,7 @@ impl BestBytes {
         })
     }
 
-    fn offer_all(&mut self, column: &ArrayRef, groups: &[usize], part: Option<&arrow::buffer::NullBuffer>) {
+    fn offer_all(&mut self, column: &ArrayRef, groups: &[usize], part: Option<&NullBuffer>) {
         match column.data_type() {
             DataType::Utf8View => {
                 let values = column.as_string_view();

@@ -136,6 +136,14 @@ impl Interner {
         }
     }
 
+    /// The keys of all numbers, of which none may have been given up, column by column.
+    pub fn all_columns(&self) -> Result<Vec<ArrayRef>> {
+        match &self.keys {
+            Keys::Words { words, .. } if self.null.is_none() => Ok(vec![from_words(&Int64Array::from(words.clone()), &self.types[0])?]),
+            _ => self.columns(&(0..self.used).collect::<Vec<_>>()),
+        }
+    }
+
     /// Memory in bytes.
     pub fn size_bytes(&self) -> usize {
         let free = self.free.capacity() * size_of::<usize>();
@@ -166,8 +174,7 @@ impl Interner {
             id
         };
         if column.null_count() == 0 {
-            ids.extend(column.values().iter().map(|&word| table.number(word, || new(word))));
-            return;
+            return table.number_all(column.values(), ids, new);
         }
         ids.extend(column.iter().map(|word| match word {
             Some(word) => table.number(word, || new(word)),
@@ -330,6 +337,7 @@ mod tests {
                 let expected = arrow::compute::take(column, &arrow::array::UInt32Array::from(vec![0, 1, 3]), None).unwrap();
                 assert_eq!(&expected, back);
             }
+            assert_eq!(interner.all_columns().unwrap(), back);
         }
     }
 

@@ -117,6 +117,11 @@ impl Aggregate {
         spec.distinct || spec.function.keeps_values() || (spec.retracting && spec.function.retraction() == Retraction::KeepsValues)
     }
 
+    /// Whether the state of a group stays small however many rows it has, so that it is worth making before rows are sent.
+    pub fn shrinks(&self) -> bool {
+        !self.keeps_values() && !matches!(self.spec.function, Function::ApproxDistinct | Function::ApproxPercentile(_))
+    }
+
     /// The same function for rows that can be withdrawn ([`Groups::retract`]). Some then keep every value: the least one may
     /// go, and the second least takes its place. `None`: it cannot take a row back.
     pub fn retracting(&self) -> Option<Aggregate> {
@@ -206,6 +211,15 @@ impl Arguments {
         };
         Ok(Arguments { values, filter, bad: Vec::new() })
     }
+
+    /// The arguments of `rows` rows from `start` on, without a copy (`bad` stays behind).
+    pub fn slice(&self, start: usize, rows: usize) -> Arguments {
+        Arguments {
+            values: self.values.iter().map(|values| values.slice(start, rows)).collect(),
+            filter: self.filter.as_ref().map(|filter| filter.slice(start, rows)),
+            bad: Vec::new(),
+        }
+    }
 }
 
 /// What decides which row is first: event time if the stream has it, then origin (split, position) while rows come from a
@@ -228,6 +242,11 @@ impl RowOrder {
     /// The order of the rows at `indices`.
     pub fn take(&self, indices: &UInt32Array) -> Result<RowOrder> {
         RowOrder::of(&Batch::new(self.records.clone(), self.hidden.clone())?.take(indices)?)
+    }
+
+    /// The order of `rows` rows from `start` on.
+    pub fn slice(&self, start: usize, rows: usize) -> Result<RowOrder> {
+        RowOrder::of(&Batch::new(self.records.clone(), self.hidden.clone())?.slice(start, rows))
     }
 }
 

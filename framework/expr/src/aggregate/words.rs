@@ -54,23 +54,20 @@ impl WordTable {
     #[inline]
     pub(super) fn number(&mut self, word: i64, next: impl FnOnce() -> usize) -> usize {
         match &mut self.places {
+            Places::Direct { base, slots } => direct(&mut slots[word.wrapping_sub(*base) as usize], &mut self.len, next),
+            Places::Hashed(table) => hashed(table, word, &mut self.len, next),
+        }
+    }
+
+    /// Adds the numbers of keys that room was made for; each new key is given `next`.
+    pub(super) fn number_all(&mut self, words: &[i64], numbers: &mut Vec<usize>, mut next: impl FnMut(i64) -> usize) {
+        let len = &mut self.len;
+        match &mut self.places {
             Places::Direct { base, slots } => {
-                let slot = &mut slots[word.wrapping_sub(*base) as usize];
-                if *slot == NONE {
-                    *slot = next() as u32;
-                    self.len += 1;
-                }
-                *slot as usize
+                let slots = slots.as_mut_slice();
+                numbers.extend(words.iter().map(|&word| direct(&mut slots[word.wrapping_sub(*base) as usize], len, || next(word))));
             }
-            Places::Hashed(table) => match table.entry(hash_word(word), |&(other, _)| other == word, |&(other, _)| hash_word(other)) {
-                Entry::Occupied(found) => found.get().1,
-                Entry::Vacant(vacant) => {
-                    let number = next();
-                    vacant.insert((word, number));
-                    self.len += 1;
-                    number
-                }
-            },
+            Places::Hashed(table) => numbers.extend(words.iter().map(|&word| hashed(table, word, len, || next(word)))),
         }
     }
 
@@ -109,6 +106,28 @@ impl WordTable {
             table.insert_unique(hash_word(word), (word, number as usize), |&(other, _)| hash_word(other));
         }
         self.places = Places::Hashed(table);
+    }
+}
+
+#[inline]
+fn direct(slot: &mut u32, len: &mut usize, next: impl FnOnce() -> usize) -> usize {
+    if *slot == NONE {
+        *slot = next() as u32;
+        *len += 1;
+    }
+    *slot as usize
+}
+
+#[inline]
+fn hashed(table: &mut HashTable<(i64, usize)>, word: i64, len: &mut usize, next: impl FnOnce() -> usize) -> usize {
+    match table.entry(hash_word(word), |&(other, _)| other == word, |&(other, _)| hash_word(other)) {
+        Entry::Occupied(found) => found.get().1,
+        Entry::Vacant(vacant) => {
+            let number = next();
+            vacant.insert((word, number));
+            *len += 1;
+            number
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_api::batch::{Hidden, Origin, Windows};
 use millstream_api::key_group::{key_groups, owned_groups, owner};
@@ -15,7 +15,7 @@ use millstream_api::registry::{NodeOptions, read};
 use millstream_api::state::{StateEntries, StateReader, StateWriter};
 use millstream_api::stream::{Judge, WindowKind, Windowed};
 use millstream_api::time::ClockTime;
-use millstream_api::{Batch, Diagnostics, EventTime, Operator, Output, Progress, Stream};
+use millstream_api::{Batch, Combiner, Diagnostics, EventTime, Operator, Output, Progress, Stream};
 use serde_json::Value;
 
 use crate::aggregate::AggregateOptions;
@@ -56,6 +56,9 @@ pub(super) struct Harness {
     stream: Stream,
     on_bad_row: OnBadRow,
     subtasks: Vec<(Box<dyn Operator>, Output)>,
+    /// Whether rows are put together before they are routed, and what does so.
+    combines: bool,
+    combiner: Option<Box<dyn Combiner>>,
     watermark: EventTime,
     pub(super) sent: Vec<(usize, Batch)>,
     pub(super) fates: Fates,
@@ -69,12 +72,20 @@ impl Harness {
             stream,
             on_bad_row,
             subtasks: Vec::new(),
+            combines: false,
+            combiner: None,
             watermark: EventTime::MIN,
             sent: Vec::new(),
             fates: Fates::default(),
         };
         harness.start(parallelism, StateEntries::new());
         harness
+    }
+
+    /// From here on rows are put together before they are routed.
+    pub(super) fn combine(&mut self) {
+        self.combines = true;
+        self.start(self.subtasks.len(), StateEntries::new());
     }
 
     fn start(&mut self, parallelism: usize, entries: StateEntries) {
@@ -91,18 +102,20 @@ impl Harness {
         let required = factory.required(&needed).remove(0);
         let fields = self.stream.schema.fields().iter().filter(|field| required.contains(field.name())).cloned();
         let physical = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let context = |subtask| OperatorContext {
+            node: "node".into(),
+            subtask,
+            parallelism,
+            key_groups: KEY_GROUPS,
+            batch_rows: 2,
+            on_bad_row: self.on_bad_row,
+            inputs: vec![shape(&self.stream, physical.clone())],
+            outputs: outputs.clone(),
+        };
+        self.combiner = self.combines.then(|| factory.combiner(0, &context(0)).unwrap().unwrap());
         self.subtasks = (0..parallelism)
             .map(|subtask| {
-                let context = OperatorContext {
-                    node: "node".into(),
-                    subtask,
-                    parallelism,
-                    key_groups: KEY_GROUPS,
-                    batch_rows: 2,
-                    on_bad_row: self.on_bad_row,
-                    inputs: vec![shape(&self.stream, physical.clone())],
-                    outputs: outputs.clone(),
-                };
+                let context = context(subtask);
                 let mut operator = factory.make(&context).unwrap();
                 let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS));
                 operator.restore(&reader).unwrap();
@@ -115,18 +128,44 @@ impl Harness {
     /// Hands over one batch, routed by its key `k`.
     pub(super) fn batch(&mut self, rows: &[Row]) {
         let batch = to_batch(rows, &self.stream);
-        let keys: ArrayRef = Arc::new(rows.iter().map(|row| row.key).collect::<Int64Array>());
-        let groups = key_groups(&[keys], rows.len(), KEY_GROUPS).unwrap();
+        let rest = match &mut self.combiner {
+            Some(combiner) => combiner.add(batch, self.watermark).unwrap(),
+            None => Some(batch),
+        };
+        if let Some(rest) = rest.filter(|rest| rest.rows() > 0) {
+            let key = rest.records().column_by_name("k").cloned();
+            let key = key.unwrap_or_else(|| new_null_array(&DataType::Int64, rest.rows()));
+            self.route(&rest, &[key]);
+        }
+    }
+
+    /// Hands over what the combiner holds.
+    fn send_combined(&mut self) {
+        let Some(combiner) = &mut self.combiner else { return };
+        if let Some(partial) = combiner.take().unwrap() {
+            let keys = combiner.keys(&partial);
+            self.route(&partial, &keys);
+        }
+    }
+
+    fn route(&mut self, batch: &Batch, keys: &[ArrayRef]) {
+        let groups = key_groups(keys, batch.rows(), KEY_GROUPS).unwrap();
         let parallelism = self.subtasks.len();
         for subtask in 0..parallelism {
             let of_subtask = |row: &u32| owner(groups[*row as usize], parallelism, KEY_GROUPS) == subtask;
-            let indices: UInt32Array = (0..rows.len() as u32).filter(of_subtask).map(Some).collect();
+            let indices: UInt32Array = (0..batch.rows() as u32).filter(of_subtask).map(Some).collect();
             let part = batch.take(&indices).unwrap();
-            self.call(subtask, |operator, out| operator.on_batch(0, part.clone(), out).unwrap());
+            self.call(subtask, |operator, out| match part.is_partial() {
+                true => operator.on_partial(0, part.clone(), out).unwrap(),
+                false => operator.on_batch(0, part.clone(), out).unwrap(),
+            });
         }
     }
 
     pub(super) fn watermark(&mut self, watermark: i64) {
+        if self.combiner.as_ref().and_then(|combiner| combiner.due()).is_some_and(|due| due.0 <= watermark) {
+            self.send_combined();
+        }
         self.watermark = EventTime(watermark);
         for subtask in 0..self.subtasks.len() {
             self.call(subtask, |operator, out| operator.on_watermark(EventTime(watermark), out).unwrap());
@@ -147,6 +186,7 @@ impl Harness {
 
     /// Takes a snapshot, lets all subtasks die and starts others from it.
     pub(super) fn crash_and_restore(&mut self, parallelism: usize) {
+        self.send_combined();
         let mut entries = StateEntries::new();
         for (operator, _) in &mut self.subtasks {
             let mut writer = StateWriter::new();
@@ -157,6 +197,11 @@ impl Harness {
             }
         }
         self.start(parallelism, entries);
+    }
+
+    /// A stop: nothing stays on the way.
+    pub(super) fn halt(&mut self) {
+        self.send_combined();
     }
 
     pub(super) fn rows_in_state(&self) -> u64 {
@@ -207,6 +252,7 @@ fn to_batch(rows: &[Row], stream: &Stream) -> Batch {
             .is_some_and(|w| w.explicit)
             .then(|| Windows { start: ints(|row| row.window.unwrap().0), end: ints(|row| row.window.unwrap().1) }),
         origin: stream.from_source.then(|| Origin { split: UInt32Array::from_value(0, rows.len()), position: ints(|row| row.position) }),
+        counts: None,
     };
     let records: RecordBatch = crate::columns::records(&stream.schema, columns, rows.len()).unwrap();
     Batch::new(records, hidden).unwrap()

@@ -72,6 +72,22 @@ pub(super) const COMPUTE: [&str; 11] = [
     "median(v) as middle",
 ];
 
+/// The functions of which a group keeps each value, so that nothing is put together before the route.
+const KEEPING: [&str; 3] = ["all", "kinds", "middle"];
+
+/// The functions, or only those of which rows are put together.
+pub(super) fn compute(combines: bool) -> Vec<&'static str> {
+    let name = |item: &'static str| item.rsplit(' ').next().unwrap_or_default();
+    COMPUTE.into_iter().filter(|item| !combines || !KEEPING.contains(&name(item))).collect()
+}
+
+/// Leaves of results only those of the functions of which rows are put together.
+pub(super) fn combinable(rows: &mut [Value]) {
+    let results = rows.iter_mut().filter_map(Value::as_object_mut);
+    results.for_each(|row| KEEPING.iter().for_each(|name| _ = row.remove(*name)));
+    rows.sort_by_key(Value::to_string);
+}
+
 fn row() -> impl Strategy<Value = Row> {
     let mark = prop_oneof![4 => Just(None), 1 => (0i64..60).prop_map(Some)];
     (-60i64..60, prop::option::of(0i64..4), prop::option::of(-5i64..6), mark).prop_map(|(time, key, value, behind)| Row {

@@ -10,13 +10,15 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::harness::{Harness, Row, input, json_rows};
-use super::model::{COMPUTE, Step, results, steps};
+use super::model::{COMPUTE, Step, combinable, compute, results, steps};
 use crate::aggregate::{LATE, MAIN};
 
 #[derive(Clone, Debug)]
 struct Case {
     gap: i64,
     lateness: i64,
+    /// Whether rows are put together before they are routed.
+    combines: bool,
     parallelism: usize,
     steps: Vec<Step>,
 }
@@ -71,8 +73,11 @@ fn model(case: &Case) -> Expected {
 fn run(case: &Case) -> Harness {
     let kind = WindowKind::Session { gap: case.gap };
     let lateness = format!("{}us", case.lateness);
-    let options = json!({ "by": ["k as key"], "compute": COMPUTE, "having": "n >= 2", "allowed_lateness": lateness });
+    let options = json!({ "by": ["k as key"], "compute": compute(case.combines), "having": "n >= 2", "allowed_lateness": lateness });
     let mut harness = Harness::new(options, input(Some((kind, false))), OnBadRow::Fail, case.parallelism);
+    if case.combines {
+        harness.combine();
+    }
     for step in &case.steps {
         match step {
             Step::Rows(rows) => harness.batch(rows),
@@ -80,11 +85,15 @@ fn run(case: &Case) -> Harness {
             Step::Restore(parallelism) => harness.crash_and_restore(*parallelism),
         }
     }
+    harness.halt();
     harness
 }
 
 fn check(case: &Case) -> Result<(), TestCaseError> {
-    let expected = model(case);
+    let mut expected = model(case);
+    if case.combines {
+        combinable(&mut expected.rows);
+    }
     let harness = run(case);
     let mut found = Vec::new();
     for (_, batch) in harness.sent.iter().filter(|(port, _)| *port == MAIN) {
@@ -106,7 +115,7 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
 
 fn cases() -> impl Strategy<Value = Case> {
     let lateness = prop_oneof![Just(0i64), 1i64..25];
-    (1i64..20, lateness, 1usize..4, steps(), any::<bool>()).prop_map(|(gap, lateness, parallelism, steps, ends)| {
+    (1i64..20, lateness, 1usize..4, steps(), any::<[bool; 2]>()).prop_map(|(gap, lateness, parallelism, steps, [combines, ends])| {
         let (mut watermark, mut position) = (i64::MIN, 0);
         let mut steps: Vec<Step> = steps
             .into_iter()
@@ -126,7 +135,7 @@ fn cases() -> impl Strategy<Value = Case> {
             })
             .collect();
         steps.extend(ends.then_some(Step::Watermark(i64::MAX)));
-        Case { gap, lateness, parallelism, steps }
+        Case { gap, lateness, combines, parallelism, steps }
     })
 }
 

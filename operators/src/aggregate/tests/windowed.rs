@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::harness::{Harness, Row, input, json_rows};
-use super::model::{COMPUTE, Step, results, steps};
+use super::model::{Step, combinable, compute, results, steps};
 use crate::aggregate::{LATE, MAIN};
 
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ struct Case {
     offset: i64,
     lateness: i64,
     explicit: bool,
+    /// Whether rows are put together before they are routed: only of functions of which that makes less.
+    combines: bool,
     parallelism: usize,
     steps: Vec<Step>,
 }
@@ -93,8 +95,11 @@ fn run(case: &Case) -> Harness {
         false => WindowKind::hop(case.size, case.slide, case.offset),
     };
     let lateness = format!("{}us", case.lateness);
-    let options = json!({ "by": ["k as key"], "compute": COMPUTE, "having": "n >= 2", "allowed_lateness": lateness });
+    let options = json!({ "by": ["k as key"], "compute": compute(case.combines), "having": "n >= 2", "allowed_lateness": lateness });
     let mut harness = Harness::new(options, input(Some((kind, case.explicit))), OnBadRow::Fail, case.parallelism);
+    if case.combines {
+        harness.combine();
+    }
     for step in &case.steps {
         match step {
             Step::Rows(rows) => harness.batch(rows),
@@ -102,6 +107,7 @@ fn run(case: &Case) -> Harness {
             Step::Restore(parallelism) => harness.crash_and_restore(*parallelism),
         }
     }
+    harness.halt();
     harness
 }
 
@@ -124,6 +130,9 @@ fn by_window(harness: &Harness) -> BTreeMap<(i64, i64), Vec<Value>> {
 fn check(case: &Case) -> Result<(), TestCaseError> {
     let mut expected = model(case);
     expected.rows.retain(|_, rows| !rows.is_empty());
+    if case.combines {
+        expected.rows.values_mut().for_each(|rows| combinable(rows));
+    }
     let harness = run(case);
     prop_assert_eq!(by_window(&harness), expected.rows);
     let mut late: Vec<i64> = harness.rows(LATE).iter().map(|row| row["id"].as_i64().unwrap()).collect();
@@ -140,9 +149,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let windows = prop_oneof![2 => hop, 1 => cumulate]
         .prop_flat_map(|(size, slide, cumulate)| (Just(size), Just(slide), 0..if cumulate { size } else { slide }, Just(cumulate)));
     let lateness = prop_oneof![Just(0i64), 1i64..25];
-    (windows, lateness, any::<bool>(), 1usize..4, steps(), any::<bool>()).prop_map(
-        |((size, slide, offset, cumulate), lateness, explicit, parallelism, steps, ends)| {
-            let mut case = Case { size, slide, cumulate, offset, lateness, explicit, parallelism, steps: Vec::new() };
+    (windows, lateness, any::<[bool; 3]>(), 1usize..4, steps()).prop_map(
+        |((size, slide, offset, cumulate), lateness, [explicit, combines, ends], parallelism, steps)| {
+            let mut case = Case { size, slide, cumulate, offset, lateness, explicit, combines, parallelism, steps: Vec::new() };
             case.steps = well_formed(&case, steps, ends);
             case
         },
