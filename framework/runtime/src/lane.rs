@@ -80,8 +80,8 @@ impl Lane {
         self.since = self.since.min(since);
         self.buffered_rows += batch.rows();
         self.buffer.push(batch);
-        // A batch that is more than half full on its own is not worth a copy.
-        if self.buffered_rows >= self.batching.batch_rows || (self.buffer.len() == 1 && self.buffered_rows * 2 > self.batching.batch_rows) {
+        // A batch that is more than a quarter full on its own is not worth a copy.
+        if self.buffered_rows >= self.batching.batch_rows || (self.buffer.len() == 1 && self.buffered_rows * 4 > self.batching.batch_rows) {
             self.cut()?;
         }
         Ok(())

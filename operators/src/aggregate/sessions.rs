@@ -137,7 +137,7 @@ impl Sessions {
         let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
         let keys: Vec<usize> = sessions.iter().map(|session| session.key).collect();
         let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&slots)).collect::<Result<_>>()?;
-        let bound = |of: fn(&Closed) -> i64| -> Int64Array { sessions.iter().map(of).map(Some).collect() };
+        let bound = |of: fn(&Closed) -> i64| Int64Array::from_iter_values(sessions.iter().map(of));
         let windows = Windows { start: bound(|session| session.start), end: bound(|session| session.end) };
         let finished = self.program.finish(self.interner.columns(&keys)?, results, Some(&windows), sessions.len())?;
         // A result that is bad now may be right in the end, so it is reported then.
@@ -202,7 +202,7 @@ pub(super) fn columns(
     groups: &mut [Box<dyn Groups>],
 ) -> Result<([Int64Array; 3], Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
     let (keys, sessions): (Vec<_>, Vec<_>) = timeline.iter().unzip();
-    let number = |of: fn(&Session) -> i64| -> Int64Array { sessions.iter().map(|s| Some(of(s))).collect() };
+    let number = |of: fn(&Session) -> i64| -> Int64Array { Int64Array::from_iter_values(sessions.iter().map(|s| of(s))) };
     let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
     let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
     let states = groups.iter_mut().map(|groups| groups.state_at(&slots)).collect::<Result<_>>()?;

@@ -163,20 +163,23 @@ struct Case {
     crash: usize,
     workers: [usize; 2],
     batch_rows: usize,
+    /// How long rows wait for others, in batches and to be put together.
+    linger: &'static str,
     seed: u64,
 }
 
 /// Runs a topology over the rows of a case, with a crash on the way.
 fn run(case: &Case, operators: &str) -> Script {
     let batch_rows = format!("runtime.batch_rows={}", case.batch_rows);
+    let linger = format!("runtime.linger={}", case.linger);
     let [before, after] = case.workers.map(|workers| format!("runtime.workers={workers}"));
-    let mut script = start(operators, &[&before, &batch_rows], case.seed);
+    let mut script = start(operators, &[&before, &batch_rows, &linger], case.seed);
     let (checkpoint, crash) = (case.checkpoint.min(case.rows.len()), case.crash.min(case.rows.len()));
     let (checkpoint, crash) = (checkpoint.min(crash), crash.max(checkpoint));
     script.send("rides", &lines(&case.rows[..checkpoint])).unwrap();
     script.checkpoint().unwrap();
     script.send("rides", &lines(&case.rows[checkpoint..crash])).unwrap();
-    script.crash_and_restore(&[&after, &batch_rows]).unwrap();
+    script.crash_and_restore(&[&after]).unwrap();
     script.send("rides", &lines(&case.rows[crash..])).unwrap();
     script.end().unwrap();
     assert!(script.ledger().balances(), "{:?}", script.ledger());
@@ -200,13 +203,14 @@ fn kinds() -> impl Strategy<Value = Kind> {
 fn cases() -> impl Strategy<Value = Case> {
     let row = (prop::sample::select(vec!["a", "b", "c"]), -5i64..6, 0i64..80);
     let lateness = prop_oneof![Just(0i64), 1i64..20];
-    let cut = (0usize..30, 0usize..30, [1usize..4, 1usize..4], prop::sample::select(vec![1usize, 3, 8192]), 0u64..1000);
+    let batches = (prop::sample::select(vec![1usize, 3, 8192]), prop::sample::select(vec!["0s", "1h"]));
+    let cut = (0usize..30, 0usize..30, [1usize..4, 1usize..4], batches, 0u64..1000);
     (kinds(), lateness, prop::collection::vec(row, 0..30), cut).prop_map(|(kind, lateness, mut rows, cut)| {
         // Roughly in order, so that the watermark rises on the way.
         let count = rows.len() as i64;
         rows.iter_mut().enumerate().for_each(|(i, row)| row.2 = row.2 / 2 + i as i64 * 60 / count.max(1));
-        let (checkpoint, crash, workers, batch_rows, seed) = cut;
-        Case { kind, lateness, rows, checkpoint, crash, workers, batch_rows, seed }
+        let (checkpoint, crash, workers, (batch_rows, linger), seed) = cut;
+        Case { kind, lateness, rows, checkpoint, crash, workers, batch_rows, linger, seed }
     })
 }
 

@@ -56,11 +56,11 @@ impl Groups for Count {
     }
 
     fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![Arc::new(groups.iter().map(|&group| self.counts[group]).collect::<Int64Array>())])
+        Ok(vec![Arc::new(Int64Array::from_iter_values(groups.iter().map(|&group| self.counts[group])))])
     }
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
-        let values: Int64Array = groups.iter().map(|&group| self.counts[group]).collect();
+        let values = Int64Array::from_iter_values(groups.iter().map(|&group| self.counts[group]));
         Ok(Evaluated { values: Arc::new(values), bad: Vec::new() })
     }
 
@@ -145,7 +145,7 @@ impl Groups for Truth {
     }
 
     fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
-        let of = |counts: &[i64]| Arc::new(groups.iter().map(|&group| counts[group]).collect::<Int64Array>()) as ArrayRef;
+        let of = |counts: &[i64]| Arc::new(Int64Array::from_iter_values(groups.iter().map(|&group| counts[group]))) as ArrayRef;
         Ok(vec![of(&self.trues), of(&self.falses)])
     }
 

@@ -138,9 +138,12 @@ impl Groups for ExactSum {
     }
 
     fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
-        let carries: Int64Array = groups.iter().map(|group| self.carries.get(group).copied().unwrap_or(0)).collect();
-        let sums: Decimal128Array = groups.iter().map(|&group| Some(self.sums[group])).collect();
-        let counts: Int64Array = groups.iter().map(|&group| self.counts[group]).collect();
+        let carries = match self.carries.is_empty() {
+            true => Int64Array::from_value(0, groups.len()),
+            false => groups.iter().map(|group| self.carries.get(group).copied().unwrap_or(0)).collect(),
+        };
+        let sums = Decimal128Array::from_iter_values(groups.iter().map(|&group| self.sums[group]));
+        let counts = Int64Array::from_iter_values(groups.iter().map(|&group| self.counts[group]));
         Ok(vec![Arc::new(sums.with_data_type(STATE_SUM)), Arc::new(carries), Arc::new(counts)])
     }
 

@@ -122,8 +122,11 @@ where
         })
     }
 
-    fn array(&self, groups: impl Iterator<Item = usize>) -> Result<ArrayRef> {
-        let values: PrimitiveArray<T> = groups.map(|group| self.seen[group].then(|| self.best[group].plain())).collect();
+    fn array(&self, groups: impl Iterator<Item = usize> + Clone) -> Result<ArrayRef> {
+        let values = match groups.clone().all(|group| self.seen[group]) {
+            true => PrimitiveArray::<T>::from_iter_values(groups.map(|group| self.best[group].plain())),
+            false => groups.map(|group| self.seen[group].then(|| self.best[group].plain())).collect(),
+        };
         Ok(match self.data_type {
             DataType::Boolean => cast(&values, &DataType::Boolean)?,
             _ => Arc::new(values.with_data_type(self.data_type.clone())),
