@@ -13,7 +13,7 @@ use millstream_expr::{Groups, Interner};
 use super::plan::Design;
 use super::program::Program;
 use super::sessions::{columns, fresh, join, times, too_late};
-use super::state::Layout;
+use super::state::{Layout, Rows};
 use super::timeline::Timeline;
 
 /// The sessions of one sender.
@@ -81,7 +81,7 @@ impl Combiner for CombineSessions {
         if self.timeline.open() == 0 {
             return Ok(None);
         }
-        let (numbers, keys, states) = columns(&self.timeline, &self.interner, &mut self.groups)?;
+        let Rows { numbers, keys, states } = columns(&self.timeline, &self.interner, &mut self.groups)?;
         let counts = Some(numbers[2].clone());
         let records = self.layout.records(numbers, keys, states)?;
         self.interner = Interner::new(self.program.key_types())?;

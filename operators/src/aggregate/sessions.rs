@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{AsArray, BooleanArray, Int64Array};
 use arrow::compute::filter;
 use arrow::datatypes::Int64Type;
 use millstream_api::batch::Windows;
@@ -15,7 +15,7 @@ use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
 use super::early_sessions::{EarlySessions, Now};
 use super::plan::Design;
 use super::program::Program;
-use super::state::{Layout, read_watermark, write_watermark};
+use super::state::{Layout, Rows, read_watermark, write_watermark};
 use super::timeline::{Closed, Session, Timeline};
 use super::windowed::of_windows;
 use super::{LATE, MAIN};
@@ -196,17 +196,13 @@ pub(super) fn join(groups: &mut [Box<dyn Groups>], joined: Vec<(usize, usize)>, 
 }
 
 /// The sessions that are open as columns: when each began, its last row and how many it has, its key and its states.
-pub(super) fn columns(
-    timeline: &Timeline,
-    interner: &Interner,
-    groups: &mut [Box<dyn Groups>],
-) -> Result<([Int64Array; 3], Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
+pub(super) fn columns(timeline: &Timeline, interner: &Interner, groups: &mut [Box<dyn Groups>]) -> Result<Rows> {
     let (keys, sessions): (Vec<_>, Vec<_>) = timeline.iter().unzip();
-    let number = |of: fn(&Session) -> i64| -> Int64Array { Int64Array::from_iter_values(sessions.iter().map(|s| of(s))) };
+    let number = |of: fn(&Session) -> i64| Int64Array::from_iter_values(sessions.iter().copied().map(of));
     let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
     let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
     let states = groups.iter_mut().map(|groups| groups.state_at(&slots)).collect::<Result<_>>()?;
-    Ok((numbers, interner.columns(&keys)?, states))
+    Ok(Rows { numbers, keys: interner.columns(&keys)?, states })
 }
 
 /// The place of each of so many rows among those that are wanted.
@@ -299,7 +295,7 @@ impl Operator for Sessions {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let (numbers, keys, states) = columns(&self.timeline, &self.interner, &mut self.groups)?;
+        let Rows { numbers, keys, states } = columns(&self.timeline, &self.interner, &mut self.groups)?;
         self.layout.write(SESSIONS, numbers, keys, states, state)?;
         if let Some(early) = &self.early {
             early.snapshot(&self.program, &self.timeline, &self.interner, state)?;
