@@ -40,7 +40,7 @@ impl Distinct {
     fn change(&mut self, values: &ArrayRef, groups: &[usize], total: usize, weight: impl Fn(usize) -> i64) -> Result<()> {
         self.total = self.total.max(total);
         grow(&mut self.values, total);
-        let group_column: ArrayRef = Arc::new(groups.iter().map(|&group| Some(group as i64)).collect::<Int64Array>());
+        let group_column: ArrayRef = Arc::new(Int64Array::from_iter_values(groups.iter().map(|&group| group as i64)));
         let mut pairs = Vec::new();
         self.pairs.intern(&[group_column, values.clone()], groups.len(), &mut pairs)?;
         self.counts.resize(self.counts.len().max(self.pairs.total()), 0);

@@ -15,7 +15,8 @@ use hashbrown::hash_table::Entry;
 use millstream_api::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::words::{WordTable, hash_word};
+use super::pairs::Pairs;
+use super::words::WordTable;
 
 /// Numbers keys of fixed column types.
 pub struct Interner {
@@ -33,16 +34,9 @@ enum Keys {
     /// One column that fits 64 bits.
     Words { table: WordTable, words: Vec<i64> },
     /// Two columns that fit 64 bits each.
-    Pairs { table: HashTable<usize>, pairs: Vec<Pair> },
+    Pairs(Pairs),
     /// Anything else: one column of strings or bytes as it is, several columns or other types as Arrow rows.
     Bytes { table: HashTable<usize>, bytes: Vec<Box<[u8]>>, converter: Option<RowConverter>, heap_bytes: usize },
-}
-
-/// Two words and which of them are null.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Pair {
-    words: [i64; 2],
-    nulls: [bool; 2],
 }
 
 impl Interner {
@@ -51,7 +45,7 @@ impl Interner {
         let keys = match types {
             [] => Keys::Unit,
             [one] if fits_word(one) => Keys::Words { table: WordTable::new(), words: Vec::new() },
-            [one, two] if fits_word(one) && fits_word(two) => Keys::Pairs { table: HashTable::new(), pairs: Vec::new() },
+            [one, two] if fits_word(one) && fits_word(two) => Keys::Pairs(Pairs::new()),
             [DataType::Utf8View | DataType::BinaryView] => bytes_keys(None),
             several => {
                 let fields = several.iter().map(|t| SortField::new(t.clone())).collect();
@@ -75,7 +69,7 @@ impl Interner {
             self.intern_words(&to_words(first)?, ids);
             return Ok(());
         }
-        if let (Keys::Pairs { .. }, [_, second]) = (&self.keys, columns) {
+        if let (Keys::Pairs(_), [_, second]) = (&self.keys, columns) {
             self.intern_pairs(&to_words(first)?, &to_words(second)?, ids);
             return Ok(());
         }
@@ -119,11 +113,7 @@ impl Interner {
                 let words: Int64Array = ids.iter().map(|&id| (self.null != Some(id)).then(|| words[id])).collect();
                 Ok(vec![from_words(&words, &self.types[0])?])
             }
-            Keys::Pairs { pairs, .. } => {
-                let word = |column: usize, pair: &Pair| (!pair.nulls[column]).then_some(pair.words[column]);
-                let column = |column: usize| ids.iter().map(|&id| word(column, &pairs[id])).collect::<Int64Array>();
-                [0, 1].into_iter().map(|i| from_words(&column(i), &self.types[i])).collect()
-            }
+            Keys::Pairs(pairs) => (0..2).map(|i| from_words(&pairs.column(i, ids), &self.types[i])).collect(),
             Keys::Bytes { bytes, converter: Some(converter), .. } => {
                 let parser = converter.parser();
                 Ok(converter.convert_rows(ids.iter().map(|&id| parser.parse(&bytes[id])))?)
@@ -150,7 +140,7 @@ impl Interner {
         free + match &self.keys {
             Keys::Unit => 0,
             Keys::Words { table, words } => table.size_bytes() + words.capacity() * size_of::<i64>(),
-            Keys::Pairs { table, pairs } => table.allocation_size() + pairs.capacity() * size_of::<Pair>(),
+            Keys::Pairs(pairs) => pairs.size_bytes(),
             Keys::Bytes { table, bytes, heap_bytes, .. } => {
                 table.allocation_size() + bytes.capacity() * size_of::<Box<[u8]>>() + heap_bytes
             }
@@ -183,22 +173,8 @@ impl Interner {
     }
 
     fn intern_pairs(&mut self, first: &Int64Array, second: &Int64Array, ids: &mut Vec<usize>) {
-        let Keys::Pairs { table, pairs } = &mut self.keys else { return };
-        let word = |column: &Int64Array, row: usize| if column.is_null(row) { 0 } else { column.value(row) };
-        for row in 0..first.len() {
-            let words = [word(first, row), word(second, row)];
-            let pair = Pair { words, nulls: [first.is_null(row), second.is_null(row)] };
-            let entry = table.entry(hash_pair(&pair), |&id| pairs[id] == pair, |&id| hash_pair(&pairs[id]));
-            ids.push(match entry {
-                Entry::Occupied(found) => *found.get(),
-                Entry::Vacant(vacant) => {
-                    let id = next_id(&mut self.free, &mut self.used);
-                    vacant.insert(id);
-                    set_at(pairs, id, pair);
-                    id
-                }
-            });
-        }
+        let Interner { keys: Keys::Pairs(pairs), free, used, .. } = self else { return };
+        pairs.number_all(first, second, ids, || next_id(free, used));
     }
 
     fn intern_bytes(&mut self, key: Option<&[u8]>) -> usize {
@@ -223,7 +199,7 @@ impl Interner {
         }
         let id = next_id(&mut self.free, &mut self.used);
         match &mut self.keys {
-            Keys::Unit | Keys::Words { .. } | Keys::Pairs { .. } => {}
+            Keys::Unit | Keys::Words { .. } | Keys::Pairs(_) => {}
             Keys::Bytes { bytes, .. } => set_at(bytes, id, Box::default()),
         }
         self.null = Some(id);
@@ -234,11 +210,7 @@ impl Interner {
         match &mut self.keys {
             Keys::Unit => {}
             Keys::Words { table, words } => table.remove(words[id]),
-            Keys::Pairs { table, pairs } => {
-                if let Ok(found) = table.find_entry(hash_pair(&pairs[id]), |&other| other == id) {
-                    found.remove();
-                }
-            }
+            Keys::Pairs(pairs) => pairs.remove(id),
             Keys::Bytes { table, bytes, heap_bytes, .. } => {
                 if let Ok(found) = table.find_entry(xxh3_64(&bytes[id]), |&other| other == id) {
                     found.remove();
@@ -261,15 +233,11 @@ fn next_id(free: &mut Vec<usize>, used: &mut usize) -> usize {
     })
 }
 
-fn set_at<T: Default>(values: &mut Vec<T>, index: usize, value: T) {
+pub(super) fn set_at<T: Default>(values: &mut Vec<T>, index: usize, value: T) {
     if values.len() <= index {
         values.resize_with(index + 1, T::default);
     }
     values[index] = value;
-}
-
-fn hash_pair(pair: &Pair) -> u64 {
-    hash_word(pair.words[0]).rotate_left(5) ^ hash_word(pair.words[1] ^ i64::from(pair.nulls[1]) << 32 ^ i64::from(pair.nulls[0]) << 33)
 }
 
 pub(super) fn fits_word(data_type: &DataType) -> bool {
@@ -339,6 +307,18 @@ mod tests {
             }
             assert_eq!(interner.all_columns().unwrap(), back);
         }
+    }
+
+    #[test]
+    fn pairs_are_told_apart_whether_they_fit_one_word_or_not() {
+        let of = |values: &[Option<i64>]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+        let far = Some(1i64 << 32);
+        let columns = [of(&[Some(0), far, Some(-1), None, Some(0), Some(1)]), of(&[Some(-1), Some(-1), Some(0), Some(0), None, far])];
+        let mut interner = Interner::new(&[DataType::Int64, DataType::Int64]).unwrap();
+        assert_eq!(ids(&mut interner, &columns), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(interner.columns(&[0, 1, 2, 3, 4, 5]).unwrap(), columns);
+        interner.release(&[5, 2]);
+        assert_eq!(ids(&mut interner, &columns), [0, 1, 2, 3, 4, 5], "numbers are given again, last in first out");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! - `parse`: an item of `compute` to a function, its arguments and its filter
 //! - `function`: which functions there are, what they take, give and keep
-//! - `rows`, `order`, `interner` (on `words`), `store`: which rows take part, which is first, numbers for keys, columns that
+//! - `rows`, `order`, `interner` (on `words` and `pairs`), `store`: which rows take part, which is first, numbers for keys, columns that
 //!   grow
 //! - `count`, `exact`, `float` (on `double`), `spread`, `extreme`: accumulators of fixed size
 //! - `edge`, `collect`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
@@ -28,6 +28,7 @@ mod function;
 mod interner;
 mod median;
 mod order;
+mod pairs;
 mod parse;
 mod quantile;
 mod rows;

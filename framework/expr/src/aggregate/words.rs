@@ -31,6 +31,11 @@ impl WordTable {
         WordTable { places: Places::Direct { base: 0, slots: Vec::new() }, len: 0 }
     }
 
+    /// An empty map for keys that are far apart; no room need be made.
+    pub(super) fn hashed() -> Self {
+        WordTable { places: Places::Hashed(HashTable::new()), len: 0 }
+    }
+
     /// Makes room for keys from `least` to `greatest` and numbers below `numbers`.
     pub(super) fn prepare(&mut self, least: i64, greatest: i64, numbers: usize) {
         let Places::Direct { base, slots } = &mut self.places else { return };
