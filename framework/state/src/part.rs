@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! part    := magic section* index length checksum magic
-//! section := one Arrow IPC stream: the batches of one name and schema, joined
+//! section := one Arrow IPC stream: the batches of one name and schema, joined unless they are large
 //! index   := JSON: of each section its name, where it stands, and how many rows belong to which key group
 //! ```
 //!
-//! Batches are joined before they are written, since a hundred key groups would otherwise repeat schema and padding a hundred
-//! times; the index cuts them apart again exactly where they were.
+//! Small batches are joined before they are written, since a hundred key groups would otherwise repeat padding a hundred times; the
+//! index cuts them apart again exactly where they were, however they are written.
 
 use std::io::Cursor;
 
@@ -24,6 +24,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// The first and last bytes of a part. The digit is the version of this format.
 const MAGIC: &[u8; 8] = b"MSSTATE1";
+
+/// Batches of this size on the average are written one by one.
+const LARGE_BYTES: usize = 128 * 1024;
 
 /// Behind the index: its length, the checksum, the magic.
 const TAIL_BYTES: usize = 4 + 8 + 8;
@@ -48,12 +51,11 @@ pub fn encode(entries: &StateEntries) -> Result<Vec<u8>> {
     for (name, batches) in joined(entries) {
         let offset = bytes.len();
         let runs = batches.iter().map(|(group, batch)| (*group, batch.num_rows())).collect();
-        let records = concat_batches(&batches[0].1.schema(), batches.iter().map(|(_, batch)| *batch))?;
-        let records = without_slack(&records)?;
+        let records = few(batches.into_iter().map(|(_, batch)| without_slack(batch)).collect::<Result<_>>()?)?;
         // All at once: to grow by doubling would copy a large state several times.
-        bytes.reserve(records.get_array_memory_size());
-        let mut writer = StreamWriter::try_new(&mut bytes, &records.schema())?;
-        writer.write(&records)?;
+        bytes.reserve(records.iter().map(size).sum());
+        let mut writer = StreamWriter::try_new(&mut bytes, &records[0].schema())?;
+        records.iter().try_for_each(|records| writer.write(records))?;
         writer.finish()?;
         drop(writer);
         index.push(Section { name: name.to_owned(), offset, length: bytes.len() - offset, runs });
@@ -65,6 +67,26 @@ pub fn encode(entries: &StateEntries) -> Result<Vec<u8>> {
     bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
     bytes.extend_from_slice(MAGIC);
     Ok(bytes)
+}
+
+/// Joins batches that are small: each that is written costs some hundred bytes. Large ones are not copied once more for that.
+fn few(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let bytes: usize = batches.iter().map(size).sum();
+    match batches.len() == 1 || bytes / batches.len() >= LARGE_BYTES {
+        true => Ok(batches),
+        false => Ok(vec![concat_batches(&batches[0].schema(), &batches)?]),
+    }
+}
+
+/// About the bytes of a batch, as a slice may share them with others.
+fn size(records: &RecordBatch) -> usize {
+    let own = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8View => column.as_string_view().data_buffers().iter().map(|buffer| buffer.len()).sum(),
+        DataType::BinaryView => column.as_binary_view().data_buffers().iter().map(|buffer| buffer.len()).sum(),
+        _ => 0usize,
+    };
+    let sliced = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    records.columns().iter().map(|column| sliced(column) + own(column)).sum()
 }
 
 type Run<'a> = (Option<u16>, &'a RecordBatch);
@@ -209,6 +231,19 @@ mod tests {
             prop_assert!(decode(&flipped).is_err());
             prop_assert!(decode(&bytes[..cut % bytes.len()]).is_err());
         }
+    }
+
+    #[test]
+    fn large_batches_come_back_apart_as_small_ones_do() {
+        let many: Vec<Option<String>> = (0..30_000).map(|n| Some(format!("a string that does not fit into a view {n}"))).collect();
+        let all = records(&many);
+        let mut writer = StateWriter::new();
+        (0..3).for_each(|part| writer.put("parts", all.slice(part * 10_000, 10_000)));
+        writer.put("parts", records(&many[..2]));
+        let entries = writer.into_entries();
+        let bytes = encode(&entries).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), entries);
+        assert!(bytes.len() < 4_000_000 && bytes.capacity() < 2 * bytes.len(), "{} of {}", bytes.len(), bytes.capacity());
     }
 
     #[test]
