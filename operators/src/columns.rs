@@ -3,8 +3,10 @@
 //! A node plans against all columns of a stream, but only those that somebody reads flow. What is here finds the places of
 //! columns in a physical schema and builds record batches that may have no column at all (a stream that is only counted).
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use millstream_api::diagnostic::nearest;
 use millstream_api::plan::Columns;
 use millstream_api::{Diagnostic, Error, Result};
@@ -32,6 +34,15 @@ pub fn place(have: &Schema, name: &str) -> Result<usize> {
 pub fn records(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}
+
+/// The column with its strings or bytes copied into one buffer. What is put together of many pieces would hold the buffers of all.
+pub(crate) fn in_one_buffer(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View if column.as_string_view().data_buffers().len() > 1 => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView if column.as_binary_view().data_buffers().len() > 1 => Arc::new(column.as_binary_view().gc()),
+        _ => column.clone(),
+    }
 }
 
 /// The names of all columns.

@@ -24,7 +24,7 @@ use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers, release};
 use super::store::Store;
-use super::times::{kept, later};
+use super::times::{Times, kept, kept_columns, later};
 use super::window::check_layout;
 use super::{Kind, MAIN};
 use crate::ttl::Ttl;
@@ -96,14 +96,7 @@ impl Changes {
     fn take(&mut self, side: usize, batch: &Batch, keys: &[ArrayRef], out: &mut Output) -> Result<Work> {
         let ids = numbers(&mut self.interner, &self.keys[side], keys, batch.rows())?;
         let store = &mut self.stores[side];
-        let mut columns = batch.records().columns().to_vec();
-        if self.event_time {
-            let times = batch.hidden().times.clone();
-            let marks = batch.hidden().marks.clone().unwrap_or_else(|| Int64Array::from_value(i64::MIN, batch.rows()));
-            columns.push(Arc::new(times.unwrap_or_else(|| Int64Array::from_value(i64::MIN, batch.rows()))));
-            columns.push(Arc::new(marks));
-        }
-        let rows = store.convert(&columns, batch.rows())?;
+        let rows = store.convert(&kept_columns(batch, self.event_time), batch.rows())?;
         let mut before: Vec<(u32, i64)> = Vec::new();
         for (row, &key) in ids.iter().enumerate() {
             if key == NO_KEY && !self.kind.alone(side) {
@@ -267,7 +260,7 @@ impl Changes {
             hidden.weights = Some(kept(&Int8Array::from(weights))?.as_primitive().clone());
         }
         if self.event_time {
-            let (times, marks) = later(&from, out.watermark());
+            let (times, marks) = later(from.each_ref().map(Times::of), out.watermark());
             hidden.times = Some(kept(&times)?.as_primitive().clone());
             hidden.marks = marks.map(|marks| Ok::<_, millstream_api::Error>(kept(&marks)?.as_primitive().clone())).transpose()?;
         }
@@ -374,7 +367,8 @@ impl Operator for Changes {
                 for (row, &key) in ids.iter().enumerate() {
                     let id = store.entry(rows.row(row).data(), key);
                     let entry = store.get_mut(id);
-                    (entry.weight, entry.partners) = (weights.value(row), partners.value(row));
+                    // Where rows only come, equal ones are put down one by one.
+                    (entry.weight, entry.partners) = (entry.weight + weights.value(row), partners.value(row));
                     if let Some(ttls) = &mut self.ttls {
                         ttls[side].touch(id as usize, ClockTime(touched.value(row)));
                     }

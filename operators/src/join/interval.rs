@@ -21,7 +21,7 @@ use super::late::LateRows;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers, release};
-use super::rows::KeptRows;
+use super::rows::{KeptRows, Picks};
 use super::window::check_layout;
 use super::{Kind, MAIN};
 use crate::columns::records;
@@ -129,9 +129,9 @@ impl IntervalJoin {
             return Ok(false);
         }
         if conditional {
-            let partners = other.rows.gather(&other.numbers(&found))?;
+            let partners = other.find(&found)?;
             let own = owns(&found);
-            let mask = self.pairs.fulfil(&picked(work.side, [&work.rows, &partners], [Rows::At(&own), Rows::All]), out)?;
+            let mask = self.pairs.fulfil(&picked(work.side, &work.rows, [Rows::At(&own), Rows::Kept(&partners)]), out)?;
             let mut holds = mask.iter().flat_map(|mask| mask.values().iter());
             found.retain(|_| holds.next().unwrap_or(true));
         }
@@ -147,11 +147,11 @@ impl IntervalJoin {
             return Ok(());
         }
         let other = &self.sides[1 - work.side];
-        let partners = other.rows.gather(&other.numbers(found))?;
+        let partners = other.find(found)?;
         let times = found.iter().map(|pair| work.times.value(pair.own as usize).max(other.stamp(pair).map_or(i64::MIN, |s| s.time)));
         let times = Int64Array::from_iter_values(times);
         let own = owns(found);
-        self.pairs.send(&picked(work.side, [&work.rows, &partners], [Rows::At(&own), Rows::All]), times, out)
+        self.pairs.send(&picked(work.side, &work.rows, [Rows::At(&own), Rows::Kept(&partners)]), times, out)
     }
 
     /// Notes who has a partner now. A semi join sends those of the left side that had none before.
@@ -161,7 +161,7 @@ impl IntervalJoin {
             let newly = UInt32Array::from_iter_values(newly.map(|pair| pair.own));
             if self.kind == Kind::Semi && self.read && !newly.is_empty() {
                 let times = Int64Array::from_iter_values(newly.values().iter().map(|&row| work.times.value(row as usize)));
-                self.pairs.send(&picked(work.side, [&work.rows, &work.rows], [Rows::At(&newly), Rows::None]), times, out)?;
+                self.pairs.send(&picked(work.side, &work.rows, [Rows::At(&newly), Rows::None]), times, out)?;
             }
         }
         if !self.kind.counts(1 - work.side) {
@@ -184,7 +184,7 @@ impl IntervalJoin {
         if wanted && self.read {
             let rows = waiting.gather(&stamps.iter().map(|stamp| stamp.number).collect::<Vec<_>>())?;
             let times = Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time));
-            self.pairs.send(&picked(side, [&rows, &rows], [Rows::All, Rows::None]), times, out)?;
+            self.pairs.send(&picked(side, &rows, [Rows::All, Rows::None]), times, out)?;
         }
         stamps.iter().for_each(|stamp| waiting.remove(stamp.number));
         waiting.tidy()
@@ -251,8 +251,9 @@ impl Side {
         self.by_key.of(pair.key)?.get(pair.place)
     }
 
-    fn numbers(&self, found: &[Found]) -> Vec<u64> {
-        found.iter().filter_map(|pair| self.stamp(pair)).map(|stamp| stamp.number).collect()
+    /// The partners of pairs.
+    fn find(&self, found: &[Found]) -> Result<Picks<'_>> {
+        self.rows.find(found.iter().map(|pair| self.stamp(pair).map_or(u64::MAX, |stamp| stamp.number)))
     }
 
     /// Notes that a row has a partner; gives it back if it had none.
@@ -385,9 +386,7 @@ fn owns(found: &[Found]) -> UInt32Array {
 }
 
 /// Rows of this side, and of the other one.
-fn picked<'a>(side: usize, from: [&'a RecordBatch; 2], rows: [Rows<'a>; 2]) -> Picked<'a> {
-    let [own, other] = from;
-    let ordered = |first, second| if side == 0 { [first, second] } else { [second, first] };
-    let from = if side == 0 { [own, other] } else { [other, own] };
-    Picked { from, rows: ordered(rows[0], rows[1]), window: None }
+fn picked<'a>(side: usize, own: &'a RecordBatch, rows: [Rows<'a>; 2]) -> Picked<'a> {
+    let [first, second] = rows;
+    Picked { from: [own, own], rows: if side == 0 { [first, second] } else { [second, first] }, window: None }
 }

@@ -18,10 +18,9 @@ use millstream_expr::Interner;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers, release};
-use super::rows::in_one_buffer;
 use super::window::{check_layout, filtered};
 use super::{Kind, MAIN};
-use crate::columns::records;
+use crate::columns::{in_one_buffer, records};
 
 /// One subtask.
 pub(super) struct LookupJoin {

@@ -13,9 +13,12 @@
 //! - `lookup`: mode `lookup`: a table that is read first
 //! - `probe`: rows of one side against those of the other with the same key
 //! - `store`, `times`, `changes`: mode `changes`: all rows by key, and what a change of one side changes in the result
+//! - `chains`, `appends`: the same where rows of both sides only come
 
+mod appends;
 mod as_of;
 mod by_key;
+mod chains;
 mod changes;
 mod checks;
 mod columns;

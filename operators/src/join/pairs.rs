@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
-use arrow::compute::{filter, take};
+use arrow::compute::{filter, prep_null_mask_filter, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_api::batch::Hidden;
 use millstream_api::plan::{Columns, OperatorContext};
@@ -14,6 +14,7 @@ use millstream_api::{Batch, Output, Result};
 use millstream_expr::{BadValue, BoundScalar, Scalar, Side};
 
 use super::plan::Design;
+use super::rows::Picks;
 use super::{MAIN, REJECTED, WINDOW_START};
 use crate::bad_rows::BadRows;
 use crate::columns::{names, place, records};
@@ -85,6 +86,8 @@ pub(super) enum Rows<'a> {
     All,
     /// Those in these places.
     At(&'a UInt32Array),
+    /// These, of rows that are kept.
+    Kept(&'a Picks<'a>),
 }
 
 impl<'a> std::convert::From<Option<&'a UInt32Array>> for Rows<'a> {
@@ -95,7 +98,7 @@ impl<'a> std::convert::From<Option<&'a UInt32Array>> for Rows<'a> {
 
 /// Rows of both sides, one of each for each row of a result.
 pub(super) struct Picked<'a> {
-    /// Where they are picked from, by side.
+    /// Where they are picked from, by side, unless they are of those that are kept.
     pub(super) from: [&'a RecordBatch; 2],
     /// Which rows, by side.
     pub(super) rows: [Rows<'a>; 2],
@@ -108,6 +111,7 @@ impl Picked<'_> {
             Rows::None => None,
             Rows::All => Some(self.from[side].num_rows()),
             Rows::At(rows) => Some(rows.len()),
+            Rows::Kept(found) => Some(found.len()),
         };
         of_side(0).or_else(|| of_side(1)).unwrap_or_default()
     }
@@ -158,7 +162,9 @@ impl Pairs {
         if !evaluated.bad.is_empty() {
             self.bad_rows.settle_results(&rows, &evaluated.bad, out)?;
         }
-        Ok(Some(evaluated.values.as_boolean().iter().map(|value| Some(value == Some(true))).collect()))
+        let holds = evaluated.values.as_boolean();
+        // Null is not true.
+        Ok(Some(if holds.null_count() > 0 { prep_null_mask_filter(holds) } else { holds.clone() }))
     }
 
     /// Sends rows of the result with these event times.
@@ -241,6 +247,7 @@ impl Joined {
                 From::Side(side, place, data_type) => match picked.rows[*side] {
                     Rows::At(indices) => take(picked.from[*side].column(*place), indices, None)?,
                     Rows::All => picked.from[*side].column(*place).clone(),
+                    Rows::Kept(found) => found.column(*place)?,
                     Rows::None => new_null_array(data_type, rows),
                 },
             })

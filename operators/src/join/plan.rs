@@ -13,6 +13,7 @@ use millstream_api::types::timestamp_type;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side};
 
+use super::appends::Appends;
 use super::as_of::AsOfJoin;
 use super::changes::Changes;
 use super::columns::Items;
@@ -49,6 +50,8 @@ pub(super) struct Design {
     pub(super) explicit: [bool; 2],
     /// After how long a row of a `changes` join is forgotten.
     pub(super) state_ttl: Option<DurationText>,
+    /// Of a `changes` join: whether rows of both sides only come, and none is ever forgotten.
+    pub(super) appends: bool,
     /// Whether rows of the result have event time.
     pub(super) event_time: bool,
     /// Whether rows of the result can be withdrawn.
@@ -138,6 +141,7 @@ impl Planner<'_> {
             ties: self.ties(),
             explicit: self.streams.map(|stream| stream.windowed.as_ref().is_some_and(|w| w.explicit)),
             state_ttl: self.options.state_ttl,
+            appends: self.options.state_ttl.is_none() && self.streams.iter().all(|stream| !stream.updating),
             event_time: self.has_event_time(),
             updating: self.is_updating(),
         };
@@ -330,6 +334,7 @@ impl OperatorFactory for JoinFactory {
             Mode::Interval => Box::new(IntervalJoin::new(&self.design, context)?),
             Mode::AsOf => Box::new(AsOfJoin::new(&self.design, context)?),
             Mode::Lookup => Box::new(LookupJoin::new(&self.design, context)?),
+            Mode::Changes if self.design.appends => Box::new(Appends::new(&self.design, context)?),
             Mode::Changes => Box::new(Changes::new(&self.design, context)?),
         })
     }

@@ -1,20 +1,19 @@
 //! Rows that wait, column by column: put away batch by batch, found again by their number, forgotten one by one.
 //!
-//! A row's number says when it came and never changes. Rows lie in segments in the order of their numbers; small segments next to
-//! each other are joined, and of a segment of which more than half is gone the rest is copied out. So there are few segments,
-//! a row is copied a few times at most, and memory follows the rows that are there, whichever of them go first.
+//! A row's number says when it came and never changes. Rows lie in segments in the order of their numbers; a batch that is large
+//! enough is a segment as it is, small ones next to each other are joined, and of a segment of which more than half is gone the
+//! rest is copied out. So there are few segments, a row is copied a few times at most, and memory follows the rows that are
+//! there, whichever of them go first.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, interleave};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
+use arrow::compute::{concat_batches, interleave, take};
+use arrow::datatypes::SchemaRef;
 use millstream_api::{Batch, Error, Result};
 
-use crate::columns::records;
+use crate::columns::{in_one_buffer, records};
 
 /// A segment is not joined to another beyond this many rows.
-const SEGMENT_ROWS: usize = 32 * 1024;
+const SEGMENT_ROWS: usize = 8 * 1024;
 
 /// Rows of one side.
 pub(super) struct KeptRows {
@@ -26,11 +25,69 @@ pub(super) struct KeptRows {
 
 /// Rows with rising numbers.
 struct Segment {
-    numbers: Vec<u64>,
+    numbers: Numbers,
     rows: RecordBatch,
+    /// Which rows are gone; empty while none is.
     gone: Vec<bool>,
     live: usize,
     bytes: usize,
+}
+
+/// The numbers of a segment's rows.
+enum Numbers {
+    /// One after the other, from this one on.
+    From(u64),
+    Each(Vec<u64>),
+}
+
+/// Rows that were looked up, to be read column by column.
+pub(super) struct Picks<'a> {
+    kept: &'a KeptRows,
+    places: Places,
+}
+
+enum Places {
+    /// Rows of one segment.
+    One(usize, UInt32Array),
+    /// Segments, counted from the first of these, and rows.
+    Many(std::ops::RangeInclusive<usize>, Vec<(usize, usize)>),
+}
+
+impl Picks<'_> {
+    /// How many rows were looked up.
+    pub(super) fn len(&self) -> usize {
+        match &self.places {
+            Places::One(_, rows) => rows.len(),
+            Places::Many(_, places) => places.len(),
+        }
+    }
+
+    /// How many columns they have.
+    pub(super) fn columns(&self) -> usize {
+        self.kept.schema.fields().len()
+    }
+
+    /// One of their columns.
+    pub(super) fn column(&self, index: usize) -> Result<ArrayRef> {
+        Ok(match &self.places {
+            Places::One(segment, rows) => match self.kept.segments.get(*segment) {
+                Some(segment) => take(segment.rows.column(index), rows, None)?,
+                None => new_empty_array(self.kept.schema.field(index).data_type()),
+            },
+            Places::Many(segments, places) => {
+                let segments = &self.kept.segments[segments.clone()];
+                let pieces: Vec<&dyn Array> = segments.iter().map(|segment| segment.rows.column(index).as_ref()).collect();
+                interleave(&pieces, places)?
+            }
+        })
+    }
+
+    /// All of their columns.
+    pub(super) fn records(&self) -> Result<RecordBatch> {
+        let schema = &self.kept.schema;
+        let columns = (0..schema.fields().len()).map(|index| self.column(index)).collect::<Result<_>>()?;
+        Ok(Batch::plain(records(schema, columns, self.len())?).compacted()?.records().clone())
+    }
 }
 
 impl KeptRows {
@@ -57,7 +114,7 @@ impl KeptRows {
         }
         self.next += rows.num_rows() as u64;
         self.live += rows.num_rows();
-        self.segments.push(Segment::new((first..self.next).collect(), records(&self.schema, rows.columns().to_vec(), rows.num_rows())?));
+        self.segments.push(Segment::new(Numbers::From(first), records(&self.schema, rows.columns().to_vec(), rows.num_rows())?));
         while let [.., before, last] = self.segments.as_slice()
             && before.live <= 2 * last.live
             && before.live + last.live <= SEGMENT_ROWS
@@ -67,38 +124,47 @@ impl KeptRows {
         Ok(first)
     }
 
+    /// Looks these rows up; a row may be named more than once.
+    pub(super) fn find(&self, numbers: impl ExactSizeIterator<Item = u64>) -> Result<Picks<'_>> {
+        let (mut places, mut near) = (Vec::with_capacity(numbers.len()), 0);
+        let (mut least, mut greatest) = (usize::MAX, 0);
+        for number in numbers {
+            let place = self.place(number, near).ok_or_else(|| Error::internal("a row that waits is gone"))?;
+            near = place.0;
+            (least, greatest) = (least.min(near), greatest.max(near));
+            places.push(place);
+        }
+        if least >= greatest {
+            let rows = UInt32Array::from_iter_values(places.iter().map(|place| place.1 as u32));
+            return Ok(Picks { kept: self, places: Places::One(greatest, rows) });
+        }
+        places.iter_mut().for_each(|place| place.0 -= least);
+        Ok(Picks { kept: self, places: Places::Many(least..=greatest, places) })
+    }
+
     /// These rows, in this order; a row may be named more than once.
     pub(super) fn gather(&self, numbers: &[u64]) -> Result<RecordBatch> {
-        let places = self.places(numbers)?;
-        let segment = places.first().map_or(0, |place| place.0);
-        let gathered = if places.iter().all(|place| place.0 == segment) {
-            let rows = UInt32Array::from_iter_values(places.iter().map(|place| place.1 as u32));
-            let Some(segment) = self.segments.get(segment) else { return Ok(RecordBatch::new_empty(self.schema.clone())) };
-            Batch::plain(segment.rows.clone()).take(&rows)?
-        } else {
-            let column = |index: usize| -> Result<ArrayRef> {
-                let pieces: Vec<&dyn Array> = self.segments.iter().map(|segment| segment.rows.column(index).as_ref()).collect();
-                Ok(interleave(&pieces, &places)?)
-            };
-            let columns = (0..self.schema.fields().len()).map(column).collect::<Result<_>>()?;
-            Batch::plain(records(&self.schema, columns, numbers.len())?).compacted()?
-        };
-        Ok(gathered.records().clone())
+        self.find(numbers.iter().copied())?.records()
+    }
+
+    /// All rows that are there, in pieces with rising numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = Result<(Vec<u64>, RecordBatch)>> + '_ {
+        self.segments.iter().map(|segment| {
+            let left = segment.left();
+            let rows = if left.len() == segment.rows.num_rows() { segment.rows.clone() } else { segment.taken(&left)? };
+            Ok((left.iter().map(|&place| segment.number(place as usize)).collect(), rows))
+        })
     }
 
     /// Whether a row is there.
     pub(super) fn has(&self, number: u64) -> bool {
-        self.place(number, 0).is_some_and(|(segment, place)| !self.segments[segment].gone[place])
+        self.place(number, 0).is_some_and(|(segment, place)| !self.segments[segment].is_gone(place))
     }
 
     /// Forgets a row.
     pub(super) fn remove(&mut self, number: u64) {
         if let Some((segment, place)) = self.place(number, 0) {
-            let segment = &mut self.segments[segment];
-            if !std::mem::replace(&mut segment.gone[place], true) {
-                segment.live -= 1;
-                self.live -= 1;
-            }
+            self.live -= usize::from(self.segments[segment].remove(place));
         }
     }
 
@@ -123,85 +189,107 @@ impl KeptRows {
 
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.segments.iter().map(|segment| segment.bytes + segment.numbers.len() * (size_of::<u64>() + size_of::<bool>())).sum()
+        self.segments.iter().map(Segment::size_bytes).sum()
     }
 
     fn join_last(&mut self) -> Result<()> {
         if let (Some(last), Some(before)) = (self.segments.pop(), self.segments.pop()) {
-            let (mut before, last) = (before.without_gone()?, last.without_gone()?);
-            before.numbers.extend(last.numbers);
+            let (before, last) = (before.without_gone()?, last.without_gone()?);
             let rows = concat_batches(&self.schema, [&before.rows, &last.rows])?;
             let columns = rows.columns().iter().map(in_one_buffer).collect();
-            self.segments.push(Segment::new(before.numbers, records(&self.schema, columns, rows.num_rows())?));
+            let rows = records(&self.schema, columns, rows.num_rows())?;
+            self.segments.push(Segment::new(before.numbers_with(&last), rows));
         }
         Ok(())
-    }
-
-    fn places(&self, numbers: &[u64]) -> Result<Vec<(usize, usize)>> {
-        let mut near = 0;
-        let place = |number: &u64| {
-            let place = self.place(*number, near).ok_or_else(|| Error::internal("a row that waits is gone"))?;
-            near = place.0;
-            Ok(place)
-        };
-        numbers.iter().map(place).collect()
     }
 
     /// The segment of a row and its place there; `near` is where to look first.
     fn place(&self, number: u64, near: usize) -> Option<(usize, usize)> {
         let place = |index: usize| Some((index, self.segments.get(index)?.place(number)?));
-        place(near).or_else(|| place(self.segments.partition_point(|segment| segment.first() <= number).checked_sub(1)?))
-    }
-}
-
-/// The column with its strings or bytes copied into one buffer. What is put together of many pieces would hold the buffers of all.
-pub(super) fn in_one_buffer(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Utf8View if column.as_string_view().data_buffers().len() > 1 => Arc::new(column.as_string_view().gc()),
-        DataType::BinaryView if column.as_binary_view().data_buffers().len() > 1 => Arc::new(column.as_binary_view().gc()),
-        _ => column.clone(),
+        place(near).or_else(|| place(self.segments.partition_point(|segment| segment.number(0) <= number).checked_sub(1)?))
     }
 }
 
 impl Segment {
-    fn new(numbers: Vec<u64>, rows: RecordBatch) -> Segment {
+    fn new(numbers: Numbers, rows: RecordBatch) -> Segment {
         let bytes = Batch::plain(rows.clone()).size_bytes();
-        Segment { gone: vec![false; numbers.len()], live: numbers.len(), numbers, rows, bytes }
+        Segment { numbers, gone: Vec::new(), live: rows.num_rows(), rows, bytes }
     }
 
-    fn first(&self) -> u64 {
-        self.numbers.first().copied().unwrap_or(u64::MAX)
+    /// The number of the row at this place.
+    fn number(&self, place: usize) -> u64 {
+        match &self.numbers {
+            Numbers::From(first) => first + place as u64,
+            Numbers::Each(numbers) => numbers.get(place).copied().unwrap_or(u64::MAX),
+        }
     }
 
     fn place(&self, number: u64) -> Option<usize> {
-        let (first, last) = (self.first(), self.numbers.last().copied()?);
-        if number < first || number > last {
-            return None;
+        match &self.numbers {
+            Numbers::From(first) => {
+                let place = usize::try_from(number.checked_sub(*first)?).ok()?;
+                (place < self.rows.num_rows()).then_some(place)
+            }
+            Numbers::Each(numbers) => numbers.binary_search(&number).ok(),
         }
-        if last - first + 1 == self.numbers.len() as u64 {
-            return Some((number - first) as usize);
+    }
+
+    /// The numbers of the rows of this segment and of another that follows it. None is gone.
+    fn numbers_with(&self, other: &Segment) -> Numbers {
+        let all = |segment: &Segment| (0..segment.rows.num_rows()).map(|place| segment.number(place)).collect::<Vec<u64>>();
+        match (&self.numbers, &other.numbers) {
+            (Numbers::From(first), Numbers::From(next)) if first + self.rows.num_rows() as u64 == *next => Numbers::From(*first),
+            _ => Numbers::Each([all(self), all(other)].concat()),
         }
-        self.numbers.binary_search(&number).ok()
+    }
+
+    fn is_gone(&self, place: usize) -> bool {
+        self.gone.get(place).copied().unwrap_or(false)
+    }
+
+    /// Whether the row was there.
+    fn remove(&mut self, place: usize) -> bool {
+        if self.gone.is_empty() {
+            self.gone = vec![false; self.rows.num_rows()];
+        }
+        let was_there = !std::mem::replace(&mut self.gone[place], true);
+        self.live -= usize::from(was_there);
+        was_there
     }
 
     fn is_sparse(&self) -> bool {
-        2 * self.live < self.numbers.len()
+        2 * self.live < self.rows.num_rows()
+    }
+
+    /// The places of the rows that are not gone.
+    fn left(&self) -> Vec<u32> {
+        (0..self.rows.num_rows() as u32).filter(|&place| !self.is_gone(place as usize)).collect()
+    }
+
+    fn taken(&self, places: &[u32]) -> Result<RecordBatch> {
+        Ok(Batch::plain(self.rows.clone()).take(&UInt32Array::from(places.to_vec()))?.records().clone())
     }
 
     fn without_gone(self) -> Result<Segment> {
-        if self.live == self.numbers.len() {
+        if self.live == self.rows.num_rows() {
             return Ok(self);
         }
-        let left: Vec<u32> = (0..self.numbers.len() as u32).filter(|&place| !self.gone[place as usize]).collect();
-        let numbers = left.iter().map(|&place| self.numbers[place as usize]).collect();
-        let rows = Batch::plain(self.rows).take(&UInt32Array::from(left))?;
-        Ok(Segment::new(numbers, rows.records().clone()))
+        let left = self.left();
+        let numbers = left.iter().map(|&place| self.number(place as usize)).collect();
+        Ok(Segment::new(Numbers::Each(numbers), self.taken(&left)?))
+    }
+
+    fn size_bytes(&self) -> usize {
+        let numbers = if let Numbers::Each(numbers) = &self.numbers { numbers.capacity() * size_of::<u64>() } else { 0 };
+        self.bytes + numbers + self.gone.capacity()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringViewArray};
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int64Array, StringViewArray};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
 
@@ -236,7 +324,10 @@ mod tests {
                 let numbers: Vec<u64> = model.iter().rev().map(|(number, _)| *number).collect();
                 prop_assert_eq!(values(&kept.gather(&numbers).unwrap()), model.iter().rev().map(|(_, value)| *value).collect::<Vec<_>>());
                 prop_assert_eq!(kept.len(), model.len());
-                prop_assert!(kept.segments.iter().map(|segment| segment.numbers.len()).sum::<usize>() <= 2 * model.len());
+                let all: Vec<(Vec<u64>, RecordBatch)> = kept.all().collect::<Result<_>>().unwrap();
+                let all = all.into_iter().flat_map(|(numbers, rows)| numbers.into_iter().zip(values(&rows)));
+                prop_assert_eq!(all.collect::<Vec<_>>(), model.clone());
+                prop_assert!(kept.segments.iter().map(|segment| segment.rows.num_rows()).sum::<usize>() <= 2 * model.len());
             }
         }
     }

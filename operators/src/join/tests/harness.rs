@@ -132,6 +132,13 @@ impl Harness {
         assert_eq!(self.rows_in_state(), in_state);
     }
 
+    /// The same, and the topology has changed in between.
+    pub(super) fn replan(&mut self, options: Value, streams: [Stream; 2], parallelism: usize) {
+        self.plan = plan(options, streams.clone()).unwrap();
+        self.streams = streams;
+        self.restart(parallelism);
+    }
+
     /// Hands over rows of one side as one batch, cut up by key.
     pub(super) fn rows(&mut self, rows: &[Row]) {
         let side = rows[0].side;

@@ -182,6 +182,36 @@ proptest! {
     }
 
     #[test]
+    fn changes_of_rows_that_only_come_give_what_the_definition_says(
+        rows in prop::collection::vec(row(), 0..60),
+        (kind, condition, most, parallelism, changed) in (0..6usize, 0..5usize, 1..9usize, 1..4usize, 0..3usize),
+    ) {
+        let (kind, (on, holds)) = (KINDS[kind], CONDITIONS[condition]);
+        let parallelism = if condition == 4 { [1, 1] } else { [parallelism, 5 - parallelism] };
+        let plain = || (options("changes", kind, on, false), streams(|stream| stream));
+        let (options, of_before) = plain();
+        let updating = || streams(|stream| Stream { updating: true, ..stream });
+        let mut harness = Harness::new(options, if changed == 2 { updating() } else { of_before }, parallelism[0]);
+        let all = batches(&rows, most);
+        for (index, batch) in all.iter().enumerate() {
+            if index == all.len() / 2 {
+                // What is kept is the same whether rows may be withdrawn or not.
+                let (options, streams) = plain();
+                harness.replan(options, if changed == 1 { updating() } else { streams }, parallelism[1]);
+            }
+            harness.rows(batch);
+        }
+        let refs: Vec<&Row> = rows.iter().collect();
+        prop_assert_eq!(harness.applied(MAIN), counted(joined(kind.0, holds, &refs, None)));
+        prop_assert_eq!(harness.fates.taken, rows.len() as u64);
+        if changed == 1 && all.len() > 1 {
+            let gone: Vec<Row> = rows.iter().map(|row| Row { weight: -1, ..row.clone() }).collect();
+            batches(&gone, most).into_iter().for_each(|batch| harness.rows(batch));
+            prop_assert_eq!(harness.applied(MAIN), BTreeMap::new());
+        }
+    }
+
+    #[test]
     fn rows_that_are_forgotten_change_nothing_any_more(
         rows in prop::collection::vec((row(), 0..40i64, prop::option::of(1..40i64)), 0..60),
         (condition, most, parallelism) in (0..4usize, 1..9usize, 1..4usize),
