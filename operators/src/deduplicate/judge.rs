@@ -11,7 +11,7 @@ use super::keys::Keys;
 use super::plan::Design;
 use super::{Keep, MAIN};
 use crate::columns::records;
-use crate::top_n::rankings::{self, Place, Rankings, each_once};
+use crate::top_n::rankings::{self, Place, Rankings};
 
 /// What is known of the keys that are remembered.
 pub(super) enum Judge {
@@ -97,7 +97,7 @@ pub(super) fn first(ids: &[usize], rows: &RecordBatch, keys: &mut Keys, out: &Ou
 /// The changes of an updating stream: for each key whose last row is another now, the one before and the new one.
 pub(super) fn newest(ids: &[usize], rows: RecordBatch, rankings: &mut Rankings, keys: &mut Keys, out: &Output) -> Result<Verdict> {
     let schema = rows.schema();
-    let touched = each_once(ids);
+    let touched = rankings.touched(ids);
     let before: Vec<Option<Place>> = touched.iter().map(|&id| rankings.first(id).pop()).collect();
     let gone: Vec<Place> = before.iter().flatten().copied().collect();
     let gone = kept(rankings, &schema, &gone)?;

@@ -1,19 +1,20 @@
 //! The rows that are kept, by key and in order.
 //!
 //! Rows are in columns, in the batches that they came in (cut down to the rows that were kept). A ranking is a sorted list of
-//! places in these; so a row that moves up or down is not copied. Rows that are no longer in any ranking stay where they are
-//! until they are the greater part, then the others are put together anew.
+//! places in these; so a row that moves up or down is not copied. Small batches next to each other are joined, which changes no
+//! place. Rows that are no longer in any ranking stay where they are until they are the greater part, then the others are put
+//! together anew. So what a batch costs does not grow with the rows that are kept.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_empty_array};
-use arrow::compute::interleave;
+use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
 use millstream_api::{Batch, Result};
 use millstream_expr::Interner;
 
-use crate::columns::records;
+use crate::columns::{in_one_buffer, records};
 
-/// How many batches there may be before they are put together.
-const MOST_PARTS: usize = 256;
+/// Batches are not joined beyond this many rows.
+const SEGMENT_ROWS: usize = 8 * 1024;
 
 /// How many rows may be left over, however few are kept.
 const LEFT_OVER_ROWS: usize = 4096;
@@ -54,10 +55,15 @@ pub(crate) struct Rankings {
     /// How many entries there are.
     entries: usize,
     schema: SchemaRef,
-    parts: Vec<RecordBatch>,
-    /// Rows of all parts.
+    /// The rows of each batch: a segment, and the first one's row in it. Both rise.
+    parts: Vec<(u32, u32)>,
+    segments: Vec<RecordBatch>,
+    /// Rows of all segments.
     stored: usize,
-    parts_bytes: usize,
+    segment_bytes: usize,
+    /// The batch in which each key was last touched, by its number.
+    touched_in: Vec<u64>,
+    batch: u64,
     /// Whether keys are forgotten, so that a withdrawal of a row that is not there is of one that was; else it may still come.
     forgets: bool,
     /// How many such withdrawals there were.
@@ -85,8 +91,11 @@ impl Rankings {
             entries: 0,
             schema,
             parts: Vec::new(),
+            segments: Vec::new(),
             stored: 0,
-            parts_bytes: 0,
+            segment_bytes: 0,
+            touched_in: Vec::new(),
+            batch: 0,
             forgets: false,
             forgotten: 0,
         })
@@ -116,11 +125,19 @@ impl Rankings {
         Ok(ids)
     }
 
+    /// These numbers of keys, each once, in the order in which they come.
+    pub(crate) fn touched(&mut self, ids: &[usize]) -> Vec<usize> {
+        self.batch += 1;
+        self.touched_in.resize(self.groups.len(), 0);
+        ids.iter().copied().filter(|&id| std::mem::replace(&mut self.touched_in[id], self.batch) != self.batch).collect()
+    }
+
     /// Adds (or withdraws) rows; `ids` are the numbers of their keys, `touched` the same numbers, each once.
     pub(crate) fn change(&mut self, ids: &[usize], touched: &[usize], rows: RecordBatch, count: impl Fn(usize) -> i64) -> Result<()> {
         let part = self.parts.len() as u32;
         let before: usize = touched.iter().map(|&group| self.groups[group].len()).sum();
-        self.parts.push(rows);
+        self.parts.push((self.segments.len() as u32, 0));
+        self.segments.push(rows);
         for (row, &group) in ids.iter().enumerate() {
             let entry = Entry { place: Place { part, row: row as u32 }, count: count(row) };
             match self.keep {
@@ -137,15 +154,21 @@ impl Rankings {
     /// The places of a key's first rows, in order.
     pub(crate) fn first(&self, group: usize) -> Vec<Place> {
         let mut places = Vec::new();
+        self.add_first(group, &mut places);
+        places
+    }
+
+    /// Adds the places of a key's first rows, in order.
+    pub(crate) fn add_first(&self, group: usize, places: &mut Vec<Place>) {
+        let mut room = self.n;
         for entry in &self.groups[group] {
-            let room = self.n - places.len();
             if room == 0 {
                 break;
             }
             let times = usize::try_from(entry.count).unwrap_or(0).min(room);
             places.extend(std::iter::repeat_n(entry.place, times));
+            room -= times;
         }
-        places
     }
 
     /// How many numbers of keys there are.
@@ -155,16 +178,16 @@ impl Rankings {
 
     /// The byte string that says the order of a row.
     pub(crate) fn order(&self, place: Place) -> &[u8] {
-        order(&self.parts, place)
+        self.kept_parts().order(place)
     }
 
     /// A kept column of the rows at these places.
     pub(crate) fn column(&self, column: usize, places: &[Place]) -> Result<ArrayRef> {
-        if self.parts.is_empty() {
+        if self.segments.is_empty() {
             return Ok(new_empty_array(self.schema.field(column).data_type()));
         }
-        let arrays: Vec<&dyn Array> = self.parts.iter().map(|part| part.column(column).as_ref()).collect();
-        let places: Vec<(usize, usize)> = places.iter().map(|place| (place.part as usize, place.row as usize)).collect();
+        let arrays: Vec<&dyn Array> = self.segments.iter().map(|segment| segment.column(column).as_ref()).collect();
+        let places: Vec<(usize, usize)> = places.iter().map(|&place| self.kept_parts().row(place)).collect();
         Ok(interleave(&arrays, &places)?)
     }
 
@@ -174,7 +197,7 @@ impl Rankings {
         if self.keyed {
             self.interner.release(&empty);
         }
-        if self.parts.len() > MOST_PARTS || self.stored > 2 * self.entries + LEFT_OVER_ROWS { self.put_together() } else { Ok(()) }
+        if self.stored > 2 * self.entries + LEFT_OVER_ROWS { self.put_together() } else { Ok(()) }
     }
 
     /// All rows with their keys.
@@ -205,35 +228,40 @@ impl Rankings {
     /// Memory in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let lists = self.groups.capacity() * size_of::<Vec<Entry>>() + self.entries * size_of::<Entry>();
-        self.interner.size_bytes() + lists + self.parts_bytes
+        let numbers = self.parts.capacity() * size_of::<(u32, u32)>() + self.touched_in.capacity() * size_of::<u64>();
+        self.interner.size_bytes() + lists + numbers + self.segment_bytes
+    }
+
+    fn kept_parts(&self) -> Parts<'_> {
+        Parts { parts: &self.parts, segments: &self.segments }
     }
 
     /// Puts a row where it belongs, unless there are enough before it.
     fn insert(&mut self, group: usize, entry: Entry) {
-        let (parts, entries) = (&self.parts, &mut self.groups[group]);
-        let new = order(parts, entry.place);
-        if entries.len() == self.n && entries.last().is_some_and(|last| order(parts, last.place) <= new) {
+        let (parts, entries) = (Parts { parts: &self.parts, segments: &self.segments }, &mut self.groups[group]);
+        let new = parts.order(entry.place);
+        if entries.len() == self.n && entries.last().is_some_and(|last| parts.order(last.place) <= new) {
             return;
         }
-        let at = entries.partition_point(|old| order(parts, old.place) <= new);
+        let at = entries.partition_point(|old| parts.order(old.place) <= new);
         entries.insert(at, entry);
         entries.truncate(self.n);
     }
 
     /// Puts a row in the place of one before it.
     fn replace(&mut self, group: usize, entry: Entry) {
-        let (parts, entries) = (&self.parts, &mut self.groups[group]);
+        let (parts, entries) = (Parts { parts: &self.parts, segments: &self.segments }, &mut self.groups[group]);
         match entries.first_mut() {
             None => entries.push(entry),
-            Some(old) if order(parts, old.place) < order(parts, entry.place) => *old = entry,
+            Some(old) if parts.order(old.place) < parts.order(entry.place) => *old = entry,
             Some(_) => {}
         }
     }
 
     /// Counts a row together with those that are equal to it.
     fn weigh(&mut self, group: usize, entry: Entry) {
-        let (parts, entries) = (&self.parts, &mut self.groups[group]);
-        match entries.binary_search_by(|old| order(parts, old.place).cmp(order(parts, entry.place))) {
+        let (parts, entries) = (Parts { parts: &self.parts, segments: &self.segments }, &mut self.groups[group]);
+        match entries.binary_search_by(|old| parts.order(old.place).cmp(parts.order(entry.place))) {
             Err(_) if self.forgets && entry.count < 0 => self.forgotten += entry.count.unsigned_abs(),
             Err(at) => entries.insert(at, entry),
             Ok(at) => {
@@ -247,7 +275,8 @@ impl Rankings {
 
     /// Leaves those rows of the last part that are in a ranking.
     fn cut_last_part(&mut self, touched: &[usize]) -> Result<()> {
-        let Some(part) = self.parts.pop() else { return Ok(()) };
+        self.parts.pop();
+        let Some(part) = self.segments.pop() else { return Ok(()) };
         let number = self.parts.len() as u32;
         let mut rows = Vec::new();
         for &group in touched {
@@ -257,6 +286,7 @@ impl Rankings {
         }
         if !rows.is_empty() {
             self.push(Batch::plain(part).take(&UInt32Array::from(rows))?);
+            self.join_small()?;
         }
         Ok(())
     }
@@ -266,8 +296,9 @@ impl Rankings {
         let places: Vec<Place> = self.groups.iter().flatten().map(|entry| entry.place).collect();
         let columns = (0..self.schema.fields().len()).map(|column| self.column(column, &places)).collect::<Result<_>>()?;
         let all = Batch::plain(records(&self.schema, columns, places.len())?);
-        (self.stored, self.parts_bytes) = (0, 0);
+        (self.stored, self.segment_bytes) = (0, 0);
         self.parts.clear();
+        self.segments.clear();
         // Taking lets go of the strings of rows that are gone.
         self.push(all.take(&UInt32Array::from_iter_values(0..places.len() as u32))?);
         self.groups.iter_mut().flatten().enumerate().for_each(|(row, entry)| entry.place = Place { part: 0, row: row as u32 });
@@ -275,21 +306,56 @@ impl Rankings {
     }
 
     fn push(&mut self, part: Batch) {
-        self.stored += part.rows();
-        self.parts_bytes += part.size_bytes();
-        self.parts.push(part.records().clone());
+        self.parts.push((self.segments.len() as u32, 0));
+        self.push_segment(part);
+    }
+
+    fn push_segment(&mut self, segment: Batch) {
+        self.stored += segment.rows();
+        self.segment_bytes += segment.size_bytes();
+        self.segments.push(segment.records().clone());
+    }
+
+    /// Joins the last segments while they are small. Where their rows are is said by `parts`.
+    fn join_small(&mut self) -> Result<()> {
+        while let [.., before, last] = self.segments.as_slice()
+            && before.num_rows() <= 2 * last.num_rows()
+            && before.num_rows() + last.num_rows() <= SEGMENT_ROWS
+        {
+            let (joined, moved) = (concat_batches(&self.schema, [before, last])?, before.num_rows() as u32);
+            let number = self.segments.len() as u32 - 1;
+            for part in self.parts.iter_mut().rev().take_while(|(segment, _)| *segment == number) {
+                *part = (number - 1, part.1 + moved);
+            }
+            for gone in self.segments.drain(number as usize - 1..) {
+                self.stored -= gone.num_rows();
+                self.segment_bytes -= Batch::plain(gone).size_bytes();
+            }
+            let columns = joined.columns().iter().map(in_one_buffer).collect();
+            self.push_segment(Batch::plain(records(&self.schema, columns, joined.num_rows())?));
+        }
+        Ok(())
     }
 }
 
-/// These numbers, each once.
-pub(crate) fn each_once(ids: &[usize]) -> Vec<usize> {
-    let mut once = ids.to_vec();
-    once.sort_unstable();
-    once.dedup();
-    once
+/// Where rows are.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    parts: &'a [(u32, u32)],
+    segments: &'a [RecordBatch],
 }
 
-fn order(parts: &[RecordBatch], place: Place) -> &[u8] {
-    let part = &parts[place.part as usize];
-    part.column(part.num_columns() - 1).as_binary::<i32>().value(place.row as usize)
+impl<'a> Parts<'a> {
+    /// The segment and the row of a place.
+    fn row(self, place: Place) -> (usize, usize) {
+        let (segment, first) = self.parts[place.part as usize];
+        (segment as usize, (first + place.row) as usize)
+    }
+
+    /// The byte string that says the order of a row.
+    fn order(self, place: Place) -> &'a [u8] {
+        let (segment, row) = self.row(place);
+        let segment = &self.segments[segment];
+        segment.column(segment.num_columns() - 1).as_binary::<i32>().value(row)
+    }
 }

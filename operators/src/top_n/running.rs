@@ -10,7 +10,7 @@ use millstream_api::{Batch, Operator, Output, Result};
 use super::MAIN;
 use super::plan::Design;
 use super::program::Program;
-use super::rankings::{Keep, Place, Rankings, each_once};
+use super::rankings::{Keep, Place, Rankings};
 use super::state::Layout;
 use crate::ttl::Ttl;
 
@@ -41,6 +41,20 @@ struct Changes {
     weights: Vec<i8>,
 }
 
+/// The first rows of several keys, one key after the other.
+struct Firsts {
+    places: Vec<Place>,
+    /// Where those of each key end.
+    ends: Vec<usize>,
+}
+
+impl Firsts {
+    fn iter(&self) -> impl Iterator<Item = &[Place]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.places[start..end])
+    }
+}
+
 impl Changes {
     fn push(&mut self, place: Place, rank: usize, weight: i8) {
         self.places.push(place);
@@ -64,8 +78,13 @@ impl Running {
         })
     }
 
-    fn firsts(&self, touched: &[usize]) -> Vec<Vec<Place>> {
-        touched.iter().map(|&group| self.rankings.first(group)).collect()
+    fn firsts(&self, touched: &[usize]) -> Firsts {
+        let (mut places, mut ends) = (Vec::with_capacity(touched.len()), Vec::with_capacity(touched.len()));
+        for &group in touched {
+            self.rankings.add_first(group, &mut places);
+            ends.push(places.len());
+        }
+        Firsts { places, ends }
     }
 
     /// Withdraws the rows that are no longer right, then sends those that are new.
@@ -146,13 +165,14 @@ impl Operator for Running {
         let rows = self.program.evaluate(batch, out)?;
         out.fates().taken += rows.batch.rows() as u64;
         let ids = self.rankings.number(&rows.keys, rows.batch.rows())?;
-        let touched = each_once(&ids);
+        let touched = self.rankings.touched(&ids);
         let before = self.firsts(&touched);
         let weights = rows.batch.weights();
         self.rankings.change(&ids, &touched, rows.kept, |row| weights.map_or(1, |weights| i64::from(weights[row])))?;
         if self.read {
             let mut changes = Changes::default();
-            before.iter().zip(self.firsts(&touched)).for_each(|(before, after)| self.compare(before, &after, &mut changes));
+            let after = self.firsts(&touched);
+            before.iter().zip(after.iter()).for_each(|(before, after)| self.compare(before, after, &mut changes));
             self.send(changes, out)?;
         }
         self.touch(&touched, out);

@@ -10,7 +10,7 @@ use millstream_api::state::StateWriter;
 use millstream_api::{Error, Result};
 
 use super::program::{Program, Window};
-use super::rankings::{Rankings, Saved, each_once};
+use super::rankings::{Rankings, Saved};
 use crate::columns::records;
 
 /// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows, when the
@@ -102,7 +102,7 @@ impl Rows {
     pub(super) fn load(self, into: &mut Rankings, mut touch: impl FnMut(usize, i64)) -> Result<()> {
         let ids = into.number(&self.keys, self.counts.len())?;
         ids.iter().zip(self.touched.values()).for_each(|(&id, &at)| touch(id, at));
-        let touched = each_once(&ids);
+        let touched = into.touched(&ids);
         into.change(&ids, &touched, self.kept, |row| self.counts.value(row))?;
         into.tidy(&touched)
     }

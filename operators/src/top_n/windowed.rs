@@ -15,7 +15,7 @@ use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result
 
 use super::plan::Design;
 use super::program::{Evaluated, Program, Window};
-use super::rankings::{Place, Rankings, each_once};
+use super::rankings::{Place, Rankings};
 use super::state::Layout;
 use super::{LATE, MAIN};
 use crate::late::LateRows;
@@ -105,7 +105,7 @@ impl Windowed {
             }
         };
         let ids = pane.rankings.number(&keys, kept.num_rows())?;
-        let touched = each_once(&ids);
+        let touched = pane.rankings.touched(&ids);
         pane.rankings.change(&ids, &touched, kept, |_| 1)?;
         pane.rankings.tidy(&touched)
     }
