@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use criterion::{Criterion, Throughput};
 use millstream_api::batch::Hidden;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Inputs, Make, OperatorContext, Plan, Shape};
@@ -13,37 +12,35 @@ use millstream_api::time::ClockTime;
 use millstream_api::types::timestamp_type;
 use millstream_api::{Batch, EventTime, Operator, Output, Stream};
 
-const ROWS: i64 = 8192;
-const BATCHES: i64 = 100;
+use crate::{Measure, Work};
 
-pub fn bench(criterion: &mut Criterion) {
+pub const GROUP: &str = "count by key and window";
+
+const ROWS: i64 = 8192;
+const BATCHES: i64 = 40;
+
+pub fn parts(measure: &mut dyn Measure) {
     let mut registry = Registry::new();
     millstream_operators::register(&mut registry);
     let batches: Vec<Batch> = (0..BATCHES).map(batch).collect();
-    let mut group = criterion.benchmark_group("count by key and window");
-    group.throughput(Throughput::Elements((ROWS * BATCHES) as u64));
-    group.sample_size(20);
     for (name, window) in [
         ("tumble 10 s", serde_json::json!({ "kind": "tumble", "size": "10s" })),
         ("hop 10 s by 2 s", serde_json::json!({ "kind": "hop", "size": "10s", "slide": "2s" })),
         ("cumulate 10 s by 2 s", serde_json::json!({ "kind": "cumulate", "size": "10s", "step": "2s" })),
         ("session with a gap of 1 s", serde_json::json!({ "kind": "session", "gap": "1s" })),
     ] {
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                let mut operator = operator(&registry, &window);
-                let mut out = Output::new(usize::MAX);
-                for batch in &batches {
-                    let watermark = EventTime(batch.times().map_or(0, |times| times[0]));
-                    out.set_times(ClockTime(0), watermark);
-                    operator.on_batch(0, batch.clone(), &mut out).expect("taken");
-                    operator.on_watermark(watermark, &mut out).expect("closed");
-                    out.take_batches();
-                }
-            });
+        measure.part(GROUP, name, Work::Rows((ROWS * BATCHES) as u64), &mut || {
+            let mut operator = operator(&registry, &window);
+            let mut out = Output::new(usize::MAX);
+            for batch in &batches {
+                let watermark = EventTime(batch.times().map_or(0, |times| times[0]));
+                out.set_times(ClockTime(0), watermark);
+                operator.on_batch(0, batch.clone(), &mut out).expect("taken");
+                operator.on_watermark(watermark, &mut out).expect("closed");
+                out.take_batches();
+            }
         });
     }
-    group.finish();
 }
 
 fn schema() -> SchemaRef {

@@ -4,11 +4,14 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Inputs, Make, Shape, SourceContext};
 use millstream_api::registry::{Registry, Role};
 use millstream_api::source::Next;
+
+use crate::{Measure, Work};
+
+pub const GROUP: &str = "decode";
 
 const ROWS: usize = 50_000;
 
@@ -31,21 +34,18 @@ const CASES: &[Case] = &[
     Case { name: "CSV/four columns", format: "csv", text: records, columns: FOUR },
 ];
 
-pub fn bench(criterion: &mut Criterion) {
+pub fn parts(measure: &mut dyn Measure) {
     let mut registry = Registry::new();
     millstream_operators::register(&mut registry);
     let folder = std::env::temp_dir().join(format!("millstream-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let mut group = criterion.benchmark_group("decode");
-    group.sample_size(20);
     for case in CASES {
         let path = folder.join(format!("input.{}", case.format));
         let text = (case.text)();
         std::fs::write(&path, &text).expect("a file");
-        group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(case.name, |bencher| bencher.iter(|| assert_eq!(read(&registry, case, &path), ROWS)));
+        let work = Work::Text { rows: ROWS as u64, bytes: text.len() as u64 };
+        measure.part(GROUP, case.name, work, &mut || assert_eq!(read(&registry, case, &path), ROWS));
     }
-    group.finish();
     let _ = std::fs::remove_dir_all(&folder);
 }
 

@@ -5,25 +5,23 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
-use criterion::{Criterion, Throughput};
 use millstream_api::Batch;
 use millstream_api::time::ClockTime;
 use millstream_runtime::channel::{Channel, EdgeBytes};
 use millstream_runtime::wake::WakeSlot;
 
-pub fn bench(criterion: &mut Criterion) {
+use crate::{Measure, Work};
+
+pub const GROUP: &str = "edge";
+
+pub fn parts(measure: &mut dyn Measure) {
     let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
     let records = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![1; 8192]))]).expect("a batch");
     let batch = Batch::plain(records);
     let channel = Channel::new(8, EdgeBytes::new(64 << 20), WakeSlot::default(), WakeSlot::default());
-    let mut group = criterion.benchmark_group("edge");
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("send, take, process one batch", |bencher| {
-        bencher.iter(|| {
-            channel.send_batch(batch.clone(), ClockTime(0)).expect("credit");
-            black_box(channel.receive());
-            channel.processed();
-        });
+    measure.part(GROUP, "send, take, process one batch", Work::Rows(1), &mut || {
+        channel.send_batch(batch.clone(), ClockTime(0)).expect("credit");
+        black_box(channel.receive());
+        channel.processed();
     });
-    group.finish();
 }

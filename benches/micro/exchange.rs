@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{Field, Schema};
-use criterion::{Criterion, Throughput};
 use millstream_api::Batch;
 use millstream_api::plan::KeyExpressions;
 use millstream_api::time::{ClockTime, DurationText};
@@ -16,13 +15,15 @@ use millstream_runtime::outbox::{OutEdge, Outbox, Port, Spread};
 use millstream_runtime::tap::TapPoint;
 use millstream_runtime::wake::WakeSlot;
 
+use crate::{Measure, Work};
+
+pub const GROUP: &str = "exchange by key to two";
+
 const ROWS: i64 = 8192;
 
-pub fn bench(criterion: &mut Criterion) {
+pub fn parts(measure: &mut dyn Measure) {
     let numbers = |seed: i64| Arc::new(Int64Array::from_iter_values((0..ROWS).map(|i| (i * 7919 + seed) % 10_007))) as ArrayRef;
     let texts = Arc::new(StringViewArray::from_iter_values((0..ROWS).map(|i| format!("https://www.nexmark.com/{i}/item.htm")))) as ArrayRef;
-    let mut group = criterion.benchmark_group("exchange by key to two");
-    group.throughput(Throughput::Elements(ROWS as u64));
     for (name, columns) in [
         ("four integers", [numbers(1), numbers(2), numbers(3), numbers(4)]),
         ("with two strings", [numbers(1), numbers(2), texts.clone(), texts]),
@@ -42,17 +43,14 @@ pub fn bench(criterion: &mut Criterion) {
             event_time: false,
             tap: TapPoint::default(),
         }]);
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                outbox.push(0, batch.clone(), ClockTime(0)).expect("pushed");
-                outbox.flush(ClockTime(1)).expect("sent");
-                for channel in &channels {
-                    while channel.receive().is_some() {
-                        channel.processed();
-                    }
+        measure.part(GROUP, name, Work::Rows(ROWS as u64), &mut || {
+            outbox.push(0, batch.clone(), ClockTime(0)).expect("pushed");
+            outbox.flush(ClockTime(1)).expect("sent");
+            for channel in &channels {
+                while channel.receive().is_some() {
+                    channel.processed();
                 }
-            });
+            }
         });
     }
-    group.finish();
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use criterion::{Criterion, Throughput};
 use millstream_api::batch::Hidden;
 use millstream_api::operator::Progress;
 use millstream_api::options::OnBadRow;
@@ -14,17 +13,19 @@ use millstream_api::time::ClockTime;
 use millstream_api::{Batch, EventTime, Operator, Output, Stream};
 use serde_json::json;
 
-const ROWS: i64 = 8192;
-const BATCHES: i64 = 50;
+use crate::{Measure, Work};
 
-pub fn bench(criterion: &mut Criterion) {
+pub const GROUP: &str = "join";
+
+const ROWS: i64 = 8192;
+const BATCHES: i64 = 10;
+
+pub fn parts(measure: &mut dyn Measure) {
     let mut registry = Registry::new();
     millstream_operators::register(&mut registry);
     let timed: Vec<[Batch; 2]> = (0..BATCHES).map(|number| [batch(number, "v", true), batch(number, "w", true)]).collect();
     let table: Vec<Batch> = (0..BATCHES).map(|number| batch(number, "w", false)).collect();
-    let mut group = criterion.benchmark_group("join");
-    group.throughput(Throughput::Elements((2 * ROWS * BATCHES) as u64));
-    group.sample_size(10);
+    let work = Work::Rows((2 * ROWS * BATCHES) as u64);
     for (name, options) in [
         ("interval", json!({ "mode": "interval", "before": "1s", "after": "1s", "on": "left.k = right.k" })),
         ("interval, left", json!({ "mode": "interval", "before": "1s", "after": "1s", "kind": "left", "on": "left.k = right.k" })),
@@ -32,34 +33,29 @@ pub fn bench(criterion: &mut Criterion) {
         ("changes", json!({ "mode": "changes", "on": "left.k = right.k and v < w" })),
         ("changes, full", json!({ "mode": "changes", "kind": "full", "on": "left.k = right.k and v < w" })),
     ] {
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                let (mut operator, mut out) = made(&registry, &options, true);
-                for pair in &timed {
-                    for (side, batch) in pair.iter().enumerate() {
-                        told(&mut operator, &mut out, |operator, out| operator.on_batch(side, batch.clone(), out).expect("taken"));
-                    }
-                    let watermark = EventTime(pair[0].times().map_or(0, |times| times[0]));
-                    out.set_times(ClockTime(0), watermark);
-                    told(&mut operator, &mut out, |operator, out| operator.on_watermark(watermark, out).expect("passed"));
+        measure.part(GROUP, name, work, &mut || {
+            let (mut operator, mut out) = made(&registry, &options, true);
+            for pair in &timed {
+                for (side, batch) in pair.iter().enumerate() {
+                    told(&mut operator, &mut out, |operator, out| operator.on_batch(side, batch.clone(), out).expect("taken"));
                 }
-            });
+                let watermark = EventTime(pair[0].times().map_or(0, |times| times[0]));
+                out.set_times(ClockTime(0), watermark);
+                told(&mut operator, &mut out, |operator, out| operator.on_watermark(watermark, out).expect("passed"));
+            }
         });
     }
-    group.bench_function("lookup", |bencher| {
-        let options = json!({ "mode": "lookup", "on": "left.k = right.k" });
-        bencher.iter(|| {
-            let (mut operator, mut out) = made(&registry, &options, false);
-            for batch in &table {
-                told(&mut operator, &mut out, |operator, out| operator.on_batch(1, batch.clone(), out).expect("taken"));
-            }
-            told(&mut operator, &mut out, |operator, out| operator.on_end(1, out).expect("whole"));
-            for [batch, _] in &timed {
-                told(&mut operator, &mut out, |operator, out| operator.on_batch(0, batch.clone(), out).expect("taken"));
-            }
-        });
+    let options = json!({ "mode": "lookup", "on": "left.k = right.k" });
+    measure.part(GROUP, "lookup", work, &mut || {
+        let (mut operator, mut out) = made(&registry, &options, false);
+        for batch in &table {
+            told(&mut operator, &mut out, |operator, out| operator.on_batch(1, batch.clone(), out).expect("taken"));
+        }
+        told(&mut operator, &mut out, |operator, out| operator.on_end(1, out).expect("whole"));
+        for [batch, _] in &timed {
+            told(&mut operator, &mut out, |operator, out| operator.on_batch(0, batch.clone(), out).expect("taken"));
+        }
     });
-    group.finish();
 }
 
 /// Does something, and then what is left of it.

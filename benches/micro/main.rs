@@ -1,14 +1,26 @@
-//! What single parts cost: `cargo bench -p millstream-benches`. Throughput is in rows (decoding: in bytes as well).
+//! What single parts cost: `cargo bench -p millstream-benches`. Throughput is in rows, of text in bytes.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up has nothing to measure")]
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use millstream_benches::{GROUPS, Measure, Work};
 
-mod aggregate;
-mod decode;
-mod edges;
-mod exchange;
-mod joins;
+struct Timed<'a>(&'a mut Criterion);
 
-use criterion::{criterion_group, criterion_main};
+impl Measure for Timed<'_> {
+    fn part(&mut self, group: &str, name: &str, work: Work, run: &mut dyn FnMut()) {
+        let mut group = self.0.benchmark_group(group);
+        group.sample_size(20);
+        group.throughput(match work {
+            Work::Rows(rows) => Throughput::Elements(rows),
+            Work::Text { bytes, .. } => Throughput::Bytes(bytes),
+        });
+        group.bench_function(name, |bencher| bencher.iter(&mut *run));
+        group.finish();
+    }
+}
 
-criterion_group!(parts, edges::bench, exchange::bench, aggregate::bench, joins::bench, decode::bench);
+fn all(criterion: &mut Criterion) {
+    GROUPS.iter().for_each(|(_, parts)| parts(&mut Timed(criterion)));
+}
+
+criterion_group!(parts, all);
 criterion_main!(parts);

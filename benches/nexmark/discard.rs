@@ -1,4 +1,4 @@
-//! The sink `discard` with its checksum where the benchmark can read it.
+//! The sink `discard` with its checksum, and how long results took, where the benchmark can read them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,8 @@ use millstream_api::{Batch, Diagnostics, Result, Sink};
 use millstream_operators::sinks::discard::Checksum;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::live;
 
 /// The sum over all subtasks of this process that have finished.
 static TOTAL: Mutex<Checksum> = Mutex::new(Checksum { rows: 0, sum: 0 });
@@ -46,20 +48,26 @@ impl SinkFactory for DiscardFactory {
     }
 
     fn make(&self, _: &SinkContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(Discard(Checksum::default())))
+        Ok(Box::new(Discard { checksum: Checksum::default(), micros: Vec::new() }))
     }
 }
 
-struct Discard(Checksum);
+struct Discard {
+    checksum: Checksum,
+    /// How long each result took.
+    micros: Vec<u32>,
+}
 
 impl Sink for Discard {
     fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
         fates.taken += batch.rows() as u64;
-        self.0.add(&batch)
+        live::note(batch.times().unwrap_or_default(), &mut self.micros);
+        self.checksum.add(&batch)
     }
 
     fn finish(&mut self, _: Finish) -> Result<()> {
-        *TOTAL.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
+        *TOTAL.lock().unwrap_or_else(PoisonError::into_inner) += self.checksum;
+        live::add(&mut self.micros);
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! The input files: events of each type as JSON, one object a line, times as epoch milliseconds.
+//! The input files: events as JSON, one object a line, times as epoch milliseconds. Each type in a file of its own, and all of them
+//! in one, in the order of their numbers and with their type first.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -6,56 +7,110 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use millstream_operators::nexmark::generate::{Kind, generate_batches};
+use millstream_operators::nexmark::generate::{Generator, Kind};
+
+/// After how many events the types repeat: 1 person, 3 auctions, 46 bids.
+const CYCLE: u64 = 50;
+
+/// How many events are made before they are written.
+const CHUNK: u64 = 2000 * CYCLE;
+
+/// How many events of this type have a number below `event`.
+pub fn before(kind: Kind, event: u64) -> u64 {
+    let (first, count) = match kind {
+        Kind::Person => (0, 1),
+        Kind::Auction => (1, 3),
+        Kind::Bid => (4, 46),
+    };
+    event / CYCLE * count + (event % CYCLE).saturating_sub(first).min(count)
+}
 
 /// Where those of this type among `events` events lie.
 pub fn path(data: &Path, kind: Kind, events: u64) -> PathBuf {
     data.join(format!("{}-{events}.ndjson", kind.name()))
 }
 
-/// Writes the files that are not there.
+/// Where all of `events` events lie.
+pub fn merged_path(data: &Path, events: u64) -> PathBuf {
+    data.join(format!("events-{events}.ndjson"))
+}
+
+/// Writes the files of single types that are not there.
 ///
 /// # Errors
 /// When one can't be written.
-pub fn write(data: &Path, events: u64) -> Result<(), String> {
-    Kind::ALL.into_iter().try_for_each(|kind| write_kind(data, kind, events))
+pub fn write_by_type(data: &Path, events: u64) -> Result<(), String> {
+    Kind::ALL.into_iter().try_for_each(|kind| {
+        write_file(&path(data, kind, events), events, &[kind], |batches, file| {
+            batches.iter().try_for_each(|batch| (0..batch.num_rows()).try_for_each(|row| write_row(batch, row, None, file)))
+        })
+    })
 }
 
-fn write_kind(data: &Path, kind: Kind, events: u64) -> Result<(), String> {
-    let path = path(data, kind, events);
+/// Writes the file of all types, if it is not there.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write_merged(data: &Path, events: u64) -> Result<(), String> {
+    write_file(&merged_path(data, events), events, &Kind::ALL, |batches, file| {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+        let mut next = [0; 3];
+        for event in 0..rows {
+            let kind = Kind::ALL.into_iter().find(|kind| before(*kind, event + 1) > before(*kind, event)).unwrap_or(Kind::Bid);
+            write_row(&batches[kind as usize], next[kind as usize], Some(kind), file)?;
+            next[kind as usize] += 1;
+        }
+        Ok(())
+    })
+}
+
+/// Writes a file, unless it is there, from chunks of events that begin with a cycle; one batch for each type.
+fn write_file(
+    path: &Path,
+    events: u64,
+    kinds: &[Kind],
+    mut write: impl FnMut(&[RecordBatch], &mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<(), String> {
     if path.exists() {
         return Ok(());
     }
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
-    fs::create_dir_all(data).map_err(failed)?;
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
     let partial = path.with_extension("partial");
     let mut file = BufWriter::with_capacity(1 << 20, File::create(&partial).map_err(failed)?);
-    for first in (0..events).step_by(100_000) {
-        let end = (first + 100_000).min(events);
-        for batch in generate_batches(kind, first, end, 10_000).map_err(|e| e.to_string())? {
-            write_batch(&batch, &mut file).map_err(failed)?;
+    let wanted: Vec<_> = kinds.iter().map(|kind| (*kind, kind.schema())).collect();
+    let mut generator = Generator::new(0, 0, &wanted).map_err(|e| e.to_string())?;
+    while generator.next_event() < events {
+        let parts = generator.until((generator.next_event() + CHUNK).min(events)).map_err(|e| e.to_string())?;
+        let mut batches: Vec<RecordBatch> = kinds.iter().map(|kind| RecordBatch::new_empty(kind.schema())).collect();
+        for part in parts {
+            let place = kinds.iter().position(|kind| *kind as usize == part.output).unwrap_or(0);
+            batches[place] = part.records;
         }
+        write(&batches, &mut file).map_err(failed)?;
     }
     file.flush().map_err(failed)?;
-    fs::rename(&partial, &path).map_err(failed)
+    fs::rename(&partial, path).map_err(failed)
 }
 
-fn write_batch(batch: &RecordBatch, file: &mut impl Write) -> std::io::Result<()> {
+/// One event as a line, with its type first if that is to be told.
+fn write_row(batch: &RecordBatch, row: usize, kind: Option<Kind>, file: &mut impl Write) -> std::io::Result<()> {
     let text = |value: &str| serde_json::Value::from(value).to_string();
-    for row in 0..batch.num_rows() {
-        for (index, field) in batch.schema().fields().iter().enumerate() {
-            let column = batch.column(index);
-            let start = if index == 0 { "{" } else { "," };
-            write!(file, "{start}\"{}\":", field.name())?;
-            if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
-                write!(file, "{}", numbers.value(row))?;
-            } else if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
-                write!(file, "{}", times.value(row) / 1000)?;
-            } else {
-                write!(file, "{}", text(column.as_string_view().value(row)))?;
-            }
-        }
-        writeln!(file, "}}")?;
+    write!(file, "{{")?;
+    if let Some(kind) = kind {
+        write!(file, "\"type\":\"{}\",", kind.name())?;
     }
-    Ok(())
+    for (index, field) in batch.schema().fields().iter().enumerate() {
+        let column = batch.column(index);
+        let comma = if index == 0 { "" } else { "," };
+        write!(file, "{comma}\"{}\":", field.name())?;
+        if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
+            write!(file, "{}", numbers.value(row))?;
+        } else if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+            write!(file, "{}", times.value(row) / 1000)?;
+        } else {
+            write!(file, "{}", text(column.as_string_view().value(row)))?;
+        }
+    }
+    writeln!(file, "}}")
 }

@@ -1,111 +1,108 @@
-//! One measurement: a query, where its events come from, how many workers.
+//! One measurement, in this process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use millstream_api::Registry;
-use millstream_runtime::{Job, Outcome, RunOptions};
-use millstream_topology::load_text;
+use millstream_runtime::checkpoint::open_store;
+use millstream_runtime::{Checkpoints, Job, Outcome, Report, RunOptions};
+use millstream_topology::{Topology, load_text};
 use rustix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
 
-use crate::query::Query;
-use crate::{Mode, discard, memory};
+use crate::arguments::{Arguments, Mode};
+use crate::case::Case;
+use crate::figures::{Figures, Latency};
+use crate::{discard, input, live, memory};
 
-/// What a run cost.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Figures {
-    /// The query.
-    pub query: String,
-    /// `memory` or `ndjson`.
-    pub mode: String,
-    /// `runtime.workers`.
-    pub workers: usize,
-    /// Rows that the query read.
-    pub events: u64,
-    /// Rows of the result.
-    pub rows_out: i64,
-    /// Checksum of the result.
-    pub checksum: String,
-    /// Wall-clock time, in seconds.
-    pub seconds: f64,
-    /// User and system time of all threads, in seconds.
-    pub cpu_seconds: f64,
-    /// The most memory that was resident, in MiB.
-    pub peak_mib: f64,
-}
-
-impl Figures {
-    /// Million events for each second of wall-clock time.
-    pub fn per_second(&self) -> f64 {
-        self.events as f64 / self.seconds / 1e6
-    }
-
-    /// Million events for each second of CPU time.
-    pub fn per_cpu_second(&self) -> f64 {
-        self.events as f64 / self.cpu_seconds / 1e6
-    }
-
-    /// The medians of several runs of the same.
-    ///
-    /// # Errors
-    /// When the runs gave different results.
-    pub fn median(runs: Vec<Figures>) -> Result<Figures, String> {
-        let Some(first) = runs.first().cloned() else { return Err("no runs".to_owned()) };
-        if let Some(other) = runs.iter().find(|run| run.checksum != first.checksum || run.rows_out != first.rows_out) {
-            return Err(format!("{} gave {} and then {}", first.query, first.checksum, other.checksum));
-        }
-        let middle = |of: fn(&Figures) -> f64| {
-            let mut values: Vec<f64> = runs.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        Ok(Figures { seconds: middle(|f| f.seconds), cpu_seconds: middle(|f| f.cpu_seconds), peak_mib: middle(|f| f.peak_mib), ..first })
-    }
-}
-
-/// Where events come from: all of them from memory, or each type from its file.
-const EVENT_SOURCES: [&str; 4] = ["nexmark", "person", "auction", "bid"];
-
-/// Runs the query in this process.
+/// Runs the query and says what it cost.
 ///
 /// # Errors
 /// When the topology is wrong or fails.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-pub fn measure_here(query: Query, mode: Mode, workers: usize, events: u64, data: &Path) -> Result<Figures, String> {
+pub fn measure_here(case: &Case<'_>, arguments: &Arguments) -> Result<Figures, String> {
+    let made = match case.mode {
+        Mode::Memory => memory::prepare(arguments.events).map(|()| arguments.events),
+        Mode::Live => memory::prepare_live(arguments.seconds),
+        Mode::Ndjson | Mode::Merged => Ok(arguments.events),
+    };
+    let made = made.map_err(|e| e.to_string())?;
+    // Reading files is measured from the start of the process, with all that it takes to begin.
+    let cpu_before = if matches!(case.mode, Mode::Memory | Mode::Live) { cpu_time() } else { Duration::ZERO };
+    let started = Instant::now();
+    let report = run(case, arguments, None)?;
+    let (seconds, cpu) = (started.elapsed(), cpu_time() - cpu_before);
+    let of_read_types: u64 = case.query.kinds().into_iter().map(|kind| input::before(kind, made)).sum();
+    let events = if case.mode == Mode::Ndjson { of_read_types } else { made };
+    let read: u64 = sources(case.mode).iter().filter_map(|source| report.ledger.node(source)).map(|row| row.rows_in).sum();
+    if read != events {
+        return Err(format!("{read} events were read of {events}: remove the files of {} and begin again", arguments.data.display()));
+    }
+    let total = discard::total();
+    Ok(Figures {
+        query: case.query.name.to_owned(),
+        mode: case.mode.name().to_owned(),
+        workers: case.workers,
+        checkpoints: case.interval.map(str::to_owned),
+        events,
+        events_read: of_read_types,
+        rows_out: total.rows,
+        checksum: format!("{:016x}", total.sum),
+        seconds: seconds.as_secs_f64(),
+        cpu_seconds: cpu.as_secs_f64(),
+        peak_mib: peak_mib(),
+        latency: Latency::of(live::taken()),
+    })
+}
+
+/// The names of those whose rows are events.
+fn sources(mode: Mode) -> &'static [&'static str] {
+    match mode {
+        Mode::Memory | Mode::Live => &["nexmark"],
+        Mode::Merged => &["events"],
+        Mode::Ndjson => &["person", "auction", "bid"],
+    }
+}
+
+/// Runs the query, its result into `discard` or into a file.
+///
+/// # Errors
+/// When the topology is wrong or fails.
+pub fn run(case: &Case<'_>, arguments: &Arguments, result: Option<&Path>) -> Result<Report, String> {
+    let checkpoints = std::path::absolute(arguments.data.join(format!("checkpoints-{}", std::process::id()))).map_err(|e| e.to_string())?;
+    let mut text = format!("name = \"{}\"\nruntime = {{ workers = {} }}\n\n", case.query.name, case.workers);
+    if let Some(interval) = case.interval {
+        text.push_str(&format!("[checkpoint]\nstore = \"file:{}\"\ninterval = \"{interval}\"\n\n", checkpoints.display()));
+    }
+    text.push_str(&case.query.topology(case.mode, arguments.events, &arguments.data, result)?);
+    let report = run_text(&text);
+    if checkpoints.exists() {
+        std::fs::remove_dir_all(&checkpoints).map_err(|e| format!("{}: {e}", checkpoints.display()))?;
+    }
+    report
+}
+
+fn run_text(text: &str) -> Result<Report, String> {
     // What a query reads beside the events lies beside it.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/nexmark");
     let mut registry = Registry::new();
     millstream_operators::register(&mut registry);
     registry.add::<memory::MemoryOptions>();
     registry.add::<discard::DiscardOptions>();
-    if mode == Mode::Memory {
-        memory::prepare(&query.kinds(), events).map_err(|e| e.to_string())?;
-    }
-    let cpu_before = if mode == Mode::Memory { cpu_time() } else { Duration::ZERO };
-    let started = Instant::now();
-    let text = query.topology(mode, workers, events, data)?;
-    let outcome = load_text("bench.toml", &text, &folder, &BTreeMap::new(), &[], &registry);
+    let outcome = load_text("bench.toml", text, &folder, &BTreeMap::new(), &[], &registry);
     let topology = outcome.topology.ok_or_else(|| outcome.report.render())?;
-    let job = Job::prepare(topology, RunOptions::default()).map_err(|f| f.error.to_string())?;
-    let report = job.run();
-    let (seconds, cpu) = (started.elapsed(), cpu_time() - cpu_before);
-    if let Outcome::Failed(failure) = report.outcome {
-        return Err(failure.error.to_string());
+    let options = RunOptions { checkpoints: checkpoints(&topology)?, ..RunOptions::default() };
+    let report = Job::prepare(topology, options).map_err(|f| f.error.to_string())?.run();
+    match report.outcome {
+        Outcome::Failed(failure) => Err(failure.error.to_string()),
+        _ => Ok(report),
     }
-    let total = discard::total();
-    Ok(Figures {
-        query: query.name.to_owned(),
-        mode: if mode == Mode::Memory { "memory" } else { "ndjson" }.to_owned(),
-        workers,
-        events: EVENT_SOURCES.iter().filter_map(|source| report.ledger.node(source)).map(|row| row.rows_in).sum(),
-        rows_out: total.rows,
-        checksum: format!("{:016x}", total.sum),
-        seconds: seconds.as_secs_f64(),
-        cpu_seconds: cpu.as_secs_f64(),
-        peak_mib: peak_mib(),
-    })
+}
+
+/// A new store, if the topology wants one.
+fn checkpoints(topology: &Topology) -> Result<Option<Checkpoints>, String> {
+    let (Some(settings), Some(store)) = (&topology.checkpoint, open_store(topology).map_err(|e| e.to_string())?) else { return Ok(None) };
+    Ok(Some(Checkpoints { settings: settings.clone(), store, from: None, next: 1 }))
 }
 
 /// User and system time of this process so far.

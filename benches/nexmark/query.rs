@@ -8,7 +8,8 @@ use std::path::Path;
 use millstream_api::types::SqlName;
 use millstream_operators::nexmark::generate::Kind;
 
-use crate::{Mode, input};
+use crate::arguments::Mode;
+use crate::input;
 
 macro_rules! shipped {
     ($($name:literal),*) => { &[$(($name, include_str!(concat!("../../config/nexmark/", $name, ".toml")))),*] };
@@ -51,32 +52,42 @@ impl Query {
         Kind::ALL.into_iter().filter(|kind| self.text.contains(&stream(*kind))).collect()
     }
 
-    /// The topology, with events from memory or from files in `data`, and everything into `discard`.
+    /// The topology, with events from memory or from files in `data`, and everything into `discard`, or as JSON lines into a file.
     ///
     /// # Errors
     /// When the path of the files cannot be told.
-    pub fn topology(self, mode: Mode, workers: usize, events: u64, data: &Path) -> Result<String, String> {
-        let mut text = format!("name = \"{}\"\nruntime = {{ workers = {workers} }}\n\n", self.name);
+    pub fn topology(self, mode: Mode, events: u64, data: &Path, result: Option<&Path>) -> Result<String, String> {
+        let mut text = String::new();
         match mode {
-            Mode::Memory => text.push_str("[sources.nexmark]\ntype = \"memory\"\ntime = { by = \"date_time\" }\n\n"),
-            Mode::Ndjson => self.kinds().into_iter().try_for_each(|kind| file_source(&mut text, kind, events, data))?,
+            Mode::Memory | Mode::Live => text.push_str("[sources.nexmark]\ntype = \"memory\"\ntime = { by = \"date_time\" }\n\n"),
+            Mode::Ndjson => self.kinds().into_iter().try_for_each(|kind| {
+                let columns = columns(kind).map(|(name, type_name)| format!("{name} = \"{type_name} not null\""));
+                file_source(&mut text, kind.name(), &input::path(data, kind, events), &columns.collect::<Vec<_>>())
+            })?,
+            Mode::Merged => {
+                file_source(&mut text, "events", &input::merged_path(data, events), &merged_columns())?;
+                self.kinds().into_iter().for_each(|kind| part_of_merged(&mut text, kind));
+            }
         }
         // Tables other than that of the events are the query's own.
         let is_table = |part: &&str| part.lines().any(|line| line.starts_with('['));
         let rest = self.text.split("\n\n").filter(is_table).filter(|part| !part.contains("[sources.nexmark]"));
-        let result = rest.clone().find(|part| part.starts_with("[sinks."));
+        let sink = rest.clone().find(|part| part.starts_with("[sinks."));
         for part in rest.filter(|part| !part.starts_with("[sinks.")) {
             let part = match mode {
-                Mode::Memory => part.to_owned(),
-                // A file is one stream, under the name that the query knows it by.
-                Mode::Ndjson => {
+                Mode::Memory | Mode::Live => part.to_owned(),
+                // From files a type is one stream, under the name that the query knows it by.
+                Mode::Ndjson | Mode::Merged => {
                     Kind::ALL.iter().fold(part.to_owned(), |part, kind| part.replace(&stream(*kind), &format!("\"{}\"", kind.name())))
                 }
             };
             let _ = writeln!(text, "{part}\n");
         }
-        let input = result.and_then(|sink| sink.lines().find(|line| line.starts_with("input")));
-        let _ = writeln!(text, "[sinks.out]\ntype = \"discard\"\n{}", input.unwrap_or_default());
+        let input = sink.and_then(|sink| sink.lines().find(|line| line.starts_with("input"))).unwrap_or_default();
+        let _ = match result {
+            None => writeln!(text, "[sinks.out]\ntype = \"discard\"\n{input}"),
+            Some(path) => writeln!(text, "[sinks.out]\ntype = \"file\"\nformat = \"json\"\npath = \"{}\"\n{input}", absolute(path)?),
+        };
         Ok(text)
     }
 }
@@ -86,19 +97,74 @@ fn stream(kind: Kind) -> String {
     format!("\"nexmark.{}\"", kind.name())
 }
 
-fn file_source(text: &mut String, kind: Kind, events: u64, data: &Path) -> Result<(), String> {
-    let path = std::path::absolute(input::path(data, kind, events)).map_err(|e| e.to_string())?;
-    let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+fn absolute(path: &Path) -> Result<String, String> {
+    std::path::absolute(path).map(|path| path.display().to_string()).map_err(|e| e.to_string())
+}
+
+/// The columns of a type and their SQL types, as they lie in the files.
+fn columns(kind: Kind) -> impl Iterator<Item = (String, String)> {
+    let schema = kind.schema();
+    (0..schema.fields().len()).map(move |index| {
+        let field = schema.field(index);
         let name = SqlName(field.data_type()).to_string();
-        format!("{} = \"{} not null\"", field.name(), if name == "timestamp" { "timestamp(ms)" } else { &name })
-    };
-    let columns: Vec<String> = kind.schema().fields().iter().map(column).collect();
+        (field.name().clone(), if name == "timestamp" { "timestamp(ms)".to_owned() } else { name })
+    })
+}
+
+/// The columns of the file of all types: any but the type and the time may be absent.
+fn merged_columns() -> Vec<String> {
+    let mut found = vec!["type = \"string not null\"".to_owned()];
+    for (name, type_name) in Kind::ALL.into_iter().flat_map(columns) {
+        let column = format!("{name} = \"{type_name}{}\"", if name == "date_time" { " not null" } else { "" });
+        if !found.contains(&column) {
+            found.push(column);
+        }
+    }
+    found
+}
+
+/// The stream of a type, with its columns, out of the file of all types.
+fn part_of_merged(text: &mut String, kind: Kind) {
+    let name = kind.name();
+    let columns: Vec<String> = columns(kind).map(|(name, _)| format!("\"{name}\"")).collect();
+    let _ = writeln!(text, "[operators.{name}_events]\ntype = \"filter\"\ninput = \"events\"\nwhere = \"type = '{name}'\"\n");
+    let _ = writeln!(text, "[operators.{name}]\ntype = \"select\"\ninput = \"{name}_events\"\ncolumns = [{}]\n", columns.join(", "));
+}
+
+fn file_source(text: &mut String, name: &str, path: &Path, columns: &[String]) -> Result<(), String> {
+    let (path, columns) = (absolute(path)?, columns.join(", "));
     let _ = writeln!(
         text,
-        "[sources.{}]\ntype = \"file\"\nformat = \"json\"\npath = \"{}\"\ntime = {{ by = \"date_time\" }}\nschema = {{ {} }}\n",
-        kind.name(),
-        path.display(),
-        columns.join(", ")
+        "[sources.{name}]\ntype = \"file\"\nformat = \"json\"\npath = \"{path}\"\ntime = {{ by = \"date_time\" }}\nschema = {{ {columns} }}\n"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millstream_api::Registry;
+
+    use super::*;
+    use crate::{discard, memory};
+
+    #[test]
+    fn every_query_is_a_topology_in_every_mode() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/nexmark");
+        let data = tempfile::tempdir().unwrap();
+        input::write_by_type(data.path(), 100).unwrap();
+        input::write_merged(data.path(), 100).unwrap();
+        let mut registry = Registry::new();
+        millstream_operators::register(&mut registry);
+        registry.add::<memory::MemoryOptions>();
+        registry.add::<discard::DiscardOptions>();
+        for query in Query::all() {
+            for mode in [Mode::Memory, Mode::Ndjson, Mode::Merged] {
+                let text = format!("name = \"n\"\n{}", query.topology(mode, 100, data.path(), None).unwrap());
+                let outcome = millstream_topology::load_text("bench.toml", &text, &folder, &BTreeMap::new(), &[], &registry);
+                assert!(outcome.topology.is_some(), "{} {}:\n{}\n{text}", query.name, mode.name(), outcome.report.render());
+            }
+        }
+    }
 }
