@@ -123,11 +123,10 @@ fn counts<'scope>(events: StreamVec<'scope, u64, Event>, hottest: bool) -> Strea
         let mut open = BTreeMap::new();
         move |(input, frontier), output| {
             input.for_each_stamp(|capability, data| {
+                let Some(capability) = capability.retain_least(output.output_index()) else { return };
                 let slide = *capability.time();
-                if let Some(capability) = capability.retain_least(output.output_index()) {
-                    for window in slide..slide + SLIDES {
-                        open.entry(window).or_insert_with(|| capability.delayed(&window));
-                    }
+                for window in slide..slide + SLIDES {
+                    open.entry(window).or_insert_with(|| capability.delayed(&window));
                 }
                 let counts = slides.entry(slide).or_default();
                 data.flat_map(|rows| rows.drain(..)).for_each(|(auction, _)| *counts.entry(auction).or_default() += 1);
