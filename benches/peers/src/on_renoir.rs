@@ -3,9 +3,9 @@
 //! Its windows of event time begin with the first row of each key, so that they would give other answers. Here the window is a part of
 //! the key, which also spares it watermarks; results then come at the end of the input.
 
-use renoir::prelude::*;
-use renoir::operator::Operator;
 use renoir::Stream;
+use renoir::operator::Operator;
+use renoir::prelude::*;
 
 use crate::events::{Blocks, Event};
 use crate::result::{self, Rows};

@@ -64,10 +64,9 @@ fn read<'scope>(scope: Scope<'scope, u64>, mut blocks: Blocks) -> StreamVec<'sco
 /// Counts rows by their numbers.
 fn take<D: 'static>(stream: StreamVec<'_, u64, D>, number: impl Fn(&D) -> u64 + 'static) {
     let mut rows = Rows::default();
-    stream
-        .unary::<Builder<()>, _, _, _>(Pipeline, "Take", |_, _| {
-            move |input, _| input.for_each_stamp(|_, data| data.for_each(|rows_in| rows_in.iter().for_each(|row| rows.add(number(row)))))
-        });
+    stream.unary::<Builder<()>, _, _, _>(Pipeline, "Take", |_, _| {
+        move |input, _| input.for_each_stamp(|_, data| data.for_each(|rows_in| rows_in.iter().for_each(|row| rows.add(number(row)))))
+    });
 }
 
 fn q1(events: StreamVec<'_, u64, Event>) {
@@ -196,7 +195,9 @@ fn q8(events: StreamVec<'_, u64, Event>) {
                 let mut session = output.session(&capability);
                 for (seller, window) in data.flat_map(|rows| rows.drain(..)) {
                     let (waiting, sellers) = windows.entry(window).or_default();
-                    if sellers.insert(seller) && let Some(name) = waiting.remove(&seller) {
+                    if sellers.insert(seller)
+                        && let Some(name) = waiting.remove(&seller)
+                    {
                         session.give((seller, name, window));
                     }
                 }
