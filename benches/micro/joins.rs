@@ -1,4 +1,4 @@
-//! Joins by event time, with a table, and of all rows: the operators themselves, without edges.
+//! Joins by event time, and with a table: the operators themselves, without edges.
 
 use std::sync::Arc;
 
@@ -30,8 +30,6 @@ pub fn parts(measure: &mut dyn Measure) {
         ("interval", json!({ "mode": "interval", "before": "1s", "after": "1s", "on": "left.k = right.k" })),
         ("interval, left", json!({ "mode": "interval", "before": "1s", "after": "1s", "kind": "left", "on": "left.k = right.k" })),
         ("as of", json!({ "mode": "as_of", "kind": "left", "on": "left.k = right.k" })),
-        ("changes", json!({ "mode": "changes", "on": "left.k = right.k and v < w" })),
-        ("changes, full", json!({ "mode": "changes", "kind": "full", "on": "left.k = right.k and v < w" })),
     ] {
         measure.part(GROUP, name, work, &mut || {
             let (mut operator, mut out) = made(&registry, &options, true);
