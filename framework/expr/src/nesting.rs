@@ -54,17 +54,41 @@ pub(crate) fn read_too_often(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan>
     None
 }
 
+/// Words with a syntax of their own, which may be names of functions as well.
+const READ_TWICE: [Keyword; 28] = [
+    Keyword::ARRAY,
+    Keyword::CAST,
+    Keyword::CEIL,
+    Keyword::CONVERT,
+    Keyword::CURRENT_CATALOG,
+    Keyword::CURRENT_DATE,
+    Keyword::CURRENT_TIME,
+    Keyword::CURRENT_TIMESTAMP,
+    Keyword::CURRENT_USER,
+    Keyword::EXISTS,
+    Keyword::EXTRACT,
+    Keyword::FLOOR,
+    Keyword::INTERVAL,
+    Keyword::LOCALTIME,
+    Keyword::LOCALTIMESTAMP,
+    Keyword::MAP,
+    Keyword::MATCH,
+    Keyword::OVERLAY,
+    Keyword::POSITION,
+    Keyword::SAFE_CAST,
+    Keyword::SESSION_USER,
+    Keyword::STRUCT,
+    Keyword::SUBSTR,
+    Keyword::SUBSTRING,
+    Keyword::TRIM,
+    Keyword::TRY_CAST,
+    Keyword::TRY_CONVERT,
+    Keyword::USER,
+];
+
 /// Whether what follows this word may be read twice.
 fn read_twice(token: &Token) -> bool {
-    let Token::Word(word) = token else { return false };
-    match word.keyword {
-        Keyword::ARRAY | Keyword::CAST | Keyword::CEIL | Keyword::CONVERT | Keyword::EXISTS | Keyword::EXTRACT | Keyword::FLOOR => true,
-        Keyword::OVERLAY | Keyword::POSITION | Keyword::SAFE_CAST | Keyword::SUBSTR | Keyword::SUBSTRING | Keyword::TRIM => true,
-        Keyword::TRY_CAST | Keyword::TRY_CONVERT | Keyword::INTERVAL | Keyword::STRUCT | Keyword::MAP | Keyword::MATCH => true,
-        Keyword::CURRENT_CATALOG | Keyword::CURRENT_DATE | Keyword::CURRENT_TIME | Keyword::CURRENT_TIMESTAMP => true,
-        Keyword::CURRENT_USER | Keyword::LOCALTIME | Keyword::LOCALTIMESTAMP | Keyword::SESSION_USER | Keyword::USER => true,
-        _ => false,
-    }
+    matches!(token, Token::Word(word) if READ_TWICE.contains(&word.keyword))
 }
 
 /// What is open at one token: the levels counted in each bracket.
