@@ -81,8 +81,8 @@ public class Peers {
         var sink = results == null
             ? "'connector' = 'blackhole'"
             : "'connector' = 'filesystem', 'format' = 'json', 'path' = 'file://" + results + "'";
-        tables.executeSql("CREATE TABLE result (" + query.columns() + ") WITH (" + sink + ")");
-        tables.executeSql("INSERT INTO result " + query.sql()).await();
+        tables.executeSql("CREATE TABLE answers (" + query.columns() + ") WITH (" + sink + ")");
+        tables.executeSql("INSERT INTO answers " + query.sql()).await();
     }
 
     private static void view(TableEnvironment tables, String name, String columns) {
