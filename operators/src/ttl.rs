@@ -24,6 +24,11 @@ impl Ttl {
         Ttl { ttl, touched: Vec::new(), looks: BTreeSet::new(), queued: Vec::new() }
     }
 
+    /// The same, and nothing is touched.
+    pub(crate) fn emptied(&self) -> Ttl {
+        Ttl::new(self.ttl)
+    }
+
     /// The number stays for another while from `now` on.
     pub(crate) fn touch(&mut self, id: usize, now: ClockTime) {
         if self.touched.len() <= id {

@@ -50,14 +50,16 @@ fn crashed_in_mid_stream(operators: &str, sink: &str, expected: &Expect) {
     expected.assert_eq(&straight.rows(sink).unwrap());
     assert!(straight.ledger().balances(), "{:?}", straight.ledger());
     for seed in 1..9 {
-        let mut script = start(operators, &["runtime.workers=2", "runtime.mailbox=1"], seed);
+        // Keyed state in memory and on disk, from each to each.
+        let [before, after] = [seed % 2, seed / 2 % 2].map(|disk| format!("runtime.state={}", ["memory", "disk"][disk as usize]));
+        let mut script = start(operators, &["runtime.workers=2", "runtime.mailbox=1", &before], seed);
         script.send_only("items", &rows("items", &ITEMS[..3])).unwrap();
         script.send_only("bids", &rows("bids", &BIDS[..4])).unwrap();
         script.turns(seed as usize * 4).unwrap();
         script.checkpoint().unwrap();
         script.send("bids", &rows("bids", &BIDS[4..])).unwrap();
         script.send("items", &rows("items", &ITEMS[3..])).unwrap();
-        script.crash_and_restore(&["runtime.workers=3", "runtime.batch_rows=2"]).unwrap();
+        script.crash_and_restore(&["runtime.workers=3", "runtime.batch_rows=2", &after]).unwrap();
         script.end().unwrap();
         assert_eq!(script.rows(sink).unwrap(), straight.rows(sink).unwrap(), "seed {seed}");
         assert!(script.ledger().balances(), "seed {seed}: {:?}", script.ledger());

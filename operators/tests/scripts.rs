@@ -40,12 +40,14 @@ fn crashed_in_mid_stream(operators: &str, sink: &str, expected: &Expect) {
     expected.assert_eq(&straight.rows(sink).unwrap());
     assert!(straight.ledger().balances(), "{:?}", straight.ledger());
     for seed in 1..12 {
-        let mut script = start(operators, &["runtime.workers=2", "runtime.mailbox=1"], seed);
+        // Keyed state in memory and on disk, from each to each.
+        let [before, after] = [seed % 2, seed / 2 % 2].map(|disk| format!("runtime.state={}", ["memory", "disk"][disk as usize]));
+        let mut script = start(operators, &["runtime.workers=2", "runtime.mailbox=1", &before], seed);
         script.send_only("flights", &first).unwrap();
         script.turns(seed as usize * 3).unwrap();
         script.checkpoint().unwrap();
         script.send("flights", &second).unwrap();
-        script.crash_and_restore(&["runtime.workers=3", "runtime.batch_rows=2"]).unwrap();
+        script.crash_and_restore(&["runtime.workers=3", "runtime.batch_rows=2", &after]).unwrap();
         script.end().unwrap();
         assert_eq!(script.rows(sink).unwrap(), straight.rows(sink).unwrap(), "seed {seed}");
     }

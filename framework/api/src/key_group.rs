@@ -46,15 +46,38 @@ pub fn key_groups(keys: &[ArrayRef], rows: usize, groups: u16) -> Result<Vec<u16
             })
             .collect());
     }
-    let columns: Vec<Column> = keys.iter().map(Column::new).collect::<Result<_>>()?;
+    let keys = CanonicalKeys::new(keys)?;
     let mut bytes = Vec::new();
     Ok((0..rows)
         .map(|row| {
             bytes.clear();
-            columns.iter().for_each(|column| column.encode(row, &mut bytes));
+            keys.encode(row, &mut bytes);
             to_group(&bytes)
         })
         .collect())
+}
+
+/// The key group of a key, by the [hash](xxh3_64) of its canonical bytes.
+pub fn group_of_hash(hash: u64, groups: u16) -> u16 {
+    (hash % u64::from(groups.max(1))) as u16
+}
+
+/// The canonical bytes of keys, for whoever needs more of them than their groups.
+pub struct CanonicalKeys(Vec<Column>);
+
+impl CanonicalKeys {
+    /// The keys of these columns.
+    ///
+    /// # Errors
+    /// When a column is of a type that cannot be a key.
+    pub fn new(keys: &[ArrayRef]) -> Result<CanonicalKeys> {
+        keys.iter().map(Column::new).collect::<Result<_>>().map(CanonicalKeys)
+    }
+
+    /// Puts the bytes of a row's key behind what is in `out`.
+    pub fn encode(&self, row: usize, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|column| column.encode(row, out));
+    }
 }
 
 /// The key groups that subtask `subtask` of `parallelism` owns.

@@ -1,8 +1,12 @@
 //! The [`Operator`] trait: a synchronous piece of a pipeline that reads batches and writes to a buffer.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::ArrayRef;
+
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::state::{StateReader, StateWriter};
+use crate::state::{ColdState, StateReader, StateWriter};
 use crate::time::{ClockTime, EventTime};
 
 /// One subtask of an operator node.
@@ -58,9 +62,19 @@ pub trait Operator: Send {
 
     /// Takes back what [`snapshot`](Operator::snapshot) wrote, on a fresh subtask, possibly at another parallelism: only
     /// the key groups that this subtask owns are in `state`.
+    ///
+    /// Where keys may leave memory ([`Plan::spills`](crate::plan::Plan::spills)) it is also called later, with keys that are
+    /// not in memory: it adds them to those that are.
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         let _ = state;
         Ok(())
+    }
+
+    /// Lets go of all keys and their state, and of the memory they took: [`snapshot`](Operator::snapshot) has just written them,
+    /// and what is needed again comes back by [`Output::fetch`]. Only of a node whose plan [`spills`](crate::plan::Plan::spills);
+    /// state that the plan does not name there stays.
+    fn forget_keys(&mut self) -> Result<()> {
+        Err(Error::internal("keys are to leave memory, and the operator keeps them"))
     }
 
     /// No more rows will come from `input`. Called again after a restore, for an input that had ended before the checkpoint.
@@ -160,6 +174,7 @@ pub struct Output {
     watermark: EventTime,
     wake_at: Option<ClockTime>,
     promise: Option<EventTime>,
+    cold: Option<Arc<Mutex<dyn ColdState>>>,
 }
 
 impl Output {
@@ -174,6 +189,20 @@ impl Output {
             watermark: EventTime::MIN,
             wake_at: None,
             promise: None,
+            cold: None,
+        }
+    }
+
+    /// Says which keys are about to be read or changed; the state of those that are not in memory, to be given to
+    /// [`Operator::restore`] before anything is looked up. A node whose plan [`spills`](crate::plan::Plan::spills) calls it
+    /// before it looks at rows of these keys, with the same columns by which it writes its state.
+    ///
+    /// # Errors
+    /// When they cannot be read from disk.
+    pub fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>> {
+        match &self.cold {
+            Some(cold) => cold.lock().unwrap_or_else(PoisonError::into_inner).fetch(keys, rows),
+            None => Ok(None),
         }
     }
 
@@ -220,6 +249,11 @@ impl Output {
     pub fn set_times(&mut self, now: ClockTime, watermark: EventTime) {
         self.now = now;
         self.watermark = watermark;
+    }
+
+    /// For the runtime: where [`fetch`](Output::fetch) finds keys that are not in memory.
+    pub fn set_cold_state(&mut self, cold: Arc<Mutex<dyn ColdState>>) {
+        self.cold = Some(cold);
     }
 
     /// For the runtime: takes what was written.

@@ -20,6 +20,17 @@ pub enum OnBadRow {
     Reject,
 }
 
+/// Where a node's keyed state is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StateHome {
+    /// In memory.
+    #[default]
+    Memory,
+    /// In memory as far as its share of `runtime.memory` goes, and beyond that on disk.
+    Disk,
+}
+
 /// Event time of a source.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +85,8 @@ pub struct OperatorCommon {
     pub on_bad_row: OnBadRow,
     /// Number of subtasks. Default: `runtime.workers`.
     pub parallelism: Option<NonZeroUsize>,
+    /// Where its keyed state is: `"memory"` or `"disk"`. Default: `runtime.state`.
+    pub state: Option<StateHome>,
     /// Free text for the plan and the graph.
     pub description: Option<String>,
 }

@@ -20,6 +20,7 @@ use crate::sink::Sink;
 use crate::source::{Position, Source};
 use crate::state::StateDecl;
 use crate::stream::Stream;
+use crate::time::DurationText;
 use crate::view::Views;
 
 /// A set of column names of one stream.
@@ -171,6 +172,8 @@ pub struct Plan {
     pub in_order: bool,
     /// State that it keeps.
     pub state: Vec<StateDecl>,
+    /// Whether keys may leave memory for disk, and what of the state belongs to them.
+    pub spills: Option<Spills>,
     /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
     /// key`. `None`: nothing does, or there is no state.
     pub bound: Option<String>,
@@ -194,6 +197,7 @@ impl Plan {
             parallelism: Parallelism::Any,
             in_order: false,
             state: Vec::new(),
+            spills: None,
             bound: None,
             warnings: Diagnostics::default(),
             reads: Vec::new(),
@@ -201,6 +205,18 @@ impl Plan {
             make,
         }
     }
+}
+
+/// What leaves memory with a key. A node that says so asks for keys before it looks at them
+/// ([`Output::fetch`](crate::operator::Output::fetch)) and lets go of all of them when told
+/// ([`Operator::forget_keys`](crate::operator::Operator::forget_keys)); the rest is the runtime's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spills {
+    /// The names of the keyed state that goes. Its rows have the key in columns `k0`, `k1` and so on, and nothing but rows of a
+    /// key, or its age, changes what is written of it.
+    pub state: &'static [&'static str],
+    /// After how long (by the wall clock) without a row a key may be forgotten.
+    pub forgotten_after: Option<DurationText>,
 }
 
 /// The three kinds of nodes.

@@ -5,9 +5,10 @@
 //! subtasks of the node at a restore. State is Arrow batches; names are those that the node's plan declares.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::ops::Range;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 
 use crate::error::{Error, Result};
@@ -19,6 +20,25 @@ pub struct StateDecl {
     pub name: &'static str,
     /// Whether it is written by key group.
     pub keyed: bool,
+}
+
+/// Keys of one subtask whose state is on disk, not in memory.
+///
+/// The runtime has one for each subtask of a node that says in its plan that its keys may leave memory
+/// ([`Plan::spills`](crate::plan::Plan::spills)) and that the file wants on disk. The node asks for keys through
+/// [`Output::fetch`](crate::operator::Output::fetch).
+pub trait ColdState: Send + Debug {
+    /// Notes that these keys are about to be read or changed. The state of those that are on disk and not in memory, as the
+    /// node has written it; from now on it counts as being in memory.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>>;
+}
+
+/// The columns of a key among those of rows of state that may leave memory: those that are called `k0`, `k1` and so on.
+pub fn key_columns(records: &RecordBatch) -> Vec<ArrayRef> {
+    (0..).map_while(|place| records.column_by_name(&format!("k{place}")).cloned()).collect()
 }
 
 /// What one subtask wrote: batches by name and key group (`None`: not keyed).
@@ -76,6 +96,11 @@ impl StateReader {
     pub fn new(mut entries: StateEntries, groups: &Range<u16>) -> Self {
         entries.retain(|(_, group), _| group.is_none_or(|g| groups.contains(&g)));
         StateReader { entries }
+    }
+
+    /// Everything, by name and key group.
+    pub fn entries(&self) -> &StateEntries {
+        &self.entries
     }
 
     /// The batches of a name, in rising order of key group and, within one, in the order of writing.

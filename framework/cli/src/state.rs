@@ -6,6 +6,7 @@ use std::path::Path;
 use millstream_api::Registry;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
+use millstream_api::state::StateEntries;
 use millstream_api::time::rfc3339;
 use millstream_runtime::checkpoint::open as open_store;
 use millstream_state::export::json_lines;
@@ -92,7 +93,7 @@ fn list(args: &StateList, registry: &Registry) -> Result<String> {
     text.push_str(&format!("\ncheckpoint {} of {}\n", manifest.checkpoint, manifest.topology));
     for node in &manifest.nodes {
         let tasks: Vec<&TaskRecord> = manifest.tasks.iter().filter(|task| task.node == node.name).collect();
-        let bytes: u64 = tasks.iter().filter_map(|task| task.part.as_ref()).map(|part| part.bytes).sum();
+        let bytes: u64 = tasks.iter().map(|task| task.state_bytes()).sum();
         let watermark = tasks.iter().map(|task| task.watermark).max();
         text.push_str(&format!("{} {} ({})", node.role, node.name, node.kind));
         if bytes > 0 {
@@ -100,7 +101,7 @@ fn list(args: &StateList, registry: &Registry) -> Result<String> {
                 ": {}, {} bytes in {} of {} subtasks",
                 node.state.join(", "),
                 grouped(bytes),
-                tasks.iter().filter(|task| task.part.is_some()).count(),
+                tasks.iter().filter(|task| task.state_bytes() > 0).count(),
                 tasks.len()
             ));
         }
@@ -130,10 +131,21 @@ fn get(args: &StateGet, registry: &Registry) -> Result<String> {
     let mut out = Vec::new();
     let mut left = args.limit;
     for task in tasks_of(&manifest, &args.node)? {
-        let entries = store.entries(manifest.checkpoint, task)?;
+        let entries = entries(&store, manifest.checkpoint, task)?;
         left -= json_lines(&entries, args.state.as_deref(), args.value.as_deref(), left, &mut out)?;
     }
     String::from_utf8(out).map_err(Error::internal)
+}
+
+/// All state of a subtask.
+fn entries(store: &Store, id: CheckpointId, task: &TaskRecord) -> Result<StateEntries> {
+    let mut entries = store.entries(id, task)?;
+    if let Some(pieces) = store.pieces(id, task) {
+        for (name, batches) in pieces.together()? {
+            entries.entry(name).or_default().extend(batches);
+        }
+    }
+    Ok(entries)
 }
 
 /// The subtasks of a node, which must be there.
@@ -155,11 +167,11 @@ fn export(args: &StateExport, registry: &Registry) -> Result<String> {
     let cannot = |path: &Path, cause: std::io::Error| Error::io(format!("cannot write {}", path.display()), cause);
     std::fs::create_dir_all(&args.folder).map_err(|cause| cannot(&args.folder, cause))?;
     let (mut files, mut rows) = (0, 0);
-    for node in manifest.nodes.iter().filter(|node| manifest.tasks.iter().any(|task| task.node == node.name && task.part.is_some())) {
+    for node in manifest.nodes.iter().filter(|node| manifest.tasks.iter().any(|task| task.node == node.name && task.state_bytes() > 0)) {
         let path = args.folder.join(format!("{}.ndjson", node.name));
         let mut out = std::io::BufWriter::new(std::fs::File::create(&path).map_err(|cause| cannot(&path, cause))?);
         for task in tasks_of(&manifest, &node.name)? {
-            rows += json_lines(&store.entries(manifest.checkpoint, task)?, None, None, usize::MAX, &mut out)?;
+            rows += json_lines(&entries(&store, manifest.checkpoint, task)?, None, None, usize::MAX, &mut out)?;
         }
         out.flush().map_err(|cause| cannot(&path, cause))?;
         files += 1;

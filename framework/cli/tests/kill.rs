@@ -402,7 +402,8 @@ fn killed_on_the_way(folder: &Folder, random: &mut Random, most: usize) -> usize
     let mut kills = 0;
     loop {
         let workers = format!("runtime.workers={}", 1 + random.below(3));
-        let mut command = folder.command(&["run", "topology.toml", "--set", &workers]);
+        let state = format!("runtime.state={}", ["memory", "disk"][random.below(2) as usize]);
+        let mut command = folder.command(&["run", "topology.toml", "--set", &workers, "--set", &state]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(60 + random.below(500)));
         if kills < most && child.try_wait().unwrap().is_none() {

@@ -23,12 +23,14 @@ use crate::grammar::Checker;
 use crate::inbox::Inbox;
 use crate::lane::{Batching, Lane};
 use crate::ledger::Stats;
+use crate::memory::MemoryBudget;
 use crate::meter::Held;
-use crate::operator_task::{MemoryBudget, OperatorParts, OperatorTask, counted_ports};
+use crate::operator_task::{OperatorParts, OperatorTask, counted_ports};
 use crate::outbox::{OutEdge, Outbox, Port, Spread};
 use crate::pace::Pace;
 use crate::schedule::Schedule;
 use crate::source_task::{SourceParts, SourcePort, SourceTask};
+use crate::spilling::{self, Disk, DiskUse};
 use crate::tap::TapPoint;
 use crate::task::Task;
 use crate::wake::WakeSlot;
@@ -53,6 +55,8 @@ pub struct Surroundings<'a> {
     pub feed: &'a mut MakeFeed<'a>,
     /// Whether what is sent is checked against the grammar.
     pub check_grammar: bool,
+    /// How the disk is used for keys.
+    pub disk: DiskUse,
 }
 
 /// Makes all tasks and channels of a topology.
@@ -68,6 +72,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
     }
     let mut seats = seats(topology, &wiring.slots);
     let memory = MemoryBudget::new(topology.runtime.memory);
+    let disk = open_disk(topology, surroundings.disk)?;
     let mut tasks = Vec::new();
     for (index, node) in topology.nodes.iter().enumerate() {
         for subtask in 0..node.parallelism {
@@ -78,6 +83,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
                 id: task_id(node, subtask),
                 slot: wiring.slots[index][subtask].clone(),
                 memory: &memory,
+                disk: disk.as_ref(),
                 tap: wiring.taps[index].first().map(|tap| tap.point.clone()),
             };
             let (inbox, outbox) = wiring.take(topology, index, subtask);
@@ -86,6 +92,12 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
         }
     }
     Ok(Built { tasks, channels: wiring.channels, edges: wiring.edges, taps: wiring.taps.into_iter().flatten().collect() })
+}
+
+/// What cannot be opened is trouble of the first node that needs it.
+fn open_disk(topology: &Topology, how: DiskUse) -> Result<Option<Disk>, BuildError> {
+    let first = topology.nodes.iter().position(|node| node.on_disk).unwrap_or_default();
+    Disk::open(topology, how).map_err(|error| BuildError { node: first, subtask: 0, error })
 }
 
 fn task_id(node: &Node, subtask: usize) -> TaskId {
@@ -213,6 +225,7 @@ struct Maker<'a> {
     id: TaskId,
     slot: WakeSlot,
     memory: &'a Arc<MemoryBudget>,
+    disk: Option<&'a Disk>,
     /// Of a sink: where its rows can be looked at.
     tap: Option<TapPoint>,
 }
@@ -241,7 +254,8 @@ impl Maker<'_> {
             }
             Make::Operator(factory) => {
                 let worker = Worker::Operator(factory.make(&operator_context(self.topology, self.node, self.id.subtask))?);
-                self.operator(worker, incoming, outbox, surroundings, false)
+                // What reads and writes a disk has a thread of its own.
+                self.operator(worker, incoming, outbox, surroundings, self.node.on_disk)
             }
             Make::Sink(factory) => {
                 let context = SinkContext {
@@ -264,6 +278,7 @@ impl Maker<'_> {
         let snapshot = around.restore.map(|restore| TaskSnapshot {
             watermark: restore.watermark(&self.node.name),
             entries: StateEntries::new(),
+            pieces: None,
             positions: if self.id.subtask == 0 { restore.positions(&self.node.name) } else { Vec::new() },
             counts: stats.counts(),
             ended: true,
@@ -284,8 +299,10 @@ impl Maker<'_> {
     fn operator(&self, worker: Worker, incoming: Incoming, outbox: Outbox, around: &Surroundings<'_>, blocks: bool) -> Result<Made> {
         let node = &self.node.name;
         let restored = around.restore.filter(|snapshot| snapshot.has(node));
-        let groups = owned_groups(self.id.subtask, self.node.parallelism, self.topology.runtime.key_groups.get());
-        let state = restored.map(|snapshot| snapshot.state(node, &groups));
+        let key_groups = self.topology.runtime.key_groups.get();
+        let groups = owned_groups(self.id.subtask, self.node.parallelism, key_groups);
+        let spilling = self.disk.map(|disk| disk.subtask(self.node, key_groups, around.two_phase.is_some())).transpose()?.flatten();
+        let state = spilling::restored(spilling.as_ref(), restored, node, &groups, around.schedule.clock.now())?;
         let watermark = restored.map_or(EventTime::MIN, |snapshot| snapshot.watermark(node));
         let stats = self.stats(around.restore);
         let two_phase = around.two_phase.filter(|_| matches!(worker, Worker::Sink { .. }));
@@ -300,6 +317,7 @@ impl Maker<'_> {
             stats: stats.clone(),
             schedule: around.schedule.clone(),
             memory: self.memory.clone(),
+            spilling,
             snapshots: around.snapshots.clone(),
             two_phase,
         };

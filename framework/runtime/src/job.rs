@@ -25,6 +25,7 @@ use crate::handle::{Actors, Counted, Handle};
 use crate::ledger::Ledger;
 use crate::observe::Observer;
 use crate::schedule::Schedule;
+use crate::spilling::DiskUse;
 use crate::wake::tell;
 
 /// How long a run waits at its end for a reading thread that is stuck in the operating system.
@@ -259,6 +260,7 @@ impl Attempt {
             two_phase: options.checkpoints.as_ref().map(|checkpoints| checkpoints.next - 1),
             feed: &mut feed,
             check_grammar: cfg!(debug_assertions),
+            disk: DiskUse::Run,
         };
         match build(topology, surroundings) {
             Ok(built) => Ok(Attempt { built, schedule, events, threads }),

@@ -6,6 +6,7 @@ use millstream_api::EventTime;
 use millstream_api::operator::Fates;
 use millstream_api::source::Position;
 use millstream_state::TaskCounts;
+use millstream_state::disk::DiskCounts;
 
 use crate::meter::Times;
 
@@ -28,6 +29,8 @@ pub struct Counters {
     pub in_state: u64,
     /// Memory of the state, in bytes.
     pub state_bytes: usize,
+    /// Its keys on disk.
+    pub disk: DiskCounts,
     /// The subtask's watermark.
     pub watermark: EventTime,
     /// The least watermark at which an operator would send something of what it holds.
@@ -49,6 +52,7 @@ impl Default for Counters {
             fates: Fates::default(),
             in_state: 0,
             state_bytes: 0,
+            disk: DiskCounts::default(),
             watermark: EventTime::MIN,
             waits_for: None,
             times: Times::default(),

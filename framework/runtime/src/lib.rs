@@ -14,6 +14,7 @@
 //! - [`lane`], [`combining`] and [`outbox`]: the sender's side: coalescing, waiting for credit, aggregation before the route, routing
 //! - [`task`]: what a runner drives
 //! - [`worker`] and [`operator_task`]: an operator or sink, and what stands between inbox and outbox around it
+//! - [`memory`]: the bound of keyed state; [`spilling`]: keys of an operator that leave memory for disk
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
 //! - `early`: what is written down when a barrier comes in a table that is still read
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
@@ -43,6 +44,7 @@ pub mod job;
 pub mod lane;
 pub mod ledger;
 pub mod lookout;
+pub mod memory;
 pub mod meter;
 pub mod observe;
 pub mod operator_task;
@@ -50,6 +52,7 @@ pub mod outbox;
 pub mod pace;
 pub mod schedule;
 pub mod source_task;
+pub mod spilling;
 pub mod tap;
 pub mod task;
 pub mod text;

@@ -4,54 +4,28 @@
 //! say; only then comes the next item in. The credit of a batch goes back when the operator is done with it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millstream_api::message::{CheckpointId, Item};
 use millstream_api::operator::{Fates, Progress};
 use millstream_api::plan::OutputPlan;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateEntries, StateReader};
-use millstream_api::time::{ClockTime, SizeText};
-use millstream_api::{Error, EventTime, Output, Result};
+use millstream_api::time::ClockTime;
+use millstream_api::{EventTime, Output, Result};
+use millstream_state::pieces::Pieces;
 use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
 
 use crate::early::Early;
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
+use crate::memory::MemoryBudget;
 use crate::meter::Activity;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
+use crate::spilling::Spilling;
 use crate::tap::TapPoint;
 use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
 use crate::worker::Worker;
-
-/// The memory that all keyed state of a run may take together.
-#[derive(Debug)]
-pub struct MemoryBudget {
-    limit: SizeText,
-    used: AtomicUsize,
-}
-
-impl MemoryBudget {
-    /// A budget of `runtime.memory`.
-    pub fn new(limit: SizeText) -> Arc<Self> {
-        Arc::new(MemoryBudget { limit, used: AtomicUsize::new(0) })
-    }
-
-    /// Notes that a subtask's state has changed its size.
-    fn change(&self, before: usize, after: usize) -> Result<()> {
-        // Wraps when it shrinks, and comes right again: only sums count.
-        let used = self.used.fetch_add(after.wrapping_sub(before), Ordering::Relaxed).wrapping_add(after.wrapping_sub(before));
-        if after <= before || used <= self.limit.bytes() {
-            return Ok(());
-        }
-        Err(Error::new(
-            millstream_api::error::ErrorKind::Limit,
-            format!("keyed state of all nodes is {used} bytes, more than runtime.memory = \"{}\"; {after} of them are here", self.limit),
-        )
-        .help("raise runtime.memory, use fewer keys, or shorter windows"))
-    }
-}
 
 /// What a task is made of.
 pub struct OperatorParts {
@@ -75,6 +49,8 @@ pub struct OperatorParts {
     pub schedule: Schedule,
     /// The bound of state.
     pub memory: Arc<MemoryBudget>,
+    /// Of an operator whose keys may leave memory.
+    pub spilling: Option<Spilling>,
     /// Who takes snapshots.
     pub snapshots: Arc<dyn SnapshotListener>,
     /// Of a sink with checkpoints: the number before that of the next one.
@@ -131,7 +107,10 @@ impl OperatorTask {
         if let Some(state) = restored {
             parts.worker.restore(state)?;
         }
-        let output = Output::new(parts.full_at_rows);
+        let mut output = Output::new(parts.full_at_rows);
+        if let Some(spilling) = &parts.spilling {
+            output.set_cold_state(spilling.cold_state());
+        }
         let phases = parts.two_phase.map(|last| Phases { prepared: last, committed: last, ordered: last, closing: None });
         let mut task = OperatorTask {
             parts,
@@ -275,8 +254,17 @@ impl OperatorTask {
     }
 
     fn measure_state(&mut self) -> Result<()> {
-        let Worker::Operator(operator) = &self.parts.worker else { return Ok(()) };
-        let (bytes, waits_for) = (operator.state_bytes(), operator.waits_for());
+        let Worker::Operator(operator) = &mut self.parts.worker else { return Ok(()) };
+        let bytes = match &mut self.parts.spilling {
+            None => operator.state_bytes(),
+            Some(spilling) => {
+                let bytes = spilling.after(operator.as_mut(), self.output.now())?;
+                let disk = spilling.counts();
+                self.parts.stats.update(|c| c.disk = disk);
+                bytes
+            }
+        };
+        let waits_for = operator.waits_for();
         if waits_for != self.waits_for {
             self.waits_for = waits_for;
             self.parts.stats.update(|c| c.waits_for = waits_for);
@@ -300,7 +288,15 @@ impl OperatorTask {
             Some(early) => early.complete(counts),
             None => (self.parts.worker.snapshot(id, &self.parts.id.node)?, counts),
         };
-        let snapshot = TaskSnapshot { counts, ..self.snapshot_of(state.into_entries(), false) };
+        let entries = state.into_entries();
+        let (entries, pieces) = match &self.parts.spilling {
+            None => (entries, None),
+            Some(spilling) => {
+                let (entries, pieces) = spilling.snapshot(entries, self.output.now())?;
+                (entries, Some(Pieces::Live(Arc::new(pieces))))
+            }
+        };
+        let snapshot = TaskSnapshot { pieces, counts, ..self.snapshot_of(entries, false) };
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
         if let Some(phases) = &mut self.phases {
             phases.prepared = id;
@@ -310,7 +306,7 @@ impl OperatorTask {
 
     fn snapshot_of(&self, entries: StateEntries, ended: bool) -> TaskSnapshot {
         let (watermark, counts) = (self.parts.inbox.watermark(), self.parts.stats.counts());
-        TaskSnapshot { watermark, entries, positions: Vec::new(), counts, ended }
+        TaskSnapshot { watermark, entries, pieces: None, positions: Vec::new(), counts, ended }
     }
 
     /// All inputs have ended. What a sink has written since the last barrier belongs to the next checkpoint, whose barrier will

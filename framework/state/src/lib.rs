@@ -5,6 +5,7 @@
 //! `docs/state-format.md`. Modules in reading order:
 //!
 //! - [`snapshot`]: what a subtask hands in at a barrier, and all of them together
+//! - [`pieces`]: state that is not in memory as a whole
 //! - [`part`]: the state of one subtask as bytes, and back
 //! - [`manifest`]: what a checkpoint consists of
 //! - [`compare`]: what of a checkpoint fits a topology
@@ -12,17 +13,22 @@
 //! - `names`: what these objects are called
 //! - [`hold`]: one run at a time on a store
 //! - [`store`]: checkpoints in a store: written, listed, read, removed
+//! - [`chains`]: state on disk in a store, in pieces that checkpoints share
 //! - [`export`]: what they hold, as text
+//! - [`disk`]: keyed state of a run that does not fit into memory
 //! - [`failpoint`]: where a test can have the process die
 
 pub mod blobs;
+pub mod chains;
 pub mod compare;
+pub mod disk;
 pub mod export;
 pub mod failpoint;
 pub mod hold;
 pub mod manifest;
 mod names;
 pub mod part;
+pub mod pieces;
 pub mod snapshot;
 pub mod store;
 

@@ -15,8 +15,8 @@ use crate::snapshot::{SplitSnapshot, TaskCounts};
 /// What the first line of a manifest begins with.
 const MAGIC: &str = "millstream-checkpoint";
 
-/// The version of manifests that this code writes, and the newest that it reads.
-const VERSION: u32 = 1;
+/// The newest version of manifests that this code reads; it writes it where state is in pieces, which version 1 does not know.
+const VERSION: u32 = 2;
 
 /// A checkpoint without its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,10 @@ pub struct TaskRecord {
     pub splits: Vec<SplitSnapshot>,
     /// Its state; `None` when it has none.
     pub part: Option<PartRecord>,
+    /// State that was not in memory: of a key that is in several of these files the last one counts. Each is named by its path
+    /// in the store, since it may be of an older checkpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<PartRecord>,
 }
 
 /// Where the state of a subtask is.
@@ -136,7 +140,8 @@ impl Manifest {
     /// Only internal ones.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let json = serde_json::to_string_pretty(self).map_err(Error::internal)?;
-        Ok(format!("{MAGIC} {VERSION} xxh3={:016x}\n{json}\n", checksum(&json)).into_bytes())
+        let version = if self.tasks.iter().all(|task| task.pieces.is_empty()) { 1 } else { VERSION };
+        Ok(format!("{MAGIC} {version} xxh3={:016x}\n{json}\n", checksum(&json)).into_bytes())
     }
 
     /// From bytes.
@@ -173,7 +178,14 @@ impl Manifest {
 
     /// Bytes of all parts.
     pub fn state_bytes(&self) -> u64 {
-        self.tasks.iter().filter_map(|task| task.part.as_ref()).map(|part| part.bytes).sum()
+        self.tasks.iter().map(TaskRecord::state_bytes).sum()
+    }
+}
+
+impl TaskRecord {
+    /// Bytes of its state.
+    pub fn state_bytes(&self) -> u64 {
+        self.part.iter().chain(&self.pieces).map(|part| part.bytes).sum()
     }
 }
 
@@ -214,6 +226,7 @@ mod tests {
                 counts: CountsRecord { taken: 3, ..CountsRecord::default() },
                 splits: vec![SplitSnapshot { split: "s".into(), position: None, greatest: EventTime::MIN, ended: true }],
                 part: Some(PartRecord { file: "sums.1.state".into(), bytes: 9, xxh3: "0".into() }),
+                pieces: Vec::new(),
             }],
         }
     }
@@ -232,8 +245,8 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_named() {
-        let text = String::from_utf8(manifest().encode().unwrap()).unwrap().replacen(" 1 ", " 2 ", 1);
+        let text = String::from_utf8(manifest().encode().unwrap()).unwrap().replacen(" 1 ", " 3 ", 1);
         let error = Manifest::decode(text.as_bytes()).unwrap_err();
-        assert_eq!(error.message(), "its format is version 2, and this Millstream reads versions up to 1");
+        assert_eq!(error.message(), "its format is version 3, and this Millstream reads versions up to 2");
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn numbers(blobs: &dyn Blobs) -> Result<Vec<CheckpointId>> {
     Ok(numbers)
 }
 
-fn number(folder: &str) -> Option<CheckpointId> {
+pub(crate) fn number(folder: &str) -> Option<CheckpointId> {
     let is_number = folder.len() == 20 && folder.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| folder.parse().ok()).flatten().filter(|number| *number <= MOST)
 }

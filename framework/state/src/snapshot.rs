@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_api::EventTime;
 use millstream_api::message::CheckpointId;
 use millstream_api::operator::Fates;
 use millstream_api::source::Position;
 use millstream_api::state::{StateEntries, StateReader};
+use millstream_api::{EventTime, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::pieces::Pieces;
 
 /// Which subtask of which node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,8 @@ pub struct TaskSnapshot {
     pub watermark: EventTime,
     /// What its operator or sink wrote.
     pub entries: StateEntries,
+    /// State that is not in memory.
+    pub pieces: Option<Pieces>,
     /// Where its splits stand; sources only.
     pub positions: Vec<SplitSnapshot>,
     /// What it has counted so far.
@@ -135,15 +139,19 @@ impl JobSnapshot {
         self.tasks.iter()
     }
 
-    /// The part of a node's state that belongs to a subtask which owns these key groups.
-    pub fn state(&self, node: &str, groups: &Range<u16>) -> StateReader {
+    /// The part of a node's state that belongs to a subtask which owns these key groups, all of it in memory.
+    ///
+    /// # Errors
+    /// When state that is not in memory can't be read.
+    pub fn state(&self, node: &str, groups: &Range<u16>) -> Result<StateReader> {
         let mut all = StateEntries::new();
         for snapshot in self.of(node) {
-            for (name, batches) in &snapshot.entries {
-                all.entry(name.clone()).or_default().extend(batches.iter().cloned());
+            let pieces = snapshot.pieces.as_ref().map(Pieces::together).transpose()?.unwrap_or_default();
+            for (name, batches) in snapshot.entries.clone().into_iter().chain(pieces) {
+                all.entry(name).or_default().extend(batches);
             }
         }
-        StateReader::new(all, groups)
+        Ok(StateReader::new(all, groups))
     }
 
     /// The greatest watermark that a node's subtasks had. They differ only where a split was idle, and then the greater one
@@ -179,7 +187,8 @@ impl JobSnapshot {
         self.tasks.retain(|task, _| task.node != node);
     }
 
-    fn of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a TaskSnapshot> + 'a {
+    /// The parts of a node's subtasks.
+    pub(crate) fn of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a TaskSnapshot> + 'a {
         self.tasks.iter().filter(move |(id, _)| id.node == node).map(|(_, snapshot)| snapshot)
     }
 }
@@ -241,7 +250,14 @@ mod tests {
         let mut writer = StateWriter::new();
         writer.put_keyed("sums", groups, &RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values))]).unwrap()).unwrap();
         let counts = TaskCounts { rows_in: groups.len() as u64, ..TaskCounts::default() };
-        TaskSnapshot { watermark: EventTime(watermark), entries: writer.into_entries(), positions: Vec::new(), counts, ended: false }
+        TaskSnapshot {
+            watermark: EventTime(watermark),
+            entries: writer.into_entries(),
+            pieces: None,
+            positions: Vec::new(),
+            counts,
+            ended: false,
+        }
     }
 
     #[test]
@@ -253,7 +269,7 @@ mod tests {
         checkpoints.task_snapshot(1, &task(1), part(vec![3], &[100], 9));
         let snapshot = checkpoints.complete(1, 2).unwrap();
         let values = |groups: Range<u16>| -> Vec<i64> {
-            let state = snapshot.state("delays", &groups);
+            let state = snapshot.state("delays", &groups).unwrap();
             state.get("sums").flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
         };
         assert_eq!(values(0..64), [1]);

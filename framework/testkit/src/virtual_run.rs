@@ -15,6 +15,7 @@ use millstream_runtime::build::{BuildError, Built, BuiltChannel, MakeFeed, Surro
 use millstream_runtime::ledger::{Ledger, Stats};
 use millstream_runtime::observe::{Observation, Observer};
 use millstream_runtime::schedule::{MergeOrder, Schedule, Seed};
+use millstream_runtime::spilling::DiskUse;
 use millstream_runtime::task::{Order, Task, Turn};
 use millstream_runtime::wake::Wake;
 use millstream_state::{JobSnapshot, MemoryCheckpoints, TaskId};
@@ -81,6 +82,7 @@ impl VirtualRun {
             two_phase: None,
             feed,
             check_grammar: true,
+            disk: DiskUse::Test,
         };
         let built = build(topology, surroundings).map_err(|BuildError { error, .. }| error)?;
         let observer = Observer::new(topology, &built, clock.clone());

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use millstream_api::options::Pace;
+use millstream_api::options::{Pace, StateHome};
 use millstream_api::plan::{Plan, Shape};
 use millstream_api::registry::{Registry, Role};
 use millstream_api::stream::Judge;
@@ -142,6 +142,7 @@ impl<'r> Checked<'r> {
             role: declaration.role,
             line: self.lines[index],
             parallelism,
+            on_disk: declaration.common.state.unwrap_or(self.settings.runtime.state) == StateHome::Disk && plan.spills.is_some(),
             on_bad_row: declaration.common.on_bad_row,
             description: declaration.common.description.clone(),
             inputs: inputs.into_iter().zip(routes).map(|((node, port), route)| Input { node, port, route }).collect(),

@@ -73,6 +73,8 @@ pub struct Node {
     pub line: usize,
     /// How many subtasks it has.
     pub parallelism: usize,
+    /// Whether its keys go to disk when there is no memory for them.
+    pub on_disk: bool,
     /// What it does with bad rows.
     pub on_bad_row: OnBadRow,
     /// Free text of the file.

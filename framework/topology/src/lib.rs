@@ -6,7 +6,7 @@
 //! - `tree`: the file as typed values with places; `place`, `literal`: from a key path to the bytes that are meant
 //! - `substitute`, `secret`, `layers`: `${NAME}`, `${file:PATH}`, `MILLSTREAM__…` variables, `--set`
 //! - `shape`: values against the JSON Schema of the option structs
-//! - `settings`, `checkpoint`, `declare`: the tables that are not nodes, and those that are; `later`: keys that are not built yet
+//! - `settings`, `checkpoint`, `declare`: the tables that are not nodes, and those that are
 //! - `resolve`: names to edges, cycles, order
 //! - `plan`: forward over the graph: every node is planned from the streams that it reads
 //! - `tables`: lookups that would wait for themselves
@@ -26,7 +26,6 @@ mod draw;
 mod explain;
 mod files;
 mod graph;
-mod later;
 mod layers;
 mod literal;
 mod load;

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use millstream_api::diagnostic::{Key, nearest};
+use millstream_api::options::StateHome;
 use millstream_api::plan::{Inputs, Make, OutputPlan, Parallelism, Plan, Route, rejected_schema};
 use millstream_api::registry::Role;
 use millstream_api::types::{SqlName, timestamp_type};
@@ -159,6 +160,9 @@ impl Forward<'_, '_> {
         if let Some(fault) = fault(node, &plan) {
             return self.note(node, fault.into());
         }
+        if let Some(mistake) = stays_in_memory(node, &plan) {
+            self.note(node, mistake.into());
+        }
         let times = if node.role == Role::Source { self.event_times(node, &mut plan) } else { Vec::new() };
         let parallelism = self.parallelism(node, &plan);
         let names: Vec<String> = plan.outputs.iter().map(|output| full_name(&node.name, output)).collect();
@@ -292,6 +296,21 @@ fn speed_without_pace() -> Diagnostic {
 fn under(mut diagnostic: Diagnostic, key: &str) -> Diagnostic {
     diagnostic.path.insert(0, Key::Name(key.to_owned()));
     diagnostic
+}
+
+/// State that is wanted on disk and cannot go there.
+fn stays_in_memory(node: &Declaration<'_>, plan: &Plan) -> Option<Diagnostic> {
+    if node.common.state != Some(StateHome::Disk) || plan.spills.is_some() {
+        return None;
+    }
+    let (message, help) = if plan.state.iter().any(|state| state.keyed) {
+        let bound = plan.bound.as_ref().map_or(String::new(), |bound| format!("what bounds it: {bound}; "));
+        let message = format!("the state of `{}` cannot go to disk", node.name);
+        (message, format!("{bound}leave `state` out, or see docs/topology.md for what can go there"))
+    } else {
+        (format!("`{}` has no keyed state", node.name), "leave `state` out".to_owned())
+    };
+    Some(Diagnostic::error("state-in-memory", message).key("state").help(help))
 }
 
 /// A mistake of a node type's author that would be trouble later on.

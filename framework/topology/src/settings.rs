@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 
 use millstream_api::Diagnostic;
 use millstream_api::diagnostic::Key;
+use millstream_api::options::StateHome;
 use millstream_api::registry;
 use millstream_api::secret::Secret;
 use millstream_api::time::{DurationText, SizeText};
@@ -35,8 +36,12 @@ pub struct RuntimeSettings {
     pub mailbox: NonZeroUsize,
     /// … and bytes on all channels of one edge of the graph. One batch per channel is always allowed.
     pub in_flight: SizeText,
-    /// Keyed state of all nodes. Beyond it the run fails with an error that names the node.
+    /// Keyed state of all nodes in memory. Beyond it keys go to disk where `state` says so; else the run fails with an error
+    /// that names the node.
     pub memory: SizeText,
+    /// Where keyed state is: `"memory"`, or `"disk"` for what does not fit. Also per operator; with `"disk"` here, operators whose
+    /// state cannot leave memory stay there (`check --explain` names them).
+    pub state: StateHome,
     /// In how many groups keys are divided; the unit in which state moves between subtasks.
     #[schemars(range(min = 1, max = 32768))]
     pub key_groups: NonZeroU16,
@@ -62,6 +67,7 @@ impl Default for RuntimeSettings {
             mailbox: const { at_least_one(8) },
             in_flight: SizeText::mebibytes(64),
             memory: SizeText::mebibytes(2048),
+            state: StateHome::Memory,
             key_groups: NonZeroU16::MIN.saturating_add(127),
         }
     }

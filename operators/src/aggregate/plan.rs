@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
+    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, Windowed as WindowedStream};
@@ -227,6 +227,9 @@ impl Planner<'_> {
         };
         let outputs = self.outputs(schema, key_names, &design);
         let bound = self.bound(&design);
+        // At a tick groups would be needed that no row of the moment names.
+        let can_spill = !self.windowed && !design.by.is_empty() && design.every.is_none();
+        let spills = can_spill.then_some(Spills { state: &[GROUPS], forgotten_after: design.state_ttl });
         let factory = AggregateFactory { design };
         let keyed = |name| StateDecl { name, keyed: true };
         let watermark = StateDecl { name: WATERMARK, keyed: false };
@@ -237,7 +240,7 @@ impl Planner<'_> {
         };
         let early = factory.design.every.map(|_| keyed(SENT));
         let state = state.into_iter().chain(early).collect();
-        Plan { parallelism, state, bound, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
+        Plan { parallelism, state, spills, bound, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
     }
 
     /// Without windows nothing is ever forgotten, and an input without end goes on for ever.

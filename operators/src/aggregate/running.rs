@@ -259,8 +259,11 @@ impl Running {
 
 impl Operator for Running {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        self.forget_due(out)?;
         let (batch, rows) = self.program.evaluate(batch, out)?;
+        if let Some(state) = out.fetch(&rows.keys, rows.rows)? {
+            self.restore(&state)?;
+        }
+        self.forget_due(out)?;
         out.fates().taken += rows.rows as u64;
         let mut ids = Vec::new();
         self.interner.intern(&rows.keys, rows.rows, &mut ids)?;
@@ -325,6 +328,14 @@ impl Operator for Running {
             pending.restore(&self.program, &mut self.interner, state)?;
             self.counts.resize(self.interner.total(), 0);
         }
+        Ok(())
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        self.interner = Interner::new(self.program.key_types())?;
+        self.groups = self.program.aggregates().iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
+        (self.counts, self.touched_in) = (Vec::new(), Vec::new());
+        self.ttl = self.ttl.as_ref().map(Ttl::emptied);
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use millstream_expr::Interner;
 
 use super::intake::{Intake, TIME, number, take};
 use super::keys::Keys;
-use super::plan::Design;
 use super::{Keep, MAIN};
 use crate::columns::records;
 use crate::top_n::rankings::{self, Place, Rankings};
@@ -23,8 +22,8 @@ pub(super) enum Judge {
 
 impl Judge {
     /// Nothing is known yet.
-    pub(super) fn new(design: &Design, intake: &Intake) -> Result<Judge> {
-        Ok(match design.keep {
+    pub(super) fn new(keep: Keep, intake: &Intake) -> Result<Judge> {
+        Ok(match keep {
             Keep::First => Judge::First(Interner::new(intake.key_types())?),
             Keep::Last => Judge::Last(Rankings::new(rankings::Keep::Last, 1, intake.key_types(), intake.kept().clone())?),
         })

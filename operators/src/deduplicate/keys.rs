@@ -23,6 +23,11 @@ impl Keys {
         Keys { within, ttl: ttl.map(Ttl::new), until: Vec::new(), ends: BTreeSet::new() }
     }
 
+    /// The same, and none is remembered.
+    pub(super) fn emptied(&self) -> Keys {
+        Keys { within: self.within, ttl: self.ttl.as_ref().map(Ttl::emptied), until: Vec::new(), ends: BTreeSet::new() }
+    }
+
     /// Until when a key is remembered; `None`: it is not.
     pub(super) fn until(&self, id: usize) -> Option<i64> {
         self.until.get(id).copied().flatten()

@@ -53,7 +53,7 @@ impl Deduplicate {
             }
         };
         Ok(Deduplicate {
-            judge: Judge::new(design, &intake)?,
+            judge: Judge::new(design.keep, &intake)?,
             keys: Keys::new(design.within, design.state_ttl),
             pending: Pending::new(intake.kept().clone()),
             intake,
@@ -120,6 +120,10 @@ impl Deduplicate {
 
     fn judge_piece(&mut self, rows: RecordBatch, out: &mut Output) -> Result<()> {
         let keys = self.intake.keys(&rows)?;
+        if let Some(state) = out.fetch(&keys, rows.num_rows())? {
+            self.load(&state)?;
+            self.forget_due(out)?;
+        }
         let ids = self.judge.numbers(&keys, rows.num_rows())?;
         let verdict = match &mut self.judge {
             Judge::First(_) => judge::first(&ids, &rows, &mut self.keys, out)?,
@@ -193,6 +197,12 @@ impl Operator for Deduplicate {
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         self.load(state)
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        self.judge = Judge::new(self.keep, &self.intake)?;
+        self.keys = self.keys.emptied();
+        Ok(())
     }
 
     fn waits_for(&self) -> Option<EventTime> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, Route, WindowUse};
+use millstream_api::plan::{
+    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, Route, Spills, WindowUse,
+};
 use millstream_api::state::StateDecl;
 use millstream_api::time::DurationText;
 use millstream_api::types::SqlName;
@@ -114,8 +116,10 @@ impl Planner<'_> {
         self.warn(&design, &mut warnings);
         let (outputs, bound) = (self.outputs(&design), self.bound());
         let state = [KEYS, PENDING].map(|name| StateDecl { name, keyed: true }).to_vec();
+        // With `within` keys end with the watermark, which names none of them.
+        let spills = design.within.is_none().then_some(Spills { state: &[KEYS], forgotten_after: state_ttl });
         let make = Make::Operator(Arc::new(DeduplicateFactory { design }));
-        Plan { state, bound, warnings, in_order: by_coming, ..Plan::new(vec![input], outputs, make) }
+        Plan { state, spills, bound, warnings, in_order: by_coming, ..Plan::new(vec![input], outputs, make) }
     }
 
     fn outputs(&self, design: &Design) -> Vec<OutputPlan> {

@@ -254,6 +254,13 @@ impl Side {
         Ok(())
     }
 
+    /// Lets go of all rows.
+    fn forget(&mut self) {
+        self.rows = KeptRows::new(self.rows.schema().clone());
+        self.chains = Chains::default();
+        self.partners = self.partners.as_ref().map(|_| Vec::new());
+    }
+
     /// The schema of its part of a snapshot: that of `changes`.
     fn state_schema(&self) -> SchemaRef {
         let own = ["weight", "partners", "touched"].map(|name| Field::new(name, DataType::Int64, false));
@@ -314,8 +321,11 @@ impl Work {
 
 impl Operator for Appends {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
+        let (batch, columns) = self.sides[input].keys.of(batch, out)?;
+        if let Some(state) = out.fetch(&columns, batch.rows())? {
+            self.restore(&state)?;
+        }
         let side = &self.sides[input];
-        let (batch, columns) = side.keys.of(batch, out)?;
         out.fates().taken += batch.rows() as u64;
         let keys = numbers(&mut self.interner, &side.keys, &columns, batch.rows())?;
         let partners = if self.kind.counts(input) { vec![0; batch.rows()] } else { Vec::new() };
@@ -344,6 +354,12 @@ impl Operator for Appends {
                 side.keep(&rows, &keys, partners, self.interner.total())?;
             }
         }
+        Ok(())
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        self.interner = Interner::new(&self.sides[0].keys.types)?;
+        self.sides.iter_mut().for_each(Side::forget);
         Ok(())
     }
 

@@ -316,8 +316,11 @@ impl Changes {
 
 impl Operator for Changes {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        self.forget_due(out);
         let (batch, keys) = self.keys[input].of(batch, out)?;
+        if let Some(state) = out.fetch(&keys, batch.rows())? {
+            self.restore(&state)?;
+        }
+        self.forget_due(out);
         out.fates().taken += batch.rows() as u64;
         self.work = Some(self.take(input, &batch, &keys, out)?);
         self.go_on(out).map(|_| ())
@@ -375,6 +378,13 @@ impl Operator for Changes {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        self.interner = Interner::new(&self.keys[0].types)?;
+        self.stores = [self.stores[0].emptied()?, self.stores[1].emptied()?];
+        self.ttls = self.ttls.as_ref().map(|ttls| ttls.each_ref().map(Ttl::emptied));
         Ok(())
     }
 

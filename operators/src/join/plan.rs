@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
+    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed};
@@ -157,9 +157,11 @@ impl Planner<'_> {
         let mut state: Vec<StateDecl> = kept.map(|name| StateDecl { name, keyed: true }).collect();
         state.extend(windowed.then_some(StateDecl { name: WATERMARK, keyed: false }));
         let reads_first = (mode == Mode::Lookup).then_some(1);
+        let can_spill = mode == Mode::Changes && !design.keys[0].is_empty();
+        let spills = can_spill.then_some(Spills { state: &ROWS, forgotten_after: design.state_ttl });
         let (bound, warnings) = (self.bound(), self.warnings());
         let make = Make::Operator(Arc::new(JoinFactory { design }));
-        Plan { parallelism, reads_first, state, bound, warnings, ..Plan::new(inputs, outputs, make) }
+        Plan { parallelism, reads_first, state, spills, bound, warnings, ..Plan::new(inputs, outputs, make) }
     }
 
     /// Whether rows of the result have event time.

@@ -98,6 +98,11 @@ impl Store {
         }
     }
 
+    /// A store without rows, for the same columns.
+    pub(super) fn emptied(&self) -> Result<Store> {
+        Store::new(&self.schema)
+    }
+
     /// An entry.
     pub(super) fn get(&self, id: u32) -> &Entry {
         &self.entries[id as usize]

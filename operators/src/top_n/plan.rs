@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, WindowUse,
+    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed as WindowedStream};
@@ -160,9 +160,11 @@ impl Planner<'_> {
             false => vec![StateDecl { name: ROWS, keyed: true }],
         };
         let (bound, warnings) = (self.bound(&design), self.warnings(&design));
+        let can_spill = !windowed && !design.by.is_empty();
+        let spills = can_spill.then_some(Spills { state: &[ROWS], forgotten_after: design.state_ttl });
         let outputs = self.outputs(&design, scope, schema);
         let make = Make::Operator(Arc::new(TopNFactory { design }));
-        Plan { parallelism, state, bound, warnings, ..Plan::new(vec![input], outputs, make) }
+        Plan { parallelism, state, spills, bound, warnings, ..Plan::new(vec![input], outputs, make) }
     }
 
     fn outputs(&self, design: &Design, scope: &SchemaRef, schema: SchemaRef) -> Vec<OutputPlan> {

@@ -69,7 +69,7 @@ impl Running {
         let program = Program::new(design, context, false)?;
         Ok(Running {
             layout: Layout::new(&program, context.key_groups),
-            rankings: if design.state_ttl.is_some() { program.rankings()?.forgetful() } else { program.rankings()? },
+            rankings: rankings(&program, design.state_ttl.is_some())?,
             ttl: design.state_ttl.map(Ttl::new),
             ranked: program.ranked(),
             by_value: design.keep == Keep::All,
@@ -161,8 +161,11 @@ impl Running {
 
 impl Operator for Running {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        self.forget_due(out)?;
         let rows = self.program.evaluate(batch, out)?;
+        if let Some(state) = out.fetch(&rows.keys, rows.batch.rows())? {
+            self.restore(&state)?;
+        }
+        self.forget_due(out)?;
         out.fates().taken += rows.batch.rows() as u64;
         let ids = self.rankings.number(&rows.keys, rows.batch.rows())?;
         let touched = self.rankings.touched(&ids);
@@ -201,7 +204,19 @@ impl Operator for Running {
         Ok(())
     }
 
+    fn forget_keys(&mut self) -> Result<()> {
+        self.rankings = rankings(&self.program, self.ttl.is_some())?;
+        self.ttl = self.ttl.as_ref().map(Ttl::emptied);
+        Ok(())
+    }
+
     fn state_bytes(&self) -> usize {
         self.rankings.size_bytes() + self.ttl.as_ref().map_or(0, Ttl::size_bytes)
     }
+}
+
+/// Rankings without rows, of which keys are forgotten or not.
+fn rankings(program: &Program, forgets: bool) -> Result<Rankings> {
+    let rankings = program.rankings()?;
+    Ok(if forgets { rankings.forgetful() } else { rankings })
 }

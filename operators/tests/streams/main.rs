@@ -62,6 +62,8 @@ fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
 struct Disturbance {
     seed: u64,
     workers: [usize; 2],
+    /// Where keyed state is before the crash, and after it.
+    state: [&'static str; 2],
     batch_rows: usize,
     turns: usize,
     /// After how many per cent of the rows there is a checkpoint.
@@ -69,8 +71,10 @@ struct Disturbance {
 }
 
 fn disturbance() -> impl Strategy<Value = Disturbance> {
-    (0..1000u64, [1..4usize, 1..4usize], 1..5usize, 0..40usize, 0..100usize)
-        .prop_map(|(seed, workers, batch_rows, turns, checkpoint)| Disturbance { seed, workers, batch_rows, turns, checkpoint })
+    let state = || prop_oneof![2 => Just("memory"), 1 => Just("disk")];
+    (0..1000u64, [1..4usize, 1..4usize], [state(), state()], 1..5usize, 0..40usize, 0..100usize).prop_map(
+        |(seed, workers, state, batch_rows, turns, checkpoint)| Disturbance { seed, workers, state, batch_rows, turns, checkpoint },
+    )
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -79,8 +83,14 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 
 /// Runs rows through a topology to their end, with a crash on the way.
 fn disturbed(source: &str, operators: &str, rows: &[Row], how: &Disturbance) -> Script {
-    let settings = |workers: usize| [format!("runtime.workers={workers}"), format!("runtime.batch_rows={}", how.batch_rows)];
-    let [first, second] = how.workers.map(settings);
+    let settings = |at: usize| {
+        [
+            format!("runtime.workers={}", how.workers[at]),
+            format!("runtime.batch_rows={}", how.batch_rows),
+            format!("runtime.state={}", how.state[at]),
+        ]
+    };
+    let [first, second] = [0, 1].map(settings);
     let mut script = start(source, operators, &first.each_ref().map(String::as_str), how.seed);
     let (before, after) = rows.split_at(rows.len() * how.checkpoint / 100);
     script.send_only("events", &lines(before, 0)).unwrap();

@@ -59,6 +59,9 @@ pub struct NodeObservation {
     pub fates: FateCounts,
     /// Memory of its state.
     pub state_bytes: u64,
+    /// Of a node whose keys go to disk: what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskObservation>,
     /// The smallest watermark of its subtasks.
     pub watermark: Moment,
     /// How far that is behind the greatest event time that its sources have read; none without event time, and of a source that
@@ -76,6 +79,19 @@ pub struct NodeObservation {
     pub recent: Recent,
     /// Each of its subtasks.
     pub subtasks: Vec<SubtaskObservation>,
+}
+
+/// Keys of a node that are on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskObservation {
+    /// How many there are.
+    pub keys: u64,
+    /// What they take there.
+    pub bytes: u64,
+    /// Keys that were looked for on disk.
+    pub lookups: u64,
+    /// How often all keys of a subtask left memory.
+    pub evictions: u64,
 }
 
 /// The fates of the ledger; see docs/semantics.md.

@@ -11,7 +11,10 @@ use millstream_api::time::{Clock, ClockTime};
 use millstream_topology::{Node, Topology};
 
 use super::sample::{Sample, Sums, together};
-use super::{EdgeObservation, InputObservation, Moment, NodeObservation, Observation, Progress, SplitObservation, SubtaskObservation};
+use super::{
+    DiskObservation, EdgeObservation, InputObservation, Moment, NodeObservation, Observation, Progress, SplitObservation,
+    SubtaskObservation,
+};
 use crate::build::{Built, BuiltEdge};
 use crate::channel::{Channel, Standing};
 use crate::ledger::{Counters, SplitState, Stats};
@@ -35,6 +38,7 @@ struct Watched {
     name: String,
     kind: String,
     role: Role,
+    on_disk: bool,
     stats: Vec<Stats>,
     /// The stream of each input.
     inputs: Vec<String>,
@@ -134,6 +138,12 @@ impl Observer {
             bytes_in: sum(|c| c.bytes_in),
             fates: fates.into(),
             state_bytes: sum(|c| c.state_bytes as u64),
+            disk: node.on_disk.then(|| DiskObservation {
+                keys: sum(|c| c.disk.keys),
+                bytes: sum(|c| c.disk.bytes),
+                lookups: sum(|c| c.disk.lookups),
+                evictions: sum(|c| c.disk.evictions),
+            }),
             watermark: Moment(watermark),
             // A source that has ended sends no watermark any more: it is behind nothing.
             lag_micros: self.lag(node, watermark, splits).filter(|_| !(over && node.role == Role::Source)),
@@ -204,6 +214,7 @@ impl Watched {
             name: node.name.clone(),
             kind: node.kind.clone(),
             role: node.role,
+            on_disk: node.on_disk,
             stats: Vec::new(),
             inputs: node.inputs.iter().map(|input| topology.nodes[input.node].outputs[input.port].name.clone()).collect(),
             sources: Vec::new(),

@@ -91,6 +91,7 @@ impl SourceTask {
         TaskSnapshot {
             watermark: self.sent_watermark,
             entries: Default::default(),
+            pieces: None,
             positions: self.parts.splits.clone(),
             counts: self.parts.stats.counts(),
             ended,

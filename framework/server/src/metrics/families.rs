@@ -2,7 +2,7 @@
 
 use millstream_api::EventTime;
 use millstream_runtime::CheckpointStatus;
-use millstream_runtime::observe::{EdgeObservation, Moment, NodeObservation, SplitObservation};
+use millstream_runtime::observe::{DiskObservation, EdgeObservation, Moment, NodeObservation, SplitObservation};
 
 use super::scrape::{Scrape, ViewSize};
 use crate::health::Phase;
@@ -107,6 +107,18 @@ pub const FAMILIES: &[Family] = &[
     }),
     gauge("millstream_node_state_bytes", NODE, "Memory of a node's state.", |scrape, sample| {
         each_node(scrape, |node| sample(&[&node.node], node.state_bytes as f64));
+    }),
+    gauge("millstream_node_disk_keys", NODE, "Keys on disk of a node whose keys may go there.", |scrape, sample| {
+        each_on_disk(scrape, |node, disk| sample(&[node], disk.keys as f64));
+    }),
+    gauge("millstream_node_disk_bytes", NODE, "What the keys of a node take on disk.", |scrape, sample| {
+        each_on_disk(scrape, |node, disk| sample(&[node], disk.bytes as f64));
+    }),
+    counter("millstream_node_disk_lookups_total", NODE, "Keys that were looked for on disk.", |scrape, sample| {
+        each_on_disk(scrape, |node, disk| sample(&[node], disk.lookups as f64));
+    }),
+    counter("millstream_node_disk_evictions_total", NODE, "How often all keys of a subtask left memory for disk.", |scrape, sample| {
+        each_on_disk(scrape, |node, disk| sample(&[node], disk.evictions as f64));
     }),
     gauge(
         "millstream_node_watermark_timestamp_seconds",
@@ -236,6 +248,10 @@ pub const FAMILIES: &[Family] = &[
 
 fn each_node(scrape: &Scrape, take: impl FnMut(&NodeObservation)) {
     scrape.run.iter().flat_map(|run| &run.nodes).for_each(take);
+}
+
+fn each_on_disk(scrape: &Scrape, mut take: impl FnMut(&str, &DiskObservation)) {
+    each_node(scrape, |node| node.disk.iter().for_each(|disk| take(&node.node, disk)));
 }
 
 fn each_split(scrape: &Scrape, mut take: impl FnMut(&str, &SplitObservation)) {

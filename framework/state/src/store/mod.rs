@@ -20,7 +20,7 @@ use crate::blobs::{Blobs, FolderBlobs};
 use crate::hold::Hold;
 use crate::hold::fence::{Fence, is_mark};
 use crate::hold::lock::Lock;
-use crate::manifest::{Manifest, TaskRecord};
+use crate::manifest::{Manifest, PartRecord, TaskRecord};
 use crate::names::{MANIFEST, name, numbers};
 use crate::part;
 use crate::snapshot::{JobSnapshot, TaskId, TaskSnapshot};
@@ -28,7 +28,7 @@ use crate::snapshot::{JobSnapshot, TaskId, TaskSnapshot};
 /// A place for checkpoints. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    blobs: Arc<dyn Blobs>,
+    pub(crate) blobs: Arc<dyn Blobs>,
     /// Where it is, for messages.
     place: String,
     /// Its folder, where it is one.
@@ -150,21 +150,27 @@ impl Store {
         let mut tasks = BTreeMap::new();
         for task in &manifest.tasks {
             let entries = self.entries(manifest.checkpoint, task)?;
+            let pieces = self.pieces(manifest.checkpoint, task);
             let id = TaskId { node: task.node.clone(), subtask: task.subtask };
             let (watermark, positions, ended) = (task.watermark, task.splits.clone(), task.ended);
-            tasks.insert(id, TaskSnapshot { watermark, entries, positions, counts: task.counts.into(), ended });
+            tasks.insert(id, TaskSnapshot { watermark, entries, pieces, positions, counts: task.counts.into(), ended });
         }
         Ok(JobSnapshot::new(tasks))
     }
 
-    /// The state of one subtask.
+    /// The state of one subtask, but for what is in pieces.
     ///
     /// # Errors
     /// When it is missing or damaged; the message names the next older checkpoint.
     pub fn entries(&self, id: CheckpointId, task: &TaskRecord) -> Result<StateEntries> {
         let Some(part) = &task.part else { return Ok(StateEntries::new()) };
+        self.part(id, &name(id, &part.file), part)
+    }
+
+    /// A part of a checkpoint, by its path in the store.
+    pub(crate) fn part(&self, id: CheckpointId, path: &str, part: &PartRecord) -> Result<StateEntries> {
         let wrong = |how: String| self.unusable(id, &Error::new(ErrorKind::State, format!("its part {} is {how}", part.file)));
-        let bytes = self.blobs.get(&name(id, &part.file))?.ok_or_else(|| wrong("missing".to_owned()))?;
+        let bytes = self.blobs.get(path)?.ok_or_else(|| wrong("missing".to_owned()))?;
         if bytes.len() as u64 != part.bytes || hash(&bytes) != part.xxh3 {
             return Err(wrong("damaged: length or checksum are not those of the manifest".to_owned()));
         }
@@ -192,7 +198,7 @@ impl Store {
     }
 }
 
-fn hash(bytes: &[u8]) -> String {
+pub(crate) fn hash(bytes: &[u8]) -> String {
     format!("{:016x}", xxh3_64(bytes))
 }
 

@@ -30,7 +30,7 @@ fn snapshot(value: i64) -> JobSnapshot {
     let mut writer = StateWriter::new();
     writer.put("sums", RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![value]))]).unwrap());
     let (entries, counts) = (writer.into_entries(), TaskCounts { rows_in: 4, ..TaskCounts::default() });
-    let task = |entries| TaskSnapshot { watermark: EventTime(value), entries, positions: Vec::new(), counts, ended: false };
+    let task = |entries| TaskSnapshot { watermark: EventTime(value), entries, pieces: None, positions: Vec::new(), counts, ended: false };
     let id = |node: &str| TaskId { node: node.to_owned(), subtask: 0 };
     JobSnapshot::new([(id("a"), task(entries)), (id("b"), task(StateEntries::new()))].into())
 }

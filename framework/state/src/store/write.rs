@@ -7,10 +7,12 @@ use millstream_api::error::Result;
 use millstream_api::message::CheckpointId;
 
 use super::{Store, Written, hash};
+use crate::chains::pieces_folder;
 use crate::failpoint::{Step, reached};
 use crate::manifest::{Manifest, PartRecord, TaskRecord};
 use crate::names::{MANIFEST, create_manifest, has_manifest, name, remove};
 use crate::part;
+use crate::pieces::Pieces;
 use crate::snapshot::{JobSnapshot, TaskId, TaskSnapshot};
 
 impl Store {
@@ -26,6 +28,7 @@ impl Store {
         // What there is of it takes the room that the next one may need. If that fails too, the next one tidies up.
         if written.is_err() && matches!(self.blobs.get(&name(id, MANIFEST)), Ok(None)) {
             let _ = self.remove(id);
+            let _ = self.blobs.remove_folder(&pieces_folder(id));
         }
         written
     }
@@ -37,11 +40,18 @@ impl Store {
         }
         let mut manifest = Manifest { tasks: Vec::new(), ..about };
         let mut written = 0;
+        let mut chains = Vec::new();
         for (task, part) in snapshot.tasks() {
             may_go_on()?;
-            let part = self.write_part(id, task, part)?;
-            written += part.part.as_ref().map_or(0, |part| part.bytes);
-            manifest.tasks.push(part);
+            let mut record = self.write_part(id, task, part)?;
+            written += record.part.as_ref().map_or(0, |part| part.bytes);
+            if let Some(Pieces::Live(live)) = &part.pieces {
+                let (chain, bytes) = self.write_pieces(id, task, live, may_go_on)?;
+                written += bytes;
+                record.pieces.clone_from(&chain.parts);
+                chains.push((live, chain));
+            }
+            manifest.tasks.push(record);
         }
         let bytes = manifest.encode()?;
         written += bytes.len() as u64;
@@ -52,11 +62,12 @@ impl Store {
             None => create_manifest(self.blobs.as_ref(), id, bytes)?,
         }
         reached(Step::AfterManifest, "");
+        chains.into_iter().for_each(|(live, chain)| live.exists(chain));
         Ok(Written { bytes: written })
     }
 
     fn write_part(&self, id: CheckpointId, task: &TaskId, snapshot: &TaskSnapshot) -> Result<TaskRecord> {
-        let TaskSnapshot { watermark, entries, positions, counts, ended } = snapshot;
+        let TaskSnapshot { watermark, entries, positions, counts, ended, .. } = snapshot;
         let part = if entries.is_empty() {
             None
         } else {
@@ -76,6 +87,7 @@ impl Store {
             counts: (*counts).into(),
             splits: positions.clone(),
             part,
+            pieces: Vec::new(),
         })
     }
 
@@ -92,7 +104,7 @@ impl Store {
             self.remove(id)?;
             reached(Step::AfterRemoval, "");
         }
-        Ok(())
+        self.remove_pieces(|id| id < newest)
     }
 
     /// Removes what interrupted writes have left behind. Only for whoever holds the store.
@@ -106,6 +118,8 @@ impl Store {
                 self.remove(id)?;
             }
         }
+        // A damaged checkpoint is no reason not to begin; what it needs stays.
+        let _ = self.remove_pieces(|_| true);
         Ok(())
     }
 

@@ -50,6 +50,7 @@ impl Tap {
             role: Role::Sink,
             line: 1,
             parallelism: 1,
+            on_disk: false,
             on_bad_row: OnBadRow::Fail,
             description: None,
             inputs: vec![Input { node, port, route: Route::Any }],

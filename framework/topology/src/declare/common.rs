@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use millstream_api::options::{OnBadRow, OperatorCommon, SinkCommon, SourceCommon, TimeOptions};
+use millstream_api::options::{OnBadRow, OperatorCommon, SinkCommon, SourceCommon, StateHome, TimeOptions};
 use millstream_api::registry::{self, Role};
 use schemars::schema_for;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ pub(crate) struct Common {
     /// There is a `time` but it is wrong: the streams have event time, nobody knows which.
     pub time_is_wrong: bool,
     pub rate: Option<NonZeroUsize>,
+    /// Where an operator's keyed state is to be, if it says so itself.
+    pub state: Option<StateHome>,
 }
 
 impl Common {
@@ -41,6 +43,7 @@ impl Common {
                 on_bad_row: c.on_bad_row,
                 parallelism: c.parallelism,
                 description: c.description,
+                state: c.state,
                 ..Common::default()
             }),
             Role::Sink => shared(read, reader).map(|c: SinkCommon| Common {

@@ -11,8 +11,7 @@ pub(super) fn lines(topology: &Topology) -> Vec<Entry> {
     let keyed: Vec<&str> =
         stateful.iter().filter(|node| node.plan.state.iter().any(|state| state.keyed)).map(|node| node.name.as_str()).collect();
     if !keyed.is_empty() {
-        let limit = format!("runtime.memory = \"{}\"; beyond it the run fails and names the node", topology.runtime.memory);
-        entries.push(Entry::new(format!("{} together", listed(&keyed)), vec![limit]));
+        entries.push(Entry::new(format!("{} together", listed(&keyed)), limits(topology, &stateful)));
     }
     let names: Vec<&str> = stateless.iter().map(|node| node.name.as_str()).collect();
     if !names.is_empty() {
@@ -23,6 +22,22 @@ pub(super) fn lines(topology: &Topology) -> Vec<Entry> {
         format!("{} batches on a channel, {} on an edge (runtime.mailbox, runtime.in_flight)", channels.mailbox, channels.in_flight);
     entries.push(Entry::new("rows between nodes", vec![queues]));
     entries
+}
+
+/// What `runtime.memory` means for nodes with state.
+fn limits(topology: &Topology, stateful: &[&Node]) -> Vec<String> {
+    let memory = topology.runtime.memory;
+    let on_disk: Vec<&str> = stateful.iter().filter(|node| node.on_disk).map(|node| node.name.as_str()).collect();
+    let stays = |node: &&&Node| !node.on_disk && node.plan.state.iter().any(|state| state.keyed);
+    let in_memory: Vec<&str> = stateful.iter().filter(stays).map(|node| node.name.as_str()).collect();
+    match (on_disk.is_empty(), in_memory.is_empty()) {
+        (true, _) => vec![format!("runtime.memory = \"{memory}\"; beyond it the run fails and names the node")],
+        (false, true) => vec![format!("runtime.memory = \"{memory}\"; beyond it keys go to disk")],
+        (false, false) => vec![
+            format!("runtime.memory = \"{memory}\"; beyond it keys of {} go to disk", listed(&on_disk)),
+            format!("the state of {} stays in memory", listed(&in_memory)),
+        ],
+    }
 }
 
 fn entry(topology: &Topology, node: &Node) -> Entry {

@@ -93,7 +93,7 @@ impl<'p> Reader<'p> {
 
     /// Notes that the key at hand means nothing here.
     pub fn unknown<'n>(&mut self, key: &str, known: impl Iterator<Item = &'n str>) {
-        self.note(crate::later::key(&self.path).unwrap_or_else(|| unknown_key(key, known).on_key()));
+        self.note(unknown_key(key, known).on_key());
     }
 
     fn read_any(&mut self, item: &Item) -> Option<Json> {

@@ -199,21 +199,6 @@ fn warnings_do_not_stop_a_topology() {
 }
 
 #[test]
-fn what_the_format_has_and_this_version_does_not() {
-    let shown = with_source(
-        "time = { by = \"at\" }\n[runtime]\nstate = \"disk\"\n[operators.p]\ntype = \"pass\"\ninput = \"s\"\nstate = \"disk\"\n",
-    );
-    let codes: Vec<&str> = shown.lines().filter(|line| line.contains("error[")).collect();
-    assert_eq!(
-        codes,
-        [
-            "t.toml:7:1: error[not-supported]: state on disk is not supported by this version",
-            "t.toml:11:1: error[not-supported]: state on disk is not supported by this version",
-        ]
-    );
-}
-
-#[test]
 fn a_broken_operator_is_said_to_be_broken() {
     let shown = with_source("[operators.b]\ntype = \"broken\"\ninput = \"s\"\n[sinks.d]\ntype = \"drain\"\ninput = \"b\"\n");
     expect![[r#"

@@ -17,7 +17,7 @@ fn task(node: &str) -> TaskId {
 
 fn part() -> TaskSnapshot {
     let counts = TaskCounts::default();
-    TaskSnapshot { watermark: EventTime::MIN, entries: Default::default(), positions: Vec::new(), counts, ended: false }
+    TaskSnapshot { watermark: EventTime::MIN, entries: Default::default(), pieces: None, positions: Vec::new(), counts, ended: false }
 }
 
 /// Sources `a` and `b`, and a sink `c` that reads both. A checkpoint every 10 s, a pause of 3 s, a time-out of 60 s.

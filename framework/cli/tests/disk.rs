@@ -1,0 +1,128 @@
+//! Runs whose keys do not fit into memory, as whole processes: killed, in memory in between, looked into, without a disk.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![cfg(unix)]
+
+mod command;
+
+use std::collections::BTreeMap;
+
+use command::{Folder, Running};
+use serde_json::{Value, json};
+
+/// How many keys have come how often, of many more keys than memory holds.
+const COUNTS: &str = r#"
+name = "counts"
+
+[runtime]
+workers    = 2
+memory     = "4MiB"
+batch_rows = 1000
+
+[checkpoint]
+store    = "file:./state"
+interval = "50ms"
+
+[sources.rows]
+type    = "generate"
+rows    = 100000
+rate    = 40000
+columns = ["counter as n", "concat('a key with some text in it ', counter % 20011) as k"]
+
+[operators.counts]
+type    = "aggregate"
+input   = "rows"
+by      = ["k"]
+compute = ["count(*) as times", "max(n) as last"]
+state   = "disk"
+
+[operators.often]
+type    = "aggregate"
+input   = "counts"
+by      = ["times"]
+compute = ["count(*) as keys", "sum(last) as last"]
+
+[sinks.out]
+type    = "file"
+input   = "often"
+path    = "out.ndjson"
+changes = true
+"#;
+
+const ROWS: u64 = 100_000;
+const KEYS: u64 = 20_011;
+
+fn expected() -> BTreeMap<String, i64> {
+    let mut often: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for key in 0..KEYS {
+        let times = (ROWS - key).div_ceil(KEYS);
+        let (keys, last) = often.entry(times).or_default();
+        *keys += 1;
+        *last += key + (times - 1) * KEYS;
+    }
+    often.into_iter().map(|(times, (keys, last))| (json!({ "times": times, "keys": keys, "last": last }).to_string(), 1)).collect()
+}
+
+/// The rows that are left once all changes are applied.
+fn left(text: &str) -> BTreeMap<String, i64> {
+    let mut left = BTreeMap::new();
+    for line in text.lines() {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        let weight = row.as_object_mut().unwrap().remove("_weight").unwrap().as_i64().unwrap();
+        *left.entry(row.to_string()).or_default() += weight;
+    }
+    left.retain(|_, count| *count != 0);
+    left
+}
+
+/// Runs it until its file has grown, then kills it.
+fn kill(folder: &Folder, arguments: &[&str]) {
+    let size = || std::fs::metadata(folder.path("out.ndjson")).map_or(0, |file| file.len());
+    let before = size();
+    let mut running = Running::start(folder.command(arguments));
+    running.until("is running");
+    let grown = (0..10_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        size() > before
+    });
+    assert!(grown, "no row was committed");
+    running.signal("KILL");
+    running.wait();
+}
+
+#[test]
+fn keys_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
+    let folder = Folder::with(&[("topology.toml", COUNTS)]);
+    kill(&folder, &["run", "topology.toml"]);
+    assert!(folder.path("state.scratch").exists(), "what a killed run leaves");
+    kill(&folder, &["run", "topology.toml", "--set", "runtime.workers=3"]);
+    let in_memory = ["--set", "operators.counts.state=memory", "--set", "runtime.memory=64MiB"];
+    kill(&folder, &[&["run", "topology.toml"], in_memory.as_slice()].concat());
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+    assert_eq!(left(&folder.read("out.ndjson")), expected());
+    assert_eq!(folder.names(), ["out.ndjson", "state", "topology.toml"]);
+}
+
+#[test]
+fn a_checkpoint_of_keys_on_disk_can_be_looked_into() {
+    let slow = COUNTS.replace("rows    = 100000\n", "");
+    let folder = Folder::with(&[("topology.toml", &slow)]);
+    kill(&folder, &["run", "topology.toml"]);
+    let listed = folder.run(&["state", "ls", "topology.toml"]);
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    assert!(listed.out.contains("operator counts (aggregate): groups, "), "{}", listed.out);
+    let one = folder.run(&["state", "get", "state", "counts", "--value", "a key with some text in it 7"]);
+    assert_eq!(one.out.lines().count(), 1, "{}{}", one.out, one.err);
+    let row: Value = serde_json::from_str(&one.out).unwrap();
+    assert_eq!((&row["state"], &row["k0"]), (&json!("groups"), &json!("a key with some text in it 7")));
+}
+
+#[test]
+fn a_disk_that_cannot_be_used_is_named_with_the_node() {
+    let folder = Folder::with(&[("topology.toml", COUNTS), ("state.scratch", "not a folder")]);
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("counts") && ended.err.contains("state.scratch for state on disk"), "{}", ended.err);
+    assert_eq!(folder.read("state.scratch"), "not a folder");
+}

@@ -1,0 +1,162 @@
+//! Keys of one subtask that leave memory: when, and what the disk is told.
+//!
+//! They leave when their state has grown beyond the subtask's share of `runtime.memory`, all together, and come back one by one
+//! (`millstream_state::disk`). When they do so cannot show in what the node computes.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millstream_api::state::{ColdState, StateEntries, StateReader, StateWriter};
+use millstream_api::time::ClockTime;
+use millstream_api::{Operator, Result};
+use millstream_state::JobSnapshot;
+use millstream_state::disk::{DiskCounts, DiskSnapshot, DiskState, Scratch};
+use millstream_topology::{Node, StorePlace, Topology};
+
+/// Of `runtime.memory`, the part that keys of nodes on disk may take. As much again is needed while they are written; and there
+/// may be nodes that stay in memory.
+const KEYS_PART: usize = 3;
+
+/// The part that blocks of the store which are read again may take.
+const CACHE_PART: usize = 8;
+
+/// How a run uses the disk for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskUse {
+    /// As far as `runtime.memory` does not suffice, beside the store of checkpoints.
+    Run,
+    /// After each batch, so that a test sees keys leave and come back as often as can be; away from the places of a run.
+    Test,
+}
+
+/// When keys leave memory.
+#[derive(Clone, Copy)]
+enum Share {
+    /// When their state takes more than this.
+    Bytes(usize),
+    Always,
+}
+
+/// The place on disk of a run's nodes; there only when some node needs one.
+pub struct Disk {
+    scratch: Arc<Scratch>,
+    share: Share,
+}
+
+/// The keys of one subtask.
+pub struct Spilling {
+    state: Arc<Mutex<DiskState>>,
+    share: Share,
+    /// What the operator kept in memory when its keys had just left.
+    stays_bytes: usize,
+}
+
+impl Disk {
+    /// Opens a folder for the state of the topology's nodes; `None`: none of them goes to disk.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub fn open(topology: &Topology, how: DiskUse) -> Result<Option<Disk>> {
+        let subtasks: usize = topology.nodes.iter().filter(|node| node.on_disk).map(|node| node.parallelism).sum();
+        if subtasks == 0 {
+            return Ok(None);
+        }
+        let memory = topology.runtime.memory.bytes();
+        let (folder, share) = match how {
+            DiskUse::Run => (folder(topology), Share::Bytes(memory / KEYS_PART / subtasks)),
+            DiskUse::Test => (temporary(topology), Share::Always),
+        };
+        Ok(Some(Disk { scratch: Scratch::open(&folder, memory / CACHE_PART)?, share }))
+    }
+
+    /// The keys of one subtask of a node.
+    ///
+    /// # Errors
+    /// When the disk can't be written to.
+    pub fn subtask(&self, node: &Node, key_groups: u16, checkpoints: bool) -> Result<Option<Spilling>> {
+        let Some(spills) = node.plan.spills.as_ref().filter(|_| node.on_disk) else { return Ok(None) };
+        let state = DiskState::new(&self.scratch, spills, key_groups, checkpoints)?;
+        Ok(Some(Spilling { state: Arc::new(Mutex::new(state)), share: self.share, stays_bytes: 0 }))
+    }
+}
+
+/// Beside the store of checkpoints, where there is one on this machine; so that it is found again and emptied after a crash.
+fn folder(topology: &Topology) -> PathBuf {
+    match topology.checkpoint.as_ref().map(|settings| settings.store.place(&topology.folder)) {
+        Some(StorePlace::Folder(folder)) => {
+            let mut name = folder.into_os_string();
+            name.push(".scratch");
+            name.into()
+        }
+        _ => temporary(topology),
+    }
+}
+
+/// A place that nobody else uses.
+fn temporary(topology: &Topology) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("millstream-{}-{}-{number}", topology.name, std::process::id()))
+}
+
+impl Spilling {
+    /// What an operator asks for keys.
+    pub fn cold_state(&self) -> Arc<Mutex<dyn ColdState>> {
+        self.state.clone()
+    }
+
+    /// Takes keys out of a checkpoint; what stays in memory is the result.
+    pub(crate) fn load(&self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader> {
+        self.locked().load(from, node, groups, now)
+    }
+
+    /// The operator is done with what came: its keys leave memory if there are too many. The memory of all.
+    pub(crate) fn after(&mut self, operator: &mut dyn Operator, now: ClockTime) -> Result<usize> {
+        let bytes = operator.state_bytes() + self.locked().memory_bytes();
+        let is_full = match self.share {
+            Share::Always => true,
+            // What does not leave must not have the keys leave again and again.
+            Share::Bytes(share) => bytes > share.max(2 * self.stays_bytes),
+        };
+        if !is_full {
+            return Ok(bytes);
+        }
+        let mut state = StateWriter::new();
+        operator.snapshot(&mut state)?;
+        operator.forget_keys()?;
+        self.locked().evict(state.into_entries(), now)?;
+        self.stays_bytes = operator.state_bytes();
+        Ok(self.stays_bytes)
+    }
+
+    /// A barrier has come: what stays in memory of what the operator wrote, and the rest.
+    pub(crate) fn snapshot(&self, entries: StateEntries, now: ClockTime) -> Result<(StateEntries, DiskSnapshot)> {
+        self.locked().snapshot(entries, now)
+    }
+
+    /// What can be seen of it.
+    pub(crate) fn counts(&self) -> DiskCounts {
+        self.locked().counts()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, DiskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of a checkpoint that a subtask begins with, from memory or to disk.
+pub(crate) fn restored(
+    spilling: Option<&Spilling>,
+    from: Option<&JobSnapshot>,
+    node: &str,
+    groups: &Range<u16>,
+    now: ClockTime,
+) -> Result<Option<StateReader>> {
+    let Some(from) = from else { return Ok(None) };
+    match spilling {
+        Some(spilling) => spilling.load(from, node, groups, now).map(Some),
+        None => from.state(node, groups).map(Some),
+    }
+}

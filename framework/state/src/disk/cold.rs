@@ -1,0 +1,240 @@
+//! One subtask's keys: fetched when rows of them come, written at barriers and when memory is full.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::ArrayRef;
+use fjall::{Keyspace, UserValue};
+use millstream_api::error::Result;
+use millstream_api::key_group::CanonicalKeys;
+use millstream_api::plan::Spills;
+use millstream_api::state::{ColdState, StateEntries, StateReader, key_columns};
+use millstream_api::time::ClockTime;
+
+use super::codec::{self, Codec};
+use super::log::Log;
+use super::resident::Resident;
+use super::scratch::Scratch;
+use super::view::DiskSnapshot;
+use super::writer::Writer;
+use crate::pieces::{self, GONE};
+use crate::snapshot::JobSnapshot;
+
+/// Keys that are looked at in one go for their age, at least.
+const AGED_AT_ONCE: usize = 4096;
+
+/// What can be seen of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskCounts {
+    /// Keys on disk.
+    pub keys: u64,
+    /// What they take there.
+    pub bytes: u64,
+    /// Keys that were looked for on disk.
+    pub lookups: u64,
+    /// How often all keys left memory.
+    pub evictions: u64,
+}
+
+/// Keys of one subtask, in memory and on disk.
+pub struct DiskState {
+    pub(super) keyspace: Keyspace,
+    pub(super) codec: Codec,
+    pub(super) resident: Resident,
+    /// With checkpoints only.
+    log: Option<Log>,
+    forgotten_after: Option<Duration>,
+    /// The key up to which the age of keys was looked at; `None`: not before `look_at`.
+    aged_up_to: Option<Vec<u8>>,
+    look_at: ClockTime,
+    pub(super) counts: DiskCounts,
+    /// Last, since it goes last.
+    pub(super) scratch: Arc<Scratch>,
+}
+
+impl std::fmt::Debug for DiskState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DiskState({:?})", self.counts)
+    }
+}
+
+impl DiskState {
+    /// No keys. `checkpoints`: whether to keep what checkpoints need.
+    ///
+    /// # Errors
+    /// When the disk can't be written to.
+    pub fn new(scratch: &Arc<Scratch>, spills: &Spills, key_groups: u16, checkpoints: bool) -> Result<DiskState> {
+        Ok(DiskState {
+            keyspace: scratch.keyspace()?,
+            scratch: scratch.clone(),
+            codec: Codec::new(spills.state),
+            resident: Resident::new(key_groups),
+            log: checkpoints.then(|| Log::new(true)),
+            forgotten_after: spills.forgotten_after.map(|after| after.duration()),
+            aged_up_to: None,
+            look_at: ClockTime(i64::MIN),
+            counts: DiskCounts::default(),
+        })
+    }
+
+    /// Takes the keys of these groups out of a checkpoint, piece by piece. What of the node's state stays in memory.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read or the disk not be written to.
+    pub fn load(&mut self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader> {
+        let mut in_memory = StateEntries::new();
+        for task in from.of(node) {
+            let (cold, warm) = self.divided(task.entries.clone());
+            for (name, batches) in warm {
+                in_memory.entry(name).or_default().extend(batches);
+            }
+            self.replay(cold, groups, now)?;
+            if let Some(pieces) = &task.pieces {
+                pieces.each(&mut |piece| self.replay(piece, groups, now))?;
+            }
+        }
+        self.log = self.log.as_ref().map(|_| Log::new(false));
+        Ok(StateReader::new(in_memory, groups))
+    }
+
+    fn replay(&mut self, mut piece: StateEntries, groups: &Range<u16>, now: ClockTime) -> Result<()> {
+        piece.retain(|(_, group), _| group.is_some_and(|group| groups.contains(&group)));
+        for key in pieces::gone(&piece)? {
+            let (number, _) = self.resident.number(&key);
+            self.resident.slot_mut(number).dirty = true;
+        }
+        piece.retain(|(name, _), _| name != GONE);
+        for batch in piece.values().flatten() {
+            let keys = CanonicalKeys::new(&key_columns(batch))?;
+            let mut bytes = Vec::new();
+            for row in 0..batch.num_rows() {
+                bytes.clear();
+                keys.encode(row, &mut bytes);
+                let (number, _) = self.resident.number(&bytes);
+                self.resident.slot_mut(number).dirty = true;
+            }
+        }
+        for number in 0..self.resident.len() as u32 {
+            self.resident.slot_mut(number).on_disk = self.is_on_disk(number)?;
+        }
+        self.write(piece, now, None)?;
+        self.resident.clear();
+        Ok(())
+    }
+
+    /// What of a snapshot leaves memory, and what stays.
+    fn divided(&self, entries: StateEntries) -> (StateEntries, StateEntries) {
+        entries.into_iter().partition(|((name, group), _)| group.is_some() && self.codec.place(name).is_some())
+    }
+
+    fn is_on_disk(&self, number: u32) -> Result<bool> {
+        if self.counts.keys == 0 {
+            return Ok(false);
+        }
+        self.keyspace.contains_key(self.resident.key(number)).map_err(|cause| self.scratch.failed("read state from", &cause))
+    }
+
+    /// All keys leave memory: `entries` is what the operator has just written, and lets go of.
+    ///
+    /// # Errors
+    /// When the disk can't be written to.
+    pub fn evict(&mut self, entries: StateEntries, now: ClockTime) -> Result<()> {
+        let (cold, _) = self.divided(entries);
+        self.write(cold, now, self.log.clone())?;
+        let keys = self.resident.len();
+        self.resident.clear();
+        self.counts.evictions += 1;
+        self.forget_aged(AGED_AT_ONCE.max(2 * keys), now)
+    }
+
+    /// A barrier has come, and `entries` is what the operator has written: what of it stays in memory, and the rest as it is now.
+    ///
+    /// # Errors
+    /// When the disk can't be written to.
+    pub fn snapshot(&mut self, entries: StateEntries, now: ClockTime) -> Result<(StateEntries, DiskSnapshot)> {
+        let (cold, warm) = self.divided(entries);
+        self.write(cold, now, self.log.clone())?;
+        let view = DiskSnapshot::new(&self.scratch, &self.keyspace, self.codec.clone(), self.log.clone())?;
+        Ok((warm, view))
+    }
+
+    /// Takes keys off the disk that were written so long ago that they would be forgotten when they come back. It looks at `most`
+    /// keys, and goes on with the next ones the next time: so it keeps up with what is written.
+    fn forget_aged(&mut self, most: usize, now: ClockTime) -> Result<()> {
+        let Some(after) = self.forgotten_after else { return Ok(()) };
+        if self.aged_up_to.is_none() && now < self.look_at {
+            return Ok(());
+        }
+        let from = self.aged_up_to.take().unwrap_or_default();
+        let failed = |cause: fjall::Error| self.scratch.failed("read state from", &cause);
+        let mut aged = Vec::new();
+        let (mut last, mut seen) = (None, 0);
+        for found in self.keyspace.range(from..).take(most) {
+            let (key, value) = found.into_inner().map_err(failed)?;
+            if codec::written_at(&value).is_some_and(|at| ClockTime(at).plus(after) <= now) {
+                aged.push(key.to_vec());
+            }
+            last = Some(key.to_vec());
+            seen += 1;
+        }
+        let mut writer = Writer::new(&self.keyspace, &self.scratch, aged.len())?;
+        aged.iter().try_for_each(|key| writer.remove(key))?;
+        writer.finish()?;
+        self.counts.keys -= aged.len() as u64;
+        // The next key begins behind the last one.
+        self.aged_up_to = last.filter(|_| seen == most).map(|mut key| {
+            key.push(0);
+            key
+        });
+        if self.aged_up_to.is_none() {
+            self.look_at = now.plus(after / 4);
+        }
+        Ok(())
+    }
+
+    /// Memory of what is known of the keys in memory, beside their state.
+    pub fn memory_bytes(&self) -> usize {
+        self.resident.size_bytes()
+    }
+
+    /// What can be seen of it.
+    pub fn counts(&self) -> DiskCounts {
+        self.counts
+    }
+}
+
+impl ColdState for DiskState {
+    fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>> {
+        let keys = CanonicalKeys::new(keys)?;
+        let (mut bytes, mut new) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            bytes.clear();
+            keys.encode(row, &mut bytes);
+            let (number, is_new) = self.resident.number(&bytes);
+            self.resident.slot_mut(number).dirty = true;
+            if is_new {
+                new.push(number);
+            }
+        }
+        if self.counts.keys == 0 || new.is_empty() {
+            return Ok(None);
+        }
+        self.counts.lookups += new.len() as u64;
+        // In the order of the disk, so that what lies together is read together.
+        new.sort_unstable_by(|&a, &b| self.resident.key(a).cmp(self.resident.key(b)));
+        let mut found: Vec<(u16, UserValue)> = Vec::new();
+        for number in new {
+            let value = self.keyspace.get(self.resident.key(number));
+            if let Some(value) = value.map_err(|cause| self.scratch.failed("read state from", &cause))? {
+                self.resident.slot_mut(number).on_disk = true;
+                found.push((self.resident.slot(number).group, value));
+            }
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let entries = codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value)))?;
+        Ok(Some(StateReader::new(entries, &(0..u16::MAX))))
+    }
+}

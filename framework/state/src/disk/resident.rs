@@ -1,0 +1,119 @@
+//! The keys of one subtask that are in memory: which of them may have changed, and which are on disk as well.
+//!
+//! All keys leave memory together, so they lie one behind the other in one piece of memory and none is ever taken out.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use millstream_api::key_group::group_of_hash;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Behind these bytes of a key on disk are its canonical ones; they are its group, so that groups lie together.
+pub(super) const GROUP_BYTES: usize = 2;
+
+/// Keys, numbered in the order in which they came.
+pub(super) struct Resident {
+    key_groups: u16,
+    table: HashTable<u32>,
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    start: usize,
+    length: u32,
+    pub(super) group: u16,
+    /// Whether its state may be another one than on disk.
+    pub(super) dirty: bool,
+    pub(super) on_disk: bool,
+}
+
+impl Resident {
+    /// No keys.
+    pub(super) fn new(key_groups: u16) -> Resident {
+        Resident { key_groups, table: HashTable::new(), slots: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// The number of a key, by its canonical bytes, and whether it is a new one.
+    pub(super) fn number(&mut self, canonical: &[u8]) -> (u32, bool) {
+        let Resident { key_groups, table, slots, bytes } = self;
+        let canonical_of = |slot: &Slot| slot.start + GROUP_BYTES..slot.start + slot.length as usize;
+        let hash = xxh3_64(canonical);
+        let is_same = |&number: &u32| bytes[canonical_of(&slots[number as usize])] == *canonical;
+        let rehash = |&number: &u32| xxh3_64(&bytes[canonical_of(&slots[number as usize])]);
+        match table.entry(hash, is_same, rehash) {
+            Entry::Occupied(found) => (*found.get(), false),
+            Entry::Vacant(vacant) => {
+                let number = slots.len() as u32;
+                vacant.insert(number);
+                let group = group_of_hash(hash, *key_groups);
+                let length = (canonical.len() + GROUP_BYTES) as u32;
+                slots.push(Slot { start: bytes.len(), length, group, dirty: false, on_disk: false });
+                bytes.extend_from_slice(&group.to_be_bytes());
+                bytes.extend_from_slice(canonical);
+                (number, true)
+            }
+        }
+    }
+
+    /// What is known of a key.
+    pub(super) fn slot(&self, number: u32) -> Slot {
+        self.slots[number as usize]
+    }
+
+    /// The same, to be changed.
+    pub(super) fn slot_mut(&mut self, number: u32) -> &mut Slot {
+        &mut self.slots[number as usize]
+    }
+
+    /// A key as it is on disk: its group, then its canonical bytes.
+    pub(super) fn key(&self, number: u32) -> &[u8] {
+        let slot = &self.slots[number as usize];
+        &self.bytes[slot.start..slot.start + slot.length as usize]
+    }
+
+    /// The numbers of the keys that may have changed, in the order in which keys are on disk.
+    pub(super) fn dirty(&self) -> Vec<u32> {
+        let mut dirty: Vec<u32> = (0..self.slots.len() as u32).filter(|&number| self.slot(number).dirty).collect();
+        dirty.sort_unstable_by(|&a, &b| self.key(a).cmp(self.key(b)));
+        dirty
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Lets go of all keys and of their memory.
+    pub(super) fn clear(&mut self) {
+        *self = Resident::new(self.key_groups);
+    }
+
+    /// Memory in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.table.allocation_size() + self.slots.capacity() * size_of::<Slot>() + self.bytes.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_numbered_once_and_lie_on_disk_by_group() {
+        let mut resident = Resident::new(8);
+        let names: Vec<String> = (0..100).map(|n| format!("key {n}")).collect();
+        for (expected, name) in names.iter().enumerate() {
+            assert_eq!(resident.number(name.as_bytes()), (expected as u32, true));
+            resident.slot_mut(expected as u32).dirty = expected % 2 == 0;
+        }
+        assert_eq!(resident.number(b"key 7"), (7, false));
+        let dirty = resident.dirty();
+        assert_eq!(dirty.len(), 50);
+        assert!(dirty.is_sorted_by_key(|&number| resident.slot(number).group));
+        assert_eq!(&resident.key(7)[GROUP_BYTES..], b"key 7");
+        resident.clear();
+        assert_eq!((resident.len(), resident.size_bytes()), (0, 0));
+    }
+}

@@ -1,0 +1,91 @@
+//! All keys of a subtask at a barrier, while the subtask goes on.
+
+use std::sync::Arc;
+
+use fjall::{Keyspace, Readable, Snapshot, UserValue};
+use millstream_api::error::{Error, Result};
+use millstream_api::state::StateEntries;
+
+use super::codec::{self, Codec};
+use super::log::{Chain, Log, Take};
+use super::resident::GROUP_BYTES;
+use super::scratch::Scratch;
+use crate::manifest::PartRecord;
+use crate::part;
+use crate::pieces::PIECE_BYTES;
+
+/// Keys on disk as they were at a barrier.
+pub struct DiskSnapshot {
+    view: Snapshot,
+    keyspace: Keyspace,
+    codec: Codec,
+    log: Option<(Log, u64)>,
+    scratch: Arc<Scratch>,
+}
+
+impl std::fmt::Debug for DiskSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DiskSnapshot({:?})", self.scratch)
+    }
+}
+
+impl DiskSnapshot {
+    pub(super) fn new(scratch: &Arc<Scratch>, keyspace: &Keyspace, codec: Codec, log: Option<Log>) -> Result<DiskSnapshot> {
+        let log = log.map(|log| {
+            let barrier = log.barrier();
+            (log, barrier)
+        });
+        Ok(DiskSnapshot { view: scratch.view()?, keyspace: keyspace.clone(), codec, log, scratch: scratch.clone() })
+    }
+
+    /// All keys, piece by piece.
+    ///
+    /// # Errors
+    /// When the disk can't be read, or `take` says so.
+    pub fn each(&self, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
+        let mut values: Vec<(u16, UserValue)> = Vec::new();
+        let mut bytes = 0;
+        for found in self.view.iter(&self.keyspace) {
+            let (key, value) = found.into_inner().map_err(|cause| self.scratch.failed("read state from", &cause))?;
+            let group = key.first_chunk::<GROUP_BYTES>().ok_or_else(|| Error::internal("a key on disk has no group"))?;
+            bytes += value.len();
+            values.push((u16::from_be_bytes(*group), value));
+            if bytes > PIECE_BYTES {
+                take(self.decoded(&values)?)?;
+                values.clear();
+                bytes = 0;
+            }
+        }
+        if values.is_empty() { Ok(()) } else { take(self.decoded(&values)?) }
+    }
+
+    fn decoded(&self, values: &[(u16, UserValue)]) -> Result<StateEntries> {
+        codec::decode(&self.codec, values.iter().map(|(group, value)| (*group, &**value)))
+    }
+
+    /// Writes what the last checkpoint does not have. What the checkpoint at this barrier consists of.
+    ///
+    /// # Errors
+    /// When the disk can't be read, or `put` says so.
+    pub fn write(&self, put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>) -> Result<Chain> {
+        let base = |take: &mut Take<'_>| self.each(&mut |piece| take(part::encode(&piece)?));
+        match &self.log {
+            Some((log, barrier)) => log.write(*barrier, &self.scratch, put, &base),
+            None => {
+                let mut chain = Chain::default();
+                base(&mut |bytes| {
+                    chain.parts.push(put(bytes)?);
+                    Ok(())
+                })?;
+                Ok(chain)
+            }
+        }
+    }
+
+    /// The checkpoint at this barrier exists.
+    pub fn exists(&self, chain: Chain) {
+        if let Some((log, _)) = &self.log {
+            log.exists(chain);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `state = "disk"`: keys leave memory after every batch and come back, and nothing of that shows in what a topology computes.
+//!
+//! The same disturbances with and without disk are in the other tests of this folder; here is what is about the disk itself.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+use millstream_api::Registry;
+use millstream_api::time::rfc3339;
+use millstream_testkit::Script;
+use proptest::prelude::*;
+use serde_json::json;
+
+/// A node of every type whose keys may leave memory, `TTL` standing for how long they live. The totals live on: so others get
+/// withdrawals of rows that they have forgotten.
+const NODES: &str = "
+name = 'script'
+[sources.rows]
+type = 'script'
+schema = { k = 'string', v = 'double', at = 'timestamp not null' }
+[operators.totals]
+type = 'aggregate'
+input = 'rows'
+by = ['k']
+compute = ['count(*) as n', 'sum(v) as total', 'max(v) as most', 'array_agg(v) as all_of_them']
+[operators.again]
+type = 'aggregate'
+input = 'totals'
+by = ['n', 'k is null as without']
+compute = ['count(*) as keys', 'min(most) as least']
+TTL
+[operators.first]
+type = 'deduplicate'
+input = 'rows'
+by = ['k', 'v']
+TTL
+[operators.last]
+type = 'deduplicate'
+input = 'rows'
+by = ['k']
+keep = 'last'
+TTL
+[operators.two]
+type = 'top_n'
+input = 'totals'
+by = ['n']
+order = ['total desc', 'k']
+n = 2
+TTL
+[operators.pairs]
+type = 'join'
+mode = 'changes'
+kind = 'full'
+left = 'totals'
+right = 'first'
+on = 'totals.n = first.v'
+columns = ['totals.k as k', 'n', 'total', 'first.k as other']
+TTL
+[operators.renamed]
+type = 'select'
+input = 'rows'
+columns = ['k as key', 'v as value']
+[operators.all]
+type = 'join'
+mode = 'changes'
+kind = 'left'
+left = 'rows'
+right = 'renamed'
+on = 'rows.k = renamed.key and rows.v < renamed.value'
+columns = ['k', 'v', 'value']
+TTL
+";
+
+const SINKS: [&str; 7] = ["totals", "again", "first", "last", "two", "pairs", "all"];
+
+fn start(state: &str, ttl: &str, workers: usize) -> Script {
+    let mut registry = Registry::new();
+    millstream_operators::register(&mut registry);
+    let sinks: String = SINKS.iter().map(|name| format!("[sinks.out_{name}]\ntype = 'collect'\ninput = '{name}'\n")).collect();
+    let text = format!("{}{sinks}", NODES.replace("TTL", ttl));
+    let settings = [format!("runtime.state={state}"), format!("runtime.workers={workers}"), "runtime.batch_rows=3".to_owned()];
+    Script::start(registry, &text, &settings.each_ref().map(String::as_str), 7).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A row: key, value, and by how many seconds the clock goes on behind it.
+type Row = (Option<&'static str>, i8, u8);
+
+fn line(place: usize, &(key, value, _): &Row) -> String {
+    format!("{}\n", json!({ "k": key, "v": f64::from(value), "at": rfc3339(place as i64 * 1_000_000) }))
+}
+
+/// Sends rows one by one, as the clock says; back from a checkpoint where `crash` says so.
+fn played(state: &str, ttl: &str, rows: &[Row], crash: Option<usize>) -> Script {
+    let mut script = start(state, ttl, 2);
+    for (place, row) in rows.iter().enumerate() {
+        if crash == Some(place) {
+            script.checkpoint().unwrap();
+            script.crash_and_restore(&["runtime.workers=3"]).unwrap();
+        }
+        script.send("rows", &line(place, row)).unwrap();
+        if row.2 > 0 {
+            script.advance(&format!("{}s", row.2)).unwrap();
+        }
+    }
+    script
+}
+
+fn all_rows(script: &Script) -> Vec<String> {
+    SINKS.iter().map(|name| script.rows(&format!("out_{name}")).unwrap()).collect()
+}
+
+fn fates(script: &Script) -> Vec<(String, u64, u64, u64)> {
+    let ledger = script.ledger();
+    let rows = ledger.rows.iter().filter(|row| !row.node.starts_with("out_"));
+    rows.map(|row| (row.node.clone(), row.fates.taken, row.fates.expired, row.fates.filtered)).collect()
+}
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let key = prop_oneof![Just(None), Just(Some("a")), Just(Some("b")), Just(Some("a key that is longer than a view"))];
+    let wait = prop_oneof![3 => Just(0u8), 1 => 1..15u8];
+    proptest::collection::vec((key, 0..4i8, wait), 1..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn what_is_computed_is_what_is_in_memory(rows in rows(), crash in proptest::option::of(0..20usize)) {
+        let (memory, disk) = (played("memory", "", &rows, None), played("disk", "", &rows, crash));
+        prop_assert_eq!(all_rows(&disk), all_rows(&memory));
+        prop_assert_eq!(fates(&disk), fates(&memory));
+    }
+}
+
+#[test]
+fn keys_are_forgotten_by_the_clock_on_disk_as_in_memory() {
+    let ttl = "state_ttl = '10s'";
+    let some: [Row; 9] = [
+        (Some("a"), 1, 4),
+        (Some("b"), 2, 4),
+        (Some("a"), 3, 7),
+        // `b` is forgotten, `a` is not.
+        (Some("b"), 1, 0),
+        (Some("a"), 1, 11),
+        // Both are, and nobody has asked for them since.
+        (None, 2, 3),
+        (Some("a"), 2, 30),
+        (Some("a"), 2, 0),
+        (None, 2, 0),
+    ];
+    let (memory, disk) = (played("memory", ttl, &some, None), played("disk", ttl, &some, None));
+    assert_eq!(all_rows(&disk), all_rows(&memory));
+    assert_eq!(fates(&disk), fates(&memory));
+    assert!(fates(&memory).iter().any(|(_, _, expired, _)| *expired > 0), "rows that were forgotten are withdrawn");
+}
+
+#[test]
+fn keys_leave_memory_and_come_back() {
+    let some: Vec<Row> = (0..20).map(|i| (Some(["a", "b"][i % 2]), (i % 3) as i8, 0)).collect();
+    let mut script = played("disk", "", &some, None);
+    for node in script.run().observe().nodes.iter().filter(|node| SINKS.contains(&node.node.as_str())) {
+        let disk = node.disk.unwrap_or_else(|| panic!("{} is not on disk", node.node));
+        assert!(disk.keys > 0 && disk.lookups > 0 && disk.evictions >= 10, "{}: {disk:?}", node.node);
+    }
+    let in_memory = played("memory", "", &some, None).run().observe();
+    assert!(in_memory.nodes.iter().all(|node| node.disk.is_none()));
+}
