@@ -7,11 +7,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::DateTime;
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
-use datafusion_expr::{ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature};
+use datafusion_expr::{
+    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TIMEZONE_WILDCARD, TypeSignature,
+};
 use millstream_api::types::timestamp_type;
 
 use crate::formats::Template;
@@ -20,8 +22,8 @@ use crate::physical::failure::RowFailure;
 /// The function of this name.
 pub(crate) fn time_format(name: &'static str, template: Template) -> Arc<ScalarUDF> {
     let plain = datafusion_functions::datetime::to_char();
-    // Our own timestamps first: else they would be made nanoseconds, of which there are only 584 years.
-    let ours = TypeSignature::Exact(vec![timestamp_type(), DataType::Utf8]);
+    // Microseconds first, of whatever zone: else they would be made nanoseconds, of which there are only 584 years.
+    let ours = TypeSignature::Exact(vec![DataType::Timestamp(TimeUnit::Microsecond, Some(TIMEZONE_WILDCARD.into())), DataType::Utf8]);
     let signature = Signature::one_of(vec![ours, plain.signature().type_signature.clone()], plain.signature().volatility);
     let call = match template {
         Template::Postgres => "to_char(time, 'YYYY-MM-DD HH24:MI:SS')",

@@ -251,13 +251,13 @@ fn a_checkpoint_writes_what_has_changed_and_keeps_what_it_needs() {
 fn a_chain_that_has_grown_is_begun_anew_and_the_old_one_goes() {
     let place = Place::new();
     let mut node = place.node(1, None);
-    for id in 1..=12 {
+    for id in 1..=40 {
         node.take(&many(0..20_000));
         place.write(id, &mut node);
     }
-    assert!(place.piece_folders().len() < 8, "{:?}", place.piece_folders());
-    let sums = in_memory(&place.read(12), &(0..GROUPS));
-    assert_eq!((sums.len(), sums.values().sum::<i64>()), (20_000, 240_000));
+    assert!(place.piece_folders().len() < 30, "{:?}", place.piece_folders());
+    let sums = in_memory(&place.read(40), &(0..GROUPS));
+    assert_eq!((sums.len(), sums.values().sum::<i64>()), (20_000, 800_000));
 }
 
 #[test]
