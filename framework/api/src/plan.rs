@@ -209,7 +209,7 @@ impl Plan {
 
 /// What leaves memory with a key. A node that says so asks for keys before it looks at them
 /// ([`Output::fetch`](crate::operator::Output::fetch)) and lets go of all of them when told
-/// ([`Operator::forget_keys`](crate::operator::Operator::forget_keys)); the rest is the runtime's.
+/// ([`Operator::forget_keys`]); the rest is the runtime's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spills {
     /// The names of the keyed state that goes. Its rows have the key in columns `k0`, `k1` and so on, and nothing but rows of a
