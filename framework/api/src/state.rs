@@ -1,15 +1,17 @@
 //! Writing and reading a node's state.
 //!
-//! Keyed state is split by [key group](crate::key_group) when it is written, so that it can be restored at another
+//! Keyed state is written with the [key group](crate::key_group) of each row, so that it can be restored at another
 //! parallelism: a subtask is given exactly the groups it owns. Other state is written once per subtask and given to all
-//! subtasks of the node at a restore. State is Arrow batches; names are those that the node's plan declares.
+//! subtasks of the node at a restore. State is Arrow batches; names are those that the node's plan declares. Rows are not sorted by
+//! their groups: at a barrier the whole pipeline would wait for that.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::filter_record_batch;
 
 use crate::error::{Error, Result};
 
@@ -41,10 +43,50 @@ pub fn key_columns(records: &RecordBatch) -> Vec<ArrayRef> {
     (0..).map_while(|place| records.column_by_name(&format!("k{place}")).cloned()).collect()
 }
 
-/// What one subtask wrote: batches by name and key group (`None`: not keyed).
-pub type StateEntries = BTreeMap<(String, Option<u16>), Vec<RecordBatch>>;
+/// Rows of one name, as a subtask wrote them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateRows {
+    /// The key group of each row; `None`: the state is not keyed.
+    pub groups: Option<ScalarBuffer<u16>>,
+    /// The rows.
+    pub records: RecordBatch,
+}
 
-/// Takes the state of one subtask at a barrier.
+impl StateRows {
+    /// Some rows that follow each other.
+    #[must_use]
+    pub fn slice(&self, from: usize, rows: usize) -> StateRows {
+        StateRows { groups: self.groups.as_ref().map(|groups| groups.slice(from, rows)), records: self.records.slice(from, rows) }
+    }
+
+    /// The rows that are `wanted`, by their groups; rows that are not keyed always are.
+    ///
+    /// # Errors
+    /// When there is not one group for each row.
+    pub fn of_groups(&self, wanted: impl Fn(u16) -> bool) -> Result<StateRows> {
+        let Some(groups) = self.groups.as_ref().filter(|groups| !groups.iter().all(|&group| wanted(group))) else {
+            return Ok(self.clone());
+        };
+        let mask: BooleanArray = groups.iter().map(|&group| Some(wanted(group))).collect();
+        self.filter(&mask)
+    }
+
+    /// The rows that the mask has.
+    ///
+    /// # Errors
+    /// When it has not one value for each row.
+    pub fn filter(&self, mask: &BooleanArray) -> Result<StateRows> {
+        let chosen = |groups: &ScalarBuffer<u16>| -> ScalarBuffer<u16> {
+            groups.iter().zip(mask.values().iter()).filter(|(_, chosen)| *chosen).map(|(group, _)| *group).collect()
+        };
+        Ok(StateRows { groups: self.groups.as_ref().map(chosen), records: filter_record_batch(&self.records, mask)? })
+    }
+}
+
+/// What one subtask wrote, by name, in the order of writing.
+pub type StateEntries = BTreeMap<String, Vec<StateRows>>;
+
+/// Takes the state of one subtask at a barrier. Columns are shared, not copied.
 #[derive(Debug, Default)]
 pub struct StateWriter {
     entries: StateEntries,
@@ -56,27 +98,27 @@ impl StateWriter {
         StateWriter::default()
     }
 
-    /// Writes rows of keyed state; `groups` is the key group of each. May be called several times for a name; rows of one
-    /// group keep their order.
+    /// Writes rows of keyed state; `groups` is the key group of each. May be called several times for a name; rows keep their order.
+    ///
+    /// # Errors
+    /// When there is not one group for each row.
     pub fn put_keyed(&mut self, name: &str, groups: &[u16], records: &RecordBatch) -> Result<()> {
         if groups.len() != records.num_rows() {
             return Err(Error::internal(format!("state `{name}`: {} key groups for {} rows", groups.len(), records.num_rows())));
         }
-        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
-        order.sort_by_key(|&row| groups[row as usize]);
-        let sorted = take_record_batch(records, &UInt32Array::from(order.clone()))?;
-        let mut from = 0;
-        for run in order.chunk_by(|&a, &b| groups[a as usize] == groups[b as usize]) {
-            let group = groups[run[0] as usize];
-            self.entries.entry((name.to_owned(), Some(group))).or_default().push(sorted.slice(from, run.len()));
-            from += run.len();
+        if !groups.is_empty() {
+            self.add(name, StateRows { groups: Some(groups.to_vec().into()), records: records.clone() });
         }
         Ok(())
     }
 
     /// Writes state of this subtask that has no key.
     pub fn put(&mut self, name: &str, records: RecordBatch) {
-        self.entries.entry((name.to_owned(), None)).or_default().push(records);
+        self.add(name, StateRows { groups: None, records });
+    }
+
+    fn add(&mut self, name: &str, rows: StateRows) {
+        self.entries.entry(name.to_owned()).or_default().push(rows);
     }
 
     /// For the runtime: what was written.
@@ -93,19 +135,27 @@ pub struct StateReader {
 
 impl StateReader {
     /// The part of a node's state (the entries of all its subtasks, joined) for a subtask that owns `groups`.
-    pub fn new(mut entries: StateEntries, groups: &Range<u16>) -> Self {
-        entries.retain(|(_, group), _| group.is_none_or(|g| groups.contains(&g)));
-        StateReader { entries }
+    ///
+    /// # Errors
+    /// When some rows have not one group for each.
+    pub fn new(mut entries: StateEntries, groups: &Range<u16>) -> Result<Self> {
+        for rows in entries.values_mut() {
+            for rows in rows.iter_mut() {
+                *rows = rows.of_groups(|group| groups.contains(&group))?;
+            }
+            rows.retain(|rows| rows.groups.is_none() || rows.records.num_rows() > 0);
+        }
+        Ok(StateReader { entries })
     }
 
-    /// Everything, by name and key group.
+    /// Everything, by name.
     pub fn entries(&self) -> &StateEntries {
         &self.entries
     }
 
-    /// The batches of a name, in rising order of key group and, within one, in the order of writing.
-    pub fn get<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a RecordBatch> + 'a {
-        self.entries.iter().filter(move |((n, _), _)| n == name).flat_map(|(_, batches)| batches)
+    /// The batches of a name in the order of writing, those of one subtask after those of another.
+    pub fn get<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a RecordBatch> + use<'a> {
+        self.entries.get(name).into_iter().flatten().map(|rows| &rows.records)
     }
 }
 
@@ -125,9 +175,9 @@ mod tests {
         let mut writer = StateWriter::new();
         writer.put_keyed("keys", &[7, 3, 7, 90], &records).unwrap();
         writer.put("all", records.slice(0, 1));
-        let reader = StateReader::new(writer.into_entries(), &(0..64));
+        let reader = StateReader::new(writer.into_entries(), &(0..64)).unwrap();
         let values: Vec<i64> = reader.get("keys").flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
-        assert_eq!(values, [11, 10, 12]);
+        assert_eq!(values, [10, 11, 12]);
         assert_eq!(reader.get("all").count(), 1);
     }
 }

@@ -15,7 +15,7 @@ use crate::manifest::{PartRecord, TaskRecord};
 use crate::names::{folder_name, number};
 use crate::pieces::Pieces;
 use crate::snapshot::TaskId;
-use crate::store::{Store, hash};
+use crate::store::Store;
 
 /// The pieces of one subtask in a checkpoint.
 pub struct StoredPieces {
@@ -60,7 +60,7 @@ impl Store {
         let chain = live.write(&mut |bytes| {
             may_go_on()?;
             let file = format!("{}/{}.{}.{number}.state", pieces_folder(id), task.node, task.subtask);
-            let record = PartRecord { file, bytes: bytes.len() as u64, xxh3: hash(&bytes) };
+            let record = PartRecord::of(file, &bytes);
             reached(Step::BeforePart, &task.node);
             self.blobs.put(&record.file, bytes)?;
             reached(Step::AfterPart, &task.node);

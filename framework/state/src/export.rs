@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt16Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt16Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use millstream_api::error::{Error, ErrorKind, Result};
-use millstream_api::state::StateEntries;
+use millstream_api::state::{StateEntries, StateRows};
 use std::sync::Arc;
 
 /// Writes the rows of all entries (of one state name, if that is given, and with this value in one of their columns) as JSON
@@ -18,9 +18,9 @@ use std::sync::Arc;
 /// When `out` cannot be written.
 pub fn json_lines(entries: &StateEntries, name: Option<&str>, value: Option<&str>, limit: usize, out: &mut dyn Write) -> Result<usize> {
     let mut written = 0;
-    for ((entry, group), batches) in entries.iter().filter(|((entry, _), _)| name.is_none_or(|name| name == entry)) {
-        for records in batches {
-            let records = with_place(entry, *group, &matching(records, value)?)?;
+    for (entry, all) in entries.iter().filter(|(entry, _)| name.is_none_or(|name| name == *entry)) {
+        for rows in all {
+            let records = with_place(entry, &matching(rows, value)?)?;
             let rows = records.num_rows().min(limit - written);
             if rows > 0 {
                 let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut *out);
@@ -34,23 +34,27 @@ pub fn json_lines(entries: &StateEntries, name: Option<&str>, value: Option<&str
 }
 
 /// The rows that have this text as the value of a column.
-fn matching(records: &RecordBatch, value: Option<&str>) -> Result<RecordBatch> {
-    let Some(value) = value else { return Ok(records.clone()) };
-    let mut mask = vec![false; records.num_rows()];
-    for column in records.columns() {
+fn matching(rows: &StateRows, value: Option<&str>) -> Result<StateRows> {
+    let Some(value) = value else { return Ok(rows.clone()) };
+    let mut mask = vec![false; rows.records.num_rows()];
+    for column in rows.records.columns() {
         // A column that has no text (a list, say) cannot be asked for.
         let Ok(texts) = cast(column, &DataType::Utf8) else { continue };
         let texts = texts.as_any().downcast_ref::<StringArray>().ok_or_else(|| Error::internal("a cast to text gave none"))?;
         texts.iter().zip(&mut mask).for_each(|(text, mask)| *mask |= text == Some(value));
     }
-    Ok(arrow::compute::filter_record_batch(records, &mask.into())?)
+    rows.filter(&BooleanArray::from(mask))
 }
 
-fn with_place(name: &str, group: Option<u16>, records: &RecordBatch) -> Result<RecordBatch> {
+fn with_place(name: &str, StateRows { groups, records }: &StateRows) -> Result<RecordBatch> {
     let rows = records.num_rows();
+    let groups = match groups {
+        Some(groups) => UInt16Array::new(groups.clone(), None),
+        None => UInt16Array::new_null(rows),
+    };
     let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
     let fields = [field("state", DataType::Utf8), field("key_group", DataType::UInt16)];
-    let columns: [ArrayRef; 2] = [Arc::new(StringArray::from(vec![name; rows])), Arc::new(UInt16Array::from(vec![group; rows]))];
+    let columns: [ArrayRef; 2] = [Arc::new(StringArray::from(vec![name; rows])), Arc::new(groups)];
     let schema = Schema::new(fields.into_iter().chain(records.schema().fields().iter().cloned()).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().chain(records.columns().iter().cloned()).collect())
         .map_err(|cause| Error::new(ErrorKind::State, format!("cannot show state `{name}`: {cause}")))
@@ -88,9 +92,9 @@ mod tests {
         let all = lines(None, None, usize::MAX);
         assert_eq!(
             all,
-            "{\"state\":\"panes\",\"key_group\":3,\"k0\":\"AA\",\"n\":3,\"b\":\"01\"}\n\
-             {\"state\":\"panes\",\"key_group\":7,\"k0\":\"UA\",\"n\":1,\"b\":\"01\"}\n\
-             {\"state\":\"panes\",\"key_group\":7,\"k0\":null,\"n\":2,\"b\":\"01\"}\n"
+            "{\"state\":\"panes\",\"key_group\":7,\"k0\":\"UA\",\"n\":1,\"b\":\"01\"}\n\
+             {\"state\":\"panes\",\"key_group\":7,\"k0\":null,\"n\":2,\"b\":\"01\"}\n\
+             {\"state\":\"panes\",\"key_group\":3,\"k0\":\"AA\",\"n\":3,\"b\":\"01\"}\n"
         );
         assert_eq!(lines(None, None, 2).lines().count(), 2);
         assert_eq!(lines(Some("other"), None, 9), "");

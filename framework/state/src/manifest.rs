@@ -10,13 +10,15 @@ use millstream_api::operator::Fates;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::part::checksum as checksum_of_part;
 use crate::snapshot::{SplitSnapshot, TaskCounts};
 
 /// What the first line of a manifest begins with.
 const MAGIC: &str = "millstream-checkpoint";
 
-/// The newest version of manifests that this code reads; it writes it where state is in pieces, which version 1 does not know.
-const VERSION: u32 = 2;
+/// The version of manifests that this code writes and reads. Version 1 knew no pieces, and both before this had one part at most
+/// for each subtask.
+const VERSION: u32 = 3;
 
 /// A checkpoint without its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,8 +83,9 @@ pub struct TaskRecord {
     pub counts: CountsRecord,
     /// Where the splits of a source stood.
     pub splits: Vec<SplitSnapshot>,
-    /// Its state; `None` when it has none.
-    pub part: Option<PartRecord>,
+    /// Its state, in the checkpoint's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartRecord>,
     /// State that was not in memory: of a key that is in several of these files the last one counts. Each is named by its path
     /// in the store, since it may be of an older checkpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -96,8 +99,21 @@ pub struct PartRecord {
     pub file: String,
     /// Its length.
     pub bytes: u64,
-    /// xxh3_64 of it, hexadecimal.
+    /// The checksum at its end, hexadecimal.
     pub xxh3: String,
+}
+
+impl PartRecord {
+    /// The record of a part that is written under this name.
+    pub(crate) fn of(file: String, bytes: &[u8]) -> PartRecord {
+        let sum = checksum_of_part(bytes).unwrap_or_default();
+        PartRecord { file, bytes: bytes.len() as u64, xxh3: format!("{sum:016x}") }
+    }
+
+    /// Whether these can be its bytes. That they are not damaged in themselves is for whoever decodes them to find out.
+    pub(crate) fn is_of(&self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 == self.bytes && checksum_of_part(bytes).is_some_and(|sum| format!("{sum:016x}") == self.xxh3)
+    }
 }
 
 /// A line of the ledger.
@@ -140,8 +156,7 @@ impl Manifest {
     /// Only internal ones.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let json = serde_json::to_string_pretty(self).map_err(Error::internal)?;
-        let version = if self.tasks.iter().all(|task| task.pieces.is_empty()) { 1 } else { VERSION };
-        Ok(format!("{MAGIC} {version} xxh3={:016x}\n{json}\n", checksum(&json)).into_bytes())
+        Ok(format!("{MAGIC} {VERSION} xxh3={:016x}\n{json}\n", checksum(&json)).into_bytes())
     }
 
     /// From bytes.
@@ -160,9 +175,10 @@ impl Manifest {
         if version == 0 {
             return Err(foreign());
         }
-        if version > VERSION {
-            let message = format!("its format is version {version}, and this Millstream reads versions up to {VERSION}");
-            return Err(Error::new(ErrorKind::State, message).help("use a newer Millstream"));
+        if version != VERSION {
+            let message = format!("its format is version {version}, and this Millstream reads version {VERSION}");
+            let help = if version > VERSION { "use a newer Millstream" } else { "go on from it with the Millstream that wrote it" };
+            return Err(Error::new(ErrorKind::State, message).help(help));
         }
         let sum = words.next().and_then(|word| u64::from_str_radix(word.strip_prefix("xxh3=")?, 16).ok()).ok_or_else(foreign)?;
         if checksum(json) != sum {
@@ -185,7 +201,7 @@ impl Manifest {
 impl TaskRecord {
     /// Bytes of its state.
     pub fn state_bytes(&self) -> u64 {
-        self.part.iter().chain(&self.pieces).map(|part| part.bytes).sum()
+        self.parts.iter().chain(&self.pieces).map(|part| part.bytes).sum()
     }
 }
 
@@ -225,7 +241,7 @@ mod tests {
                 watermark: EventTime::MIN,
                 counts: CountsRecord { taken: 3, ..CountsRecord::default() },
                 splits: vec![SplitSnapshot { split: "s".into(), position: None, greatest: EventTime::MIN, ended: true }],
-                part: Some(PartRecord { file: "sums.1.state".into(), bytes: 9, xxh3: "0".into() }),
+                parts: vec![PartRecord { file: "sums.1.0.state".into(), bytes: 9, xxh3: "0".into() }],
                 pieces: Vec::new(),
             }],
         }
@@ -244,9 +260,12 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_named() {
-        let text = String::from_utf8(manifest().encode().unwrap()).unwrap().replacen(" 1 ", " 3 ", 1);
-        let error = Manifest::decode(text.as_bytes()).unwrap_err();
-        assert_eq!(error.message(), "its format is version 3, and this Millstream reads versions up to 2");
+    fn another_version_is_named() {
+        let text = String::from_utf8(manifest().encode().unwrap()).unwrap();
+        let error = |version: &str| Manifest::decode(text.replacen(" 3 ", version, 1).as_bytes()).unwrap_err();
+        let (older, newer) = (error(" 2 "), error(" 4 "));
+        assert_eq!(newer.message(), "its format is version 4, and this Millstream reads version 3");
+        assert_eq!(newer.help_text(), Some("use a newer Millstream"));
+        assert_eq!(older.help_text(), Some("go on from it with the Millstream that wrote it"));
     }
 }

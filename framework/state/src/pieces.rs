@@ -7,20 +7,16 @@
 use std::sync::Arc;
 
 use arrow::array::{BinaryArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
 use hashbrown::HashSet;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{StateEntries, key_columns};
+use millstream_api::state::{StateEntries, StateRows, key_columns};
 
 use crate::chains::StoredPieces;
 use crate::disk::DiskSnapshot;
 
 /// The name under which a piece has the keys that are gone, by their canonical bytes. No node can call its state so.
 pub const GONE: &str = "(gone)";
-
-/// A piece is cut when it has so many bytes, between two keys.
-pub(crate) const PIECE_BYTES: usize = 16 << 20;
 
 /// Where the pieces are.
 #[derive(Clone, Debug)]
@@ -60,8 +56,8 @@ impl Pieces {
 /// The canonical bytes of the keys that are gone.
 pub(crate) fn gone(piece: &StateEntries) -> Result<Vec<Vec<u8>>> {
     let mut keys = Vec::new();
-    for batch in piece.iter().filter(|((name, _), _)| name == GONE).flat_map(|(_, batches)| batches) {
-        let column = batch.columns().first().and_then(|column| column.as_any().downcast_ref::<BinaryArray>());
+    for rows in piece.get(GONE).into_iter().flatten() {
+        let column = rows.records.columns().first().and_then(|column| column.as_any().downcast_ref::<BinaryArray>());
         let column = column.ok_or_else(|| Error::new(ErrorKind::State, "damaged: the keys that are gone are not in the form of keys"))?;
         keys.extend(column.iter().flatten().map(<[u8]>::to_vec));
     }
@@ -74,11 +70,11 @@ fn together(pieces: Vec<StateEntries>) -> Result<StateEntries> {
     let mut all = StateEntries::new();
     for piece in pieces.into_iter().rev() {
         let mut own: HashSet<Vec<u8>> = gone(&piece)?.into_iter().collect();
-        for ((name, group), batches) in piece.into_iter().filter(|((name, _), _)| name != GONE) {
-            for batch in batches {
-                let batch = unseen(&batch, &seen, &mut own)?;
-                if batch.num_rows() > 0 {
-                    all.entry((name.clone(), group)).or_default().push(batch);
+        for (name, rows) in piece.into_iter().filter(|(name, _)| name != GONE) {
+            for rows in rows {
+                let rows = unseen(&rows, &seen, &mut own)?;
+                if rows.records.num_rows() > 0 {
+                    all.entry(name.clone()).or_default().push(rows);
                 }
             }
         }
@@ -88,7 +84,8 @@ fn together(pieces: Vec<StateEntries>) -> Result<StateEntries> {
 }
 
 /// The rows whose keys are not in `seen`; all keys are added to `own`.
-fn unseen(batch: &RecordBatch, seen: &HashSet<Vec<u8>>, own: &mut HashSet<Vec<u8>>) -> Result<RecordBatch> {
+fn unseen(rows: &StateRows, seen: &HashSet<Vec<u8>>, own: &mut HashSet<Vec<u8>>) -> Result<StateRows> {
+    let batch: &RecordBatch = &rows.records;
     let keys = CanonicalKeys::new(&key_columns(batch))?;
     let mut bytes = Vec::new();
     let mut mask = Vec::with_capacity(batch.num_rows());
@@ -101,7 +98,7 @@ fn unseen(batch: &RecordBatch, seen: &HashSet<Vec<u8>>, own: &mut HashSet<Vec<u8
         }
     }
     match mask.contains(&false) {
-        true => Ok(filter_record_batch(batch, &BooleanArray::from(mask))?),
-        false => Ok(batch.clone()),
+        true => rows.filter(&BooleanArray::from(mask)),
+        false => Ok(rows.clone()),
     }
 }

@@ -151,7 +151,7 @@ impl JobSnapshot {
                 all.entry(name).or_default().extend(batches);
             }
         }
-        Ok(StateReader::new(all, groups))
+        StateReader::new(all, groups)
     }
 
     /// The greatest watermark that a node's subtasks had. They differ only where a split was idle, and then the greater one

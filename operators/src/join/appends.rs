@@ -270,17 +270,25 @@ impl Side {
         Arc::new(Schema::new(own.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
     }
 
+    /// Writes its rows as they lie there: they do not change, so nobody needs a copy of them.
     fn snapshot(&self, name: &str, groups: u16, state: &mut StateWriter) -> Result<()> {
-        for piece in self.rows.all() {
-            let (numbers, rows) = piece?;
+        let schema = self.state_schema();
+        let (mut ones, mut zeros) = (Int64Array::from_value(1, 0), Int64Array::from_value(0, 0));
+        for (first, rows) in self.rows.since(0) {
+            let count = rows.num_rows();
+            if ones.len() < count {
+                (ones, zeros) = (Int64Array::from_value(1, count), Int64Array::from_value(0, count));
+            }
             let keys = self.keys.again(&rows)?;
-            let groups = key_groups(&keys, rows.num_rows(), groups)?;
-            let of_row = |number: u64| self.partners.as_ref().and_then(|partners| partners.get(number as usize)).copied();
-            let partners = numbers.iter().map(|&number| of_row(number).unwrap_or_default());
-            let constant = |value: i64| Int64Array::from_value(value, rows.num_rows());
-            let own = [constant(1), Int64Array::from_iter_values(partners), constant(0)].map(|column| Arc::new(column) as ArrayRef);
+            let groups = key_groups(&keys, count, groups)?;
+            let first = first as usize;
+            let partners = match self.partners.as_ref().and_then(|partners| partners.get(first..first + count)) {
+                Some(partners) => Int64Array::from(partners.to_vec()),
+                None => zeros.slice(0, count),
+            };
+            let own = [ones.slice(0, count), partners, zeros.slice(0, count)].map(|column| Arc::new(column) as ArrayRef);
             let columns = own.into_iter().chain(rows.columns().iter().cloned()).chain(keys).collect();
-            state.put_keyed(name, &groups, &records(&self.state_schema(), columns, rows.num_rows())?)?;
+            state.put_keyed(name, &groups, &records(&schema, columns, count)?)?;
         }
         Ok(())
     }

@@ -147,12 +147,14 @@ impl KeptRows {
         self.find(numbers.iter().copied())?.records()
     }
 
-    /// All rows that are there, in pieces with rising numbers.
-    pub(super) fn all(&self) -> impl Iterator<Item = Result<(Vec<u64>, RecordBatch)>> + '_ {
-        self.segments.iter().map(|segment| {
-            let left = segment.left();
-            let rows = if left.len() == segment.rows.num_rows() { segment.rows.clone() } else { segment.taken(&left)? };
-            Ok((left.iter().map(|&place| segment.number(place as usize)).collect(), rows))
+    /// The rows from this number on, in pieces with the number of each one's first row. Columns are shared. Only where no row was
+    /// ever forgotten.
+    pub(super) fn since(&self, number: u64) -> impl Iterator<Item = (u64, RecordBatch)> + '_ {
+        let first = self.segments.partition_point(|segment| segment.number(0) + segment.rows.num_rows() as u64 <= number);
+        self.segments[first..].iter().map(move |segment| {
+            let (from, rows) = (segment.number(0), segment.rows.num_rows());
+            let skipped = number.saturating_sub(from) as usize;
+            (from + skipped as u64, segment.rows.slice(skipped, rows - skipped))
         })
     }
 
@@ -324,9 +326,6 @@ mod tests {
                 let numbers: Vec<u64> = model.iter().rev().map(|(number, _)| *number).collect();
                 prop_assert_eq!(values(&kept.gather(&numbers).unwrap()), model.iter().rev().map(|(_, value)| *value).collect::<Vec<_>>());
                 prop_assert_eq!(kept.len(), model.len());
-                let all: Vec<(Vec<u64>, RecordBatch)> = kept.all().collect::<Result<_>>().unwrap();
-                let all = all.into_iter().flat_map(|(numbers, rows)| numbers.into_iter().zip(values(&rows)));
-                prop_assert_eq!(all.collect::<Vec<_>>(), model.clone());
                 prop_assert!(kept.segments.iter().map(|segment| segment.rows.num_rows()).sum::<usize>() <= 2 * model.len());
             }
         }
@@ -342,6 +341,20 @@ mod tests {
         let all = kept.gather(&(0..100).collect::<Vec<_>>()).unwrap();
         assert!(all.column(0).as_string_view().data_buffers().len() <= kept.segments.len());
         assert!(all.column(0).as_string_view().value(99).ends_with(": 99"));
+    }
+
+    #[test]
+    fn rows_since_a_number_are_those_that_were_added_since() {
+        let mut kept = KeptRows::new(schema("v bigint"));
+        for value in 0..50 {
+            kept.add(&batch(&[2 * value, 2 * value + 1])).unwrap();
+        }
+        for from in [0, 1, 7, 64, 99, 100] {
+            let since: Vec<(u64, RecordBatch)> = kept.since(from).collect();
+            let found: Vec<i64> = since.iter().flat_map(|(_, rows)| values(rows)).collect();
+            assert_eq!(found, (from as i64..100).collect::<Vec<_>>());
+            assert!(since.iter().all(|(first, rows)| values(rows)[0] == *first as i64));
+        }
     }
 
     #[test]

@@ -86,8 +86,8 @@ impl DiskState {
         let mut in_memory = StateEntries::new();
         for task in from.of(node) {
             let (cold, warm) = self.divided(task.entries.clone());
-            for (name, batches) in warm {
-                in_memory.entry(name).or_default().extend(batches);
+            for (name, rows) in warm {
+                in_memory.entry(name).or_default().extend(rows);
             }
             self.replay(cold, groups, now)?;
             if let Some(pieces) = &task.pieces {
@@ -95,20 +95,22 @@ impl DiskState {
             }
         }
         self.log = self.log.as_ref().map(|_| Log::new(false));
-        Ok(StateReader::new(in_memory, groups))
+        StateReader::new(in_memory, groups)
     }
 
     fn replay(&mut self, mut piece: StateEntries, groups: &Range<u16>, now: ClockTime) -> Result<()> {
-        piece.retain(|(_, group), _| group.is_some_and(|group| groups.contains(&group)));
+        for rows in piece.values_mut().flatten() {
+            *rows = rows.of_groups(|group| groups.contains(&group))?;
+        }
         for key in pieces::gone(&piece)? {
             let (number, _) = self.resident.number(&key);
             self.resident.slot_mut(number).dirty = true;
         }
-        piece.retain(|(name, _), _| name != GONE);
-        for batch in piece.values().flatten() {
-            let keys = CanonicalKeys::new(&key_columns(batch))?;
+        piece.remove(GONE);
+        for rows in piece.values().flatten() {
+            let keys = CanonicalKeys::new(&key_columns(&rows.records))?;
             let mut bytes = Vec::new();
-            for row in 0..batch.num_rows() {
+            for row in 0..rows.records.num_rows() {
                 bytes.clear();
                 keys.encode(row, &mut bytes);
                 let (number, _) = self.resident.number(&bytes);
@@ -125,7 +127,7 @@ impl DiskState {
 
     /// What of a snapshot leaves memory, and what stays.
     fn divided(&self, entries: StateEntries) -> (StateEntries, StateEntries) {
-        entries.into_iter().partition(|((name, group), _)| group.is_some() && self.codec.place(name).is_some())
+        entries.into_iter().partition(|(name, _)| self.codec.place(name).is_some())
     }
 
     fn is_on_disk(&self, number: u32) -> Result<bool> {
@@ -235,6 +237,6 @@ impl ColdState for DiskState {
             return Ok(None);
         }
         let entries = codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value)))?;
-        Ok(Some(StateReader::new(entries, &(0..u16::MAX))))
+        StateReader::new(entries, &(0..u16::MAX)).map(Some)
     }
 }

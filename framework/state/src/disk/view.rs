@@ -11,8 +11,7 @@ use super::log::{Chain, Log, Take};
 use super::resident::GROUP_BYTES;
 use super::scratch::Scratch;
 use crate::manifest::PartRecord;
-use crate::part;
-use crate::pieces::PIECE_BYTES;
+use crate::part::{self, PART_BYTES};
 
 /// Keys on disk as they were at a barrier.
 pub struct DiskSnapshot {
@@ -50,7 +49,7 @@ impl DiskSnapshot {
             let group = key.first_chunk::<GROUP_BYTES>().ok_or_else(|| Error::internal("a key on disk has no group"))?;
             bytes += value.len();
             values.push((u16::from_be_bytes(*group), value));
-            if bytes > PIECE_BYTES {
+            if bytes > PART_BYTES {
                 take(self.decoded(&values)?)?;
                 values.clear();
                 bytes = 0;
@@ -68,7 +67,7 @@ impl DiskSnapshot {
     /// # Errors
     /// When the disk can't be read, or `put` says so.
     pub fn write(&self, put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>) -> Result<Chain> {
-        let base = |take: &mut Take<'_>| self.each(&mut |piece| take(part::encode(&piece)?));
+        let base = |take: &mut Take<'_>| self.each(&mut |piece| part::each(&piece, usize::MAX, take));
         match &self.log {
             Some((log, barrier)) => log.write(*barrier, &self.scratch, put, &base),
             None => {

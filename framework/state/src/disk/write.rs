@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{BinaryArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{BinaryArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::row::Rows;
 use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{StateEntries, key_columns};
+use millstream_api::state::{StateEntries, StateRows, key_columns};
 use millstream_api::time::ClockTime;
 
 use super::codec;
@@ -18,8 +18,8 @@ use super::cold::DiskState;
 use super::log::Log;
 use super::resident::GROUP_BYTES;
 use super::writer::Writer;
-use crate::part;
-use crate::pieces::{GONE, PIECE_BYTES};
+use crate::part::{self, PART_BYTES};
+use crate::pieces::GONE;
 
 /// Rows of one name and group: its place in the codec, the rows, the same as bytes, the number of each row's key.
 type Changed = (usize, RecordBatch, Rows, Vec<u32>);
@@ -27,11 +27,7 @@ type Changed = (usize, RecordBatch, Rows, Vec<u32>);
 impl DiskState {
     /// Writes the keys that may have changed. `entries` has all keys that are in memory; a key that is not among them is gone.
     pub(super) fn write(&mut self, entries: StateEntries, now: ClockTime, log: Option<Log>) -> Result<()> {
-        let mut groups: BTreeMap<u16, Vec<(String, RecordBatch)>> = BTreeMap::new();
-        for ((name, group), batches) in entries {
-            let of_group = groups.entry(group.unwrap_or_default()).or_default();
-            of_group.extend(batches.into_iter().map(|batch| (name.clone(), batch)));
-        }
+        let mut groups = by_group(entries)?;
         let dirty = self.resident.dirty();
         let scratch = self.scratch.clone();
         let keyspace = self.keyspace.clone();
@@ -49,7 +45,7 @@ impl DiskState {
                 piece_bytes += of_group.iter().map(|(_, _, rows, _)| rows.size()).sum::<usize>();
                 self.note(group, of_group, &gone, &mut piece)?;
             }
-            if piece_bytes > PIECE_BYTES {
+            if piece_bytes > PART_BYTES {
                 self.keep(&mut piece, log.as_ref())?;
                 piece_bytes = 0;
             }
@@ -124,21 +120,46 @@ impl DiskState {
     /// Adds a group to what is kept for the next checkpoint.
     fn note(&self, group: u16, rows: Vec<Changed>, gone: &[u32], piece: &mut StateEntries) -> Result<()> {
         for (place, batch, _, _) in rows.into_iter().filter(|(_, batch, _, _)| batch.num_rows() > 0) {
-            piece.entry((self.codec.name(place).to_owned(), Some(group))).or_default().push(batch);
+            let groups = Some(vec![group; batch.num_rows()].into());
+            piece.entry(self.codec.name(place).to_owned()).or_default().push(StateRows { groups, records: batch });
         }
         if !gone.is_empty() {
             let keys = BinaryArray::from_iter_values(gone.iter().map(|&number| &self.resident.key(number)[GROUP_BYTES..]));
             let schema = Schema::new(vec![Field::new("key", DataType::Binary, false)]);
-            let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys)])?;
-            piece.entry((GONE.to_owned(), Some(group))).or_default().push(batch);
+            let records = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys)])?;
+            let groups = Some(vec![group; records.num_rows()].into());
+            piece.entry(GONE.to_owned()).or_default().push(StateRows { groups, records });
         }
         Ok(())
     }
 
     fn keep(&self, piece: &mut StateEntries, log: Option<&Log>) -> Result<()> {
         match log {
-            Some(log) if !piece.is_empty() => log.add(&part::encode(&std::mem::take(piece))?, self.keyspace.disk_space(), &self.scratch),
+            Some(log) if !piece.is_empty() => {
+                let piece = std::mem::take(piece);
+                part::each(&piece, usize::MAX, &mut |bytes| log.add(&bytes, self.keyspace.disk_space(), &self.scratch))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// Rows of one key group, by the name of the state.
+type OfGroup = Vec<(String, RecordBatch)>;
+
+/// What was written, by key group. Rows of a group keep their order.
+fn by_group(entries: StateEntries) -> Result<BTreeMap<u16, OfGroup>> {
+    let mut all: BTreeMap<u16, OfGroup> = BTreeMap::new();
+    for (name, rows) in entries.iter().flat_map(|(name, rows)| rows.iter().map(move |rows| (name, rows))) {
+        let groups = rows.groups.as_ref().ok_or_else(|| Error::internal(format!("state `{name}` leaves memory and has no keys")))?;
+        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+        order.sort_by_key(|&row| groups[row as usize]);
+        let sorted = take_record_batch(&rows.records, &UInt32Array::from(order.clone()))?;
+        let mut from = 0;
+        for run in order.chunk_by(|&a, &b| groups[a as usize] == groups[b as usize]) {
+            all.entry(groups[run[0] as usize]).or_default().push((name.clone(), sorted.slice(from, run.len())));
+            from += run.len();
+        }
+    }
+    Ok(all)
 }

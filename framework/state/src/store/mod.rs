@@ -14,7 +14,6 @@ use std::sync::Arc;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::state::StateEntries;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::blobs::{Blobs, FolderBlobs};
 use crate::hold::Hold;
@@ -163,15 +162,20 @@ impl Store {
     /// # Errors
     /// When it is missing or damaged; the message names the next older checkpoint.
     pub fn entries(&self, id: CheckpointId, task: &TaskRecord) -> Result<StateEntries> {
-        let Some(part) = &task.part else { return Ok(StateEntries::new()) };
-        self.part(id, &name(id, &part.file), part)
+        let mut entries = StateEntries::new();
+        for part in &task.parts {
+            for (state, rows) in self.part(id, &name(id, &part.file), part)? {
+                entries.entry(state).or_default().extend(rows);
+            }
+        }
+        Ok(entries)
     }
 
     /// A part of a checkpoint, by its path in the store.
     pub(crate) fn part(&self, id: CheckpointId, path: &str, part: &PartRecord) -> Result<StateEntries> {
         let wrong = |how: String| self.unusable(id, &Error::new(ErrorKind::State, format!("its part {} is {how}", part.file)));
         let bytes = self.blobs.get(path)?.ok_or_else(|| wrong("missing".to_owned()))?;
-        if bytes.len() as u64 != part.bytes || hash(&bytes) != part.xxh3 {
+        if !part.is_of(&bytes) {
             return Err(wrong("damaged: length or checksum are not those of the manifest".to_owned()));
         }
         part::decode(&bytes).map_err(|error| wrong(error.message().to_owned()))
@@ -196,10 +200,6 @@ impl Store {
         });
         Error::new(ErrorKind::State, format!("checkpoint {id} in {} cannot be used: {}", self.place, error.message())).help(help)
     }
-}
-
-pub(crate) fn hash(bytes: &[u8]) -> String {
-    format!("{:016x}", xxh3_64(bytes))
 }
 
 #[cfg(test)]

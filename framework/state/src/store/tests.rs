@@ -71,17 +71,17 @@ fn a_damaged_checkpoint_names_the_next_older_one() {
     let (folder, store) = store();
     store.write(about(1), &snapshot(1), &|| Ok(())).unwrap();
     store.write(about(2), &snapshot(2), &|| Ok(())).unwrap();
-    let part = folder.path().join("state").join(name(2, "a.0.state"));
+    let part = folder.path().join("state").join(name(2, "a.0.0.state"));
     let bytes = std::fs::read(&part).unwrap();
     std::fs::write(&part, &bytes[1..]).unwrap();
     let error = store.read(&store.manifest(2).unwrap()).unwrap_err();
     assert_eq!(
         error.message(),
-        "checkpoint 2 in file:./state cannot be used: its part a.0.state is damaged: length or checksum are not those of the manifest"
+        "checkpoint 2 in file:./state cannot be used: its part a.0.0.state is damaged: length or checksum are not those of the manifest"
     );
     assert_eq!(error.help_text().unwrap(), "the next older checkpoint is 1: --from 1 goes on from there, --fresh begins anew");
     std::fs::remove_file(&part).unwrap();
-    assert!(store.read(&store.manifest(2).unwrap()).unwrap_err().message().ends_with("a.0.state is missing"));
+    assert!(store.read(&store.manifest(2).unwrap()).unwrap_err().message().ends_with("a.0.0.state is missing"));
     std::fs::write(folder.path().join("state").join(name(1, MANIFEST)), "{}").unwrap();
     let error = store.manifest(1).unwrap_err();
     assert!(error.message().ends_with("no manifest of a checkpoint"), "{error}");

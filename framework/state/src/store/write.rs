@@ -6,7 +6,7 @@
 use millstream_api::error::Result;
 use millstream_api::message::CheckpointId;
 
-use super::{Store, Written, hash};
+use super::{Store, Written};
 use crate::chains::pieces_folder;
 use crate::failpoint::{Step, reached};
 use crate::manifest::{Manifest, PartRecord, TaskRecord};
@@ -43,8 +43,8 @@ impl Store {
         let mut chains = Vec::new();
         for (task, part) in snapshot.tasks() {
             may_go_on()?;
-            let mut record = self.write_part(id, task, part)?;
-            written += record.part.as_ref().map_or(0, |part| part.bytes);
+            let mut record = self.write_parts(id, task, part, may_go_on)?;
+            written += record.parts.iter().map(|part| part.bytes).sum::<u64>();
             if let Some(Pieces::Live(live)) = &part.pieces {
                 let (chain, bytes) = self.write_pieces(id, task, live, may_go_on)?;
                 written += bytes;
@@ -66,19 +66,25 @@ impl Store {
         Ok(Written { bytes: written })
     }
 
-    fn write_part(&self, id: CheckpointId, task: &TaskId, snapshot: &TaskSnapshot) -> Result<TaskRecord> {
+    /// Writes the state of a subtask that is in memory: part by part, so that of a large one only a small piece is there twice.
+    fn write_parts(
+        &self,
+        id: CheckpointId,
+        task: &TaskId,
+        snapshot: &TaskSnapshot,
+        may_go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<TaskRecord> {
         let TaskSnapshot { watermark, entries, positions, counts, ended, .. } = snapshot;
-        let part = if entries.is_empty() {
-            None
-        } else {
-            let bytes = part::encode(entries)?;
-            let file = format!("{}.{}.state", task.node, task.subtask);
-            let record = PartRecord { file, bytes: bytes.len() as u64, xxh3: hash(&bytes) };
+        let mut parts = Vec::new();
+        part::each(entries, part::PART_BYTES, &mut |bytes| {
+            may_go_on()?;
+            let record = PartRecord::of(format!("{}.{}.{}.state", task.node, task.subtask, parts.len()), &bytes);
             reached(Step::BeforePart, &task.node);
             self.blobs.put(&name(id, &record.file), bytes)?;
             reached(Step::AfterPart, &task.node);
-            Some(record)
-        };
+            parts.push(record);
+            Ok(())
+        })?;
         Ok(TaskRecord {
             node: task.node.clone(),
             subtask: task.subtask,
@@ -86,7 +92,7 @@ impl Store {
             watermark: *watermark,
             counts: (*counts).into(),
             splits: positions.clone(),
-            part,
+            parts,
             pieces: Vec::new(),
         })
     }

@@ -117,7 +117,7 @@ impl Harness {
             .map(|subtask| {
                 let context = context(subtask);
                 let mut operator = factory.make(&context).unwrap();
-                let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS));
+                let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS)).unwrap();
                 operator.restore(&reader).unwrap();
                 (operator, Output::new(3))
             })
@@ -191,9 +191,10 @@ impl Harness {
         for (operator, _) in &mut self.subtasks {
             let mut writer = StateWriter::new();
             operator.snapshot(&mut writer).unwrap();
-            for (key, batches) in writer.into_entries() {
-                assert!(self.plan.state.iter().any(|declared| declared.name == key.0 && declared.keyed == key.1.is_some()), "{key:?}");
-                entries.entry(key).or_default().extend(batches);
+            for (name, rows) in writer.into_entries() {
+                let declared = self.plan.state.iter().find(|declared| declared.name == name).unwrap_or_else(|| panic!("{name}"));
+                assert!(rows.iter().all(|rows| rows.groups.is_some() == declared.keyed), "{name}");
+                entries.entry(name).or_default().extend(rows);
             }
         }
         self.start(parallelism, entries);

@@ -111,7 +111,7 @@ impl Harness {
                     outputs: outputs.clone(),
                 };
                 let mut operator = factory.make(&context).unwrap();
-                operator.restore(&StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS))).unwrap();
+                operator.restore(&StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS)).unwrap()).unwrap();
                 let mut out = Output::new(3);
                 out.set_times(self.now, self.watermark);
                 (operator, out)

@@ -189,7 +189,7 @@ fn a_run_that_goes_on_from_a_checkpoint_uses_the_same_keys() {
     first.prepare(checkpoint, &mut state).unwrap();
     first.write(rows([2]), &mut Fates::default()).unwrap();
     first.flush().unwrap();
-    let state = StateReader::new(state.into_entries(), &(0..128));
+    let state = StateReader::new(state.into_entries(), &(0..128)).unwrap();
     for replayed in [2, 3] {
         let mut second = sender(&url, json!({}));
         second.restore(&state).unwrap();

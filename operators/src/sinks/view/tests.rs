@@ -38,7 +38,7 @@ impl Driven {
         let mut writer = StateWriter::new();
         self.sink.prepare(1, &mut writer).unwrap();
         let mut fresh = Driven::new(options, stream);
-        fresh.sink.restore(&StateReader::new(writer.into_entries(), &owned_groups(0, 1, 128))).unwrap();
+        fresh.sink.restore(&StateReader::new(writer.into_entries(), &owned_groups(0, 1, 128)).unwrap()).unwrap();
         fresh.fates = self.fates;
         *self = fresh;
     }
@@ -228,7 +228,7 @@ fn a_committed_view_shows_what_checkpoints_cover_as_one_version_each() {
     // After a crash it shows the checkpoint again, and goes on from there.
     let mut sink = committing_sink::<ViewOptions>(options, input(), Path::new("."), &views);
     let view = views.get("sink").unwrap();
-    sink.restore(&StateReader::new(state.into_entries(), &owned_groups(0, 1, 128))).unwrap();
+    sink.restore(&StateReader::new(state.into_entries(), &owned_groups(0, 1, 128)).unwrap()).unwrap();
     let rows = || record_rows(&view.rows().unwrap().1);
     assert_eq!((rows(), view.version()), (vec![r#"{"k":"a","v":2}"#.to_owned()], 2));
     write(&mut sink, "b", 3);

@@ -25,7 +25,7 @@ impl Run {
 
     fn restored(&self, state: &StateWriterEntries) -> Result<Box<dyn Sink>> {
         let mut sink = self.sink();
-        sink.restore(&StateReader::new(state.clone(), &(0..1))).map(|()| sink)
+        sink.restore(&StateReader::new(state.clone(), &(0..1)).unwrap()).map(|()| sink)
     }
 
     fn text(&self) -> String {
