@@ -6,7 +6,7 @@
 //!
 //! What the marked bytes mean is the format's affair; nothing here knows lines, quotes or escapes.
 
-use wide::u8x16;
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
 /// The marked bytes of a text.
 #[derive(Debug, Default)]
@@ -16,47 +16,43 @@ pub(crate) struct Marks {
     ascii: bool,
 }
 
-/// Finds the bytes to mark.
+/// Finds the bytes to mark, with the widest registers that the processor has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marker {
-    first: u8x16,
-    second: u8x16,
+    first: u8,
+    second: u8,
+    level: Level,
 }
 
 impl Marker {
     /// Marks these two bytes and all below 0x20.
     pub(crate) fn new(first: u8, second: u8) -> Self {
-        Marker { first: u8x16::splat(first), second: u8x16::splat(second) }
-    }
-
-    #[inline(always)]
-    fn marked(&self, bytes: u8x16) -> u64 {
-        let controls = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
-        let found = bytes.simd_eq(self.first) | bytes.simd_eq(self.second) | controls;
-        u64::from(found.to_bitmask())
+        Marker { first, second, level: Level::new() }
     }
 }
 
 impl Marks {
     /// Notes those of another text.
     pub(crate) fn read(&mut self, text: &[u8], marker: &Marker) {
+        dispatch!(marker.level, simd => self.read_with(simd, text, marker));
+    }
+
+    /// Inlined, so that it is made for each kind of processor.
+    #[inline(always)]
+    fn read_with<S: Simd>(&mut self, simd: S, text: &[u8], marker: &Marker) {
+        let wanted = Wanted::new(simd, marker);
+        let mut all = S::u8s::splat(simd, 0);
         let (chunks, rest) = text.as_chunks::<64>();
         // Ordinary bytes, so that none is marked beyond the end.
         let mut last = [b'a'; 64];
         last[..rest.len()].copy_from_slice(rest);
-        let mut all = u8x16::splat(0);
-        let mut word = |chunk: &[u8; 64]| {
-            let (parts, _) = chunk.as_chunks::<16>();
-            parts.iter().rev().fold(0, |word, &part| {
-                let bytes = u8x16::from(part);
-                all |= bytes;
-                (word << 16) | marker.marked(bytes)
-            })
-        };
         self.words.clear();
-        self.words.extend(chunks.iter().map(&mut word));
-        self.words.extend([word(&last), 0]);
-        self.ascii = all.to_bitmask() == 0;
+        self.words.resize(chunks.len() + 2, 0);
+        for (word, chunk) in self.words.iter_mut().zip(chunks) {
+            *word = wanted.among(simd, chunk, &mut all);
+        }
+        self.words[chunks.len()] = wanted.among(simd, &last, &mut all);
+        self.ascii = all.simd_lt(S::u8s::splat(simd, 0x80)).all_true();
     }
 
     /// Whether the text is ASCII.
@@ -80,6 +76,37 @@ impl Marks {
     fn next_from(&self, word: usize) -> Option<u32> {
         let (skipped, found) = self.words.get(word..)?.iter().enumerate().find(|(_, word)| **word != 0)?;
         Some(((word + skipped) * 64) as u32 + found.trailing_zeros())
+    }
+}
+
+/// The bytes to mark, each in all places of a register.
+struct Wanted<S: Simd> {
+    first: S::u8s,
+    second: S::u8s,
+    space: S::u8s,
+}
+
+impl<S: Simd> Wanted<S> {
+    #[inline(always)]
+    fn new(simd: S, marker: &Marker) -> Self {
+        let [first, second, space] = [marker.first, marker.second, 0x20].map(|byte| S::u8s::splat(simd, byte));
+        Wanted { first, second, space }
+    }
+
+    /// A bit for each byte; all bits that are set in a byte are so in `all` then.
+    #[inline(always)]
+    fn among(&self, simd: S, chunk: &[u8; 64], all: &mut S::u8s) -> u64 {
+        let mut word = 0;
+        let mut at = 0;
+        while at < 64 {
+            let bytes = S::u8s::from_slice(simd, &chunk[at..at + S::u8s::LEN]);
+            *all |= bytes;
+            // Masks are joined as numbers: joined as registers they become bytes one by one on some processors.
+            let found = [bytes.simd_eq(self.first), bytes.simd_eq(self.second), bytes.simd_lt(self.space)];
+            word |= found.iter().fold(0, |bits, mask| bits | mask.to_bitmask()) << at;
+            at += S::u8s::LEN;
+        }
+        word
     }
 }
 
