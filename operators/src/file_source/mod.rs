@@ -5,9 +5,10 @@
 //!
 //! Modules in reading order: [`options`] is what the user writes and [`plan`] how it is planned, [`formats`] and [`paths`] which files,
 //! [`compression`] unpacks them, [`blocks`] cuts text and [`parquet`] takes row groups, [`reading`] says which piece is next,
-//! [`follow`] where files grow, [`pipeline`] decodes the pieces side by side and puts them back in order, [`position`] where to go
-//! on, [`reader`] the source itself.
+//! [`follow`] where files grow, [`pipeline`] decodes the pieces side by side and puts them back in order, [`alone`] decodes them where there is
+//! one worker, [`position`] where to go on, [`reader`] the source itself.
 
+mod alone;
 mod blocks;
 mod compression;
 mod follow;

@@ -196,7 +196,7 @@ fn take_turn(index: usize, turn: &Mutex<Turn>, mut buffer: Vec<u8>) -> Option<Re
 impl Decoder {
     /// The last rows of a piece; those before them are handed to `some`, which says whether anybody still wants any. What was a
     /// block becomes `buffer`: the next one goes where it was, since fresh memory costs more than the reading.
-    fn decode(&mut self, piece: Piece, buffer: &mut Vec<u8>, some: &mut dyn FnMut(Came) -> bool) -> Result<Came> {
+    pub(crate) fn decode(&mut self, piece: Piece, buffer: &mut Vec<u8>, some: &mut dyn FnMut(Came) -> bool) -> Result<Came> {
         let Piece { split, work, mark } = piece;
         match (self, work) {
             (Decoder::Text(decoder), Work::Block(placed)) => {

@@ -10,11 +10,12 @@ use millstream_api::error::{Error, Result};
 use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::source::{Next, Pauses, Position, SourcePart, SourceRows};
 
+use super::alone::Alone;
 use super::compression::Compression;
 use super::follow::Followed;
 use super::formats::Format;
 use super::paths::{FileId, InputFile};
-use super::pipeline::{Came, Pipeline, PlacedBatch};
+use super::pipeline::{Came, Decoder, Pipeline, PlacedBatch};
 use super::position::{FilePosition, FollowPosition, FollowedFile, Place, from_position, to_position};
 use super::reading::{FileShape, Mark, Reading, Splits};
 use crate::decode::schema::{ColumnSpec, flowing};
@@ -135,10 +136,15 @@ impl SourceFactory for FileFactory {
         let wanted = self.wanted(context)?;
         let pauses = (self.manner == Manner::Together).then(|| Pauses::new(self.files.len()));
         let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref())?;
-        let decoders = (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows));
-        let poll = if pauses.is_some() { POLL_PAUSED } else { self.poll };
-        let pipeline = Pipeline::start(reading, decoders.collect::<Result<_>>()?, poll)?;
-        Ok(Box::new(FileSource { state: State::Reading(pipeline), pending: VecDeque::new(), stands, pauses }))
+        let mut decoders = (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows)).collect::<Result<Vec<_>>>()?;
+        let state = match (self.manner, decoders.pop()) {
+            (Manner::InOrder, Some(Decoder::Text(decoder))) if decoders.is_empty() => State::Alone(Alone::new(reading, decoder)),
+            (_, last) => {
+                let poll = if pauses.is_some() { POLL_PAUSED } else { self.poll };
+                State::Sharing(Pipeline::start(reading, decoders.into_iter().chain(last).collect(), poll)?)
+            }
+        };
+        Ok(Box::new(FileSource { state, pending: VecDeque::new(), stands, pauses }))
     }
 
     fn size_hint(&self) -> Option<u64> {
@@ -155,8 +161,7 @@ impl SourceFactory for FileFactory {
     }
 }
 
-/// Hands on what the pipeline decodes.
-#[derive(Debug)]
+/// Hands on what is decoded.
 struct FileSource {
     state: State,
     /// Batches of the piece that came last.
@@ -166,9 +171,11 @@ struct FileSource {
     pauses: Option<Pauses>,
 }
 
-#[derive(Debug)]
 enum State {
-    Reading(Pipeline),
+    /// Decoders beside this thread read and decode.
+    Sharing(Pipeline),
+    /// This thread does.
+    Alone(Alone),
     /// All is read; the threads are gone.
     Ended,
 }
@@ -180,7 +187,8 @@ impl Source for FileSource {
                 return self.stands.rows_of(batch).map(Next::Rows);
             }
             let came = match &mut self.state {
-                State::Reading(pipeline) => pipeline.next(wait)?,
+                State::Sharing(pipeline) => pipeline.next(wait)?,
+                State::Alone(alone) => alone.next()?,
                 State::Ended => return Ok(Next::End),
             };
             match came {
