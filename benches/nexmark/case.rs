@@ -1,9 +1,10 @@
 //! What is measured: a query, where its events come from, how many workers, with or without checkpoints.
 
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::Command;
 
 use crate::arguments::{Arguments, Mode};
+use crate::cores::Cores;
 use crate::figures::Figures;
 use crate::input;
 use crate::query::Query;
@@ -19,6 +20,8 @@ pub struct Case<'a> {
     pub workers: usize,
     /// The time between checkpoints; `None`: there are none.
     pub interval: Option<&'a str>,
+    /// Of the whole input, whichever the query reads.
+    pub events: u64,
 }
 
 /// The cases that the command line asks for, in the order in which they are shown.
@@ -36,29 +39,30 @@ pub fn asked_for(arguments: &Arguments) -> Result<Vec<Case<'_>>, String> {
         for &query in &queries {
             for &workers in &arguments.workers {
                 let intervals = arguments.checkpoints.iter().map(|text| Some(text.as_str()).filter(|text| *text != "off"));
-                cases.extend(intervals.map(|interval| Case { query, mode, workers, interval }));
+                cases.extend(intervals.map(|interval| Case { query, mode, workers, interval, events: arguments.events }));
             }
         }
     }
     Ok(cases)
 }
 
-/// Runs the cases in turn, so that what the machine does beside shows in all of them alike, and gives the median of each.
+/// Runs the cases in turn, so that what the machine does beside shows in all of them alike, and gives the median of each over so many runs.
 ///
 /// # Errors
 /// When one fails, or a query does not give the same result in all its cases.
-pub fn measure_all(cases: &[Case<'_>], arguments: &Arguments) -> Result<Vec<Figures>, String> {
+pub fn measure_all(cases: &[Case<'_>], arguments: &Arguments, runs: usize) -> Result<Vec<Figures>, String> {
     write_inputs(cases, arguments)?;
-    let mut runs = vec![Vec::new(); cases.len()];
-    for _ in 0..arguments.runs.max(1) {
-        for (case, runs) in cases.iter().zip(&mut runs) {
+    let cores = if arguments.unpinned { None } else { Cores::find() };
+    let mut measured = vec![Vec::new(); cases.len()];
+    for _ in 0..runs.max(1) {
+        for (case, measured) in cases.iter().zip(&mut measured) {
             // Against a clock there is nothing to gain from several runs: there are thousands of results in one.
-            if case.mode != Mode::Live || runs.is_empty() {
-                runs.push(case.measure_apart(arguments)?);
+            if case.mode != Mode::Live || measured.is_empty() {
+                measured.push(case.measure_apart(arguments, cores.as_ref())?);
             }
         }
     }
-    let figures = runs.into_iter().map(Figures::median).collect::<Result<Vec<_>, _>>()?;
+    let figures = measured.into_iter().map(Figures::median).collect::<Result<Vec<_>, _>>()?;
     same_results(&figures).map(|()| figures)
 }
 
@@ -78,33 +82,46 @@ fn same_results(figures: &[Figures]) -> Result<(), String> {
 /// # Errors
 /// When one can't be written.
 pub fn write_inputs(cases: &[Case<'_>], arguments: &Arguments) -> Result<(), String> {
-    let reads = |mode: Mode| cases.iter().any(|case| case.mode == mode);
-    if reads(Mode::Ndjson) {
-        input::write_by_type(&arguments.data, arguments.events)?;
-    }
-    if reads(Mode::Merged) {
-        input::write_merged(&arguments.data, arguments.events)?;
-    }
-    Ok(())
+    cases.iter().try_for_each(|case| match case.mode {
+        Mode::Ndjson => input::write_by_type(&arguments.data, case.events),
+        Mode::Merged => input::write_merged(&arguments.data, case.events),
+        Mode::Memory | Mode::Live => Ok(()),
+    })
 }
 
 impl Case<'_> {
-    /// One measurement in a process of its own.
-    fn measure_apart(&self, arguments: &Arguments) -> Result<Figures, String> {
+    /// One measurement in a process of its own, kept on some of the cores if there is a way.
+    fn measure_apart(&self, arguments: &Arguments, cores: Option<&Cores>) -> Result<Figures, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
-        let output = self.command(&program, arguments).output().map_err(|e| e.to_string())?;
+        // How long results take is measured as a user would run it.
+        let pinned = cores.filter(|_| self.mode != Mode::Live).and_then(|cores| cores.command(&program, self.workers));
+        let kept_on = pinned.is_some().then_some(self.workers);
+        let mut command = pinned.unwrap_or_else(|| Command::new(&program));
+        let output = command.args(self.arguments(arguments)).output().map_err(|e| e.to_string())?;
         let name = format!("{} {}", self.query.name, self.mode.name());
         if !output.status.success() {
             return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
         }
-        serde_json::from_slice(&output.stdout).map_err(|e| format!("{name}: {e}"))
+        let figures: Figures = serde_json::from_slice(&output.stdout).map_err(|e| format!("{name}: {e}"))?;
+        Ok(Figures { cores: kept_on, ..figures })
     }
 
-    fn command(&self, program: &Path, arguments: &Arguments) -> Command {
-        let mut command = Command::new(program);
-        command.args(["--here", "--queries", self.query.name, "--modes", self.mode.name(), "--workers", &self.workers.to_string()]);
-        command.args(["--checkpoints", self.interval.unwrap_or("off"), "--events", &arguments.events.to_string()]);
-        command.args(["--seconds", &arguments.seconds.to_string(), "--data"]).arg(&arguments.data);
-        command
+    /// With which another process measures this case.
+    fn arguments(&self, arguments: &Arguments) -> Vec<OsString> {
+        let (workers, events, seconds) = (self.workers.to_string(), self.events.to_string(), arguments.seconds.to_string());
+        let interval = self.interval.unwrap_or("off");
+        let mut told: Vec<OsString> = [
+            ("--queries", self.query.name),
+            ("--modes", self.mode.name()),
+            ("--workers", &workers),
+            ("--checkpoints", interval),
+            ("--events", &events),
+            ("--seconds", &seconds),
+        ]
+        .iter()
+        .flat_map(|(name, value)| [OsString::from(name), OsString::from(value)])
+        .collect();
+        told.extend(["--here".into(), "--data".into(), arguments.data.clone().into()]);
+        told
     }
 }

@@ -11,6 +11,8 @@ pub struct Figures {
     pub mode: String,
     /// `runtime.workers`.
     pub workers: usize,
+    /// The number of cores that it was kept on; absent where the system placed its threads.
+    pub cores: Option<usize>,
     /// The time between checkpoints; absent without.
     pub checkpoints: Option<String>,
     /// Events of the input.

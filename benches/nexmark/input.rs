@@ -64,6 +64,26 @@ pub fn write_merged(data: &Path, events: u64) -> Result<(), String> {
     })
 }
 
+/// Removes the file of all types, and what there may be of it when writing it has failed.
+///
+/// # Errors
+/// When it is there and can't be removed.
+pub fn remove_merged(data: &Path, events: u64) -> Result<(), String> {
+    let path = merged_path(data, events);
+    for path in [partial_path(&path), path] {
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("{}: {e}", path.display())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is written before it is whole.
+fn partial_path(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
 /// Writes a file, unless it is there, from chunks of events that begin with a cycle; one batch for each type.
 fn write_file(
     path: &Path,
@@ -76,7 +96,7 @@ fn write_file(
     }
     let failed = |e: std::io::Error| format!("{}: {e}", path.display());
     fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-    let partial = path.with_extension("partial");
+    let partial = partial_path(path);
     let mut file = BufWriter::with_capacity(1 << 20, File::create(&partial).map_err(failed)?);
     let wanted: Vec<_> = kinds.iter().map(|kind| (*kind, kind.schema())).collect();
     let mut generator = Generator::new(0, 0, &wanted).map_err(|e| e.to_string())?;

@@ -12,15 +12,16 @@
 //!   JSON object a line; the whole process is measured, from start to end.
 //! - *Live*: events come against the clock, 10,000 in a second, and what is measured is how long results take.
 //!
-//! Every measurement is a process of its own; the cases are run in turn, and of several runs the medians are shown. Events are those of
-//! the input. Every run prints the checksum of its output, which must not depend on anything but the query and the number of events.
+//! Every measurement is a process of its own, kept on as many cores as it has workers where events do not come against the clock; the cases are
+//! run in turn, and of several runs the medians are shown. Events are those of the input. Every run prints the checksum of its output, which must not depend on anything but the query and the number of events.
 //!
 //! In reading order: [`arguments`], [`case`], [`query`], [`input`] (files), [`memory`] and [`live`] (events in memory), [`discard`] (the
-//! sink), [`measure`], [`figures`]; [`table`], [`goals`], [`chart`] and [`report`] show them.
+//! sink), [`measure`], [`cores`], [`figures`]; [`table`], [`goals`], [`chart`], [`sections`] and [`report`] show them.
 
 mod arguments;
 mod case;
 mod chart;
+mod cores;
 mod discard;
 mod figures;
 mod goals;
@@ -30,6 +31,7 @@ mod measure;
 mod memory;
 mod query;
 mod report;
+mod sections;
 mod table;
 
 use std::io::Write;
@@ -73,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     if arguments.here {
         return json(&measure::measure_here(first, arguments)?);
     }
-    let figures = measure_all(&cases, arguments)?;
+    let figures = measure_all(&cases, arguments, arguments.runs)?;
     match arguments.json {
         true => figures.iter().map(json).collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n")),
         false => Ok(table::render(&figures)),

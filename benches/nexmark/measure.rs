@@ -22,9 +22,9 @@ use crate::{discard, input, live, memory};
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 pub fn measure_here(case: &Case<'_>, arguments: &Arguments) -> Result<Figures, String> {
     let made = match case.mode {
-        Mode::Memory => memory::prepare(arguments.events).map(|()| arguments.events),
+        Mode::Memory => memory::prepare(case.events).map(|()| case.events),
         Mode::Live => memory::prepare_live(arguments.seconds),
-        Mode::Ndjson | Mode::Merged => Ok(arguments.events),
+        Mode::Ndjson | Mode::Merged => Ok(case.events),
     };
     let made = made.map_err(|e| e.to_string())?;
     // Reading files is measured from the start of the process, with all that it takes to begin.
@@ -43,6 +43,8 @@ pub fn measure_here(case: &Case<'_>, arguments: &Arguments) -> Result<Figures, S
         query: case.query.name.to_owned(),
         mode: case.mode.name().to_owned(),
         workers: case.workers,
+        // Whoever has started this process knows.
+        cores: None,
         checkpoints: case.interval.map(str::to_owned),
         events,
         events_read: of_read_types,
@@ -74,7 +76,7 @@ pub fn run(case: &Case<'_>, arguments: &Arguments, result: Option<&Path>) -> Res
     if let Some(interval) = case.interval {
         text.push_str(&format!("[checkpoint]\nstore = \"file:{}\"\ninterval = \"{interval}\"\n\n", checkpoints.display()));
     }
-    text.push_str(&case.query.topology(case.mode, arguments.events, &arguments.data, result)?);
+    text.push_str(&case.query.topology(case.mode, case.events, &arguments.data, result)?);
     let report = run_text(&text);
     if checkpoints.exists() {
         std::fs::remove_dir_all(&checkpoints).map_err(|e| format!("{}: {e}", checkpoints.display()))?;

@@ -14,12 +14,14 @@ pub fn render(figures: &[Figures]) -> String {
 
 /// A line for each measurement.
 pub fn costs(figures: &[&Figures]) -> String {
-    let headers = ["input", "query", "workers", "checkpoints", "M events / CPU s", "M events / s", "peak MiB", "rows out", "checksum"];
+    let headers =
+        ["input", "query", "workers", "cores", "checkpoints", "M events / CPU s", "M events / s", "peak MiB", "rows out", "checksum"];
     let row = |f: &&Figures| {
         vec![
             f.mode.clone(),
             f.query.clone(),
             f.workers.to_string(),
+            f.cores.map_or_else(|| "any".to_owned(), |cores| cores.to_string()),
             f.checkpoints.clone().unwrap_or_default(),
             format!("{:.1}", f.per_cpu_second()),
             format!("{:.1}", f.per_second()),
@@ -28,7 +30,7 @@ pub fn costs(figures: &[&Figures]) -> String {
             f.checksum.clone(),
         ]
     };
-    markdown(&headers, figures.iter().map(row), &[2, 4, 5, 6, 7])
+    markdown(&headers, figures.iter().map(row), &[2, 3, 5, 6, 7, 8])
 }
 
 /// A line for each measurement against the clock.
@@ -56,6 +58,16 @@ pub fn markdown(headers: &[&str], rows: impl Iterator<Item = Vec<String>>, right
     mark_right(&table.to_string(), right)
 }
 
+/// A number with its digits in threes.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let starts = digits.char_indices().map(|(index, digit)| match index > 0 && (digits.len() - index).is_multiple_of(3) {
+        true => format!(",{digit}"),
+        false => digit.to_string(),
+    });
+    starts.collect()
+}
+
 /// Says in the line below the headers which columns stand to the right, as Markdown has it.
 fn mark_right(table: &str, right: &[usize]) -> String {
     let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
@@ -78,5 +90,10 @@ mod tests {
     fn columns_to_the_right_are_marked() {
         let table = markdown(&["a", "b"], [vec!["x".to_owned(), "1".to_owned()]].into_iter(), &[1]);
         assert_eq!(table, "| a | b |\n|---|--:|\n| x | 1 |");
+    }
+
+    #[test]
+    fn digits_stand_in_threes() {
+        assert_eq!([0, 999, 1000, 20_000_000].map(thousands), ["0", "999", "1,000", "20,000,000"]);
     }
 }
