@@ -246,6 +246,10 @@ steps = [
     { expect = "board", rows = [{ customer = "ann", orders = 1, cents = 70 }] },
     { end = "orders" },
     { expect = "orders", rows = [{ id = 1, cents = 70 }] },
+    { checkpoint = true },
+    { crash = true },
+    { restore = true },
+    { expect = "board", rows = [{ customer = "ann", orders = 1, cents = 70 }] },
 ]
 "#;
 

@@ -316,6 +316,8 @@ impl OperatorTask {
         if let Some(phases) = &mut self.phases {
             phases.prepared += 1;
             entries = self.parts.worker.snapshot(phases.prepared, &self.parts.id.node)?.into_entries();
+        } else if self.parts.snapshots.keeps_sinks() && matches!(self.parts.worker, Worker::Sink { .. }) {
+            entries = self.parts.worker.snapshot(CheckpointId::MAX, &self.parts.id.node)?.into_entries();
         }
         let snapshot = self.snapshot_of(entries, true);
         self.parts.snapshots.task_ended(&self.parts.id, snapshot);

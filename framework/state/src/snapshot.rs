@@ -115,6 +115,12 @@ pub trait SnapshotListener: Send + Sync {
     /// A subtask is over: this part of it belongs to every checkpoint whose barrier it has not seen.
     fn task_ended(&self, task: &TaskId, snapshot: TaskSnapshot);
 
+    /// Whether a sink that writes in one phase hands in what it holds when it is over. Only who restores views in the same process asks for
+    /// it: elsewhere such a sink has written all that it will.
+    fn keeps_sinks(&self) -> bool {
+        false
+    }
+
     /// A subtask cannot take part in `checkpoint`: the run was stopped while it still read a table to its end, and rows before
     /// the barrier wait for that.
     fn task_cut_off(&self, checkpoint: CheckpointId, task: &TaskId) {
@@ -218,6 +224,10 @@ impl MemoryCheckpoints {
 }
 
 impl SnapshotListener for MemoryCheckpoints {
+    fn keeps_sinks(&self) -> bool {
+        true
+    }
+
     fn task_snapshot(&self, checkpoint: CheckpointId, task: &TaskId, snapshot: TaskSnapshot) {
         self.locked().parts.entry(checkpoint).or_default().insert(task.clone(), snapshot);
     }
