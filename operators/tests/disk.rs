@@ -2,9 +2,10 @@
 //!
 //! The same disturbances with and without disk are in the other tests of this folder; here is what is about the disk itself.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use millstream_api::Registry;
+mod support;
+
 use millstream_api::time::rfc3339;
 use millstream_testkit::Script;
 use proptest::prelude::*;
@@ -73,12 +74,10 @@ TTL
 const SINKS: [&str; 7] = ["totals", "again", "first", "last", "two", "pairs", "all"];
 
 fn start(state: &str, ttl: &str, workers: usize) -> Script {
-    let mut registry = Registry::new();
-    millstream_operators::register(&mut registry);
     let sinks: String = SINKS.iter().map(|name| format!("[sinks.out_{name}]\ntype = 'collect'\ninput = '{name}'\n")).collect();
     let text = format!("{}{sinks}", NODES.replace("TTL", ttl));
     let settings = [format!("runtime.state={state}"), format!("runtime.workers={workers}"), "runtime.batch_rows=3".to_owned()];
-    Script::start(registry, &text, &settings.each_ref().map(String::as_str), 7).unwrap_or_else(|e| panic!("{e}"))
+    support::start(&text, &settings.each_ref().map(String::as_str), 7)
 }
 
 /// A row: key, value, and by how many seconds the clock goes on behind it.

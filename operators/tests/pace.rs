@@ -1,8 +1,9 @@
 //! Sources that are replayed at the data's own speed, in virtual time.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use millstream_api::Registry;
+mod support;
+
 use millstream_testkit::Script;
 
 fn start(time: &str, settings: &[&str], seed: u64) -> Script {
@@ -10,8 +11,6 @@ fn start(time: &str, settings: &[&str], seed: u64) -> Script {
 }
 
 fn start_with(time: &str, beside: &str, settings: &[&str], seed: u64) -> Script {
-    let mut registry = Registry::new();
-    millstream_operators::register(&mut registry);
     let topology = format!(
         r#"
 name = "replayed"
@@ -24,7 +23,7 @@ type = "collect"
 input = "in"
 {beside}"#
     );
-    Script::start(registry, &topology, settings, seed).unwrap_or_else(|e| panic!("{e}"))
+    support::start(&topology, settings, seed)
 }
 
 /// Sends rows one by one, as a source reads that is replayed: row `n` has this second as its event time, `None`: none.

@@ -2,16 +2,16 @@
 //! over windows, over a source and over a changing stream; cut in batches and subtasks in many ways, with a checkpoint, a
 //! crash and a restore at another parallelism on the way.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+mod support;
 
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use millstream_api::Registry;
 use millstream_api::time::rfc3339;
 use millstream_testkit::Script;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use support::{Disturbance, disturbance, rows_of, sorted};
 
 const FLIGHTS: &str = r#"
 name = "script"
@@ -25,9 +25,12 @@ schema = { carrier = "string", delay = "bigint", at = "timestamp not null" }
 type Row = (Option<&'static str>, Option<i64>, i64);
 
 fn start(operators: &str, settings: &[&str], seed: u64) -> Script {
-    let mut registry = Registry::new();
-    millstream_operators::register(&mut registry);
-    Script::start(registry, &format!("{FLIGHTS}{operators}"), settings, seed).unwrap_or_else(|e| panic!("{e}"))
+    support::start(&format!("{FLIGHTS}{operators}"), settings, seed)
+}
+
+/// Runs rows to their end, with a crash on the way.
+fn disturbed(operators: &str, rows: &[Row], how: &Disturbance) -> Script {
+    support::disturbed(&format!("{FLIGHTS}{operators}"), "flights", rows, |rows, _| lines(rows), how)
 }
 
 fn to_json(&(carrier, delay, second): &Row) -> Value {
@@ -38,64 +41,10 @@ fn lines(rows: &[Row]) -> String {
     rows.iter().map(|row| format!("{}\n", to_json(row))).collect()
 }
 
-/// The rows of a sink, sorted.
-fn rows_of(script: &Script, sink: &str) -> Vec<Value> {
-    sorted(script.rows(sink).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
-    rows.sort_by_key(|row| {
-        row.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value.to_string())).collect::<BTreeMap<_, _>>()
-    });
-    rows
-}
-
-/// How a run is cut and disturbed.
-#[derive(Clone, Debug)]
-struct Disturbance {
-    seed: u64,
-    workers: [usize; 2],
-    /// Where keyed state is before the crash, and after it.
-    state: [&'static str; 2],
-    batch_rows: usize,
-    turns: usize,
-    /// After how many per cent of the rows there is a checkpoint.
-    checkpoint: usize,
-}
-
-fn disturbance() -> impl Strategy<Value = Disturbance> {
-    let state = || prop_oneof![2 => Just("memory"), 1 => Just("disk")];
-    (0..1000u64, [1..4usize, 1..4usize], [state(), state()], 1..5usize, 0..40usize, 0..100usize).prop_map(
-        |(seed, workers, state, batch_rows, turns, checkpoint)| Disturbance { seed, workers, state, batch_rows, turns, checkpoint },
-    )
-}
-
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let carrier = prop_oneof![Just(None), Just(Some("AA")), Just(Some("DL")), Just(Some("UA"))];
     let delay = prop_oneof![1 => Just(None), 5 => (-3..4i64).prop_map(Some)];
     proptest::collection::vec((carrier, delay, 0..60i64), 0..40)
-}
-
-/// Runs rows through a topology to their end, with a crash on the way.
-fn disturbed(operators: &str, rows: &[Row], how: &Disturbance) -> Script {
-    let settings = |at: usize| {
-        [
-            format!("runtime.workers={}", how.workers[at]),
-            format!("runtime.batch_rows={}", how.batch_rows),
-            format!("runtime.state={}", how.state[at]),
-        ]
-    };
-    let [first, second] = [0, 1].map(settings);
-    let mut script = start(operators, &first.each_ref().map(String::as_str), how.seed);
-    let (before, after) = rows.split_at(rows.len() * how.checkpoint / 100);
-    script.send_only("flights", &lines(before)).unwrap();
-    script.turns(how.turns).unwrap();
-    script.checkpoint().unwrap();
-    script.send("flights", &lines(after)).unwrap();
-    script.crash_and_restore(&second.each_ref().map(String::as_str)).unwrap();
-    script.end().unwrap();
-    assert!(script.ledger().balances(), "{:?}", script.ledger());
-    script
 }
 
 /// The first `n` of these rows (in the order of coming): greatest delay first, nulls last, then by time, then as they came.

@@ -1,10 +1,11 @@
 //! Every operator as part of a small topology, step by step: rows, watermarks, a checkpoint in mid-stream, a crash, and back
 //! at another parallelism. Expected rows stand beside the steps; `UPDATE_EXPECT=1` writes them anew.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod support;
 
 use expect_test::{Expect, expect};
-use millstream_api::Registry;
 use millstream_testkit::Script;
 
 const FLIGHTS: &str = r#"
@@ -16,9 +17,7 @@ schema = { carrier = "string", delay = "bigint", at = "timestamp not null" }
 "#;
 
 fn start(operators: &str, settings: &[&str], seed: u64) -> Script {
-    let mut registry = Registry::new();
-    millstream_operators::register(&mut registry);
-    Script::start(registry, &format!("{FLIGHTS}{operators}"), settings, seed).unwrap_or_else(|e| panic!("{e}"))
+    support::start(&format!("{FLIGHTS}{operators}"), settings, seed)
 }
 
 /// Rows as `carrier delay second`, one for each.

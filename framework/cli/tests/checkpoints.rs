@@ -4,75 +4,13 @@
 
 mod command;
 
-use std::fmt::Write;
 use std::process::Command;
 
+use command::departures::{self, ROWS, folder, lines};
 use command::{Ended, Folder, Running, get};
 
-/// Sums for each hour over a file of which a row is 5 minutes and 7 seconds, read at `rate` rows a second.
 fn hourly(rate: &str) -> String {
-    format!(
-        r#"
-name = "hourly"
-
-[runtime]
-workers = 2
-linger  = "1ms"
-
-[checkpoint]
-store    = "file:./state"
-interval = "50ms"
-restart_delay = "10ms"
-
-[sources.departures]
-type   = "file"
-path   = "in.ndjson"
-format = "json"
-{rate}
-schema = {{ carrier = "string not null", departed = "timestamp", delay = "bigint" }}
-time   = {{ by = "departed", max_delay = "30m" }}
-
-[operators.hourly]
-type  = "window"
-input = "departures"
-kind  = "tumble"
-size  = "1h"
-
-[operators.flights]
-type    = "aggregate"
-input   = "hourly"
-by      = ["carrier"]
-compute = ["count(*) as n", "sum(delay) as delay"]
-
-[sinks.archive]
-type  = "file"
-input = "flights"
-path  = "out.ndjson"
-"#
-    )
-}
-
-const ROWS: usize = 3_000;
-
-fn departures(rows: usize) -> String {
-    let mut text = String::new();
-    for row in 0..rows {
-        let seconds = row * 307;
-        let (day, hour, minute, second) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-        let carrier = ["UA", "AA", "DL", "WN", "B6"][row * 7 % 5];
-        writeln!(
-            text,
-            r#"{{"carrier":"{carrier}","departed":"2013-01-{:02}T{hour:02}:{minute:02}:{second:02}Z","delay":{}}}"#,
-            day + 1,
-            row % 60
-        )
-        .unwrap();
-    }
-    text
-}
-
-fn folder(topology: &str) -> Folder {
-    Folder::with(&[("topology.toml", topology), ("in.ndjson", &departures(ROWS))])
+    departures::hourly("store    = \"file:./state\"\ninterval = \"50ms\"\nrestart_delay = \"10ms\"", rate)
 }
 
 /// What an undisturbed run writes.
@@ -83,23 +21,12 @@ fn expected() -> Vec<String> {
     lines(&folder, "out.ndjson")
 }
 
-fn lines(folder: &Folder, name: &str) -> Vec<String> {
-    let mut lines: Vec<String> = folder.read(name).lines().map(str::to_owned).collect();
-    lines.sort_unstable();
-    lines
-}
-
 const SLOW: &str = "rate = 2000";
 
-/// Runs it until its file has rows, then sends a signal.
+/// Runs it until it has written some checkpoints, so that windows have closed and their rows are in its file, then sends a signal.
 fn interrupt(folder: &Folder, arguments: &[&str], signal: &str) -> Ended {
-    let mut running = Running::start(folder.command(arguments));
-    running.until("is running");
-    let grown = (0..10_000).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        std::fs::metadata(folder.path("out.ndjson")).is_ok_and(|file| file.len() > 0)
-    });
-    assert!(grown, "no row was committed");
+    let mut running = Running::start(folder.telling(arguments));
+    running.until_checkpoints(2);
     running.signal(signal);
     running.wait()
 }

@@ -2,14 +2,15 @@
 //! late, with allowed lateness, read by an aggregate, by `top_n` and one by one; cut in batches and subtasks in many ways, with
 //! a checkpoint, a crash and a restore at another parallelism on the way.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod early;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use millstream_api::Registry;
 use millstream_api::time::rfc3339;
 use millstream_testkit::Script;
 use proptest::prelude::*;
@@ -26,9 +27,7 @@ schema = { car = "string", km = "bigint", at = "timestamp not null" }
 "#;
 
 fn start(operators: &str, settings: &[&str], seed: u64) -> Script {
-    let mut registry = Registry::new();
-    millstream_operators::register(&mut registry);
-    Script::start(registry, &format!("{SOURCE}{operators}"), settings, seed).unwrap_or_else(|e| panic!("{e}"))
+    support::start(&format!("{SOURCE}{operators}"), settings, seed)
 }
 
 /// A row: car, kilometres, second.

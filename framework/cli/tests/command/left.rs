@@ -30,8 +30,8 @@ pub fn left_behind(folder: &Folder) -> BTreeMap<String, Vec<String>> {
     rows
 }
 
-/// The lines that are left once those that take back others have done so: changes with the weight −1, events of a database.
-fn applied(text: &str) -> Vec<String> {
+/// The lines that are left once those that take back others have done so, sorted then: changes with the weight −1, events of a database.
+pub fn applied(text: &str) -> Vec<String> {
     let is_events = text.starts_with("{\"before\":");
     if !text.contains("\"_weight\"") && !is_events {
         return text.lines().map(str::to_owned).collect();

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
+pub mod departures;
 pub mod left;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -131,6 +132,13 @@ impl Folder {
         command
     }
 
+    /// The same, with each checkpoint in its log.
+    pub fn telling(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.env("RUST_LOG", "warn,millstream_runtime::checkpoint=info");
+        command
+    }
+
     /// Runs it to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         end(self.command(arguments))
@@ -173,6 +181,11 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    /// Reads what it says until it has written so many checkpoints; its log must tell, see [`Folder::telling`].
+    pub fn until_checkpoints(&mut self, count: usize) {
+        (0..count).for_each(|_| drop(self.until("checkpoint written")));
     }
 
     /// Where it serves.

@@ -11,80 +11,20 @@
 mod command;
 mod server;
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
+use command::departures::{self, folder, lines};
 use command::{Ended, Folder, Running, end};
 use server::{BUCKET, Relay, Server};
 
-/// Sums for each hour, and every flight, over a file that is read at `rate` rows a second.
+/// Sums for each hour, and every flight, over a file that is read as `rate` says.
 fn hourly(store: &str, rate: &str) -> String {
-    format!(
-        r#"
-name = "hourly"
-
-[runtime]
-workers = 2
-linger  = "1ms"
-
-[checkpoint]
-store         = "{store}"
-interval      = "100ms"
-restart_delay = "50ms"
-
-[sources.departures]
-type   = "file"
-path   = "in.ndjson"
-format = "json"
-{rate}
-schema = {{ carrier = "string not null", departed = "timestamp", delay = "bigint" }}
-time   = {{ by = "departed", max_delay = "30m" }}
-
-[operators.hourly]
-type  = "window"
-input = "departures"
-kind  = "tumble"
-size  = "1h"
-
-[operators.flights]
-type    = "aggregate"
-input   = "hourly"
-by      = ["carrier"]
-compute = ["count(*) as n", "sum(delay) as delay"]
-
-[sinks.archive]
-type  = "file"
-input = "flights"
-path  = "out.ndjson"
-
-[sinks.copy]
-type  = "file"
-input = "departures"
-path  = "copy.csv"
-"#
-    )
+    let checkpoint = format!("store         = \"{store}\"\ninterval      = \"100ms\"\nrestart_delay = \"50ms\"");
+    format!("{}\n[sinks.copy]\ntype  = \"file\"\ninput = \"departures\"\npath  = \"copy.csv\"\n", departures::hourly(&checkpoint, rate))
 }
 
 const SLOW: &str = "rate = 700";
-
-/// A departure every 5 minutes and 7 seconds.
-fn departures() -> String {
-    let mut text = String::new();
-    for row in 0..3_000 {
-        let seconds = row * 307;
-        let (day, hour, minute, second) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-        let carrier = ["UA", "AA", "DL"][row * 31 % 7 % 3];
-        let time = format!("2013-01-{:02}T{hour:02}:{minute:02}:{second:02}Z", day + 1);
-        writeln!(text, "{{\"carrier\":\"{carrier}\",\"departed\":\"{time}\",\"delay\":{}}}", row % 17).unwrap();
-    }
-    text
-}
-
-fn folder(topology: &str) -> Folder {
-    Folder::with(&[("topology.toml", topology), ("in.ndjson", &departures())])
-}
 
 /// The command with credentials for a server.
 fn at(server: SocketAddr, folder: &Folder, arguments: &[&str]) -> Command {
@@ -100,11 +40,7 @@ fn at(server: SocketAddr, folder: &Folder, arguments: &[&str]) -> Command {
 
 /// What a run has written, sorted.
 fn written(folder: &Folder) -> [Vec<String>; 2] {
-    ["out.ndjson", "copy.csv"].map(|name| {
-        let mut lines: Vec<String> = folder.read(name).lines().map(str::to_owned).collect();
-        lines.sort_unstable();
-        lines
-    })
+    ["out.ndjson", "copy.csv"].map(|name| lines(folder, name))
 }
 
 /// What an undisturbed run writes.
@@ -191,7 +127,7 @@ fn a_server_that_goes_away_and_comes_back_costs_time_and_no_row() {
         match how {
             // It does not come back before this run notices it.
             "0" => drop(running.until("goes on from checkpoint ")),
-            _ => std::thread::sleep(Duration::from_secs(2)),
+            _ => relay.until_refused(4),
         }
         relay.open();
         let ended = running.wait();

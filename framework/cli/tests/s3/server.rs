@@ -5,8 +5,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// A server with one bucket, gone with the test.
@@ -66,18 +66,28 @@ impl Drop for Server {
 pub struct Relay {
     pub address: SocketAddr,
     open: Arc<AtomicBool>,
+    refused: Arc<Refused>,
+}
+
+/// How many connections were refused while it was closed.
+#[derive(Default)]
+struct Refused {
+    count: Mutex<usize>,
+    more: Condvar,
 }
 
 impl Relay {
     pub fn to(server: SocketAddr) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, open) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(true)));
-        let state = open.clone();
+        let (state, refused) = (open.clone(), Arc::<Refused>::default());
+        let refusals = refused.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if state.load(Ordering::SeqCst)
-                    && let Ok(server) = TcpStream::connect(server)
-                {
+                if !state.load(Ordering::SeqCst) {
+                    *refusals.count.lock().unwrap() += 1;
+                    refusals.more.notify_all();
+                } else if let Ok(server) = TcpStream::connect(server) {
                     for (from, to) in [(&client, &server), (&server, &client)] {
                         let (from, to, state) = (from.try_clone().unwrap(), to.try_clone().unwrap(), state.clone());
                         std::thread::spawn(move || pass_on(from, to, &state));
@@ -85,7 +95,13 @@ impl Relay {
                 }
             }
         });
-        Relay { address, open }
+        Relay { address, open, refused }
+    }
+
+    /// Waits until somebody has come in vain so many times: it is closed, and that was noticed.
+    pub fn until_refused(&self, times: usize) {
+        let count = self.refused.count.lock().unwrap();
+        drop(self.refused.more.wait_while(count, |count| *count < times).unwrap());
     }
 
     pub fn close(&self) {
