@@ -35,6 +35,7 @@ pub struct Script {
     seed: u64,
     sent: AllSent,
     checkpoint: Option<JobSnapshot>,
+    topology: Topology,
     run: VirtualRun,
 }
 
@@ -48,8 +49,8 @@ impl Script {
         crate::nodes::register(&mut registry);
         let settings: Vec<String> = std::iter::once("runtime.linger=0s").chain(settings.iter().copied()).map(str::to_owned).collect();
         let sent = AllSent::default();
-        let (run, sent) = start(&registry, text, &settings, seed, sent, None)?;
-        Ok(Script { registry, text: text.to_owned(), settings, seed, sent, checkpoint: None, run })
+        let (topology, run, sent) = start(&registry, text, &settings, seed, sent, None)?;
+        Ok(Script { registry, text: text.to_owned(), settings, seed, sent, checkpoint: None, topology, run })
     }
 
     /// Sends rows to a source and lets everything come to rest.
@@ -66,8 +67,7 @@ impl Script {
     /// # Errors
     /// As [`send`](Script::send).
     pub fn send_only(&mut self, source: &str, rows: &str) -> Result<()> {
-        let topology = self.topology()?;
-        let node = topology.node(source).ok_or_else(|| Error::internal(format!("no source `{source}`")))?;
+        let node = self.topology.node(source).ok_or_else(|| Error::internal(format!("no source `{source}`")))?;
         let batches = read_json(rows, &node.outputs[0].stream.schema)?;
         let sent = self.sent.entry(source.to_owned()).or_default();
         batches.into_iter().for_each(|batch| sent.push(batch));
@@ -162,7 +162,8 @@ impl Script {
         self.settings.extend(settings.iter().map(|s| (*s).to_owned()));
         let sent = std::mem::take(&mut self.sent);
         self.seed += 1;
-        (self.run, self.sent) = start(&self.registry, &self.text, &self.settings, self.seed, sent, self.checkpoint.as_ref())?;
+        (self.topology, self.run, self.sent) =
+            start(&self.registry, &self.text, &self.settings, self.seed, sent, self.checkpoint.as_ref())?;
         self.run.run()
     }
 
@@ -186,11 +187,8 @@ impl Script {
     }
 
     /// The topology.
-    ///
-    /// # Errors
-    /// None that [`start`](Script::start) did not have.
-    pub fn topology(&self) -> Result<Topology> {
-        load(&self.registry, &self.text, &self.settings)
+    pub fn topology(&self) -> &Topology {
+        &self.topology
     }
 }
 
@@ -206,14 +204,14 @@ fn start(
     seed: u64,
     mut sent: AllSent,
     checkpoint: Option<&JobSnapshot>,
-) -> Result<(VirtualRun, AllSent)> {
+) -> Result<(Topology, VirtualRun, AllSent)> {
     let topology = load(registry, text, settings)?;
     let mut feed = |node: &str, _: Box<dyn Source>, _: WakeSlot| {
         let sent = sent.entry(node.to_owned()).or_default().clone();
         Ok(Box::new(ScriptFeed::new(&topology, node, sent, checkpoint)?) as Box<dyn Feed>)
     };
     let run = VirtualRun::new(&topology, seed, Arc::default(), checkpoint, &mut feed)?;
-    Ok((run, sent))
+    Ok((topology, run, sent))
 }
 
 /// Rows from JSON lines, one batch for each line so that every cut between rows can be reached.
@@ -222,8 +220,11 @@ fn read_json(rows: &str, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     Ok(reader.collect::<Result<_, _>>()?)
 }
 
-/// The rows that are left once all changes are applied, sorted.
-fn applied(records: &RecordBatch) -> Result<String> {
+/// The rows of a `collect` sink that are left once all changes are applied, as JSON, sorted.
+///
+/// # Errors
+/// When a row is withdrawn more often than it came.
+pub fn applied(records: &RecordBatch) -> Result<String> {
     let last = records.num_columns() - 1;
     let weights = records.column(last).as_primitive::<Int8Type>();
     let visible = records.project(&(0..last).collect::<Vec<_>>())?;

@@ -46,11 +46,11 @@ fn script(text: &str) -> Script {
 
 fn check(script: &mut Script, node: &str, expected: Expect) {
     let observation = script.run().observe();
-    expected.assert_eq(&why(&script.topology().unwrap(), Some(&observation), node).unwrap().text());
+    expected.assert_eq(&why(script.topology(), Some(&observation), node).unwrap().text());
 }
 
 fn planned(text: &str, node: &str, expected: Expect) {
-    expected.assert_eq(&why(&script(text).topology().unwrap(), None, node).unwrap().text());
+    expected.assert_eq(&why(script(text).topology(), None, node).unwrap().text());
 }
 
 #[test]

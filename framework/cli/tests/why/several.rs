@@ -161,7 +161,7 @@ fn a_file_says_what_a_node_needs() {
 
 #[test]
 fn an_unknown_node_has_a_near_name() {
-    let unknown = why(&script(TEXT).topology().unwrap(), None, "delay").unwrap_err();
+    let unknown = why(script(TEXT).topology(), None, "delay").unwrap_err();
     assert_eq!(unknown.to_string(), "there is no node `delay`");
     assert_eq!(unknown.help, "did you mean `delays`? nodes: departures, real, hourly, delays, board");
 }
