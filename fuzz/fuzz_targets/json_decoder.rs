@@ -72,10 +72,13 @@ fn wanted(object: &Map<String, Value>) -> Option<Compared> {
             Some(value) => read(value).map(Some),
         }
     }
-    // serde_json reads -0 as a double; here it is the integer 0.
-    let integer = |value: &Value| value.as_i64().or_else(|| (value.as_f64() == Some(-0.0) && value.to_string() == "-0.0").then_some(0));
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    Some((typed(object, "a", integer)?, typed(object, "b", text)?, typed(object, "c", Value::as_f64)?, typed(object, "d", Value::as_bool)?))
+    Some((typed(object, "a", Value::as_i64)?, typed(object, "b", text)?, typed(object, "c", Value::as_f64)?, typed(object, "d", Value::as_bool)?))
+}
+
+/// serde_json keeps `-0`, which is an integer, and `-0.0` and `1e-999`, which are none, as the same double.
+fn is_unclear(object: &Map<String, Value>) -> bool {
+    object.get("a").is_some_and(|value| value.as_i64().is_none() && value.as_f64() == Some(0.0))
 }
 
 fn values(records: &RecordBatch, row: usize) -> Compared {
@@ -128,10 +131,10 @@ fn compared(text: &[u8]) {
     let mut row = 0;
     for ((_, number), object) in lines.zip(reference(text)) {
         let taken = !refused.contains(&number);
-        match object.as_ref().map(wanted) {
+        match object.as_ref().filter(|object| !is_unclear(object)).map(wanted) {
             Some(Some(wanted)) => assert!(taken && alike(&values(&rows, row), &wanted), "line {number}: {wanted:?}, {bad:?}"),
             Some(None) => assert!(!taken, "line {number} has a value of another type"),
-            // A number that is too large for serde_json to keep, say.
+            // A number that is too large for serde_json to keep, say, or one of which it does not keep enough.
             None => {}
         }
         row += usize::from(taken);
