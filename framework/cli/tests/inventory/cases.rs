@@ -47,6 +47,7 @@ pub fn cases() -> Vec<Case> {
         ("early rows", include_str!("cases/early.toml"), &[]),
         ("running aggregates", include_str!("cases/running.toml"), &[]),
         ("first rows", include_str!("cases/top.toml"), &["tumbling_top.late"]),
+        ("views", include_str!("cases/views.toml"), &[]),
         ("one row of each key", include_str!("cases/one_of_each.toml"), &["first_within.late", "last_within.late"]),
     ];
     let mut cases: Vec<Case> = fixed.into_iter().map(|(name, operators, sides)| case(name, operators.to_owned(), sides)).collect();

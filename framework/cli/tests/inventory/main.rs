@@ -130,7 +130,7 @@ const ELSEWHERE: [(Role, &str, &str); 7] = [
     (Role::Source, "stdin", "nodes.rs"),
     (Role::Sink, "file", "failpoints.rs"),
     (Role::Sink, "http", "failpoints.rs"),
-    (Role::Sink, "view", "failpoints.rs"),
+    (Role::Sink, "view.read = committed", "failpoints.rs"),
     // Have no state.
     (Role::Sink, "discard", "kill/windows.toml"),
     (Role::Sink, "stdout", "cli.rs"),
@@ -138,16 +138,21 @@ const ELSEWHERE: [(Role, &str, &str); 7] = [
 
 #[test]
 fn every_source_and_sink_has_a_case_or_stands_elsewhere() {
+    let of_sources = [sources::SOURCES, sources::FOLLOWED].map(str::to_owned);
+    let texts: Vec<String> = of_sources.into_iter().chain(cases().into_iter().map(|case| case.text)).collect();
     for role in [Role::Source, Role::Sink] {
-        let had: BTreeSet<String> = [sources::SOURCES, sources::FOLLOWED].iter().flat_map(|text| wanted::had_by(text, role)).collect();
+        let had: BTreeSet<String> = texts.iter().flat_map(|text| wanted::had_by(text, role)).collect();
         let mut wanted = wanted::of_types(role);
-        for (_, kind, file) in ELSEWHERE.iter().filter(|(of, ..)| *of == role) {
+        for (_, of_type, file) in ELSEWHERE.iter().filter(|(of, ..)| *of == role) {
+            let (kind, option) = of_type.split_once('.').unwrap_or((of_type, ""));
+            let (name, value) = option.split_once(" = ").unwrap_or_default();
             let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file)).unwrap();
-            assert!(says(&text, &format!("type = \"{kind}\"")), "{file} has no {kind}");
-            wanted.retain(|wanted| wanted.split('.').next() != Some(kind));
+            let has_option = option.is_empty() || says(&text, &format!("{name} = \"{value}\""));
+            assert!(says(&text, &format!("type = \"{kind}\"")) && has_option, "{file} has no {of_type}");
+            wanted.retain(|wanted| if option.is_empty() { wanted.split('.').next() != Some(kind) } else { wanted != of_type });
         }
         let missing: Vec<&String> = wanted.difference(&had).collect();
-        assert!(missing.is_empty(), "{role:?}: neither inventory/sources.rs nor another test has {missing:?}");
+        assert!(missing.is_empty(), "{role:?}: neither the inventory nor another test has {missing:?}");
     }
 }
 

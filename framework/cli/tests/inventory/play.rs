@@ -1,5 +1,6 @@
 //! Runs a case in virtual time: cut in one way from beginning to end, or with a crash in mid-stream and back at another parallelism.
 
+use millstream_api::error::row_as_json;
 use millstream_api::time::rfc3339;
 use millstream_testkit::Script;
 use serde_json::{Value, json};
@@ -43,9 +44,21 @@ fn start(case: &Case, cut: Cut, seed: u64) -> Script {
 fn finish(case: &Case, mut script: Script) -> Rows {
     script.end().unwrap();
     assert!(script.ledger().balances(), "{}: {:?}", case.name, script.ledger());
-    let topology = script.topology();
-    let sinks = topology.nodes.iter().filter(|node| node.kind == "collect");
-    sinks.map(|sink| (sink.name.clone(), script.rows(&sink.name).unwrap())).collect()
+    let of = |kind: &str| -> Vec<String> {
+        script.topology().nodes.iter().filter(|node| node.kind == kind).map(|node| node.name.clone()).collect()
+    };
+    let (kept, views) = (of("collect"), of("view"));
+    let mut rows: Rows = kept.into_iter().map(|sink| (sink.clone(), script.rows(&sink).unwrap())).collect();
+    rows.extend(views.into_iter().map(|view| (view.clone(), shown(&mut script, &view))));
+    rows
+}
+
+/// The rows that readers of a view see, sorted.
+fn shown(script: &mut Script, view: &str) -> String {
+    let records = script.run().views().get(view).unwrap().rows().unwrap().1;
+    let mut rows: Vec<String> = (0..records.num_rows()).map(|row| row_as_json(&records, row) + "\n").collect();
+    rows.sort();
+    rows.concat()
 }
 
 /// What is sent: the sources of the case that are there.
