@@ -1,12 +1,12 @@
 //! Tasks as actix actors, and their supervisor.
 //!
 //! A [`TaskActor`] gives its task a turn whenever it is told to look, and steps back between two turns so that the other
-//! actors of its arbiter have theirs. The [`Supervisor`] hears from each task once, when it is over; the first failure ends
-//! the others.
+//! actors of its arbiter have theirs. While it has turns nobody need tell it to look, which across threads costs a call of the
+//! system: it asks before it waits. The [`Supervisor`] hears from each task once, when it is over; the first failure
+//! ends the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::feed::panic_text;
 use crate::task::{Order, Task, Turn};
-use crate::wake::{ActorWake, Look, Wake, WakeSlot, tell};
+use crate::wake::{ActorWake, Alert, Look, Wake, WakeSlot, tell};
 
 /// One subtask.
 pub struct TaskActor {
@@ -26,7 +26,7 @@ pub struct TaskActor {
     slot: WakeSlot,
     clock: Arc<dyn Clock>,
     supervisor: Addr<Supervisor>,
-    look_under_way: Arc<AtomicBool>,
+    alert: Arc<Alert>,
     turn_under_way: bool,
     timer: Option<(ClockTime, SpawnHandle)>,
 }
@@ -34,22 +34,17 @@ pub struct TaskActor {
 impl TaskActor {
     /// The actor of task number `index`; tells `supervisor` when it is over.
     pub fn new(index: usize, task: Box<dyn Task>, slot: WakeSlot, clock: Arc<dyn Clock>, supervisor: Addr<Supervisor>) -> Self {
-        TaskActor {
-            index,
-            task: Some(task),
-            slot,
-            clock,
-            supervisor,
-            look_under_way: Arc::new(AtomicBool::new(false)),
-            turn_under_way: false,
-            timer: None,
-        }
+        TaskActor { index, task: Some(task), slot, clock, supervisor, alert: Arc::default(), turn_under_way: false, timer: None }
     }
 
     fn run(&mut self, context: &mut Context<Self>) {
-        let Some(task) = &mut self.task else { return };
-        let turn = catch_unwind(AssertUnwindSafe(|| task.turn()))
-            .unwrap_or_else(|panic| Turn::Failed(Error::internal(format!("panicked: {}", panic_text(panic.as_ref())))));
+        self.alert.begin();
+        let mut turn = self.turn();
+        // What came during the turn has told nobody; what comes after it will.
+        if matches!(turn, Turn::Wait(_)) && self.alert.end() {
+            self.alert.begin();
+            turn = Turn::Again;
+        }
         match turn {
             Turn::Again => self.step_back(context),
             Turn::Wait(None) => self.clear_timer(context),
@@ -57,6 +52,12 @@ impl TaskActor {
             Turn::Finished => self.over(None, context),
             Turn::Failed(error) => self.over(Some(error), context),
         }
+    }
+
+    fn turn(&mut self) -> Turn {
+        let Some(task) = &mut self.task else { return Turn::Wait(None) };
+        catch_unwind(AssertUnwindSafe(|| task.turn()))
+            .unwrap_or_else(|panic| Turn::Failed(Error::internal(format!("panicked: {}", panic_text(panic.as_ref())))))
     }
 
     /// Another turn, after the other actors of this arbiter had theirs.
@@ -102,7 +103,7 @@ impl Actor for TaskActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let wake = ActorWake::new(context.address(), self.look_under_way.clone());
+        let wake = ActorWake::new(context.address(), self.alert.clone());
         wake.wake();
         self.slot.set(Arc::new(wake));
     }
@@ -112,8 +113,7 @@ impl Handler<Look> for TaskActor {
     type Result = ();
 
     fn handle(&mut self, _: Look, context: &mut Self::Context) {
-        // Cleared before looking: what comes from now on sends another message.
-        self.look_under_way.store(false, Ordering::Release);
+        self.alert.heard();
         if !self.turn_under_way {
             self.run(context);
         }

@@ -7,7 +7,7 @@
 //! This is the only module that may call `Addr::do_send`: it ignores the mailbox bound and is silent when the actor is dead,
 //! both of which are harmless here and nowhere else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::dev::ToEnvelope;
@@ -43,16 +43,56 @@ impl WakeSlot {
 #[rtype(result = "()")]
 pub struct Look;
 
+/// What an actor and those who wake it know of each other: whether it has its turns, and whether a [`Look`] is on its way.
+///
+/// All changes are exchanges, so that they have an order: who changes it later sees what the other one did before.
+#[derive(Debug, Default)]
+pub struct Alert(AtomicU8);
+
+/// The actor has its turns: it will ask whether it was woken before it waits.
+const RUNNING: u8 = 1;
+/// A [`Look`] is in its mailbox.
+const TOLD: u8 = 2;
+/// Somebody has woken it who did not need to tell it.
+const WOKEN: u8 = 4;
+
+impl Alert {
+    /// The actor begins a turn, which sees whatever it was woken for before.
+    pub fn begin(&self) {
+        self.change(|state| (state | RUNNING) & !WOKEN);
+    }
+
+    /// The actor wants to wait: from now on it must be told. Whether it was woken since the turn began, and must look again.
+    pub fn end(&self) -> bool {
+        self.change(|state| state & !(RUNNING | WOKEN)) & WOKEN != 0
+    }
+
+    /// The actor has its [`Look`].
+    pub fn heard(&self) {
+        self.change(|state| state & !TOLD);
+    }
+
+    /// Wakes the actor. Whether it is to be sent a [`Look`].
+    fn wake(&self) -> bool {
+        self.change(|state| if state == 0 { TOLD } else { state | WOKEN }) == 0
+    }
+
+    /// What it was before.
+    fn change(&self, to: impl Fn(u8) -> u8) -> u8 {
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| Some(to(state))).unwrap_or_else(|state| state)
+    }
+}
+
 /// Wakes an actor by a [`Look`], of which at most one is under way.
 pub struct ActorWake<A: Actor> {
     address: Addr<A>,
-    under_way: Arc<AtomicBool>,
+    alert: Arc<Alert>,
 }
 
 impl<A: Actor> ActorWake<A> {
-    /// For this actor. The actor clears the flag when it handles a [`Look`], before it looks.
-    pub fn new(address: Addr<A>, under_way: Arc<AtomicBool>) -> Self {
-        ActorWake { address, under_way }
+    /// For this actor, which says in `alert` when it has its turns.
+    pub fn new(address: Addr<A>, alert: Arc<Alert>) -> Self {
+        ActorWake { address, alert }
     }
 }
 
@@ -62,7 +102,7 @@ where
     A::Context: ToEnvelope<A, Look>,
 {
     fn wake(&self) {
-        if !self.under_way.swap(true, Ordering::AcqRel) {
+        if self.alert.wake() {
             tell(&self.address, Look);
         }
     }
@@ -78,4 +118,37 @@ where
     M::Result: Send,
 {
     address.do_send(message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_told_once_and_not_while_it_has_turns() {
+        let alert = Alert::default();
+        assert_eq!([alert.wake(), alert.wake()], [true, false]);
+        alert.heard();
+        alert.begin();
+        assert!(!alert.end(), "its turn has seen what it was told of");
+        assert!(alert.wake());
+        alert.heard();
+        alert.begin();
+        assert!(!alert.wake());
+        assert!(alert.end(), "it was woken during its turn");
+        assert!(alert.wake());
+    }
+
+    #[test]
+    fn a_turn_without_a_look_leaves_the_one_that_is_on_its_way() {
+        let alert = Alert::default();
+        assert!(alert.wake());
+        alert.begin();
+        assert!(!alert.end());
+        assert!(!alert.wake(), "the look that is on its way is enough");
+        alert.heard();
+        alert.begin();
+        assert!(!alert.end());
+        assert!(alert.wake());
+    }
 }
