@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use millstream_api::source::{Next, Source};
 use millstream_api::time::Clock;
 use millstream_api::{Error, Result};
@@ -19,7 +19,11 @@ use crate::wake::WakeSlot;
 const WAIT: Duration = Duration::from_millis(100);
 
 /// Batches that a thread reads ahead.
-const READ_AHEAD: usize = 2;
+const READ_AHEAD: usize = 4;
+
+/// A thread that has read so far ahead waits until half of it is taken: so it is woken once for several batches, which costs more
+/// than to read one that is there already.
+const READ_AGAIN_AT: usize = READ_AHEAD / 2;
 
 /// Gives a task what its source has read.
 pub trait Feed: Send {
@@ -47,6 +51,8 @@ impl Feed for InPlace {
 /// Reads on a thread of its own, which ends when this is dropped.
 pub struct Threaded {
     rows: Receiver<Result<Next>>,
+    /// Tells the thread that there is room again.
+    room: Sender<()>,
     over: Arc<AtomicBool>,
     reading_micros: Arc<AtomicU64>,
 }
@@ -57,7 +63,7 @@ impl Threaded {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(node: &str, source: Box<dyn Source>, task: WakeSlot, clock: Arc<dyn Clock>, alive: Sender<()>) -> Result<Self> {
-        let (sender, rows) = bounded(READ_AHEAD);
+        let ((sender, rows), (room, has_room)) = (bounded(READ_AHEAD), bounded(1));
         let over = Arc::new(AtomicBool::new(false));
         let (stop, reading_micros) = (over.clone(), Arc::<AtomicU64>::default());
         let reading = reading_micros.clone();
@@ -66,10 +72,10 @@ impl Threaded {
             .spawn(move || {
                 let _alive = alive;
                 let timed = Timed { source, clock, micros: reading };
-                read(timed, &sender, &task, &stop);
+                read(timed, &Handover { rows: sender, has_room, task }, &stop);
             })
             .map_err(|e| Error::io("cannot start a reading thread", e))?;
-        Ok(Threaded { rows, over, reading_micros })
+        Ok(Threaded { rows, room, over, reading_micros })
     }
 }
 
@@ -82,7 +88,13 @@ impl Drop for Threaded {
 impl Feed for Threaded {
     fn poll(&mut self) -> Result<Next> {
         match self.rows.try_recv() {
-            Ok(next) => next,
+            Ok(next) => {
+                if self.rows.len() <= READ_AGAIN_AT {
+                    // One that has not been heard yet says the same.
+                    let _ = self.room.try_send(());
+                }
+                next
+            }
             Err(TryRecvError::Empty) => Ok(Next::Nothing),
             Err(TryRecvError::Disconnected) => Err(Error::internal("the reading thread has ended without saying so")),
         }
@@ -112,7 +124,33 @@ impl Timed {
     }
 }
 
-fn read(mut source: Timed, rows: &Sender<Result<Next>>, task: &WakeSlot, over: &AtomicBool) {
+/// The thread's side of the way to the task.
+struct Handover {
+    rows: Sender<Result<Next>>,
+    has_room: Receiver<()>,
+    task: WakeSlot,
+}
+
+impl Handover {
+    /// Hands over what was read, when there is room. Whether there still is a task.
+    fn give(&self, mut next: Result<Next>) -> bool {
+        loop {
+            match self.rows.try_send(next) {
+                Ok(()) => {
+                    self.task.wake();
+                    return true;
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => next = back,
+            }
+            if self.has_room.recv().is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+fn read(mut source: Timed, task: &Handover, over: &AtomicBool) {
     while !over.load(Ordering::Acquire) {
         let next = match catch_unwind(AssertUnwindSafe(|| source.next())) {
             Ok(Ok(Next::Nothing)) => continue,
@@ -120,12 +158,9 @@ fn read(mut source: Timed, rows: &Sender<Result<Next>>, task: &WakeSlot, over: &
             Err(panic) => Err(Error::internal(format!("the source panicked: {}", panic_text(panic.as_ref())))),
         };
         let last = matches!(next, Ok(Next::End) | Err(_));
-        // An error here means that the task is gone.
-        if rows.send(next).is_err() || last {
-            task.wake();
+        if !task.give(next) || last {
             return;
         }
-        task.wake();
     }
 }
 
@@ -133,4 +168,50 @@ fn read(mut source: Timed, rows: &Sender<Result<Next>>, task: &WakeSlot, over: &
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::SystemClock;
+
+    /// Says the ends of so many splits, then its own.
+    struct Splits(std::ops::Range<u32>);
+
+    impl Source for Splits {
+        fn next(&mut self, _: Duration) -> Result<Next> {
+            Ok(self.0.next().map_or(Next::End, Next::SplitEnd))
+        }
+    }
+
+    fn started(splits: u32) -> (Threaded, Receiver<()>) {
+        let (alive, ended) = bounded(1);
+        let clock = Arc::new(SystemClock::default());
+        (Threaded::start("test", Box::new(Splits(0..splits)), WakeSlot::default(), clock, alive).unwrap(), ended)
+    }
+
+    #[test]
+    fn all_that_was_read_comes_in_order_however_often_the_thread_had_to_wait() {
+        let (mut feed, ended) = started(1000);
+        let mut next = 0;
+        loop {
+            match feed.poll().unwrap() {
+                Next::SplitEnd(split) => {
+                    assert_eq!(split, next);
+                    next += 1;
+                }
+                Next::End => break,
+                _ => std::thread::yield_now(),
+            }
+        }
+        assert_eq!(next, 1000);
+        assert!(ended.recv().is_err(), "the thread has ended");
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_room_ends_with_the_task() {
+        let (feed, ended) = started(1000);
+        drop(feed);
+        assert!(ended.recv().is_err());
+    }
 }
