@@ -158,7 +158,7 @@ impl Wiring {
                 lanes.push(Lane::new(channel, schema, batching, checker));
             }
             let spread = match route {
-                Route::Any => Spread::InTurn(sender),
+                Route::Any => Spread::Any(sender),
                 Route::Broadcast => Spread::ToAll,
                 Route::Key(key) => {
                     let bound = key.bind(&output.shape.schema);

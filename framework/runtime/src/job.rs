@@ -24,6 +24,7 @@ use crate::feed::{Feed, Threaded};
 use crate::handle::{Actors, Counted, Handle};
 use crate::ledger::Ledger;
 use crate::observe::Observer;
+use crate::placement::Placement;
 use crate::schedule::Schedule;
 use crate::spilling::DiskUse;
 use crate::wake::tell;
@@ -313,12 +314,13 @@ async fn run_actors(
     let supervisor = Supervisor::new(built.tasks.len(), done).start();
     let mut actors = Vec::new();
     let ids: Vec<(usize, TaskId)> = built.tasks.iter().map(|task| (task.node, task.id.clone())).collect();
+    let mut placement = Placement::new(workers);
     for (index, task) in built.tasks.into_iter().enumerate() {
         let arbiter = if task.blocks {
             own.push(Arbiter::new());
             own[own.len() - 1].handle()
         } else {
-            shared[index % workers].handle()
+            shared[placement.next(task.id.subtask, topology.nodes[task.node].parallelism)].handle()
         };
         let (clock, supervisor) = (schedule.clock.clone(), supervisor.clone());
         actors.push(TaskActor::start_in_arbiter(&arbiter, move |_| TaskActor::new(index, task.task, task.slot, clock, supervisor)));

@@ -137,6 +137,12 @@ impl Lane {
         (!self.buffer.is_empty()).then(|| self.since.plus(self.batching.linger.duration()))
     }
 
+    /// Batches that are ready or sent, and not yet processed by the receiver.
+    pub fn batches_under_way(&self) -> usize {
+        let ready = self.ready.iter().filter(|sent| matches!(sent.item, Item::Batch(_))).count();
+        ready + self.channel.fill().in_flight
+    }
+
     /// Rows that are neither sent nor dropped.
     pub fn waiting_rows(&self) -> usize {
         let ready = self.ready.iter().map(|sent| if let Item::Batch(batch) = &sent.item { batch.rows() } else { 0 });

@@ -24,7 +24,8 @@
 //! - [`tap`]: rows as they pass; [`lookout`]: where the run is found that can be looked at
 //! - [`observe`]: what can be seen of a run while it runs; [`why`]: why a node gives no rows; [`text`]: numbers in words
 //! - [`checkpoint`]: when one is taken, how it is written, what a failure leads to
-//! - [`actors`], [`job`] and [`handle`]: tasks as actix actors, supervised, and what can be done with them from outside
+//! - [`actors`], `placement`, [`job`] and [`handle`]: tasks as actix actors on threads, supervised, and what can be done with them
+//!   from outside
 
 pub mod actors;
 pub mod ahead;
@@ -50,6 +51,7 @@ pub mod observe;
 pub mod operator_task;
 pub mod outbox;
 pub mod pace;
+mod placement;
 pub mod schedule;
 pub mod source_task;
 pub mod spilling;

@@ -17,8 +17,9 @@ use crate::tap::TapPoint;
 
 /// How the rows of an edge are spread over its lanes.
 pub enum Spread {
-    /// Batch by batch, in turn; from this lane on.
-    InTurn(usize),
+    /// Batch by batch, each to the lane on which least is under way, in turn among equals: after this one. So a subtask that shares
+    /// its thread with others, or is slow, gets fewer.
+    Any(usize),
     /// Each row to the lane that owns its key group.
     ByKey {
         /// Computes the key.
@@ -158,9 +159,8 @@ impl OutEdge {
     fn spread(&mut self, batch: Batch, since: ClockTime) -> Result<()> {
         match &mut self.spread {
             Spread::ToAll => self.lanes.iter_mut().try_for_each(|lane| lane.push(batch.clone(), since)),
-            Spread::InTurn(turn) => {
-                let lanes = self.lanes.len();
-                *turn = (*turn + 1) % lanes.max(1);
+            Spread::Any(turn) => {
+                *turn = freest(&self.lanes, *turn);
                 self.lanes.get_mut(*turn).map_or(Ok(()), |lane| lane.push(batch, since))
             }
             Spread::ByKey { .. } if self.lanes.len() == 1 => self.lanes[0].push(batch, since),
@@ -191,6 +191,12 @@ impl OutEdge {
     }
 }
 
+/// The lane on which least is under way; of several the first after `last`.
+fn freest(lanes: &[Lane], last: usize) -> usize {
+    let in_turn = (1..=lanes.len()).map(|step| (last + step) % lanes.len());
+    in_turn.min_by_key(|&lane| lanes[lane].batches_under_way()).unwrap_or_default()
+}
+
 /// The rows of each subtask, in the order they came.
 fn partition(batch: &Batch, keys: &[ArrayRef], groups: u16, subtasks: usize) -> Result<Vec<Batch>> {
     let mut rows: Vec<Vec<u32>> = vec![Vec::with_capacity(batch.rows() / subtasks * 5 / 4); subtasks];
@@ -205,4 +211,43 @@ fn partition(batch: &Batch, keys: &[ArrayRef], groups: u16, subtasks: usize) -> 
             _ => batch.take(&UInt32Array::from(indices)),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::channel::{Channel, EdgeBytes};
+    use crate::lane::Batching;
+    use crate::wake::WakeSlot;
+
+    #[test]
+    fn rows_for_anybody_go_to_whoever_has_least_to_do() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let column = Arc::new(Int64Array::from(vec![1; 4]));
+        let batch = Batch::plain(RecordBatch::try_new(schema.clone(), vec![column]).unwrap());
+        let bytes = EdgeBytes::new(1 << 20);
+        let channel = || Channel::new(8, bytes.clone(), WakeSlot::default(), WakeSlot::default());
+        let channels = [channel(), channel()];
+        let batching = Batching { batch_rows: 4, linger: "0s".parse().unwrap() };
+        let lanes = channels.iter().map(|channel| Lane::new(channel.clone(), schema.clone(), batching, None)).collect();
+        let spread = Spread::Any(1);
+        let mut edge = OutEdge { spread, lanes, combining: None, held: Held::default() };
+        let sent = |edge: &mut OutEdge| {
+            edge.push(batch.clone(), ClockTime(0)).unwrap();
+            edge.flush(ClockTime(0)).unwrap();
+            channels.each_ref().map(|channel| channel.fill().in_flight)
+        };
+        assert_eq!([sent(&mut edge), sent(&mut edge), sent(&mut edge)], [[1, 0], [1, 1], [2, 1]], "in turn among equals");
+        assert_eq!(sent(&mut edge), [2, 2]);
+        for _ in 0..2 {
+            channels[1].receive().unwrap();
+            channels[1].processed();
+        }
+        assert_eq!([sent(&mut edge), sent(&mut edge)], [[2, 1], [2, 2]], "the second one was faster");
+    }
 }
