@@ -15,13 +15,16 @@ use datafusion_expr::{ColumnarValue, Operator};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::BinaryExpr;
 
-use super::Operand;
+use super::{Operand, scaled};
 
 /// In place of a `+ - * / %` of DataFusion's.
 pub(crate) fn checked(binary: &BinaryExpr, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
     let (left, right) = (Arc::clone(binary.left()), Arc::clone(binary.right()));
     let checked: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(left, *binary.op(), right).with_fail_on_overflow(true));
     let result = checked.data_type(schema)?;
+    if let Some(product) = scaled::product(binary, &result, schema)? {
+        return Ok(product);
+    }
     let needs_more = match result {
         DataType::Float32 | DataType::Float64 => true,
         DataType::Decimal128(precision, _) => precision == DECIMAL128_MAX_PRECISION,

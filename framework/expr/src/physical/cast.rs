@@ -25,8 +25,9 @@ pub(crate) fn explained(cast: &CastExpr, schema: &Schema) -> Result<Arc<dyn Phys
 
 const OPTIONS: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
+/// A cast that says which value could not be cast.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Explained {
+pub(crate) struct Explained {
     operand: Operand,
     target: DataType,
     nullable: bool,
@@ -71,6 +72,16 @@ impl PhysicalExpr for Explained {
 }
 
 impl Explained {
+    /// What is cast.
+    pub(super) fn operand(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.operand.0
+    }
+
+    /// What it is cast to.
+    pub(super) fn target(&self) -> &DataType {
+        &self.target
+    }
+
     /// The value is named when there is just one, as when a batch that failed is evaluated row by row.
     fn failure(&self, value: &ColumnarValue) -> RowFailure {
         let one = match value {

@@ -3,6 +3,7 @@
 //! [`with_row_semantics`] goes over a physical expression and puts these in place of DataFusion's own nodes:
 //!
 //! - [`arithmetic`]: overflow and division by zero are errors, for floats too
+//! - [`scaled`]: an integer times a decimal constant, which needs no check
 //! - [`cast`]: a cast that fails says of which value
 //! - [`finite`]: a mathematical function that has no result fails
 //! - [`needed`]: evaluation on the rows that need it
@@ -16,6 +17,7 @@ pub(crate) mod failure;
 pub(crate) mod finite;
 pub(crate) mod guard;
 pub(crate) mod needed;
+pub(crate) mod scaled;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
