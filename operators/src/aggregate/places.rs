@@ -48,18 +48,35 @@ pub(super) fn slice_places(slices: &Slices, batch: &Batch, node: EventTime, surv
         return Ok((Places::One((slice.start, slice.first)), 0));
     }
     let times = times(batch)?;
+    if !survey.behind {
+        return Ok((of_runs(slice_runs(slices, times)), 0));
+    }
     let mut partly_late = 0;
     let key = |row: usize| {
         let time = times[row];
         if !slice.contains(time) {
             slice = slices.at(time);
         }
-        let first = if survey.behind { first_open(slices, &slice, time, batch.judged_at(row, node)) } else { slice.first };
+        let first = first_open(slices, &slice, time, batch.judged_at(row, node));
         partly_late += u64::from(first != slice.first);
         (slice.start, first)
     };
     let places = split((0..times.len()).map(key));
     Ok((places, partly_late))
+}
+
+/// The runs of rows of one slice each, all of whose windows are open.
+fn slice_runs(slices: &Slices, times: &[i64]) -> Vec<(PaneKey, Range<usize>)> {
+    let mut runs: Vec<(PaneKey, Range<usize>)> = Vec::new();
+    let mut row = 0;
+    while let Some(&time) = times.get(row) {
+        let slice = slices.at(time);
+        // At the end of time no slice ends behind its last instant.
+        let rows = times[row..].iter().take_while(|time| slice.contains(**time)).count().max(1);
+        runs.push(((slice.start, slice.first), row..row + rows));
+        row += rows;
+    }
+    runs
 }
 
 /// The first open window of a row that is not late for all of them.
@@ -79,6 +96,11 @@ pub(super) fn split(keys: impl Iterator<Item = PaneKey>) -> Places {
             _ => runs.push((key, row..row + 1)),
         }
     }
+    of_runs(runs)
+}
+
+/// Rows by pane, from runs that follow each other and hold all rows.
+fn of_runs(runs: Vec<(PaneKey, Range<usize>)>) -> Places {
     let rows = runs.last().map_or(0, |(_, run)| run.end);
     match runs.as_slice() {
         [(key, _)] => Places::One(*key),
@@ -108,4 +130,35 @@ fn joined(runs: Vec<(PaneKey, Range<usize>)>) -> Vec<(PaneKey, UInt32Array)> {
 pub(super) fn range(times: &[i64]) -> Option<(i64, i64)> {
     let first = *times.first()?;
     Some(times.iter().fold((first, first), |(least, greatest), &time| (least.min(time), greatest.max(time))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millstream_api::window::Aligned;
+
+    use super::*;
+
+    /// The pane of each row.
+    fn panes(places: &Places) -> BTreeMap<usize, PaneKey> {
+        match places {
+            Places::One(key) => BTreeMap::from([(0, *key)]),
+            Places::Runs(runs) => runs.iter().flat_map(|(key, run)| run.clone().map(|row| (row, *key))).collect(),
+            Places::Many(panes) => panes.iter().flat_map(|(key, rows)| rows.values().iter().map(|row| (*row as usize, *key))).collect(),
+        }
+    }
+
+    #[test]
+    fn rows_in_any_order_go_to_the_panes_of_their_slices() {
+        let slices = Slices::new(Aligned::hop(10, 4, 0), 0);
+        let pane = |time: i64| (slices.at(time).start, slices.at(time).first);
+        let rising: Vec<i64> = (-300..300).collect();
+        let jumping: Vec<i64> = (0..300).map(|row| row * 7919 % 101 - 50).collect();
+        for times in [rising, jumping, vec![5, i64::MAX, i64::MIN]] {
+            let places = of_runs(slice_runs(&slices, &times));
+            let expected = times.iter().map(|time| pane(*time)).enumerate().collect();
+            assert_eq!(panes(&places), expected);
+        }
+    }
 }

@@ -89,10 +89,18 @@ impl Probe {
 
     /// The next pairs, at most `limit`, of rows that are not to be skipped; none when all are done.
     pub(super) fn next(&mut self, index: &Index, limit: usize, skip: impl Fn(usize) -> bool) -> Option<[UInt32Array; 2]> {
-        let (mut own, mut other) = (Vec::new(), Vec::new());
+        let room = limit.min(self.ids.len().saturating_sub(self.row));
+        let (mut own, mut other) = (Vec::with_capacity(room), Vec::with_capacity(room));
         while self.row < self.ids.len() && own.len() < limit {
             let found = index.of(self.ids[self.row]);
             let rest = if skip(self.row) { &[] } else { &found[self.done..] };
+            // Mostly a key has one row there.
+            if let [only] = rest {
+                own.push(self.row as u32);
+                other.push(*only);
+                (self.row, self.done) = (self.row + 1, 0);
+                continue;
+            }
             let taken = rest.len().min(limit - own.len());
             own.resize(own.len() + taken, self.row as u32);
             other.extend_from_slice(&rest[..taken]);

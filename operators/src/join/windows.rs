@@ -3,6 +3,7 @@
 //! A row of overlapping windows is kept once, in the batch that it came in; each of its windows knows its place there.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
@@ -79,12 +80,15 @@ pub(super) fn places(batch: &Batch, implicit: Option<&Aligned>, node: EventTime)
     match implicit {
         None => {
             let bounds = batch.hidden().windows.as_ref().ok_or_else(missing)?;
-            for row in 0..batch.rows() {
-                let window = (bounds.start.value(row), bounds.end.value(row));
-                match window.1 <= batch.judged_at(row, node).0 {
-                    true => grouped.places.late.push(row as u32),
-                    false => grouped.add(window, row as u32, true),
-                }
+            let (starts, ends) = (bounds.start.values(), bounds.end.values());
+            let mut row = 0;
+            // What closes a window sends all rows of it, so they come in runs.
+            while row < batch.rows() {
+                let window = (starts[row], ends[row]);
+                let behind = starts[row..].iter().zip(&ends[row..]);
+                let run = row..row + behind.take_while(|(start, end)| (**start, **end) == window).count();
+                grouped.add_run(window, run.clone(), batch, node);
+                row = run.end;
             }
         }
         Some(windows) => {
@@ -116,14 +120,35 @@ impl Grouped {
         }
     }
 
+    /// Adds rows that have one window each, the same.
+    fn add_run(&mut self, window: Window, run: Range<usize>, batch: &Batch, node: EventTime) {
+        let marked = batch.hidden().marks.is_some();
+        let (late, open): (Vec<u32>, Vec<u32>) = match (marked, window.1 <= node.0) {
+            (true, _) => run.map(|row| row as u32).partition(|&row| window.1 <= batch.judged_at(row as usize, node).0),
+            (false, true) => (run.map(|row| row as u32).collect(), Vec::new()),
+            (false, false) => (Vec::new(), run.map(|row| row as u32).collect()),
+        };
+        self.places.late.extend(late);
+        if !open.is_empty() {
+            let (_, rows, last_rows) = self.place(window);
+            *last_rows += open.len() as u64;
+            rows.extend(open);
+        }
+    }
+
     fn add(&mut self, window: Window, row: u32, is_last: bool) {
+        let (_, rows, last_rows) = self.place(window);
+        rows.push(row);
+        *last_rows += u64::from(is_last);
+    }
+
+    fn place(&mut self, window: Window) -> &mut (Window, Vec<u32>, u64) {
         let windows = &mut self.places.windows;
         let place = *self.index.entry(window).or_insert_with(|| {
             windows.push((window, Vec::new(), 0));
             windows.len() - 1
         });
-        windows[place].1.push(row);
-        windows[place].2 += u64::from(is_last);
+        &mut windows[place]
     }
 }
 

@@ -234,7 +234,10 @@ fn next_id(free: &mut Vec<usize>, used: &mut usize) -> usize {
 }
 
 pub(super) fn set_at<T: Default>(values: &mut Vec<T>, index: usize, value: T) {
-    if values.len() <= index {
+    if values.len() == index {
+        return values.push(value);
+    }
+    if values.len() < index {
         values.resize_with(index + 1, T::default);
     }
     values[index] = value;
