@@ -104,8 +104,18 @@ impl Checksum {
     /// # Errors
     /// Only when a column has a type that no stream has.
     pub fn add(&mut self, batch: &Batch) -> Result<()> {
-        let hashes = row_hashes(batch.records())?;
-        match batch.weights() {
+        let mut hashes = [0; ROWS_AT_ONCE];
+        for first in (0..batch.rows()).step_by(ROWS_AT_ONCE) {
+            let rows = ROWS_AT_ONCE.min(batch.rows() - first);
+            let hashes = &mut hashes[..rows];
+            row_hashes(&batch.records().slice(first, rows), hashes)?;
+            self.add_hashes(hashes, batch.weights().map(|weights| &weights[first..first + rows]));
+        }
+        Ok(())
+    }
+
+    fn add_hashes(&mut self, hashes: &[u64], weights: Option<&[i8]>) {
+        match weights {
             None => {
                 self.rows += hashes.len() as i64;
                 self.sum = hashes.iter().fold(self.sum, |sum, hash| sum.wrapping_add(*hash));
@@ -117,7 +127,6 @@ impl Checksum {
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -128,13 +137,13 @@ impl std::ops::AddAssign for Checksum {
     }
 }
 
+/// So few that their hashes stay in the nearest cache while one column after the other is read.
+const ROWS_AT_ONCE: usize = 1024;
+
 /// One hash a row over all its columns, in their order.
-fn row_hashes(records: &RecordBatch) -> Result<Vec<u64>> {
-    let mut hashes = vec![0; records.num_rows()];
-    for column in records.columns() {
-        mix_column(column, &mut hashes)?;
-    }
-    Ok(hashes)
+fn row_hashes(records: &RecordBatch, hashes: &mut [u64]) -> Result<()> {
+    hashes.fill(0);
+    records.columns().iter().try_for_each(|column| mix_column(column, hashes))
 }
 
 /// Takes the values of a column into the hashes of its rows. A value must give the same in every batch, whether or not there
