@@ -30,21 +30,22 @@ use crate::error::{Error, Result};
 pub fn key_groups(keys: &[ArrayRef], rows: usize, groups: u16) -> Result<Vec<u16>> {
     let modulus = u64::from(groups.max(1));
     // A division costs more than the hash itself; the usual numbers of groups need none.
-    let mask = modulus.is_power_of_two().then(|| modulus - 1);
-    let to_group = |bytes: &[u8]| mask.map_or_else(|| xxh3_64(bytes) % modulus, |mask| xxh3_64(bytes) & mask) as u16;
+    match modulus.is_power_of_two() {
+        true => groups_of(keys, rows, |hash| (hash & (modulus - 1)) as u16),
+        false => groups_of(keys, rows, |hash| (hash % modulus) as u16),
+    }
+}
+
+fn groups_of(keys: &[ArrayRef], rows: usize, group: impl Fn(u64) -> u16) -> Result<Vec<u16>> {
     if let [key] = keys
         && let Some(column) = fixed_width(key)?
     {
-        let mut bytes = [1u8; 9];
-        return Ok((0..rows)
-            .map(|row| {
-                if key.is_null(row) {
-                    return to_group(&[0]);
-                }
-                bytes[1..].copy_from_slice(&column.value(row).to_le_bytes());
-                to_group(&bytes)
-            })
-            .collect());
+        return Ok(match &column {
+            Fixed::Signed(words) if words.null_count() == 0 => {
+                words.values().iter().map(|word| group(hash_of_word(*word as u64))).collect()
+            }
+            _ => (0..rows).map(|row| group(if key.is_null(row) { xxh3_64(&[0]) } else { hash_of_word(column.value(row)) })).collect(),
+        });
     }
     let keys = CanonicalKeys::new(keys)?;
     let mut bytes = Vec::new();
@@ -52,9 +53,17 @@ pub fn key_groups(keys: &[ArrayRef], rows: usize, groups: u16) -> Result<Vec<u16
         .map(|row| {
             bytes.clear();
             keys.encode(row, &mut bytes);
-            to_group(&bytes)
+            group(xxh3_64(&bytes))
         })
         .collect())
+}
+
+/// The hash of the canonical bytes of a value of at most 8 bytes.
+#[inline]
+fn hash_of_word(word: u64) -> u64 {
+    let mut bytes = [1u8; 9];
+    bytes[1..].copy_from_slice(&word.to_le_bytes());
+    xxh3_64(&bytes)
 }
 
 /// The key group of a key, by the [hash](xxh3_64) of its canonical bytes.

@@ -136,7 +136,8 @@ impl SourceFactory for FileFactory {
         let wanted = self.wanted(context)?;
         let pauses = (self.manner == Manner::Together).then(|| Pauses::new(self.files.len()));
         let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref())?;
-        let mut decoders = (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows)).collect::<Result<Vec<_>>>()?;
+        let mut decoders =
+            (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows)).collect::<Result<Vec<_>>>()?;
         let state = match (self.manner, decoders.pop()) {
             (Manner::InOrder, Some(Decoder::Text(decoder))) if decoders.is_empty() => State::Alone(Alone::new(reading, decoder)),
             (_, last) => {
