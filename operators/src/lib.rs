@@ -21,10 +21,12 @@
 //! - [`columns`]: columns by name, logical and physical
 //! - `late`, `sessions`: rows that came too late, and who cannot read sessions
 //! - [`bad_rows`]: the policies for rows on which an expression failed
-//! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time
+//! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time;
+//!   `changed`: those that have another state than was last written
 
 pub mod aggregate;
 pub mod bad_rows;
+mod changed;
 pub mod columns;
 pub mod decode;
 pub mod deduplicate;

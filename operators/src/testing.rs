@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use hashbrown::HashSet;
 use millstream_api::batch::Hidden;
+use millstream_api::key_group::CanonicalKeys;
 use millstream_api::operator::Fates;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, Inputs, Make, OperatorContext, Plan, Shape, SinkContext};
 use millstream_api::registry::{InputKeys, NodeOptions, read};
+use millstream_api::state::{GONE, StateEntries, StateWriter, key_columns};
 use millstream_api::time::ClockTime;
 use millstream_api::types::ColumnType;
 use millstream_api::view::Views;
@@ -242,4 +245,45 @@ fn make_sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path:
     let input = Shape { schema, explicit_windows: false, judge: false, origin: plan.inputs[0].origin, read: true };
     let (node, views) = ("sink".to_owned(), views.clone());
     factory.make(&SinkContext { node, subtask: 0, input, on_bad_row: OnBadRow::Fail, views, checkpoints }).unwrap()
+}
+
+/// What checkpoints have of one subtask that notes what changes, as a store would have it.
+pub(crate) struct Checkpointed {
+    state: StateEntries,
+    names: &'static [&'static str],
+}
+
+impl Checkpointed {
+    /// Begins with all state; `None`: the subtask notes nothing.
+    pub(crate) fn begin(operator: &mut dyn Operator, plan: &Plan) -> Option<Checkpointed> {
+        let names = plan.spills.as_ref()?.state;
+        if !operator.note_changes() {
+            return None;
+        }
+        let mut state = StateWriter::new();
+        operator.snapshot(&mut state).unwrap();
+        Some(Checkpointed { state: state.into_entries(), names })
+    }
+
+    /// One more checkpoint. All that it has.
+    pub(crate) fn take(&mut self, operator: &mut dyn Operator) -> StateEntries {
+        let mut changes = StateWriter::new();
+        operator.snapshot_changes(&mut changes).unwrap();
+        let mut changes = changes.into_entries();
+        let gone = changes.remove(GONE).unwrap_or_default();
+        let gone = gone.iter().flat_map(|rows| rows.records.column(0).as_binary::<i32>().iter().flatten().map(<[u8]>::to_vec));
+        let gone: HashSet<Vec<u8>> = gone.collect();
+        self.state.retain(|name, _| self.names.contains(&name.as_str()));
+        for rows in self.state.values_mut().flatten() {
+            let keys = CanonicalKeys::new(&key_columns(&rows.records)).unwrap();
+            let stays = |row| {
+                let mut bytes = Vec::new();
+                keys.encode(row, &mut bytes);
+                Some(!gone.contains(&bytes))
+            };
+            *rows = rows.filter(&(0..rows.records.num_rows()).map(stays).collect()).unwrap();
+        }
+        changes.into_iter().for_each(|(name, rows)| self.state.entry(name).or_default().extend(rows));
+        self.state.clone()
+    }
 }

@@ -71,6 +71,11 @@ pub fn group_of_hash(hash: u64, groups: u16) -> u16 {
     (hash % u64::from(groups.max(1))) as u16
 }
 
+/// The key group of a key, by its canonical bytes.
+pub fn group_of_key(canonical: &[u8], groups: u16) -> u16 {
+    group_of_hash(xxh3_64(canonical), groups)
+}
+
 /// The canonical bytes of keys, for whoever needs more of them than their groups.
 pub struct CanonicalKeys(Vec<Column>);
 

@@ -131,18 +131,18 @@ fn get(args: &StateGet, registry: &Registry) -> Result<String> {
     let mut out = Vec::new();
     let mut left = args.limit;
     for task in tasks_of(&manifest, &args.node)? {
-        let entries = entries(&store, manifest.checkpoint, task)?;
+        let entries = entries(&store, &manifest, task)?;
         left -= json_lines(&entries, args.state.as_deref(), args.value.as_deref(), left, &mut out)?;
     }
     String::from_utf8(out).map_err(Error::internal)
 }
 
 /// All state of a subtask.
-fn entries(store: &Store, id: CheckpointId, task: &TaskRecord) -> Result<StateEntries> {
-    let mut entries = store.entries(id, task)?;
-    if let Some(pieces) = store.pieces(id, task) {
-        for (name, batches) in pieces.together()? {
-            entries.entry(name).or_default().extend(batches);
+fn entries(store: &Store, manifest: &Manifest, task: &TaskRecord) -> Result<StateEntries> {
+    let mut entries = store.entries(manifest.checkpoint, task)?;
+    if let Some(pieces) = store.pieces(manifest, task) {
+        for (name, rows) in pieces.together(&(0..u16::MAX))? {
+            entries.entry(name).or_default().extend(rows);
         }
     }
     Ok(entries)
@@ -171,7 +171,7 @@ fn export(args: &StateExport, registry: &Registry) -> Result<String> {
         let path = args.folder.join(format!("{}.ndjson", node.name));
         let mut out = std::io::BufWriter::new(std::fs::File::create(&path).map_err(|cause| cannot(&path, cause))?);
         for task in tasks_of(&manifest, &node.name)? {
-            rows += json_lines(&entries(&store, manifest.checkpoint, task)?, None, None, usize::MAX, &mut out)?;
+            rows += json_lines(&entries(&store, &manifest, task)?, None, None, usize::MAX, &mut out)?;
         }
         out.flush().map_err(|cause| cannot(&path, cause))?;
         files += 1;

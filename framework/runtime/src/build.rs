@@ -6,7 +6,6 @@ use std::time::Duration;
 use millstream_api::key_group::owned_groups;
 use millstream_api::message::CheckpointId;
 use millstream_api::plan::{Make, OperatorContext, Route, Shape, SinkContext, SourceContext, rejected_schema};
-use millstream_api::state::StateEntries;
 use millstream_api::view::Views;
 use millstream_api::{Combiner, Error, EventTime, Result, Source};
 use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};
@@ -15,6 +14,7 @@ use millstream_topology::{Input, Node, Topology};
 use crate::ahead::{Seat, seats};
 use crate::built::taps;
 pub use crate::built::{BuildError, Built, BuiltChannel, BuiltEdge, BuiltTap, BuiltTask};
+use crate::changing::Changing;
 use crate::channel::{Channel, EdgeBytes};
 use crate::combining::Combining;
 use crate::ended_task::EndedTask;
@@ -277,7 +277,7 @@ impl Maker<'_> {
         let stats = self.stats(around.restore);
         let snapshot = around.restore.map(|restore| TaskSnapshot {
             watermark: restore.watermark(&self.node.name),
-            entries: StateEntries::new(),
+            entries: Default::default(),
             pieces: None,
             positions: if self.id.subtask == 0 { restore.positions(&self.node.name) } else { Vec::new() },
             counts: stats.counts(),
@@ -289,14 +289,13 @@ impl Maker<'_> {
 
     /// The ledger of the node goes on in its first subtask.
     fn stats(&self, restore: Option<&JobSnapshot>) -> Stats {
-        let restore = restore.filter(|restore| restore.has(&self.node.name));
-        restore.map_or_else(Stats::default, |restore| {
+        restore.filter(|restore| restore.has(&self.node.name)).map_or_else(Stats::default, |restore| {
             let counts = if self.id.subtask == 0 { restore.counts(&self.node.name) } else { TaskCounts::default() };
             Stats::starting(counts, restore.watermark(&self.node.name))
         })
     }
 
-    fn operator(&self, worker: Worker, incoming: Incoming, outbox: Outbox, around: &Surroundings<'_>, blocks: bool) -> Result<Made> {
+    fn operator(&self, mut worker: Worker, incoming: Incoming, outbox: Outbox, around: &Surroundings<'_>, blocks: bool) -> Result<Made> {
         let node = &self.node.name;
         let restored = around.restore.filter(|snapshot| snapshot.has(node));
         let key_groups = self.topology.runtime.key_groups.get();
@@ -308,6 +307,7 @@ impl Maker<'_> {
         let two_phase = around.two_phase.filter(|_| matches!(worker, Worker::Sink { .. }));
         let parts = OperatorParts {
             id: self.id.clone(),
+            changing: Changing::of(&mut worker, self.node, around.two_phase.is_some() || around.disk == DiskUse::Test),
             worker,
             inbox: Inbox::new(incoming, around.schedule.order.clone(), watermark).reading_first(self.node.plan.reads_first),
             outbox,

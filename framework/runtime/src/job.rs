@@ -132,9 +132,9 @@ impl Job {
     ///
     /// # Errors
     /// When a node can't be made.
-    pub fn prepare(topology: Topology, options: RunOptions) -> Result<Job, Box<Failure>> {
+    pub fn prepare(topology: Topology, mut options: RunOptions) -> Result<Job, Box<Failure>> {
         let topology = Arc::new(topology);
-        let attempt = Attempt::prepare(&topology, &options)?;
+        let attempt = Attempt::prepare(&topology, &mut options)?;
         let handle = Handle::new(options.drain, options.checkpoints.is_some(), attempt.counted(&topology));
         Ok(Job { topology, options, attempt, handle })
     }
@@ -239,7 +239,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn prepare(topology: &Topology, options: &RunOptions) -> Result<Attempt, Box<Failure>> {
+    fn prepare(topology: &Topology, options: &mut RunOptions) -> Result<Attempt, Box<Failure>> {
         let schedule = Schedule::system();
         let (alive, threads) = bounded(1);
         let clock = schedule.clock.clone();
@@ -263,7 +263,9 @@ impl Attempt {
             check_grammar: cfg!(debug_assertions),
             disk: DiskUse::Run,
         };
-        match build(topology, surroundings) {
+        let built = build(topology, surroundings);
+        options.checkpoints.iter_mut().for_each(Checkpoints::taken_back);
+        match built {
             Ok(built) => Ok(Attempt { built, schedule, events, threads }),
             Err(BuildError { node, subtask, error }) => Err(Box::new(Failure::of(topology, node, subtask, error))),
         }

@@ -12,9 +12,9 @@ use millstream_api::sink::Finish;
 use millstream_api::state::{StateEntries, StateReader};
 use millstream_api::time::ClockTime;
 use millstream_api::{EventTime, Output, Result};
-use millstream_state::pieces::Pieces;
 use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
 
+use crate::changing::{Changing, state_at};
 use crate::early::Early;
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
@@ -51,6 +51,8 @@ pub struct OperatorParts {
     pub memory: Arc<MemoryBudget>,
     /// Of an operator whose keys may leave memory.
     pub spilling: Option<Spilling>,
+    /// Of an operator that notes what changes.
+    pub changing: Option<Changing>,
     /// Who takes snapshots.
     pub snapshots: Arc<dyn SnapshotListener>,
     /// Of a sink with checkpoints: the number before that of the next one.
@@ -284,18 +286,9 @@ impl OperatorTask {
             return Ok(());
         }
         let counts = self.parts.stats.counts();
-        let (state, counts) = match self.early.take_if(|early| early.id == id) {
-            Some(early) => early.complete(counts),
-            None => (self.parts.worker.snapshot(id, &self.parts.id.node)?, counts),
-        };
-        let entries = state.into_entries();
-        let (entries, pieces) = match &self.parts.spilling {
-            None => (entries, None),
-            Some(spilling) => {
-                let (entries, pieces) = spilling.snapshot(entries, self.output.now())?;
-                (entries, Some(Pieces::Live(Arc::new(pieces))))
-            }
-        };
+        let early = self.early.take_if(|early| early.id == id).map(|early| early.complete(counts));
+        let (written, counts) = early.map_or((None, counts), |(written, counts)| (Some(written), counts));
+        let (entries, pieces) = state_at(&mut self.parts, id, written, self.output.now())?;
         let snapshot = TaskSnapshot { pieces, counts, ..self.snapshot_of(entries, false) };
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
         if let Some(phases) = &mut self.phases {

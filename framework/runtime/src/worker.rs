@@ -64,6 +64,17 @@ impl Worker {
         Ok(state)
     }
 
+    /// What an operator's state has changed to since it was written down last.
+    pub(crate) fn snapshot_changes(&mut self, node: &str) -> Result<StateWriter> {
+        let mut state = StateWriter::new();
+        if let Worker::Operator(operator) = self {
+            reached(Step::BeforeSnapshot, node);
+            operator.snapshot_changes(&mut state)?;
+            reached(Step::AfterSnapshot, node);
+        }
+        Ok(state)
+    }
+
     /// Lets a sink make visible what a checkpoint covers.
     pub(crate) fn commit(&mut self, checkpoint: CheckpointId, node: &str) -> Result<()> {
         match self {

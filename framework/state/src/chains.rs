@@ -1,27 +1,73 @@
-//! State on disk in a store of checkpoints: each checkpoint names a chain of pieces, of which older ones have written some.
+//! State in pieces in a store of checkpoints: each checkpoint names a chain of pieces, of which older ones have written some.
 //!
 //! The pieces of a checkpoint lie in a folder beside its own, which stays as long as a manifest names one of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use millstream_api::error::Result;
+use millstream_api::key_group::owned_groups;
 use millstream_api::message::CheckpointId;
 use millstream_api::state::StateEntries;
 
-use crate::disk::DiskSnapshot;
-use crate::disk::log::Chain;
 use crate::failpoint::{Step, reached};
-use crate::manifest::{PartRecord, TaskRecord};
+use crate::manifest::{Manifest, PartRecord, TaskRecord};
 use crate::names::{folder_name, number};
 use crate::pieces::Pieces;
 use crate::snapshot::TaskId;
 use crate::store::Store;
+
+/// A chain is not begun again before so much of it is replaced …
+const LEAST_BYTES: u64 = 4 << 20;
+/// … or so many pieces have come behind its base.
+const MOST_PIECES: usize = 256;
+
+/// Of what a checkpoint consists: a base, which has every key, and pieces with what has changed since.
+///
+/// It is begun again when what its pieces replace has twice the size of what they do not.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    /// Its parts, in order.
+    pub parts: Vec<PartRecord>,
+    /// It has all pieces before this number.
+    pub(crate) covers: u64,
+    base_bytes: u64,
+    replaced_bytes: u64,
+    pieces: usize,
+}
+
+impl Chain {
+    /// A chain that begins with what is added next.
+    pub(crate) fn covering(covers: u64) -> Chain {
+        Chain { covers, ..Chain::default() }
+    }
+
+    /// Adds a part of which so many bytes take the place of others.
+    pub(crate) fn add(&mut self, part: PartRecord, replaced_bytes: u64) {
+        self.replaced_bytes += replaced_bytes;
+        self.base_bytes += part.bytes.saturating_sub(replaced_bytes);
+        self.parts.push(part);
+    }
+
+    /// Counts one more piece behind the base.
+    pub(crate) fn begin_piece(&mut self) {
+        self.pieces += 1;
+    }
+
+    /// Whether so many pieces fit behind it that replace so many bytes. `base_bytes`: the least that a base would take.
+    pub(crate) fn has_room(&self, replaced_bytes: u64, pieces: usize, base_bytes: u64) -> bool {
+        let most = LEAST_BYTES.max(2 * self.base_bytes.max(base_bytes));
+        self.replaced_bytes + replaced_bytes <= most && self.pieces + pieces <= MOST_PIECES
+    }
+}
 
 /// The pieces of one subtask in a checkpoint.
 pub struct StoredPieces {
     store: Store,
     checkpoint: CheckpointId,
     parts: Vec<PartRecord>,
+    /// The key groups that they can have.
+    groups: Range<u16>,
 }
 
 impl std::fmt::Debug for StoredPieces {
@@ -31,6 +77,11 @@ impl std::fmt::Debug for StoredPieces {
 }
 
 impl StoredPieces {
+    /// Whether they have something of these key groups.
+    pub(crate) fn overlaps(&self, groups: &Range<u16>) -> bool {
+        self.groups.start < groups.end && groups.start < self.groups.end
+    }
+
     /// All pieces, one after the other.
     ///
     /// # Errors
@@ -42,22 +93,23 @@ impl StoredPieces {
 
 impl Store {
     /// The state of one subtask that is in pieces.
-    pub fn pieces(&self, id: CheckpointId, task: &TaskRecord) -> Option<Pieces> {
-        let stored = || StoredPieces { store: self.clone(), checkpoint: id, parts: task.pieces.clone() };
+    pub fn pieces(&self, of: &Manifest, task: &TaskRecord) -> Option<Pieces> {
+        let parallelism = of.tasks.iter().filter(|other| other.node == task.node).count();
+        let groups = owned_groups(task.subtask, parallelism, of.key_groups);
+        let stored = || StoredPieces { store: self.clone(), checkpoint: of.checkpoint, parts: task.pieces.clone(), groups };
         (!task.pieces.is_empty()).then(|| Pieces::Stored(Arc::new(stored())))
     }
 
-    /// Writes what of a subtask's state on disk is in no checkpoint yet. What the checkpoint consists of, and how many bytes were
-    /// written.
+    /// Writes what of a subtask's state is in no checkpoint yet. What the checkpoint consists of, and how many bytes were written.
     pub(crate) fn write_pieces(
         &self,
         id: CheckpointId,
         task: &TaskId,
-        live: &DiskSnapshot,
+        pieces: &Pieces,
         may_go_on: &dyn Fn() -> Result<()>,
     ) -> Result<(Chain, u64)> {
         let (mut number, mut written) = (0, 0);
-        let chain = live.write(&mut |bytes| {
+        let chain = pieces.write(&mut |bytes| {
             may_go_on()?;
             let file = format!("{}/{}.{}.{number}.state", pieces_folder(id), task.node, task.subtask);
             let record = PartRecord::of(file, &bytes);
@@ -87,7 +139,7 @@ impl Store {
     }
 }
 
-/// The folder of what a checkpoint has written of state on disk; later checkpoints may need it.
+/// The folder of the pieces that a checkpoint has written; later checkpoints may need it.
 pub(crate) fn pieces_folder(id: CheckpointId) -> String {
     format!("{}-pieces", folder_name(id))
 }

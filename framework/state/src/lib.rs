@@ -13,13 +13,15 @@
 //! - `names`: what these objects are called
 //! - [`hold`]: one run at a time on a store
 //! - [`store`]: checkpoints in a store: written, listed, read, removed
-//! - [`chains`]: state on disk in a store, in pieces that checkpoints share
+//! - [`chains`]: state in pieces that checkpoints share
+//! - [`changes`]: keyed state in memory of which only changes are written
 //! - [`export`]: what they hold, as text
 //! - [`disk`]: keyed state of a run that does not fit into memory
 //! - [`failpoint`]: where a test can have the process die
 
 pub mod blobs;
 pub mod chains;
+pub mod changes;
 pub mod compare;
 pub mod disk;
 pub mod export;

@@ -1,59 +1,90 @@
-//! State that is not in memory as a whole: piece by piece, each in the form of the state of a subtask.
+//! State that a checkpoint does not write as a whole: piece by piece, each in the form of the state of a subtask.
 //!
-//! Of a key that is in several pieces the last one counts, with all its state; a piece also names the keys that are gone. So a
-//! checkpoint need not write what the one before has. Whoever wants it in memory puts the pieces together; whoever has a place on
-//! disk for it takes one after the other.
+//! A piece says which keys have another state from then on, or none, and what is added: so a checkpoint need not write what the one
+//! before has. Whoever wants the state in memory puts the pieces together; whoever has a place on disk for it takes one after the
+//! other.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BinaryArray, BooleanArray, RecordBatch};
+use arrow::array::{BinaryArray, BooleanArray};
 use hashbrown::HashSet;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{StateEntries, StateRows, key_columns};
+use millstream_api::state::{GONE, StateEntries, StateRows, key_columns};
 
-use crate::chains::StoredPieces;
+use crate::chains::{Chain, StoredPieces};
+use crate::changes::ChangesSnapshot;
 use crate::disk::DiskSnapshot;
-
-/// The name under which a piece has the keys that are gone, by their canonical bytes. No node can call its state so.
-pub const GONE: &str = "(gone)";
+use crate::manifest::PartRecord;
 
 /// Where the pieces are.
 #[derive(Clone, Debug)]
 pub enum Pieces {
     /// On the disk of the run.
-    Live(Arc<DiskSnapshot>),
+    OnDisk(Arc<DiskSnapshot>),
+    /// In the memory of the run, as far as they are in no checkpoint.
+    InMemory(Arc<ChangesSnapshot>),
+    /// In a checkpoint in memory.
+    Kept(Arc<Vec<StateEntries>>),
     /// In a store of checkpoints.
     Stored(Arc<StoredPieces>),
 }
 
 impl Pieces {
-    /// All pieces, one after the other.
+    /// What all pieces have of these key groups, one after the other.
     ///
     /// # Errors
     /// When one can't be read, or `take` says so.
-    pub fn each(&self, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
+    pub fn each(&self, groups: &Range<u16>, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
+        let mut take = |mut piece: StateEntries| {
+            for rows in piece.values_mut().flatten() {
+                *rows = rows.of_groups(|group| groups.contains(&group))?;
+            }
+            take(piece)
+        };
         match self {
-            Pieces::Live(pieces) => pieces.each(take),
-            Pieces::Stored(pieces) => pieces.each(take),
+            Pieces::OnDisk(pieces) => pieces.each(&mut take),
+            Pieces::InMemory(pieces) => pieces.each(&mut take),
+            Pieces::Kept(pieces) => pieces.iter().cloned().try_for_each(take),
+            Pieces::Stored(pieces) if pieces.overlaps(groups) => pieces.each(&mut take),
+            Pieces::Stored(_) => Ok(()),
         }
     }
 
-    /// All of it in memory.
+    /// All that they have of these key groups in memory.
     ///
     /// # Errors
     /// When a piece can't be read.
-    pub fn together(&self) -> Result<StateEntries> {
+    pub fn together(&self, groups: &Range<u16>) -> Result<StateEntries> {
         let mut pieces = Vec::new();
-        self.each(&mut |piece| {
+        self.each(groups, &mut |piece| {
             pieces.push(piece);
             Ok(())
         })?;
         together(pieces)
     }
+
+    /// Writes those that no checkpoint has. What the checkpoint consists of.
+    pub(crate) fn write(&self, put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>) -> Result<Chain> {
+        match self {
+            Pieces::OnDisk(pieces) => pieces.write(put),
+            Pieces::InMemory(pieces) => pieces.write(put),
+            Pieces::Kept(_) | Pieces::Stored(_) => Err(Error::internal("pieces of a checkpoint are to be written into another")),
+        }
+    }
+
+    /// The checkpoint that consists of this exists.
+    pub(crate) fn exists(&self, chain: Chain) {
+        match self {
+            Pieces::OnDisk(pieces) => pieces.exists(chain),
+            Pieces::InMemory(pieces) => pieces.exists(chain),
+            Pieces::Kept(_) | Pieces::Stored(_) => {}
+        }
+    }
 }
 
-/// The canonical bytes of the keys that are gone.
+/// The canonical bytes of the keys of which no piece before this one holds.
 pub(crate) fn gone(piece: &StateEntries) -> Result<Vec<Vec<u8>>> {
     let mut keys = Vec::new();
     for rows in piece.get(GONE).into_iter().flatten() {
@@ -64,41 +95,77 @@ pub(crate) fn gone(piece: &StateEntries) -> Result<Vec<Vec<u8>>> {
     Ok(keys)
 }
 
-/// Pieces as one: of each key what the last piece that has it says.
+/// Pieces as one. Rows keep their order.
 fn together(pieces: Vec<StateEntries>) -> Result<StateEntries> {
-    let mut seen: HashSet<Vec<u8>> = HashSet::new();
+    let mut gone_later: HashSet<Vec<u8>> = HashSet::new();
     let mut all = StateEntries::new();
-    for piece in pieces.into_iter().rev() {
-        let mut own: HashSet<Vec<u8>> = gone(&piece)?.into_iter().collect();
-        for (name, rows) in piece.into_iter().filter(|(name, _)| name != GONE) {
-            for rows in rows {
-                let rows = unseen(&rows, &seen, &mut own)?;
+    for mut piece in pieces.into_iter().rev() {
+        let gone = gone(&piece)?;
+        piece.remove(GONE);
+        for (name, rows) in piece {
+            for rows in rows.iter().rev() {
+                let rows = without(rows, &gone_later)?;
                 if rows.records.num_rows() > 0 {
                     all.entry(name.clone()).or_default().push(rows);
                 }
             }
         }
-        seen.extend(own);
+        gone_later.extend(gone);
     }
+    all.values_mut().for_each(|rows| rows.reverse());
     Ok(all)
 }
 
-/// The rows whose keys are not in `seen`; all keys are added to `own`.
-fn unseen(rows: &StateRows, seen: &HashSet<Vec<u8>>, own: &mut HashSet<Vec<u8>>) -> Result<StateRows> {
-    let batch: &RecordBatch = &rows.records;
-    let keys = CanonicalKeys::new(&key_columns(batch))?;
+/// The rows whose keys are not among these.
+fn without(rows: &StateRows, gone: &HashSet<Vec<u8>>) -> Result<StateRows> {
+    if gone.is_empty() {
+        return Ok(rows.clone());
+    }
+    let keys = CanonicalKeys::new(&key_columns(&rows.records))?;
     let mut bytes = Vec::new();
-    let mut mask = Vec::with_capacity(batch.num_rows());
-    for row in 0..batch.num_rows() {
+    let stays = |row: usize| {
         bytes.clear();
         keys.encode(row, &mut bytes);
-        mask.push(!seen.contains(&bytes));
-        if !own.contains(&bytes) {
-            own.insert(bytes.clone());
-        }
+        Some(!gone.contains(&bytes))
+    };
+    let mask: BooleanArray = (0..rows.records.num_rows()).map(stays).collect();
+    if mask.false_count() > 0 { rows.filter(&mask) } else { Ok(rows.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use millstream_api::key_group::key_groups;
+    use millstream_api::state::StateWriter;
+
+    use super::*;
+
+    fn piece(gone: &[i64], rows: &[(i64, i64)]) -> StateEntries {
+        let mut writer = StateWriter::new();
+        let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        writer.put_gone(&[column(gone.to_vec())], gone.len(), 8).unwrap();
+        let columns = vec![column(rows.iter().map(|row| row.0).collect()), column(rows.iter().map(|row| row.1).collect())];
+        let schema = Schema::new(["k0", "v"].map(|name| Field::new(name, DataType::Int64, false)).to_vec());
+        let groups = key_groups(&columns[..1], rows.len(), 8).unwrap();
+        writer.put_keyed("rows", &groups, &RecordBatch::try_new(Arc::new(schema), columns).unwrap()).unwrap();
+        writer.into_entries()
     }
-    match mask.contains(&false) {
-        true => rows.filter(&BooleanArray::from(mask)),
-        false => Ok(rows.clone()),
+
+    #[test]
+    fn what_a_later_piece_takes_back_does_not_count_and_rows_are_added() {
+        let pieces = vec![
+            piece(&[], &[(1, 10), (2, 20), (3, 30)]),
+            piece(&[], &[(2, 21), (4, 40)]),
+            piece(&[1, 3, 9], &[(1, 11), (1, 12)]),
+            piece(&[4], &[(3, 31)]),
+        ];
+        let all = together(pieces).unwrap();
+        let number = |column: &ArrayRef| column.as_primitive::<Int64Type>().values().to_vec();
+        let rows: Vec<(i64, i64)> =
+            all["rows"].iter().flat_map(|rows| number(rows.records.column(0)).into_iter().zip(number(rows.records.column(1)))).collect();
+        assert_eq!(rows, [(2, 20), (2, 21), (1, 11), (1, 12), (3, 31)]);
+        assert_eq!(all.len(), 1);
+        assert!(all["rows"].iter().all(|rows| rows.groups.as_ref().unwrap().len() == rows.records.column(0).len()));
     }
 }

@@ -152,7 +152,7 @@ impl JobSnapshot {
     pub fn state(&self, node: &str, groups: &Range<u16>) -> Result<StateReader> {
         let mut all = StateEntries::new();
         for snapshot in self.of(node) {
-            let pieces = snapshot.pieces.as_ref().map(Pieces::together).transpose()?.unwrap_or_default();
+            let pieces = snapshot.pieces.as_ref().map(|pieces| pieces.together(groups)).transpose()?.unwrap_or_default();
             for (name, batches) in snapshot.entries.clone().into_iter().chain(pieces) {
                 all.entry(name).or_default().extend(batches);
             }
@@ -228,8 +228,16 @@ impl SnapshotListener for MemoryCheckpoints {
         true
     }
 
-    fn task_snapshot(&self, checkpoint: CheckpointId, task: &TaskId, snapshot: TaskSnapshot) {
-        self.locked().parts.entry(checkpoint).or_default().insert(task.clone(), snapshot);
+    fn task_snapshot(&self, checkpoint: CheckpointId, task: &TaskId, mut snapshot: TaskSnapshot) {
+        let mut collected = self.locked();
+        if let Some(Pieces::InMemory(changes)) = &snapshot.pieces {
+            let before = collected.parts.values().rev().find_map(|parts| match parts.get(task)?.pieces.as_ref()? {
+                Pieces::Kept(pieces) => Some(pieces.clone()),
+                _ => None,
+            });
+            snapshot.pieces = Some(Pieces::Kept(Arc::new(changes.kept(&before.unwrap_or_default()))));
+        }
+        collected.parts.entry(checkpoint).or_default().insert(task.clone(), snapshot);
     }
 
     fn task_ended(&self, task: &TaskId, snapshot: TaskSnapshot) {

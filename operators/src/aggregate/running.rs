@@ -19,6 +19,7 @@ use super::pending::Pending;
 use super::plan::Design;
 use super::program::{Finished, Program};
 use super::state::Layout;
+use crate::changed::ChangedKeys;
 use crate::ttl::Ttl;
 
 /// The name of the state.
@@ -37,6 +38,9 @@ pub(super) struct Running {
     touched_in: Vec<u64>,
     batch: u64,
     ttl: Option<Ttl>,
+    /// Which groups have changed since they were last written, and how these are divided.
+    changed: ChangedKeys,
+    key_groups: u16,
     /// What is to be said at the next tick, where rows are not sent with each batch.
     pending: Option<Pending>,
 }
@@ -68,6 +72,8 @@ impl Running {
             touched_in: Vec::new(),
             batch: 0,
             ttl: design.state_ttl.map(Ttl::new),
+            changed: ChangedKeys::default(),
+            key_groups: context.key_groups,
             pending: design.every.filter(|_| read).map(|every| Pending::new(every, context.key_groups)),
             program,
         })
@@ -173,24 +179,27 @@ impl Running {
     }
 
     /// Lets go of groups of which nothing is left; the others stay for another while.
-    fn drop_empty(&mut self, touched: &[usize], out: &mut Output) {
+    fn drop_empty(&mut self, touched: &[usize], out: &mut Output) -> Result<()> {
+        self.changed.touch(touched);
         let (empty, left): (Vec<usize>, Vec<usize>) = touched.iter().partition(|&&group| self.is_empty(group));
         if let Some(ttl) = &mut self.ttl {
             empty.iter().for_each(|&group| ttl.leave(group));
             left.iter().for_each(|&group| ttl.touch(group, out.now()));
             ttl.set_timer(out);
         }
-        self.release(empty);
+        self.release(empty)
     }
 
     /// Gives the numbers of groups up. What is still to be said of a group needs its key.
-    fn release(&mut self, mut groups: Vec<usize>) {
+    fn release(&mut self, mut groups: Vec<usize>) -> Result<()> {
         if let Some(pending) = &self.pending {
             groups.retain(|&group| !pending.contains(group));
         }
         if !self.program.key_types().is_empty() {
+            self.changed.give_up(&groups, |groups| self.interner.columns(groups))?;
             self.interner.release(&groups);
         }
+        Ok(())
     }
 
     /// Says what has changed since the last tick.
@@ -200,8 +209,7 @@ impl Running {
         let after = self.rows_of(&groups)?;
         self.send(&before, &after.rows, out)?;
         let empty = groups.into_iter().filter(|&group| self.is_empty(group)).collect();
-        self.release(empty);
-        Ok(())
+        self.release(empty)
     }
 
     /// Forgets the groups that have not been touched for long enough.
@@ -214,8 +222,7 @@ impl Running {
         }
         due.iter().for_each(|&group| self.counts[group] = 0);
         self.groups.iter_mut().try_for_each(|groups| groups.clear(&due))?;
-        self.release(due);
-        Ok(())
+        self.release(due)
     }
 
     /// Which rows are withdrawals of rows that were forgotten; `None`: none. Without `state_ttl` such a row may still come.
@@ -229,6 +236,24 @@ impl Running {
             there
         });
         Some(BooleanArray::from(remains.collect::<Vec<_>>())).filter(|remains| remains.false_count() > 0)
+    }
+
+    /// Writes those of these groups of which something is there, and what is to be said at the next tick.
+    fn save(&mut self, groups: Vec<usize>, state: &mut StateWriter) -> Result<()> {
+        let live: Vec<usize> = groups.into_iter().filter(|&group| !self.is_empty(group)).collect();
+        let indices = UInt32Array::from_iter_values(live.iter().map(|&group| group as u32));
+        let mut states = Vec::new();
+        for groups in &mut self.groups {
+            let columns = groups.state()?;
+            states.push(columns.iter().map(|column| Ok(arrow::compute::take(column, &indices, None)?)).collect::<Result<_>>()?);
+        }
+        let nothing = Int64Array::from_value(0, live.len());
+        let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
+        let touched_at: Int64Array = live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
+        if let Some(pending) = &self.pending {
+            pending.snapshot(&self.program, &self.interner, state)?;
+        }
+        self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
     }
 
     /// Takes rows in: their groups' numbers, each once.
@@ -269,8 +294,7 @@ impl Operator for Running {
         self.interner.intern(&rows.keys, rows.rows, &mut ids)?;
         self.counts.resize(self.interner.total(), 0);
         let touched = self.take(&batch, rows, ids, out)?;
-        self.drop_empty(&touched, out);
-        Ok(())
+        self.drop_empty(&touched, out)
     }
 
     fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
@@ -293,20 +317,18 @@ impl Operator for Running {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let live: Vec<usize> = (0..self.counts.len()).filter(|&group| !self.is_empty(group)).collect();
-        let indices = UInt32Array::from_iter_values(live.iter().map(|&group| group as u32));
-        let mut states = Vec::new();
-        for groups in &mut self.groups {
-            let columns = groups.state()?;
-            states.push(columns.iter().map(|column| Ok(arrow::compute::take(column, &indices, None)?)).collect::<Result<_>>()?);
-        }
-        let nothing = Int64Array::from_value(0, live.len());
-        let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
-        let touched_at: Int64Array = live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
-        if let Some(pending) = &self.pending {
-            pending.snapshot(&self.program, &self.interner, state)?;
-        }
-        self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
+        self.changed.all_written(self.interner.total());
+        self.save((0..self.counts.len()).collect(), state)
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.changed.begin();
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let changed = self.changed.take(self.key_groups, |groups| self.interner.columns(groups), state)?;
+        self.save(changed, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -336,6 +358,7 @@ impl Operator for Running {
         self.groups = self.program.aggregates().iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
         (self.counts, self.touched_in) = (Vec::new(), Vec::new());
         self.ttl = self.ttl.as_ref().map(Ttl::emptied);
+        self.changed = ChangedKeys::default();
         Ok(())
     }
 
@@ -345,6 +368,7 @@ impl Operator for Running {
         self.interner.size_bytes()
             + groups
             + ttl
+            + self.changed.size_bytes()
             + self.pending.as_ref().map_or(0, Pending::size_bytes)
             + self.counts.capacity() * size_of::<i64>() * 2
     }

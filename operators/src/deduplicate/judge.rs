@@ -55,6 +55,14 @@ impl Judge {
         }
     }
 
+    /// The columns of keys.
+    pub(super) fn keys(&self, ids: &[usize]) -> Result<Vec<ArrayRef>> {
+        match self {
+            Judge::First(interner) => interner.columns(ids),
+            Judge::Last(rankings) => rankings.keys(ids),
+        }
+    }
+
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         match self {

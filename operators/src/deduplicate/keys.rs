@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use millstream_api::time::{ClockTime, DurationText};
 use millstream_api::{EventTime, Output};
 
+use crate::changed::ChangedKeys;
 use crate::ttl::Ttl;
 
 /// The keys that are remembered, by their numbers.
@@ -15,17 +16,19 @@ pub(super) struct Keys {
     /// Until when each key is remembered.
     until: Vec<Option<i64>>,
     ends: BTreeSet<(i64, usize)>,
+    /// Those whose state is another one than was last written.
+    pub(super) changed: ChangedKeys,
 }
 
 impl Keys {
     /// None is remembered yet.
     pub(super) fn new(within: Option<i64>, ttl: Option<DurationText>) -> Keys {
-        Keys { within, ttl: ttl.map(Ttl::new), until: Vec::new(), ends: BTreeSet::new() }
+        Keys { within, ttl: ttl.map(Ttl::new), until: Vec::new(), ends: BTreeSet::new(), changed: ChangedKeys::default() }
     }
 
     /// The same, and none is remembered.
     pub(super) fn emptied(&self) -> Keys {
-        Keys { within: self.within, ttl: self.ttl.as_ref().map(Ttl::emptied), until: Vec::new(), ends: BTreeSet::new() }
+        Keys { ttl: self.ttl.as_ref().map(Ttl::emptied), ..Keys::new(self.within, None) }
     }
 
     /// Until when a key is remembered; `None`: it is not.
@@ -52,6 +55,7 @@ impl Keys {
             self.until.resize(id + 1, None);
         }
         self.until[id] = Some(until);
+        self.changed.touch(&[id]);
         if self.within.is_some() {
             self.ends.insert((until, id));
         }
@@ -95,6 +99,11 @@ impl Keys {
         }
     }
 
+    /// How many numbers of keys there are.
+    pub(super) fn total(&self) -> usize {
+        self.until.len()
+    }
+
     /// The numbers of all keys that are remembered.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.until.len()).filter(|&id| self.until[id].is_some()).collect()
@@ -103,6 +112,6 @@ impl Keys {
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let ttl = self.ttl.as_ref().map_or(0, Ttl::size_bytes);
-        self.until.capacity() * size_of::<Option<i64>>() + self.ends.len() * 2 * size_of::<(i64, usize)>() + ttl
+        self.until.capacity() * size_of::<Option<i64>>() + self.ends.len() * 2 * size_of::<(i64, usize)>() + ttl + self.changed.size_bytes()
     }
 }

@@ -144,7 +144,11 @@ impl Deduplicate {
 
     fn forget_due(&mut self, out: &mut Output) -> Result<()> {
         let due = self.keys.take_due(out);
-        if due.is_empty() { Ok(()) } else { self.judge.forget(&due) }
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.keys.changed.give_up(&due, |keys| self.judge.keys(keys))?;
+        self.judge.forget(&due)
     }
 }
 
@@ -193,6 +197,15 @@ impl Operator for Deduplicate {
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
         self.save(state)
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.keys.changed.begin();
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.save_changes(state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {

@@ -24,18 +24,36 @@ const NUMBERS: usize = 2;
 
 impl Deduplicate {
     /// Writes all state; it stays as it is.
-    pub(super) fn save(&self, state: &mut StateWriter) -> Result<()> {
+    pub(super) fn save(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.keys.changed.all_written(self.keys.total());
+        self.save_keys(&self.keys.all(), state)?;
+        self.save_pending(state)
+    }
+
+    /// Writes the keys that have changed since it was written last, and all rows that wait.
+    pub(super) fn save_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let mut changed = self.keys.changed.take(self.key_groups, |keys| self.judge.keys(keys), state)?;
+        changed.retain(|&id| self.keys.until(id).is_some());
+        self.save_keys(&changed, state)?;
+        self.save_pending(state)
+    }
+
+    fn save_pending(&self, state: &mut StateWriter) -> Result<()> {
         for run in self.pending.runs() {
             let groups = key_groups(&self.intake.keys(run)?, run.num_rows(), self.key_groups)?;
             state.put_keyed(PENDING, &groups, run)?;
         }
-        let ids = self.keys.all();
+        Ok(())
+    }
+
+    fn save_keys(&self, ids: &[usize], state: &mut StateWriter) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
-        let (keys, rows) = match &self.judge {
-            Judge::First(interner) => (interner.columns(&ids)?, Vec::new()),
-            Judge::Last(rankings) => (rankings.keys(&ids)?, rows_of(rankings, self.intake.kept(), &ids)?.columns().to_vec()),
+        let keys = self.judge.keys(ids)?;
+        let rows = match &self.judge {
+            Judge::First(_) => Vec::new(),
+            Judge::Last(rankings) => rows_of(rankings, self.intake.kept(), ids)?.columns().to_vec(),
         };
         let groups = key_groups(&keys, ids.len(), self.key_groups)?;
         let until: Int64Array = ids.iter().map(|&id| self.keys.until(id)).collect();

@@ -11,11 +11,10 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, Recor
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::batch::Hidden;
-use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
-use millstream_api::{Batch, Error, Operator, Output, Progress, Result};
+use millstream_api::{Batch, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
 use super::chains::{Chains, END};
@@ -23,6 +22,7 @@ use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers};
 use super::rows::{KeptRows, Picks};
+use super::saved::one_by_one;
 use super::times::{Times, kept, kept_columns, later};
 use super::window::{check_layout, filtered};
 use super::{Kind, MAIN};
@@ -53,6 +53,8 @@ struct Side {
     chains: Chains,
     /// How many partners each row has, if that matters.
     partners: Option<Vec<i64>>,
+    /// How many rows have been written for a checkpoint.
+    written: u64,
 }
 
 /// A batch that is looking for partners.
@@ -233,7 +235,7 @@ impl Side {
         let columns = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
         let keys = Keys::new(design, context, side)?;
         let partners = design.kind.counts(side).then(Vec::new);
-        Ok(Side { keys, rows: KeptRows::new(columns), chains: Chains::default(), partners })
+        Ok(Side { keys, rows: KeptRows::new(columns), chains: Chains::default(), partners, written: 0 })
     }
 
     /// The columns that are kept of a batch.
@@ -259,6 +261,7 @@ impl Side {
         self.rows = KeptRows::new(self.rows.schema().clone());
         self.chains = Chains::default();
         self.partners = self.partners.as_ref().map(|_| Vec::new());
+        self.written = 0;
     }
 
     /// The schema of its part of a snapshot: that of `changes`.
@@ -270,11 +273,11 @@ impl Side {
         Arc::new(Schema::new(own.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
     }
 
-    /// Writes its rows as they lie there: they do not change, so nobody needs a copy of them.
-    fn snapshot(&self, name: &str, groups: u16, state: &mut StateWriter) -> Result<()> {
+    /// Writes its rows from this number on as they lie there: they do not change, so nobody needs a copy of them.
+    fn snapshot(&mut self, name: &str, from: u64, groups: u16, state: &mut StateWriter) -> Result<()> {
         let schema = self.state_schema();
         let (mut ones, mut zeros) = (Int64Array::from_value(1, 0), Int64Array::from_value(0, 0));
-        for (first, rows) in self.rows.since(0) {
+        for (first, rows) in self.rows.since(from) {
             let count = rows.num_rows();
             if ones.len() < count {
                 (ones, zeros) = (Int64Array::from_value(1, count), Int64Array::from_value(0, count));
@@ -289,6 +292,7 @@ impl Side {
             let own = [ones.slice(0, count), partners, zeros.slice(0, count)].map(|column| Arc::new(column) as ArrayRef);
             let columns = own.into_iter().chain(rows.columns().iter().cloned()).chain(keys).collect();
             state.put_keyed(name, &groups, &records(&schema, columns, count)?)?;
+            self.written = self.written.max((first + count) as u64);
         }
         Ok(())
     }
@@ -347,7 +351,18 @@ impl Operator for Appends {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        self.sides.iter().zip(ROWS).try_for_each(|(side, name)| side.snapshot(name, self.key_groups, state))
+        let sides = self.sides.iter_mut().zip(ROWS);
+        sides.into_iter().try_for_each(|(side, name)| side.snapshot(name, 0, self.key_groups, state))
+    }
+
+    /// A row that has partners to be counted changes with each of them; otherwise none does, and there are only new ones.
+    fn note_changes(&mut self) -> bool {
+        self.sides.iter().all(|side| side.partners.is_none())
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let sides = self.sides.iter_mut().zip(ROWS);
+        sides.into_iter().try_for_each(|(side, name)| side.snapshot(name, side.written, self.key_groups, state))
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -377,19 +392,4 @@ impl Operator for Appends {
         };
         self.interner.size_bytes() + self.sides.iter().map(side).sum::<usize>()
     }
-}
-
-/// Rows of a snapshot, each as often as it was there.
-fn one_by_one(saved: &RecordBatch) -> Result<RecordBatch> {
-    let weights = saved.column(0).as_primitive::<Int64Type>();
-    if weights.values().iter().all(|&weight| weight == 1) {
-        return Ok(saved.clone());
-    }
-    if weights.values().iter().any(|&weight| weight < 0) {
-        let message = "the state has withdrawals of rows that have not come, and rows of both sides are never withdrawn now";
-        return Err(Error::new(ErrorKind::State, message).help("run with --fresh to start without the old state"));
-    }
-    let copies = weights.values().iter().enumerate().flat_map(|(row, &weight)| std::iter::repeat_n(row as u32, weight as usize));
-    let rows = Batch::plain(saved.clone()).take(&UInt32Array::from_iter_values(copies))?;
-    Ok(rows.records().clone())
 }

@@ -13,7 +13,7 @@
 //! - `lookup`: mode `lookup`: a table that is read first
 //! - `probe`: rows of one side against those of the other with the same key
 //! - `store`, `times`, `changes`: mode `changes`: all rows by key, and what a change of one side changes in the result
-//! - `chains`, `appends`: the same where rows of both sides only come
+//! - `chains`, `appends`, `saved`: the same where rows of both sides only come
 
 mod appends;
 mod as_of;
@@ -30,6 +30,7 @@ mod pairs;
 mod plan;
 mod probe;
 mod rows;
+mod saved;
 mod store;
 mod times;
 mod window;

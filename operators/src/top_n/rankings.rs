@@ -200,9 +200,9 @@ impl Rankings {
         if self.stored > 2 * self.entries + LEFT_OVER_ROWS { self.put_together() } else { Ok(()) }
     }
 
-    /// All rows with their keys.
-    pub(crate) fn save(&self) -> Result<Saved> {
-        let rows = || self.groups.iter().enumerate().flat_map(|(group, entries)| entries.iter().map(move |entry| (group, entry)));
+    /// All rows of these keys.
+    pub(crate) fn save(&self, of: impl Iterator<Item = usize> + Clone) -> Result<Saved> {
+        let rows = || of.clone().flat_map(|group| self.groups[group].iter().map(move |entry| (group, entry)));
         let groups: Vec<usize> = rows().map(|(group, _)| group).collect();
         let places: Vec<Place> = rows().map(|(_, entry)| entry.place).collect();
         Ok(Saved {

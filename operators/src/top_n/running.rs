@@ -12,6 +12,7 @@ use super::plan::Design;
 use super::program::Program;
 use super::rankings::{Keep, Place, Rankings};
 use super::state::Layout;
+use crate::changed::ChangedKeys;
 use crate::ttl::Ttl;
 
 /// The name of the state.
@@ -31,6 +32,9 @@ pub(super) struct Running {
     by_value: bool,
     read: bool,
     ttl: Option<Ttl>,
+    /// Which keys have changed since they were last written, and how these are divided.
+    changed: ChangedKeys,
+    key_groups: u16,
 }
 
 /// What is to be sent.
@@ -74,6 +78,8 @@ impl Running {
             ranked: program.ranked(),
             by_value: design.keep == Keep::All,
             read: context.outputs[MAIN].read,
+            changed: ChangedKeys::default(),
+            key_groups: context.key_groups,
             program,
         })
     }
@@ -133,7 +139,20 @@ impl Running {
         let due = ttl.take_due(out.now());
         ttl.set_timer(out);
         self.rankings.clear(&due);
-        if due.is_empty() { Ok(()) } else { self.rankings.tidy(&due) }
+        if due.is_empty() { Ok(()) } else { self.tidy(&due) }
+    }
+
+    /// Lets go of the keys of which no row is left.
+    fn tidy(&mut self, touched: &[usize]) -> Result<()> {
+        self.changed.touch(touched);
+        let empty: Vec<usize> = touched.iter().copied().filter(|&group| self.rankings.is_empty(group)).collect();
+        self.changed.give_up(&empty, |keys| self.rankings.keys(keys))?;
+        self.rankings.tidy(touched)
+    }
+
+    fn save(&self, keys: impl Iterator<Item = usize> + Clone, state: &mut StateWriter) -> Result<()> {
+        let touched = |group: usize| self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group));
+        self.layout.write(ROWS, NO_WINDOW, 0, (self.rankings.save(keys)?, &touched), state)
     }
 
     /// The keys that have rows stay for another while. Settles withdrawals of rows that were forgotten.
@@ -179,7 +198,7 @@ impl Operator for Running {
             self.send(changes, out)?;
         }
         self.touch(&touched, out);
-        self.rankings.tidy(&touched)
+        self.tidy(&touched)
     }
 
     fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
@@ -187,8 +206,18 @@ impl Operator for Running {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let touched = |group: usize| self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group));
-        self.layout.write(ROWS, NO_WINDOW, 0, (&self.rankings, &touched), state)
+        self.changed.all_written(self.rankings.total());
+        self.save(0..self.rankings.total(), state)
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.changed.begin();
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let changed = self.changed.take(self.key_groups, |keys| self.rankings.keys(keys), state)?;
+        self.save(changed.into_iter(), state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -207,11 +236,12 @@ impl Operator for Running {
     fn forget_keys(&mut self) -> Result<()> {
         self.rankings = rankings(&self.program, self.ttl.is_some())?;
         self.ttl = self.ttl.as_ref().map(Ttl::emptied);
+        self.changed = ChangedKeys::default();
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
-        self.rankings.size_bytes() + self.ttl.as_ref().map_or(0, Ttl::size_bytes)
+        self.rankings.size_bytes() + self.changed.size_bytes() + self.ttl.as_ref().map_or(0, Ttl::size_bytes)
     }
 }
 

@@ -45,16 +45,16 @@ impl Layout {
         Layout { schema, kept: program.kept().clone(), keys: program.key_types().len(), key_groups }
     }
 
-    /// Writes all rows of some rankings; `touched` says when each key was last touched, if that matters.
+    /// Writes rows of some rankings; `touched` says when each key was last touched, if that matters.
     pub(super) fn write(
         &self,
         name: &str,
         (start, end): Window,
         last_rows: u64,
-        (rankings, touched): (&Rankings, &dyn Fn(usize) -> i64),
+        (saved, touched): (Saved, &dyn Fn(usize) -> i64),
         to: &mut StateWriter,
     ) -> Result<()> {
-        let Saved { groups: numbers, counts, keys, kept } = rankings.save()?;
+        let Saved { groups: numbers, counts, keys, kept } = saved;
         let touched: Int64Array = numbers.iter().map(|&group| Some(touched(group))).collect();
         let rows = counts.len();
         if rows == 0 {

@@ -38,7 +38,7 @@ pub struct Checkpoints {
     pub settings: CheckpointSettings,
     /// The store, held by this run.
     pub store: Store,
-    /// The checkpoint to go on from.
+    /// The checkpoint to go on from; empty once its state is taken back.
     pub from: Option<(CheckpointId, JobSnapshot)>,
     /// The number of the first checkpoint of the run: greater than any in the store.
     pub next: CheckpointId,
@@ -70,6 +70,11 @@ impl Checkpoints {
         };
         self.next = self.store.numbers()?.last().map_or(1, |last| last + 1).max(self.next);
         Ok(())
+    }
+
+    /// The state to go on from is in the tasks now: what was read of it need not stay in memory.
+    pub(crate) fn taken_back(&mut self) {
+        self.from = self.from.take().map(|(id, _)| (id, JobSnapshot::default()));
     }
 
     fn read(&self, id: CheckpointId) -> Result<JobSnapshot> {

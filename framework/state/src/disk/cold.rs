@@ -9,7 +9,7 @@ use fjall::{Keyspace, UserValue};
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::plan::Spills;
-use millstream_api::state::{ColdState, StateEntries, StateReader, key_columns};
+use millstream_api::state::{ColdState, GONE, StateEntries, StateReader, key_columns};
 use millstream_api::time::ClockTime;
 
 use super::codec::{self, Codec};
@@ -18,7 +18,7 @@ use super::resident::Resident;
 use super::scratch::Scratch;
 use super::view::DiskSnapshot;
 use super::writer::Writer;
-use crate::pieces::{self, GONE};
+use crate::pieces;
 use crate::snapshot::JobSnapshot;
 
 /// Keys that are looked at in one go for their age, at least.
@@ -44,7 +44,7 @@ pub struct DiskState {
     pub(super) resident: Resident,
     /// With checkpoints only.
     log: Option<Log>,
-    forgotten_after: Option<Duration>,
+    pub(super) forgotten_after: Option<Duration>,
     /// The key up to which the age of keys was looked at; `None`: not before `look_at`.
     aged_up_to: Option<Vec<u8>>,
     look_at: ClockTime,
@@ -91,7 +91,7 @@ impl DiskState {
             }
             self.replay(cold, groups, now)?;
             if let Some(pieces) = &task.pieces {
-                pieces.each(&mut |piece| self.replay(piece, groups, now))?;
+                pieces.each(groups, &mut |piece| self.replay(piece, groups, now))?;
             }
         }
         self.log = self.log.as_ref().map(|_| Log::new(false));
@@ -107,6 +107,7 @@ impl DiskState {
             self.resident.slot_mut(number).dirty = true;
         }
         piece.remove(GONE);
+        let gone = self.resident.len() as u32;
         for rows in piece.values().flatten() {
             let keys = CanonicalKeys::new(&key_columns(&rows.records))?;
             let mut bytes = Vec::new();
@@ -117,12 +118,32 @@ impl DiskState {
                 self.resident.slot_mut(number).dirty = true;
             }
         }
-        for number in 0..self.resident.len() as u32 {
+        for number in 0..gone {
             self.resident.slot_mut(number).on_disk = self.is_on_disk(number)?;
         }
-        self.write(piece, now, None)?;
+        let mut all = self.found(gone..self.resident.len() as u32)?.unwrap_or_default();
+        for (name, rows) in piece {
+            all.entry(name).or_default().extend(rows);
+        }
+        self.write(all, now, None)?;
         self.resident.clear();
         Ok(())
+    }
+
+    /// What is on disk of these keys.
+    fn found(&mut self, numbers: impl IntoIterator<Item = u32>) -> Result<Option<StateEntries>> {
+        let mut found: Vec<(u16, UserValue)> = Vec::new();
+        for number in numbers.into_iter().filter(|_| self.counts.keys > 0) {
+            let value = self.keyspace.get(self.resident.key(number));
+            if let Some(value) = value.map_err(|cause| self.scratch.failed("read state from", &cause))? {
+                self.resident.slot_mut(number).on_disk = true;
+                found.push((self.resident.slot(number).group, value));
+            }
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
+        codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value))).map(Some)
     }
 
     /// What of a snapshot leaves memory, and what stays.
@@ -225,18 +246,6 @@ impl ColdState for DiskState {
         self.counts.lookups += new.len() as u64;
         // In the order of the disk, so that what lies together is read together.
         new.sort_unstable_by(|&a, &b| self.resident.key(a).cmp(self.resident.key(b)));
-        let mut found: Vec<(u16, UserValue)> = Vec::new();
-        for number in new {
-            let value = self.keyspace.get(self.resident.key(number));
-            if let Some(value) = value.map_err(|cause| self.scratch.failed("read state from", &cause))? {
-                self.resident.slot_mut(number).on_disk = true;
-                found.push((self.resident.slot(number).group, value));
-            }
-        }
-        if found.is_empty() {
-            return Ok(None);
-        }
-        let entries = codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value)))?;
-        StateReader::new(entries, &(0..u16::MAX)).map(Some)
+        self.found(new)?.map(|entries| StateReader::new(entries, &(0..u16::MAX))).transpose()
     }
 }

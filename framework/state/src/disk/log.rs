@@ -1,7 +1,7 @@
 //! What has left memory since the last checkpoint, as files in the form of checkpoints, and what the next one consists of.
 //!
-//! A checkpoint of state on disk is a chain of parts: a *base*, which has every key, and behind it what was written since, part by
-//! part; of a key that is in several parts the last one counts. The first part of a run that begins anew needs no base before it.
+//! A checkpoint of state on disk is a [chain](Chain) of parts: a *base*, which has every key, and behind it what was written since, part by
+//! part; each says which keys have other state from then on. The first part of a run that begins anew needs no base before it.
 //! A chain that has grown beyond twice its base is begun again with a new base, and so is one whose files were given up because no
 //! checkpoint took them.
 
@@ -11,12 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use millstream_api::error::Result;
 
 use super::scratch::Scratch;
+use crate::chains::Chain;
 use crate::manifest::PartRecord;
-
-/// A chain is not begun again before this much has come behind its base …
-const LEAST_BYTES: u64 = 4 << 20;
-/// … or so many parts.
-const MOST_PARTS: usize = 256;
 
 /// Who takes the parts of a base, one after the other.
 pub(super) type Take<'t> = dyn FnMut(Vec<u8>) -> Result<()> + 't;
@@ -37,17 +33,6 @@ struct Written {
     chain: Chain,
 }
 
-/// Of what the last checkpoint consists.
-#[derive(Clone, Debug, Default)]
-pub struct Chain {
-    /// Its parts, in order.
-    pub parts: Vec<PartRecord>,
-    /// It has all pieces before this number.
-    covers: u64,
-    base_bytes: u64,
-    behind_bytes: u64,
-}
-
 /// A file; it goes with the last who needs it.
 #[derive(Debug)]
 struct Piece {
@@ -60,13 +45,6 @@ impl Drop for Piece {
     fn drop(&mut self) {
         // What stays goes with the folder.
         let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-impl Chain {
-    fn has_room(&self, bytes: u64, parts: usize, on_disk_bytes: u64) -> bool {
-        let most = LEAST_BYTES.max(2 * self.base_bytes.max(on_disk_bytes));
-        self.behind_bytes + bytes <= most && self.parts.len() + parts <= MOST_PARTS
     }
 }
 
@@ -120,20 +98,22 @@ impl Log {
             let goes_on = !written.needs_base() && written.chain.has_room(bytes, pieces.len(), written.on_disk_bytes);
             (written.chain.clone(), goes_on.then_some(pieces))
         };
-        let mut chain = Chain { covers: barrier, ..chain };
+        let mut chain = chain;
+        chain.covers = barrier;
         let Some(pieces) = pieces else {
-            chain = Chain { covers: barrier, ..Chain::default() };
+            chain = Chain::covering(barrier);
             base(&mut |bytes| {
-                chain.base_bytes += bytes.len() as u64;
-                chain.parts.push(put(bytes)?);
+                chain.add(put(bytes)?, 0);
                 Ok(())
             })?;
             return Ok(chain);
         };
         for piece in pieces {
             let bytes = std::fs::read(&piece.path).map_err(|cause| scratch.failed_with("read state from", &cause))?;
-            chain.behind_bytes += bytes.len() as u64;
-            chain.parts.push(put(bytes)?);
+            let part = put(bytes)?;
+            let replaced = part.bytes;
+            chain.begin_piece();
+            chain.add(part, replaced);
         }
         Ok(chain)
     }

@@ -107,7 +107,7 @@ impl Node {
         let parts = self.subtasks.iter_mut().enumerate().map(|(subtask, (sums, disk))| {
             let (entries, pieces) = disk.snapshot(sums.snapshot(), ClockTime(0)).unwrap();
             let (watermark, counts) = (EventTime::MIN, TaskCounts::default());
-            let pieces = Some(Pieces::Live(Arc::new(pieces)));
+            let pieces = Some(Pieces::OnDisk(Arc::new(pieces)));
             let snapshot = TaskSnapshot { watermark, entries, pieces, positions: Vec::new(), counts, ended: false };
             (TaskId { node: NODE.to_owned(), subtask }, snapshot)
         });

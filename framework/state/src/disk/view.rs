@@ -7,9 +7,10 @@ use millstream_api::error::{Error, Result};
 use millstream_api::state::StateEntries;
 
 use super::codec::{self, Codec};
-use super::log::{Chain, Log, Take};
+use super::log::{Log, Take};
 use super::resident::GROUP_BYTES;
 use super::scratch::Scratch;
+use crate::chains::Chain;
 use crate::manifest::PartRecord;
 use crate::part::{self, PART_BYTES};
 

@@ -2,15 +2,13 @@
 //! what is made of them on the way is small beside them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow::array::{BinaryArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema};
 use arrow::row::Rows;
 use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{StateEntries, StateRows, key_columns};
+use millstream_api::state::{GONE, StateEntries, StateRows, gone_records, key_columns};
 use millstream_api::time::ClockTime;
 
 use super::codec;
@@ -19,7 +17,6 @@ use super::log::Log;
 use super::resident::GROUP_BYTES;
 use super::writer::Writer;
 use crate::part::{self, PART_BYTES};
-use crate::pieces::GONE;
 
 /// Rows of one name and group: its place in the codec, the rows, the same as bytes, the number of each row's key.
 type Changed = (usize, RecordBatch, Rows, Vec<u32>);
@@ -82,7 +79,7 @@ impl DiskState {
         Ok(changed)
     }
 
-    /// Writes the changed keys of one group; those that are gone are the result.
+    /// Writes the changed keys of one group. The result: those of which pieces before may have something that does not hold now.
     fn write_group(&mut self, keys: &[u32], rows: &[Changed], now: ClockTime, writer: &mut Writer<'_>) -> Result<Vec<u32>> {
         let mut of_key: Vec<(u32, usize, usize)> = Vec::new();
         for (index, (_, _, _, numbers)) in rows.iter().enumerate() {
@@ -109,9 +106,12 @@ impl DiskState {
                 (true, false) => {
                     writer.remove(self.resident.key(number))?;
                     self.counts.keys -= 1;
-                    gone.push(number);
                 }
                 (false, false) => {}
+            }
+            // One that was forgotten on disk is still in a piece.
+            if was_there || (is_there && self.forgotten_after.is_some()) {
+                gone.push(number);
             }
         }
         Ok(gone)
@@ -125,8 +125,7 @@ impl DiskState {
         }
         if !gone.is_empty() {
             let keys = BinaryArray::from_iter_values(gone.iter().map(|&number| &self.resident.key(number)[GROUP_BYTES..]));
-            let schema = Schema::new(vec![Field::new("key", DataType::Binary, false)]);
-            let records = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys)])?;
+            let records = gone_records(keys)?;
             let groups = Some(vec![group; records.num_rows()].into());
             piece.entry(GONE.to_owned()).or_default().push(StateRows { groups, records });
         }

@@ -29,6 +29,11 @@ pub fn each(entries: &StateEntries, full_bytes: usize, take: &mut dyn FnMut(Vec<
     if part.is_empty() { Ok(()) } else { take(encode(&part)?) }
 }
 
+/// About the bytes that these entries need.
+pub fn size_of_entries(entries: &StateEntries) -> usize {
+    entries.values().flatten().map(|rows| size(&rows.records)).sum()
+}
+
 /// Rows in pieces of which each fits into a part, with the size of each.
 fn pieces(rows: &StateRows, full_bytes: usize) -> Vec<(StateRows, usize)> {
     let (mut left, mut done) = (vec![(rows.clone(), usize::MAX)], Vec::new());

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::columns::{Twin, rows, shortened, size, spread, tight, twins, with_twins, without_twins};
-pub use self::cut::{PART_BYTES, each};
+pub use self::cut::{PART_BYTES, each, size_of_entries};
 
 /// The first and last bytes of a part. The digit is the version of this format.
 const MAGIC: &[u8; 8] = b"MSSTATE2";

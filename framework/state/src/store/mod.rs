@@ -149,7 +149,7 @@ impl Store {
         let mut tasks = BTreeMap::new();
         for task in &manifest.tasks {
             let entries = self.entries(manifest.checkpoint, task)?;
-            let pieces = self.pieces(manifest.checkpoint, task);
+            let pieces = self.pieces(manifest, task);
             let id = TaskId { node: task.node.clone(), subtask: task.subtask };
             let (watermark, positions, ended) = (task.watermark, task.splits.clone(), task.ended);
             tasks.insert(id, TaskSnapshot { watermark, entries, pieces, positions, counts: task.counts.into(), ended });

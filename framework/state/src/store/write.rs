@@ -12,7 +12,6 @@ use crate::failpoint::{Step, reached};
 use crate::manifest::{Manifest, PartRecord, TaskRecord};
 use crate::names::{MANIFEST, create_manifest, has_manifest, name, remove};
 use crate::part;
-use crate::pieces::Pieces;
 use crate::snapshot::{JobSnapshot, TaskId, TaskSnapshot};
 
 impl Store {
@@ -45,11 +44,11 @@ impl Store {
             may_go_on()?;
             let mut record = self.write_parts(id, task, part, may_go_on)?;
             written += record.parts.iter().map(|part| part.bytes).sum::<u64>();
-            if let Some(Pieces::Live(live)) = &part.pieces {
-                let (chain, bytes) = self.write_pieces(id, task, live, may_go_on)?;
+            if let Some(pieces) = &part.pieces {
+                let (chain, bytes) = self.write_pieces(id, task, pieces, may_go_on)?;
                 written += bytes;
                 record.pieces.clone_from(&chain.parts);
-                chains.push((live, chain));
+                chains.push((pieces, chain));
             }
             manifest.tasks.push(record);
         }
@@ -62,7 +61,7 @@ impl Store {
             None => create_manifest(self.blobs.as_ref(), id, bytes)?,
         }
         reached(Step::AfterManifest, "");
-        chains.into_iter().for_each(|(live, chain)| live.exists(chain));
+        chains.into_iter().for_each(|(pieces, chain)| pieces.exists(chain));
         Ok(Written { bytes: written })
     }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::aggregate::AggregateOptions;
 use crate::encode::json::row_text;
-use crate::testing::schema;
+use crate::testing::{Checkpointed, schema};
 
 pub(super) const KEY_GROUPS: u16 = 16;
 
@@ -56,6 +56,8 @@ pub(super) struct Harness {
     stream: Stream,
     on_bad_row: OnBadRow,
     subtasks: Vec<(Box<dyn Operator>, Output)>,
+    /// What checkpoints have of each, where it notes what changes.
+    checkpointed: Vec<Option<Checkpointed>>,
     /// Whether rows are put together before they are routed, and what does so.
     combines: bool,
     combiner: Option<Box<dyn Combiner>>,
@@ -72,6 +74,7 @@ impl Harness {
             stream,
             on_bad_row,
             subtasks: Vec::new(),
+            checkpointed: Vec::new(),
             combines: false,
             combiner: None,
             watermark: EventTime::MIN,
@@ -122,6 +125,7 @@ impl Harness {
                 (operator, Output::new(3))
             })
             .collect();
+        self.checkpointed = self.subtasks.iter_mut().map(|(operator, _)| Checkpointed::begin(operator.as_mut(), &self.plan)).collect();
         self.stream.schema = physical;
     }
 
@@ -136,6 +140,12 @@ impl Harness {
             let key = rest.records().column_by_name("k").cloned();
             let key = key.unwrap_or_else(|| new_null_array(&DataType::Int64, rest.rows()));
             self.route(&rest, &[key]);
+        }
+        if rows.len() % 2 == 0 {
+            let subtasks = self.subtasks.iter_mut().zip(&mut self.checkpointed);
+            subtasks.for_each(|((operator, _), checkpointed)| {
+                checkpointed.iter_mut().for_each(|checkpointed| drop(checkpointed.take(operator.as_mut())));
+            });
         }
     }
 
@@ -188,10 +198,13 @@ impl Harness {
     pub(super) fn crash_and_restore(&mut self, parallelism: usize) {
         self.send_combined();
         let mut entries = StateEntries::new();
-        for (operator, _) in &mut self.subtasks {
+        for ((operator, _), checkpointed) in self.subtasks.iter_mut().zip(&mut self.checkpointed) {
             let mut writer = StateWriter::new();
-            operator.snapshot(&mut writer).unwrap();
-            for (name, rows) in writer.into_entries() {
+            let written = match checkpointed {
+                Some(checkpointed) => checkpointed.take(operator.as_mut()),
+                None => operator.snapshot(&mut writer).map(|()| writer.into_entries()).unwrap(),
+            };
+            for (name, rows) in written {
                 let declared = self.plan.state.iter().find(|declared| declared.name == name).unwrap_or_else(|| panic!("{name}"));
                 assert!(rows.iter().all(|rows| rows.groups.is_some() == declared.keyed), "{name}");
                 entries.entry(name).or_default().extend(rows);

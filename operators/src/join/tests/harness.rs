@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::encode::json::row_text;
 use crate::join::JoinOptions;
+use crate::testing::Checkpointed;
 
 const KEY_GROUPS: u16 = 16;
 
@@ -53,6 +54,8 @@ pub(super) struct Harness {
     /// The columns of each side that flow.
     flowing: [Vec<usize>; 2],
     subtasks: Vec<(Box<dyn Operator>, Output)>,
+    /// What checkpoints have of each, where it notes what changes.
+    checkpointed: Vec<Option<Checkpointed>>,
     watermark: EventTime,
     now: ClockTime,
     /// What has been promised to those who read the result.
@@ -71,6 +74,7 @@ impl Harness {
             streams,
             flowing: [Vec::new(), Vec::new()],
             subtasks: Vec::new(),
+            checkpointed: Vec::new(),
             watermark: EventTime::MIN,
             now: ClockTime(0),
             promised: EventTime::MIN,
@@ -117,15 +121,19 @@ impl Harness {
                 (operator, out)
             })
             .collect();
+        self.checkpointed = self.subtasks.iter_mut().map(|(operator, _)| Checkpointed::begin(operator.as_mut(), &self.plan)).collect();
     }
 
     /// Takes a snapshot of all subtasks, lets them go and starts others from it.
     pub(super) fn restart(&mut self, parallelism: usize) {
         let mut entries = StateEntries::new();
-        for (operator, _) in &mut self.subtasks {
+        for ((operator, _), checkpointed) in self.subtasks.iter_mut().zip(&mut self.checkpointed) {
             let mut writer = StateWriter::new();
-            operator.snapshot(&mut writer).unwrap();
-            writer.into_entries().into_iter().for_each(|(key, batches)| entries.entry(key).or_default().extend(batches));
+            let written = match checkpointed {
+                Some(checkpointed) => checkpointed.take(operator.as_mut()),
+                None => operator.snapshot(&mut writer).map(|()| writer.into_entries()).unwrap(),
+            };
+            written.into_iter().for_each(|(name, rows)| entries.entry(name).or_default().extend(rows));
         }
         let in_state = self.rows_in_state();
         self.start(parallelism, &entries);
@@ -173,6 +181,12 @@ impl Harness {
                 let batch = batch.take(&own).unwrap();
                 self.on(subtask, |operator, out| operator.on_batch(side, batch, out).unwrap());
             }
+        }
+        if self.came[side] % 2 == 0 {
+            let subtasks = self.subtasks.iter_mut().zip(&mut self.checkpointed);
+            subtasks.for_each(|((operator, _), checkpointed)| {
+                checkpointed.iter_mut().for_each(|checkpointed| drop(checkpointed.take(operator.as_mut())));
+            });
         }
     }
 

@@ -1,0 +1,72 @@
+//! What a checkpoint is given of keyed state in memory: all of it, or what has changed since the barrier before.
+//!
+//! Which of the two cannot show in what a run computes or in what it goes on from.
+
+use std::sync::Arc;
+
+use millstream_api::Result;
+use millstream_api::message::CheckpointId;
+use millstream_api::state::{GONE, StateEntries, StateWriter};
+use millstream_api::time::ClockTime;
+use millstream_state::changes::{Changes, ChangesSnapshot};
+use millstream_state::pieces::Pieces;
+use millstream_topology::Node;
+
+use crate::operator_task::OperatorParts;
+use crate::worker::Worker;
+
+/// The state of one subtask whose operator notes what changes.
+pub struct Changing {
+    changes: Changes,
+    /// The names of the keyed state that it notes.
+    names: &'static [&'static str],
+}
+
+impl Changing {
+    /// Of a worker of this node without state yet; `None`: it notes nothing, and all of its state is in each checkpoint.
+    pub(crate) fn of(worker: &mut Worker, node: &Node, checkpoints: bool) -> Option<Changing> {
+        let spills = node.plan.spills.as_ref().filter(|_| checkpoints && !node.on_disk)?;
+        let Worker::Operator(operator) = worker else { return None };
+        operator.note_changes().then(|| Changing { changes: Changes::default(), names: spills.state })
+    }
+
+    /// A barrier has come: what stands for itself of the worker's state, and the rest as far as the last checkpoint does not have it.
+    /// `all`: what the worker has written already, all of it.
+    pub(crate) fn snapshot(
+        &self,
+        worker: &mut Worker,
+        all: Option<StateWriter>,
+        id: CheckpointId,
+        node: &str,
+    ) -> Result<(StateEntries, ChangesSnapshot)> {
+        let divided = |state: StateWriter| -> (StateEntries, StateEntries) {
+            state.into_entries().into_iter().partition(|(name, _)| name == GONE || self.names.contains(&name.as_str()))
+        };
+        let state_bytes = if let Worker::Operator(operator) = worker { operator.state_bytes() } else { 0 };
+        if all.is_none() && !self.changes.wants_all(state_bytes) {
+            let (changed, whole) = divided(worker.snapshot_changes(node)?);
+            return Ok((whole, self.changes.changed(changed)));
+        }
+        let all = all.map_or_else(|| worker.snapshot(id, node), Ok)?;
+        let (all, whole) = divided(all);
+        Ok((whole, self.changes.all(all)))
+    }
+}
+
+/// The state of a task at a barrier, and what of it is in pieces. `written`: what it has written already, where the barrier came early.
+pub(crate) fn state_at(
+    parts: &mut OperatorParts,
+    id: CheckpointId,
+    written: Option<StateWriter>,
+    now: ClockTime,
+) -> Result<(StateEntries, Option<Pieces>)> {
+    let OperatorParts { worker, spilling, changing, id: task, .. } = parts;
+    if let Some(changing) = changing {
+        let (entries, pieces) = changing.snapshot(worker, written, id, &task.node)?;
+        return Ok((entries, Some(Pieces::InMemory(Arc::new(pieces)))));
+    }
+    let entries = written.map_or_else(|| worker.snapshot(id, &task.node), Ok)?.into_entries();
+    let Some(spilling) = spilling else { return Ok((entries, None)) };
+    let (entries, pieces) = spilling.snapshot(entries, now)?;
+    Ok((entries, Some(Pieces::OnDisk(Arc::new(pieces)))))
+}
