@@ -117,7 +117,10 @@ impl ChangesSnapshot {
             What::Pieces(_) => self.changes.locked().chain.clone(),
         };
         match &self.what {
-            What::Base(entries) => part::each(entries, PART_BYTES, &mut |bytes| Ok(chain.add(put(bytes)?, 0)))?,
+            What::Base(entries) => part::each(entries, PART_BYTES, &mut |bytes| {
+                chain.add(put(bytes)?, 0);
+                Ok(())
+            })?,
             What::Pieces(pieces) => {
                 let covered = chain.covers;
                 for piece in pieces.iter().filter(|piece| piece.number >= covered) {
@@ -125,7 +128,8 @@ impl ChangesSnapshot {
                     part::each(&piece.entries, PART_BYTES, &mut |bytes| {
                         let part = put(bytes)?;
                         let replaced_bytes = replaced(&piece.entries, part.bytes);
-                        Ok(chain.add(part, replaced_bytes))
+                        chain.add(part, replaced_bytes);
+                        Ok(())
                     })?;
                 }
             }

@@ -141,7 +141,7 @@ impl Harness {
             let key = key.unwrap_or_else(|| new_null_array(&DataType::Int64, rest.rows()));
             self.route(&rest, &[key]);
         }
-        if rows.len() % 2 == 0 {
+        if rows.len().is_multiple_of(2) {
             let subtasks = self.subtasks.iter_mut().zip(&mut self.checkpointed);
             subtasks.for_each(|((operator, _), checkpointed)| {
                 checkpointed.iter_mut().for_each(|checkpointed| drop(checkpointed.take(operator.as_mut())));
