@@ -2,6 +2,7 @@
 //!
 //! All that makes a write durable is here. Who may write, and what, is not known here.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use super::{Blobs, innermost};
 
 /// What is added to the name of an object while it is written.
 const STAGED: &str = ".new";
+
+/// Objects of this size are not kept in the system's memory.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// A folder of the file system, written through `object_store`.
 ///
@@ -42,18 +46,21 @@ impl FolderBlobs {
 
     /// Writes an object under another name, on disk when this returns. What it is called there.
     fn stage(&self, name: &str, bytes: Vec<u8>) -> Result<ObjectPath> {
-        let staged = format!("{name}{STAGED}");
+        let (staged, is_large) = (format!("{name}{STAGED}"), bytes.len() >= LARGE_BYTES);
         let path = ObjectPath::from(staged.as_str());
         self.runtime.block_on(self.store.put(&path, bytes.into())).map_err(|cause| self.cannot("write", name, &cause))?;
-        self.flush(&staged)?;
+        let file = self.flush(&staged)?;
+        if is_large {
+            let_go(&file);
+        }
         Ok(path)
     }
 
     /// Has the system put an object's bytes on disk.
-    fn flush(&self, name: &str) -> Result<()> {
+    fn flush(&self, name: &str) -> Result<File> {
         let path = self.root.join(name);
-        std::fs::File::open(&path)
-            .and_then(|file| file.sync_all())
+        File::open(&path)
+            .and_then(|file| file.sync_all().map(|()| file))
             .map_err(|cause| Error::io(format!("cannot write {}", path.display()), cause))
     }
 
@@ -70,6 +77,15 @@ impl FolderBlobs {
     fn cannot(&self, what: &str, name: &str, cause: &object_store::Error) -> Error {
         Error::io(format!("cannot {what} {}", self.root.join(name).display()), innermost(cause))
     }
+}
+
+/// Has the system keep nothing of a file in memory: only a run that goes on from here will read it. Otherwise each new object takes other
+/// memory, and to get that can cost the system several times as much as to fill it. A file system that cannot do it loses nothing.
+fn let_go(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 impl Blobs for FolderBlobs {
