@@ -13,7 +13,7 @@ use arrow::array::{
     Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray, StringViewArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields, IntervalMonthDayNano, IntervalUnit};
 use hashbrown::HashMap;
 use millstream_api::error::{Error, Result};
@@ -21,49 +21,10 @@ use millstream_api::types::{SqlName, TimestampForm, UTC};
 
 use super::instant::LastDate;
 use super::schema::ColumnSpec;
+use super::strings::{Bytes, Strings};
 
 /// Why a value does not fit its column; names the column.
 pub(crate) type Mismatch = String;
-
-/// Text of varying length, end to end.
-#[derive(Debug)]
-pub(crate) struct Bytes {
-    pub(crate) data: Vec<u8>,
-    /// The start of each value and the end of the last; so one more than there are values.
-    pub(crate) offsets: Vec<i32>,
-}
-
-impl Bytes {
-    fn new() -> Self {
-        Bytes { data: Vec::new(), offsets: vec![0] }
-    }
-
-    /// Adds a value. Offsets are 32 bits wide; a batch is far smaller, since it is of one block or of one record.
-    pub(crate) fn push(&mut self, value: &[u8]) {
-        self.data.extend_from_slice(value);
-        self.close();
-    }
-
-    /// Ends the value whose bytes were written to `data`.
-    pub(crate) fn close(&mut self) {
-        self.offsets.push(self.data.len() as i32);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        self.data.truncate(self.offsets.last().map_or(0, |&end| end as usize));
-    }
-
-    /// Takes the values; the next ones find as much room as these needed, and a little more, since lengths differ.
-    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let some_more = |length: usize| length + length / 8;
-        let (data, offsets) = (some_more(self.data.len()), self.offsets.len());
-        let mut fresh = Bytes { data: Vec::with_capacity(data), offsets: Vec::with_capacity(offsets) };
-        fresh.offsets.push(0);
-        let full = std::mem::replace(self, fresh);
-        (OffsetBuffer::new(full.offsets.into()), Buffer::from_vec(full.data))
-    }
-}
 
 /// The values of a column; a row that is null has some value, too.
 #[derive(Debug)]
@@ -78,7 +39,7 @@ pub(crate) enum Values {
     Date(Vec<i32>),
     Timestamp(Vec<i64>, TimestampForm),
     Interval(Vec<IntervalMonthDayNano>),
-    String(Bytes),
+    String(Strings),
     /// Raw JSON text of any kind.
     Json(Bytes),
     Binary(Bytes),
@@ -130,7 +91,7 @@ impl Column {
             DataType::Date32 => Values::Date(Vec::new()),
             DataType::Timestamp(_, _) => Values::Timestamp(Vec::new(), TimestampForm::Rfc3339),
             DataType::Interval(IntervalUnit::MonthDayNano) => Values::Interval(Vec::new()),
-            DataType::Utf8View => Values::String(Bytes::new()),
+            DataType::Utf8View => Values::String(Strings::new()),
             DataType::BinaryView => Values::Binary(Bytes::new()),
             DataType::List(field) => {
                 let item = Column::of(&format!("{path}[]"), field.data_type(), field.is_nullable())?;
@@ -158,7 +119,8 @@ impl Column {
             Values::Float64(v) => v.len(),
             Values::Decimal(v, _, _) => v.len(),
             Values::Interval(v) => v.len(),
-            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.offsets.len() - 1,
+            Values::String(v) => v.len(),
+            Values::Json(v) | Values::Binary(v) => v.len(),
             Values::List { offsets, .. } => offsets.len() - 1,
             Values::Struct(_, columns) => columns.len,
         }
@@ -191,7 +153,8 @@ impl Column {
             Values::Float64(v) => v.resize(rows, 0.0),
             Values::Decimal(v, _, _) => v.resize(rows, 0),
             Values::Interval(v) => v.resize(rows, IntervalMonthDayNano::ZERO),
-            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.offsets.resize(rows + 1, v.data.len() as i32),
+            Values::String(v) => v.push_empty(count),
+            Values::Json(v) | Values::Binary(v) => v.push_empty(count),
             Values::List { offsets, item, .. } => offsets.resize(rows + 1, item.len() as i32),
             Values::Struct(_, columns) => columns.append_fillers(count),
         }
@@ -214,7 +177,8 @@ impl Column {
             Values::Float64(v) => v.truncate(rows),
             Values::Decimal(v, _, _) => v.truncate(rows),
             Values::Interval(v) => v.truncate(rows),
-            Values::String(v) | Values::Json(v) | Values::Binary(v) => v.truncate(rows),
+            Values::String(v) => v.truncate(rows),
+            Values::Json(v) | Values::Binary(v) => v.truncate(rows),
             Values::List { offsets, item, .. } => {
                 offsets.truncate(rows + 1);
                 item.truncate(offsets.last().map_or(0, |&end| end as usize));
@@ -248,7 +212,8 @@ impl Column {
             Values::Date(v) => Arc::new(Date32Array::try_new(take(v).into(), nulls)?),
             Values::Timestamp(v, _) => Arc::new(TimestampMicrosecondArray::try_new(take(v).into(), nulls)?.with_timezone(UTC)),
             Values::Interval(v) => Arc::new(IntervalMonthDayNanoArray::try_new(take(v).into(), nulls)?),
-            Values::String(v) | Values::Json(v) => {
+            Values::String(v) => v.finish(nulls)?,
+            Values::Json(v) => {
                 let (offsets, data) = v.take();
                 Arc::new(StringViewArray::from(&StringArray::try_new(offsets, data, nulls)?))
             }

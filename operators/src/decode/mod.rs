@@ -4,7 +4,7 @@
 //! rows, in order, saying after each where it stands. Decoders keep nothing between blocks that could change what they give
 //! (only guesses that make them faster), so blocks may be decoded on any thread in any order.
 //!
-//! Nothing here opens a file. Modules in reading order: [`schema`] is what the user declares, [`column`] what is being built,
+//! Nothing here opens a file. Modules in reading order: [`schema`] is what the user declares, [`column`] and [`strings`] what is being built,
 //! [`text`], [`number`] and [`instant`] single values, [`marks`] where a scanner must stop, [`json`], [`csv`] and [`debezium`] the formats, [`csv_scan`] its usual records, [`csv_keys`] its keys, [`infer`] a schema from sample rows,
 //! [`seam`] what fuzz targets call.
 
@@ -21,6 +21,7 @@ pub(crate) mod number;
 pub mod schema;
 #[doc(hidden)]
 pub mod seam;
+pub(crate) mod strings;
 pub(crate) mod text;
 
 use std::sync::Arc;

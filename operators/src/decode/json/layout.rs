@@ -1,110 +1,80 @@
-//! What a line looks like between its values, and how a line is read that looks like that.
+//! How lines of one shape are read.
 //!
 //! Keys and the punctuation around them are plain bytes here, compared sixteen at a time. A line whose bytes are not those of the layout, or of which
 //! a value does not fit, is given up, with the columns as they were before.
+//!
+//! A text that has been the same in the first lines (the type of an event is, where lines of several types are mixed) becomes part of what is
+//! compared, and is added once for all the lines that were read in one go.
 
-use super::cursor::{Cursor, Syntax};
+use super::fixed::Fixed;
+use super::shape::{Same, Shape};
 use super::value::{Text, read, skip};
-use crate::decode::column::ColumnSet;
+use crate::decode::column::{ColumnSet, Values};
 
-/// What a line looks like between its values.
+/// So many lines must have a text before it is taken for a part of the layout.
+const TRIAL_LINES: usize = 64;
+
+/// Reads lines of a shape.
 #[derive(Debug)]
 pub(super) struct Layout {
+    shape: Shape,
     steps: Vec<Step>,
-    /// The bytes after the last value.
     tail: Fixed,
-    /// The columns that it has no key for; none of them is `not null`.
-    absent: Vec<usize>,
+    /// Texts that are compared as a part of the line.
+    same: Vec<Same>,
+    trial: Option<Trial>,
 }
 
 /// One value and what stands before it.
 #[derive(Debug)]
 struct Step {
-    /// From the end of the value before: punctuation, key, colon, space.
     before: Fixed,
     /// The column of the value; `None` when nobody wants it.
     column: Option<u32>,
 }
 
-/// Bytes that must stand at a place.
+/// Texts that have been the same in each line so far.
 #[derive(Debug)]
-struct Fixed {
-    /// The first sixteen, and a mask with ones for those that there are.
-    start: u128,
-    mask: u128,
-    length: u32,
-    /// What comes after them.
-    rest: Box<[u8]>,
-}
-
-impl Fixed {
-    fn new(bytes: &[u8]) -> Self {
-        let (first, rest) = bytes.split_at(bytes.len().min(16));
-        let (mut start, mut mask) = ([0; 16], [0; 16]);
-        start[..first.len()].copy_from_slice(first);
-        mask[..first.len()].fill(0xff);
-        let (start, mask) = (u128::from_le_bytes(start), u128::from_le_bytes(mask));
-        Fixed { start, mask, length: bytes.len() as u32, rest: rest.into() }
-    }
-
-    /// The place after them, if they stand at byte `at`.
-    #[inline(always)]
-    fn after(&self, bytes: &[u8], at: u32) -> Option<u32> {
-        let start = at as usize;
-        let Some(found) = bytes.get(start..start + 16).and_then(|found| found.first_chunk()) else { return self.after_near_end(bytes, at) };
-        let same = (u128::from_le_bytes(*found) ^ self.start) & self.mask == 0;
-        (same && (self.rest.is_empty() || self.rest_is_at(bytes, start + 16))).then_some(at + self.length)
-    }
-
-    #[inline(never)]
-    fn rest_is_at(&self, bytes: &[u8], at: usize) -> bool {
-        bytes.get(at..).is_some_and(|found| found.starts_with(&self.rest))
-    }
-
-    /// The same where there are no sixteen bytes left.
-    #[cold]
-    fn after_near_end(&self, bytes: &[u8], at: u32) -> Option<u32> {
-        let expected = self.start.to_le_bytes();
-        let same = bytes.get(at as usize..)?.starts_with(expected.get(..self.length as usize)?);
-        same.then_some(at + self.length)
-    }
+struct Trial {
+    texts: Vec<Same>,
+    lines_left: usize,
 }
 
 impl Layout {
-    /// The layout of a line that the general decoder has taken; `None` when a key that is wanted comes twice.
-    pub(super) fn of(line: &str, columns: &ColumnSet) -> Result<Option<Layout>, Syntax> {
-        let mut cursor = Cursor::new(line);
-        let (mut steps, mut absent): (Vec<Step>, Vec<usize>) = (Vec::new(), (0..columns.columns.len()).collect());
-        let (mut end, mut guess) = (0, 0);
-        cursor.enter(b'{')?;
-        if !cursor.eat(b'}') {
-            loop {
-                let key = cursor.string()?;
-                cursor.expect(b':')?;
-                cursor.peek();
-                let before = Fixed::new(&line.as_bytes()[end..cursor.position()]);
-                let column = columns.find(&key, guess);
-                if let Some(found) = column {
-                    let Some(at) = absent.iter().position(|&index| index == found) else {
-                        return Ok(None);
-                    };
-                    absent.remove(at);
-                    guess = found + 1;
-                }
-                steps.push(Step { before, column: column.map(|column| column as u32) });
-                cursor.skip_value()?;
-                end = cursor.position();
-                if !cursor.more(b'}')? {
-                    break;
-                }
-            }
-        }
-        Ok(Some(Layout { steps, tail: Fixed::new(&line.as_bytes()[end..]), absent }))
+    /// For lines of this shape; a first one had these texts.
+    pub(super) fn new(shape: Shape, texts: Vec<Same>) -> Layout {
+        let (steps, tail) = compile(&shape, &[]);
+        let trial = (!texts.is_empty()).then_some(Trial { texts, lines_left: TRIAL_LINES });
+        Layout { shape, steps, tail, same: Vec::new(), trial }
+    }
+
+    /// Whether it is for lines of this shape.
+    pub(super) fn is_for(&self, shape: &Shape) -> bool {
+        self.shape == *shape
+    }
+
+    /// The same that takes no text for a part of the line any more: a line has come that has another one.
+    pub(super) fn loosened(self) -> Layout {
+        Layout::new(self.shape, Vec::new())
     }
 
     /// Adds lines as rows, from the one at byte `at` on, as long as they have this layout, at most `most`. Gives how many there were and
     /// the place after them.
-    pub(super) fn run(&self, text: &Text<'_>, at: u32, most: usize, columns: &mut ColumnSet) -> (usize, u32) {
+    pub(super) fn run(&mut self, text: &Text<'_>, at: u32, most: usize, columns: &mut ColumnSet) -> (usize, u32) {
+        let (lines, end) = self.lines(text, at, most, columns);
+        if lines > 0 {
+            self.add_once(lines, columns);
+        }
+        // Of the line that was given up.
+        columns.truncate(columns.len);
+        if lines > 0 && self.trial.is_some() {
+            self.try_texts(lines, columns);
+        }
+        (lines, end)
+    }
+
+    /// Adds the values that are not the same in each line.
+    fn lines(&self, text: &Text<'_>, at: u32, most: usize, columns: &mut ColumnSet) -> (usize, u32) {
         let (mut lines, mut at) = (0, at);
         while lines < most && (at as usize) < text.bytes.len() {
             let Some(end) = self.line(text, at, columns) else { break };
@@ -112,10 +82,35 @@ impl Layout {
             lines += 1;
             at = end;
         }
-        self.absent.iter().filter(|_| lines > 0).for_each(|&column| columns.columns[column].append_fillers(lines));
-        // Of the line that was given up.
-        columns.truncate(columns.len);
         (lines, at)
+    }
+
+    /// Adds those that are.
+    fn add_once(&self, lines: usize, columns: &mut ColumnSet) {
+        for &column in &self.shape.absent {
+            columns.columns[column].append_fillers(lines);
+        }
+        for same in &self.same {
+            if let Values::String(values) = &mut columns.columns[same.column].values {
+                values.push_same(&same.text, lines);
+            }
+        }
+    }
+
+    /// Looks whether the texts were the same again in the last lines.
+    fn try_texts(&mut self, lines: usize, columns: &ColumnSet) {
+        let Some(mut trial) = self.trial.take() else { return };
+        trial.texts.retain(|same| match &columns.columns[same.column].values {
+            Values::String(values) => values.end_with_only(&same.text, lines),
+            _ => false,
+        });
+        trial.lines_left = trial.lines_left.saturating_sub(lines);
+        if trial.lines_left > 0 && !trial.texts.is_empty() {
+            self.trial = Some(trial);
+        } else if !trial.texts.is_empty() {
+            (self.steps, self.tail) = compile(&self.shape, &trial.texts);
+            self.same = trial.texts;
+        }
     }
 
     /// Adds the values of one line and gives the place after its end.
@@ -136,5 +131,48 @@ impl Layout {
             [] => Some(at),
             _ => None,
         }
+    }
+}
+
+/// The steps of a line of this shape, where these texts are always the same; and what is after the last value.
+fn compile(shape: &Shape, same: &[Same]) -> (Vec<Step>, Fixed) {
+    let (mut steps, mut before) = (Vec::new(), Vec::new());
+    for (index, value) in shape.values.iter().enumerate() {
+        before.extend_from_slice(&value.before);
+        match same.iter().find(|same| same.value == index) {
+            Some(same) => before.extend([b"\"", &*same.text, b"\""].concat()),
+            None => steps.push(Step { before: Fixed::new(&std::mem::take(&mut before)), column: value.column }),
+        }
+    }
+    before.extend_from_slice(&shape.tail);
+    (steps, Fixed::new(&before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::json::shape::shape_of;
+    use crate::decode::marks::{Marker, Marks};
+    use crate::decode::schema::ColumnSpec;
+
+    #[test]
+    fn a_text_that_is_always_the_same_becomes_a_part_of_the_line() {
+        let specs = [ColumnSpec::parse("kind", "string").unwrap(), ColumnSpec::parse("name", "string").unwrap()];
+        let mut columns = ColumnSet::from_specs(&specs).unwrap();
+        let (shape, texts) = shape_of(r#"{"kind":"bid","name":"n"}"#, &columns).unwrap().unwrap();
+        assert_eq!(texts.len(), 2);
+        let mut layout = Layout::new(shape, texts);
+        let mut read = |lines: String| {
+            let mut marks = Marks::default();
+            marks.read(lines.as_bytes(), &Marker::new(b'"', b'\\'));
+            let read = layout.run(&Text { bytes: lines.as_bytes(), marks: &marks }, 0, 1000, &mut columns).0;
+            (read, layout.same.iter().map(|same| same.column).collect::<Vec<_>>())
+        };
+        let lines = |count: usize| (0..count).map(|row| format!("{{\"kind\":\"bid\",\"name\":\"{row}\"}}\n")).collect::<String>();
+        assert_eq!(read(lines(TRIAL_LINES - 1)), (TRIAL_LINES - 1, vec![]));
+        assert_eq!(read(lines(1)), (1, vec![0]));
+        assert_eq!(read(lines(10) + "{\"kind\":\"bit\",\"name\":\"1\"}\n"), (10, vec![0]));
+        assert_eq!(columns.len, TRIAL_LINES + 10);
+        assert!(columns.columns.iter().all(|column| column.len() == TRIAL_LINES + 10));
     }
 }

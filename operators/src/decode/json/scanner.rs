@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 
 use super::layout::Layout;
+use super::shape::shape_of;
 use super::value::Text;
 use crate::decode::column::ColumnSet;
 
@@ -71,8 +72,14 @@ impl Scanner {
             return;
         }
         self.credit -= LEARNING_COST;
-        if let Ok(Some(layout)) = Layout::of(line, columns) {
-            self.layouts.truncate(MAX_LAYOUTS - 1);
+        let Ok(Some((shape, texts))) = shape_of(line, columns) else { return };
+        let layout = match self.layouts.iter().position(|layout| layout.is_for(&shape)) {
+            // It took a text for a part of the line that this line does not have.
+            Some(known) => self.layouts.remove(known).map(Layout::loosened),
+            None => Some(Layout::new(shape, texts)),
+        };
+        self.layouts.truncate(MAX_LAYOUTS - 1);
+        if let Some(layout) = layout {
             self.layouts.push_front(layout);
         }
     }

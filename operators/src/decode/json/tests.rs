@@ -392,4 +392,23 @@ proptest! {
         prop_assert_eq!(concat_batches(&arrow_schema(&specs), &batches).unwrap(), records);
         prop_assert_eq!(bad, general.into_iter().flat_map(|batch| batch.bad).collect::<Vec<_>>());
     }
+    #[test]
+    fn texts_that_stay_the_same_for_a_while_do_not_make_them_differ(
+        runs in prop::collection::vec((0usize..4, prop::sample::select(vec!["bid", "a\u{e9}", "", "x\\n", "a text of more than twelve bytes"]), 1usize..150), 1..8),
+        batch_rows in 50usize..400,
+    ) {
+        let specs = specs(&COLUMNS);
+        let line = |shape: usize, text: &str, row: usize| match shape {
+            0 => format!("{{\"b\":\"{text}\",\"a\":{row}}}\n"),
+            1 => format!("{{\"b\":\"{text}\",\"a\":{row},\"other\":1}}\n"),
+            2 => format!("{{\"a\":{row}, \"b\":\"{text}\"}}\r\n"),
+            _ => format!("{{\"a\":{row},\"b\":{}}}\n", if row % 100 == 99 { "null" } else { "\"same\"" }),
+        };
+        let lines = runs.iter().flat_map(|&(shape, text, count)| (0..count).map(move |row| line(shape, text, row)));
+        let text: String = lines.collect();
+        let (fast, fast_bad) = decode(&specs, text.as_bytes(), batch_rows);
+        let general = JsonDecoder::general(&specs, 10_000).unwrap().decode(&block(text.as_bytes())).unwrap();
+        prop_assert_eq!(fast, concat_batches(&arrow_schema(&specs), general.iter().map(|batch| &batch.records)).unwrap());
+        prop_assert_eq!((fast_bad, general[0].bad.len()), (vec![], 0));
+    }
 }
