@@ -42,8 +42,6 @@ pub(crate) struct Block {
     pub(crate) name: Arc<str>,
     /// The number of the first line, from 1.
     pub(crate) first_line: u64,
-    /// How many lines there are.
-    pub(crate) lines: usize,
     /// For CSV: how many fields a record has and which of them are wanted.
     pub(crate) header: Option<Arc<csv::Header>>,
 }
@@ -78,6 +76,8 @@ pub(crate) struct Batches {
     columns: ColumnSet,
     schema: SchemaRef,
     batch_rows: usize,
+    /// Bytes and lines of the block before.
+    before: (usize, u64),
     /// Whether rows have weights.
     changes: bool,
 }
@@ -89,6 +89,7 @@ impl Batches {
             columns: ColumnSet::from_specs(specs)?,
             schema: schema::arrow_schema(specs),
             batch_rows: batch_rows.max(1),
+            before: (0, 0),
             changes: false,
         })
     }
@@ -98,11 +99,20 @@ impl Batches {
         Ok(Batches { changes: true, ..Batches::new(specs, batch_rows)? })
     }
 
-    /// Begins a block. Its rows are spread evenly, because a batch of few rows costs nearly as much as one of many.
+    /// Begins a block.
     pub(crate) fn begin<'a>(&'a mut self, block: &'a Block) -> BlockRows<'a> {
-        let batches = block.lines.div_ceil(self.batch_rows).max(1);
-        let rows = block.lines.div_ceil(batches).max(1);
+        let rows = self.rows_of_batch(block.bytes.len());
         BlockRows { batches: self, block, rows, seen: 0, good: 0, weights: Vec::new(), bad: Vec::new(), line: 0, done: Vec::new() }
+    }
+
+    /// How many rows to put into a batch of a block of so many bytes. They are spread evenly, as far as the lines of the block before tell,
+    /// because a batch of few rows costs nearly as much as one of many.
+    fn rows_of_batch(&self, bytes: usize) -> usize {
+        let (bytes_before, lines_before) = self.before;
+        let lines = bytes as f64 * lines_before as f64 / bytes_before.max(1) as f64;
+        let batches = (lines / self.batch_rows as f64).ceil();
+        // A little more, as lines differ.
+        if batches > 1.0 { self.batch_rows.min((lines / batches * 1.02).ceil() as usize) } else { self.batch_rows }
     }
 }
 
@@ -178,6 +188,7 @@ impl BlockRows<'_> {
     /// Ends the block.
     pub(crate) fn finish(mut self) -> Result<Vec<Decoded>> {
         let end = self.block.bytes.len();
+        self.batches.before = (end, self.line);
         if self.seen > 0 {
             self.flush(end)?;
         } else if let Some(last) = self.done.last_mut() {

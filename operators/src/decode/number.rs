@@ -42,6 +42,21 @@ pub(crate) fn signed_integer(bytes: &[u8], at: u32) -> Option<(i64, u32)> {
     Some((if negative { -value } else { value }, start + count as u32))
 }
 
+/// The place after the digits at byte `at`, if they are an integer as JSON has them, of at most 15 digits and without a sign, and sixteen bytes can
+/// be read at once. What comes next is not looked at.
+#[inline(always)]
+pub(crate) fn integer_end(bytes: &[u8], at: u32) -> Option<u32> {
+    let start = at as usize;
+    let (low, high) = bytes.get(start..start + 16)?.split_at(8);
+    let digits = digits_of(low);
+    let (others, before) = match not_digits(digits) {
+        0 => (not_digits(digits_of(high)), 8),
+        others => (others, 0),
+    };
+    let count = before + others.trailing_zeros() / 8;
+    ((1..16).contains(&count) && (digits as u8 != 0 || count == 1)).then_some(at + count)
+}
+
 /// The place after the number at byte `at`, if it has no exponent and not too many digits; it is then one as JSON has them.
 #[inline(always)]
 pub(crate) fn number_end(bytes: &[u8], at: u32) -> Option<u32> {
@@ -124,12 +139,13 @@ mod tests {
             let (quick, signed) = (integer(text.as_bytes(), 0), signed_integer(text.as_bytes(), 0));
             if let Some((value, found)) = signed {
                 prop_assert_eq!((Ok(value), found as usize), (text[..end].parse(), end));
+            prop_assert_eq!(integer_end(text.as_bytes(), 0), quick.map(|(_, end)| end));
                 prop_assert!(quick.is_none_or(|quick| Some(quick) == signed));
                 prop_assert!(quick.is_some() || text.starts_with('-') || text.len() < 16);
             } else {
                 let digits = text[..end].trim_start_matches('-');
                 prop_assert!(digits.is_empty() || digits.len() > 15 || (digits.len() > 1 && digits.starts_with('0')));
-                prop_assert_eq!(quick, None);
+                prop_assert_eq!((quick, integer_end(text.as_bytes(), 0)), (None, None));
             }
         }
     }

@@ -50,7 +50,7 @@ pub fn csv_records(columns: &[ColumnSpec], bytes: &[u8], batch_rows: usize, fast
 }
 
 fn block(bytes: &[u8], first_line: u64, header: Option<Arc<Header>>) -> Block {
-    Block { bytes: bytes.to_vec(), name: "input".into(), first_line, lines: count_lines(bytes), header }
+    Block { bytes: bytes.to_vec(), name: "input".into(), first_line, header }
 }
 
 fn rows(decoder: &mut dyn Decode, block: Block) -> Result<Rows> {

@@ -33,6 +33,17 @@ pub(crate) struct TextShape {
     pub(crate) compression: Compression,
     /// About how long a block is.
     pub(crate) block_bytes: usize,
+    /// Who counts lines.
+    pub(crate) counting: Counting,
+}
+
+/// Who counts the lines of a block, so that those of the next one have their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// Whoever reads it: the next one may be decoded at the same time.
+    Reader,
+    /// Whoever decodes it, and then [says so](TextFile::had_lines) before the next one is read.
+    Decoder,
 }
 
 /// What the end of a file means.
@@ -128,7 +139,12 @@ impl TextFile {
     /// When the file can't be read, or a record has no end.
     pub(crate) fn next(&mut self, mut buffer: Vec<u8>, shape: &TextShape, ending: Ending) -> Result<Result<PlacedBlock, Vec<u8>>> {
         self.fill(&mut buffer, shape, ending)?;
-        Ok(if buffer.is_empty() { Err(buffer) } else { Ok(self.place(buffer)) })
+        Ok(if buffer.is_empty() { Err(buffer) } else { Ok(self.place(buffer, shape.counting)) })
+    }
+
+    /// Tells how many lines the last block had, where its decoder counts them.
+    pub(crate) fn had_lines(&mut self, lines: u64) {
+        self.line += lines;
     }
 
     /// Goes over a byte order mark; false when what is there may become one.
@@ -223,12 +239,13 @@ impl TextFile {
     }
 
     /// Makes a block of the bytes at which the file stands, and goes past them.
-    fn place(&mut self, bytes: Vec<u8>) -> PlacedBlock {
-        let lines = count_lines(&bytes);
+    fn place(&mut self, bytes: Vec<u8>, counting: Counting) -> PlacedBlock {
         let (offset, first_line) = (self.offset, self.line);
         self.offset += bytes.len() as u64;
-        self.line += lines as u64;
-        let block = Block { bytes, name: self.name.clone(), first_line, lines, header: self.header.clone() };
+        if counting == Counting::Reader {
+            self.line += count_lines(&bytes) as u64;
+        }
+        let block = Block { bytes, name: self.name.clone(), first_line, header: self.header.clone() };
         PlacedBlock { block, offset }
     }
 }
@@ -254,7 +271,7 @@ impl Framing {
 /// # Errors
 /// When the file can't be read.
 pub(crate) fn header_names(input: &InputFile, dialect: &Dialect, compression: Compression) -> Result<Vec<String>> {
-    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096 };
+    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096, counting: Counting::Reader };
     let opened = TextFile::open(input, &shape, Ending::Final)?;
     let names = opened.map(|mut open| open.read_names(dialect, Ending::Final)).transpose()?;
     Ok(names.flatten().unwrap_or_default())

@@ -2,7 +2,7 @@
 
 use millstream_api::error::Result;
 
-use super::blocks::{Framing, TextShape};
+use super::blocks::{Counting, Framing, TextShape};
 use super::compression::Compression;
 use super::parquet::ParquetShape;
 use super::pipeline::Decoder;
@@ -30,10 +30,11 @@ pub(crate) enum TextFormat {
 
 impl Format {
     /// How files are read.
-    pub(crate) fn shape(&self, all: &[ColumnSpec], wanted: &[ColumnSpec], block_bytes: usize) -> FileShape {
+    pub(crate) fn shape(&self, all: &[ColumnSpec], wanted: &[ColumnSpec], block_bytes: usize, counting: Counting) -> FileShape {
         match self {
             Format::Text(format, compression) => {
-                FileShape::Text(TextShape { framing: format.framing(all, wanted), compression: *compression, block_bytes })
+                let (framing, compression) = (format.framing(all, wanted), *compression);
+                FileShape::Text(TextShape { framing, compression, block_bytes, counting })
             }
             Format::Parquet => FileShape::Parquet(ParquetShape { wanted: wanted.to_vec() }),
         }

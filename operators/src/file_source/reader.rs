@@ -11,6 +11,7 @@ use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::source::{Next, Pauses, Position, SourcePart, SourceRows};
 
 use super::alone::Alone;
+use super::blocks::Counting;
 use super::compression::Compression;
 use super::follow::Followed;
 use super::formats::Format;
@@ -99,8 +100,9 @@ impl FileFactory {
         wanted: &[ColumnSpec],
         positions: &[(u32, Position)],
         pauses: Option<&Pauses>,
+        counting: Counting,
     ) -> Result<(Box<dyn Reading>, Stands)> {
-        let shape = self.format.shape(&self.columns, wanted, self.block_bytes);
+        let shape = self.format.shape(&self.columns, wanted, self.block_bytes, counting);
         if let (Manner::Follow, FileShape::Text(shape)) = (self.manner, &shape) {
             let position: FollowPosition = match positions.first() {
                 Some((_, position)) => from_position(position)?,
@@ -135,14 +137,17 @@ impl SourceFactory for FileFactory {
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>> {
         let wanted = self.wanted(context)?;
         let pauses = (self.manner == Manner::Together).then(|| Pauses::new(self.files.len()));
-        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref())?;
-        let mut decoders =
-            (0..context.workers.max(1)).map(|_| self.format.decoder(&wanted, context.batch_rows)).collect::<Result<Vec<_>>>()?;
-        let state = match (self.manner, decoders.pop()) {
-            (Manner::InOrder, Some(Decoder::Text(decoder))) if decoders.is_empty() => State::Alone(Alone::new(reading, decoder)),
-            (_, last) => {
+        let alone = self.manner == Manner::InOrder && context.workers <= 1;
+        let counting = if alone { Counting::Decoder } else { Counting::Reader };
+        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref(), counting)?;
+        let decoder = || self.format.decoder(&wanted, context.batch_rows);
+        let state = match decoder()? {
+            Decoder::Text(decoder) if alone => State::Alone(Alone::new(reading, decoder)),
+            first => {
+                let others = (1..context.workers).map(|_| decoder());
+                let decoders = std::iter::once(Ok(first)).chain(others).collect::<Result<_>>()?;
                 let poll = if pauses.is_some() { POLL_PAUSED } else { self.poll };
-                State::Sharing(Pipeline::start(reading, decoders.into_iter().chain(last).collect(), poll)?)
+                State::Sharing(Pipeline::start(reading, decoders, poll)?)
             }
         };
         Ok(Box::new(FileSource { state, pending: VecDeque::new(), stands, pauses }))

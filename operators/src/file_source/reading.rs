@@ -17,6 +17,9 @@ pub(crate) trait Reading: Send {
     /// # Errors
     /// When a file can't be read.
     fn next(&mut self, buffer: Vec<u8>) -> Result<Step>;
+
+    /// Tells how many lines the last piece had, where [its decoder counts them](Counting::Decoder).
+    fn had_lines(&mut self, _lines: u64) {}
 }
 
 /// What a [`Reading`] gives.
@@ -111,6 +114,13 @@ impl Reading for Splits {
                 self.lists.remove(index);
                 Ok(Step::SplitEnd(split))
             }
+        }
+    }
+
+    /// Only of files that are read one after the other.
+    fn had_lines(&mut self, lines: u64) {
+        if let Some((_, FileList { open: Some(OpenFile::Text(open)), .. })) = self.lists.first_mut() {
+            open.had_lines(lines);
         }
     }
 }

@@ -11,7 +11,6 @@ use super::intake::Covered;
 use crate::decode::json::JsonDecoder;
 use crate::decode::schema::ColumnSpec;
 use crate::decode::{Block, Decode, Decoded};
-use crate::file_source::count_lines;
 
 /// How a body is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +89,7 @@ impl Wanted {
                 self.unpack(decoder, &mut part)?
             }
         };
-        let lines = count_lines(&bytes);
-        let block = Block { bytes, name: name.into(), first_line: 1, lines, header: None };
+        let block = Block { bytes, name: name.into(), first_line: 1, header: None };
         let decoded = JsonDecoder::new(&self.columns, self.batch_rows).and_then(|mut decoder| decoder.decode(&block));
         let mut batches = decoded.map_err(Unfit::Failed)?;
         if self.on_bad_row == OnBadRow::Fail {

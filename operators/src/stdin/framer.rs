@@ -119,10 +119,10 @@ impl Framer {
         }
         let rest = self.rest.split_off(length);
         let bytes = std::mem::replace(&mut self.rest, rest);
-        let (first_line, lines) = (self.line, count_lines(&bytes));
-        self.line += lines as u64;
+        let first_line = self.line;
+        self.line += count_lines(&bytes) as u64;
         let header = if let Start::Over(header) = &self.start { header.clone() } else { None };
-        Some(Block { bytes, name: self.name.clone(), first_line, lines, header })
+        Some(Block { bytes, name: self.name.clone(), first_line, header })
     }
 
     fn too_long(&self) -> Error {

@@ -11,7 +11,7 @@ use super::row::append_value;
 use crate::decode::column::{Column, Values};
 use crate::decode::instant::epoch_micros;
 use crate::decode::marks::Marks;
-use crate::decode::number::{integer, number_end, signed_integer};
+use crate::decode::number::{integer, integer_end, number_end, signed_integer};
 use crate::decode::text::{append_scalar, takes_number};
 
 /// A text of whole lines in valid UTF-8, and what is marked in it: quotes, backslashes and control characters.
@@ -58,14 +58,18 @@ pub(super) fn skip(text: &Text<'_>, at: u32) -> Option<u32> {
     if let Some(end) = text.plain_string(at) {
         return Some(end + 1);
     }
-    if let Some(end) = number_end(text.bytes, at) {
-        return Some(end);
+    match integer_end(text.bytes, at) {
+        // Else it may go on as a number of another form.
+        Some(end) if matches!(text.bytes.get(end as usize), Some(b',' | b'}')) => Some(end),
+        _ => skip_unusual(text, at),
     }
-    skip_unusual(text, at)
 }
 
 #[inline(never)]
 fn skip_unusual(text: &Text<'_>, at: u32) -> Option<u32> {
+    if let Some(end) = number_end(text.bytes, at) {
+        return Some(end);
+    }
     let rest = text.bytes.get(at as usize..)?;
     if let Some(word) = [&b"null"[..], b"true", b"false"].into_iter().find(|word| rest.starts_with(word)) {
         return Some(at + word.len() as u32);
