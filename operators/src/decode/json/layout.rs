@@ -65,8 +65,10 @@ impl Layout {
         if lines > 0 {
             self.add_once(lines, columns);
         }
-        // Of the line that was given up.
-        columns.truncate(columns.len);
+        if self.begins_at(text, end) {
+            // Of the line that was given up.
+            columns.truncate(columns.len);
+        }
         if lines > 0 && self.trial.is_some() {
             self.try_texts(lines, columns);
         }
@@ -83,6 +85,11 @@ impl Layout {
             at = end;
         }
         (lines, at)
+    }
+
+    /// Whether the line at byte `at` has begun like those of this layout. Of one that has not, no value was read.
+    fn begins_at(&self, text: &Text<'_>, at: u32) -> bool {
+        self.steps.first().is_some_and(|first| first.before.after(text.bytes, at).is_some())
     }
 
     /// Adds those that are.

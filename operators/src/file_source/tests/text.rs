@@ -7,11 +7,14 @@ use serde_json::json as object;
 
 use super::*;
 
-/// Three files of JSON lines with 200 rows in all, one of them long, empty lines and a bad row here and there.
+/// Three files of JSON lines with 200 rows in all, one of them long, empty lines and two bad rows.
 fn json_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let line = |n: i64| match n {
         57 => "{\"n\":57,\"t\":\n".to_owned(),
+        // More than a block of nothing.
+        64 => format!("{}{{\"n\":64}}\n", "\n".repeat(250)),
+        70 => "{\"n\":70\n".to_owned(),
         90 => format!("\n{{\"n\":90,\"t\":\"{}\"}}\r\n", "long ".repeat(500)),
         n if n % 31 == 7 => format!("\n\n{{\"t\":null,\"n\":{n}}}\n"),
         n => format!("{{\"n\":{n},\"t\":\"text {n}\"}}\n"),
@@ -57,8 +60,9 @@ fn rows_come_in_file_order_whatever_the_threads_and_batches() {
 #[test]
 fn bad_rows_name_file_and_line() {
     let read = read_with(&factory(json_folder().path(), ".", json()), 2, 7);
-    assert_eq!(read.bad.len(), 1);
+    assert_eq!(read.bad.len(), 2);
     assert_eq!((read.bad[0].place.as_str(), read.bad[0].raw.as_str()), ("./a.ndjson:62", "{\"n\":57,\"t\":"));
+    assert_eq!((read.bad[1].place.as_str(), read.bad[1].raw.as_str()), ("./a.ndjson:327", "{\"n\":70"));
     let read = read_with(&factory(csv_folder().path(), "a.csv", csv()), 2, 7);
     let places: Vec<_> = read.bad.iter().map(|bad| bad.place.as_str()).take(2).collect();
     assert_eq!(places, ["a.csv:8", "a.csv:170"]);
