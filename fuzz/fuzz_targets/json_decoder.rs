@@ -96,6 +96,11 @@ fuzz_target!(|text: &[u8]| {
     let fast = decode(&COLUMNS, 1000, true, text);
     assert_eq!(fast, decode(&COLUMNS, 1000, false, text), "the fast path changes nothing");
     assert_eq!(fast, decode(&COLUMNS, 2, true, text), "nor do batches");
+    if let Some(first) = text.split_inclusive(|&byte| byte == b'\n').next().filter(|line| line.len() < 256 && line.ends_with(b"\n")) {
+        // What many lines have in common is learned.
+        let text = [&*first.repeat(70), text].concat();
+        assert_eq!(decode(&COLUMNS, 1000, true, &text), decode(&COLUMNS, 1000, false, &text), "nor what lines have in common");
+    }
     well_formed(text);
     compared(text);
 });
