@@ -112,7 +112,7 @@ impl Store {
         let chain = pieces.write(&mut |bytes| {
             may_go_on()?;
             let file = format!("{}/{}.{}.{number}.state", pieces_folder(id), task.node, task.subtask);
-            let record = PartRecord::of(file, &bytes);
+            let record = PartRecord::of(file, bytes);
             reached(Step::BeforePart, &task.node);
             self.blobs.put(&record.file, bytes)?;
             reached(Step::AfterPart, &task.node);

@@ -111,7 +111,7 @@ impl ChangesSnapshot {
     }
 
     /// Writes what the last checkpoint does not have. What the checkpoint at this barrier consists of.
-    pub(crate) fn write(&self, put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>) -> Result<Chain> {
+    pub(crate) fn write(&self, put: &mut dyn FnMut(&[u8]) -> Result<PartRecord>) -> Result<Chain> {
         let mut chain = match &self.what {
             What::Base(_) => Chain::default(),
             What::Pieces(_) => self.changes.locked().chain.clone(),

@@ -39,7 +39,7 @@ pub(crate) fn has_manifest(blobs: &dyn Blobs, id: CheckpointId) -> Result<bool> 
 }
 
 /// Writes a manifest where there must be none.
-pub(crate) fn create_manifest(blobs: &dyn Blobs, id: CheckpointId, manifest: Vec<u8>) -> Result<()> {
+pub(crate) fn create_manifest(blobs: &dyn Blobs, id: CheckpointId, manifest: &[u8]) -> Result<()> {
     match blobs.create(&name(id, MANIFEST), manifest)? {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::State, format!("there is a checkpoint {id} already, of another run"))),

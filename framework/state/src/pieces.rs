@@ -66,7 +66,7 @@ impl Pieces {
     }
 
     /// Writes those that no checkpoint has. What the checkpoint consists of.
-    pub(crate) fn write(&self, put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>) -> Result<Chain> {
+    pub(crate) fn write(&self, put: &mut dyn FnMut(&[u8]) -> Result<PartRecord>) -> Result<Chain> {
         match self {
             Pieces::OnDisk(pieces) => pieces.write(put),
             Pieces::InMemory(pieces) => pieces.write(put),

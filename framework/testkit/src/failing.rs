@@ -77,13 +77,13 @@ impl FailingBlobs {
 }
 
 impl Blobs for FailingBlobs {
-    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
-        let half = bytes[..bytes.len() / 2].to_vec();
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let half = &bytes[..bytes.len() / 2];
         self.call(Operation::Put, || self.inner.put(name, half), || self.inner.put(name, bytes))
     }
 
-    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
-        let half = bytes[..bytes.len() / 2].to_vec();
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        let half = &bytes[..bytes.len() / 2];
         self.call(Operation::Create, || self.inner.create(name, half).map(drop), || self.inner.create(name, bytes))
     }
 

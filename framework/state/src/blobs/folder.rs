@@ -12,18 +12,15 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-use super::{Blobs, innermost};
+use super::{Blobs, durable, innermost};
 
 /// What is added to the name of an object while it is written.
 const STAGED: &str = ".new";
 
-/// Objects of this size are not kept in the system's memory.
-const LARGE_BYTES: usize = 1 << 20;
-
-/// A folder of the file system, written through `object_store`.
+/// A folder of the file system, as `object_store` sees one.
 ///
 /// `object_store` makes a file appear with its whole contents, but leaves it to the system when these are on disk. So an object
-/// is written under another name, flushed, given its name, and its folder flushed: also after a loss of power it is there whole
+/// is [written](durable) here, under another name, given its name, and its folder flushed: also after a loss of power it is there whole
 /// or not at all.
 pub struct FolderBlobs {
     root: PathBuf,
@@ -45,58 +42,40 @@ impl FolderBlobs {
     }
 
     /// Writes an object under another name, on disk when this returns. What it is called there.
-    fn stage(&self, name: &str, bytes: Vec<u8>) -> Result<ObjectPath> {
-        let (staged, is_large) = (format!("{name}{STAGED}"), bytes.len() >= LARGE_BYTES);
-        let path = ObjectPath::from(staged.as_str());
-        self.runtime.block_on(self.store.put(&path, bytes.into())).map_err(|cause| self.cannot("write", name, &cause))?;
-        let file = self.flush(&staged)?;
-        if is_large {
-            let_go(&file);
-        }
-        Ok(path)
-    }
-
-    /// Has the system put an object's bytes on disk.
-    fn flush(&self, name: &str) -> Result<File> {
-        let path = self.root.join(name);
-        File::open(&path)
-            .and_then(|file| file.sync_all().map(|()| file))
-            .map_err(|cause| Error::io(format!("cannot write {}", path.display()), cause))
+    fn stage(&self, name: &str, bytes: &[u8]) -> Result<ObjectPath> {
+        let staged = format!("{name}{STAGED}");
+        durable::write(&self.root.join(&staged), bytes).map_err(|cause| self.cannot("write", name, &cause))?;
+        Ok(ObjectPath::from(staged))
     }
 
     /// Has the system put the names of an object and its folder on disk. Not every system can open a folder; those need no
     /// such thing.
     fn flush_folders(&self, name: &str) -> Result<()> {
+        let flush = |folder: &str| {
+            let path = self.root.join(folder);
+            File::open(&path).and_then(|file| file.sync_all()).map_err(|cause| self.cannot("write", folder, &cause))
+        };
         if cfg!(unix) {
-            self.flush(name.rsplit_once('/').map_or("", |(folder, _)| folder))?;
-            self.flush("")?;
+            flush(name.rsplit_once('/').map_or("", |(folder, _)| folder))?;
+            flush("")?;
         }
         Ok(())
     }
 
-    fn cannot(&self, what: &str, name: &str, cause: &object_store::Error) -> Error {
+    fn cannot(&self, what: &str, name: &str, cause: &dyn std::error::Error) -> Error {
         Error::io(format!("cannot {what} {}", self.root.join(name).display()), innermost(cause))
     }
 }
 
-/// Has the system keep nothing of a file in memory: only a run that goes on from here will read it. Otherwise each new object takes other
-/// memory, and to get that can cost the system several times as much as to fill it. A file system that cannot do it loses nothing.
-fn let_go(file: &File) {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
-}
-
 impl Blobs for FolderBlobs {
-    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let staged = self.stage(name, bytes)?;
         let named = self.runtime.block_on(self.store.rename(&staged, &ObjectPath::from(name)));
         named.map_err(|cause| self.cannot("write", name, &cause))?;
         self.flush_folders(name)
     }
 
-    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let staged = self.stage(name, bytes)?;
         match self.runtime.block_on(self.store.rename_if_not_exists(&staged, &ObjectPath::from(name))) {
             Ok(()) => self.flush_folders(name).map(|()| true),
@@ -124,11 +103,8 @@ impl Blobs for FolderBlobs {
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        let path = self.root.join(name);
-        match std::fs::remove_file(&path) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(format!("cannot remove {}", path.display()), cause))
-            }
+        match std::fs::remove_file(self.root.join(name)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(self.cannot("remove", name, &cause)),
             _ => Ok(()),
         }
     }
@@ -136,9 +112,7 @@ impl Blobs for FolderBlobs {
     fn remove_folder(&self, folder: &str) -> Result<()> {
         // Not object by object: an interrupted write leaves a file that `object_store` does not list.
         match std::fs::remove_dir_all(self.root.join(folder)) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(format!("cannot remove {}", self.root.join(folder).display()), cause))
-            }
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(self.cannot("remove", folder, &cause)),
             _ => Ok(()),
         }
     }
@@ -154,13 +128,13 @@ mod tests {
         let root = folder.path().join("deep/er");
         let blobs = FolderBlobs::open(&root).unwrap();
         assert!(blobs.get("1/a").unwrap().is_none());
-        assert!(blobs.create("1/a", vec![1, 2]).unwrap());
-        blobs.put("1/b", vec![]).unwrap();
-        assert!(blobs.create("2/a", vec![3]).unwrap());
-        assert!(!blobs.create("1/a", vec![9]).unwrap());
+        assert!(blobs.create("1/a", &[1, 2]).unwrap());
+        blobs.put("1/b", &[]).unwrap();
+        assert!(blobs.create("2/a", &[3]).unwrap());
+        assert!(!blobs.create("1/a", &[9]).unwrap());
         assert!(!root.join("1/a.new").exists());
         assert_eq!(blobs.get("1/a").unwrap().unwrap(), [1, 2]);
-        blobs.put("1/a", vec![9]).unwrap();
+        blobs.put("1/a", &[9]).unwrap();
         assert_eq!(blobs.get("1/a").unwrap().unwrap(), [9]);
         blobs.remove("1/b").unwrap();
         blobs.remove("1/b").unwrap();

@@ -3,12 +3,14 @@
 //! In production that is `object_store`, over a folder ([`folder`]) or a bucket ([`s3`]); a test can stand something in between
 //! that fails. What the names mean is not known here.
 
+mod durable;
 pub mod folder;
 #[cfg(feature = "s3")]
 pub mod s3;
 
 use millstream_api::error::Result;
 
+pub use self::durable::BLOCK_BYTES;
 pub use self::folder::FolderBlobs;
 
 /// Whole objects by name. Names are `a` or `folder/a`. Blocks.
@@ -17,14 +19,14 @@ pub trait Blobs: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be written. Then it is not there, or (a torn write of a store that is none of the good ones) damaged.
-    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()>;
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()>;
 
     /// Writes an object only if there is none of this name; `false`: there is one, with other contents. Of several who do so at the
     /// same time one gets `true`.
     ///
     /// # Errors
     /// When it cannot be written, or it cannot be known whether it was.
-    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool>;
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool>;
 
     /// The bytes of an object; `None`: there is none.
     ///
@@ -52,8 +54,8 @@ pub trait Blobs: Send + Sync {
 }
 
 /// The innermost cause of an error of `object_store`: what stands around it repeats the path, and times that differ from try to try.
-fn innermost(error: &object_store::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }

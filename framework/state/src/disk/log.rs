@@ -15,7 +15,7 @@ use crate::chains::Chain;
 use crate::manifest::PartRecord;
 
 /// Who takes the parts of a base, one after the other.
-pub(super) type Take<'t> = dyn FnMut(Vec<u8>) -> Result<()> + 't;
+pub(super) type Take<'t> = dyn FnMut(&[u8]) -> Result<()> + 't;
 
 /// The files of one subtask, shared with whoever writes its checkpoints.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Log {
         &self,
         barrier: u64,
         scratch: &Scratch,
-        put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>,
+        put: &mut dyn FnMut(&[u8]) -> Result<PartRecord>,
         base: &dyn Fn(&mut Take<'_>) -> Result<()>,
     ) -> Result<Chain> {
         let (chain, pieces) = {
@@ -110,7 +110,7 @@ impl Log {
         };
         for piece in pieces {
             let bytes = std::fs::read(&piece.path).map_err(|cause| scratch.failed_with("read state from", &cause))?;
-            let part = put(bytes)?;
+            let part = put(&bytes)?;
             let replaced = part.bytes;
             chain.begin_piece();
             chain.add(part, replaced);

@@ -67,7 +67,7 @@ impl DiskSnapshot {
     ///
     /// # Errors
     /// When the disk can't be read, or `put` says so.
-    pub fn write(&self, put: &mut dyn FnMut(Vec<u8>) -> Result<PartRecord>) -> Result<Chain> {
+    pub fn write(&self, put: &mut dyn FnMut(&[u8]) -> Result<PartRecord>) -> Result<Chain> {
         let base = |take: &mut Take<'_>| self.each(&mut |piece| part::each(&piece, usize::MAX, take));
         match &self.log {
             Some((log, barrier)) => log.write(*barrier, &self.scratch, put, &base),

@@ -136,7 +136,7 @@ impl DiskState {
         match log {
             Some(log) if !piece.is_empty() => {
                 let piece = std::mem::take(piece);
-                part::each(&piece, usize::MAX, &mut |bytes| log.add(&bytes, self.keyspace.disk_space(), &self.scratch))
+                part::each(&piece, usize::MAX, &mut |bytes| log.add(bytes, self.keyspace.disk_space(), &self.scratch))
             }
             _ => Ok(()),
         }

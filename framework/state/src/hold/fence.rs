@@ -66,7 +66,7 @@ impl Fence {
                     break;
                 }
             }
-            if blobs.create(&name(last + 1, MANIFEST), mark.clone())? {
+            if blobs.create(&name(last + 1, MANIFEST), &mark)? {
                 let log = Mutex::new(Log { last: last + 1, unsure: None });
                 return Ok(Fence { place: place.to_owned(), mark, log });
             }
@@ -103,7 +103,7 @@ impl Fence {
         }
         while log.last + 1 < id {
             let number = log.last + 1;
-            if !blobs.create(&name(number, MANIFEST), self.mark.clone())? {
+            if !blobs.create(&name(number, MANIFEST), &self.mark)? {
                 // It was said to have failed, and is there all the same.
                 let ours = log.unsure.take_if(|(unsure, _)| *unsure == number).map(|(_, manifest)| manifest);
                 let there = blobs.get(&name(number, MANIFEST))?;
@@ -120,10 +120,10 @@ impl Fence {
     ///
     /// # Errors
     /// Of the kind `Taken` when one has; others when it cannot be written or that cannot be found out.
-    pub fn publish(&self, blobs: &dyn Blobs, id: CheckpointId, manifest: Vec<u8>) -> Result<()> {
+    pub fn publish(&self, blobs: &dyn Blobs, id: CheckpointId, manifest: &[u8]) -> Result<()> {
         self.close_gap(blobs, id)?;
         let mut log = self.log();
-        log.unsure = Some((id, manifest.clone()));
+        log.unsure = Some((id, manifest.to_vec()));
         if !blobs.create(&name(id, MANIFEST), manifest)? {
             return Err(self.taken(blobs.get(&name(id, MANIFEST))?.as_deref()));
         }
@@ -142,7 +142,7 @@ impl Fence {
     /// # Errors
     /// When it cannot be written.
     pub fn give_up(&self, blobs: &dyn Blobs, id: CheckpointId) -> Result<()> {
-        blobs.put(&name(id, MANIFEST), self.mark.clone())
+        blobs.put(&name(id, MANIFEST), &self.mark)
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

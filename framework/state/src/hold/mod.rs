@@ -62,7 +62,7 @@ impl Hold {
     ///
     /// # Errors
     /// Of the kind `Taken` when the store is no longer this run's, and others when the manifest cannot be written.
-    pub fn publish(&self, blobs: &dyn Blobs, id: CheckpointId, manifest: Vec<u8>) -> Result<()> {
+    pub fn publish(&self, blobs: &dyn Blobs, id: CheckpointId, manifest: &[u8]) -> Result<()> {
         match self {
             Hold::Folder(lock) => {
                 lock.check()?;

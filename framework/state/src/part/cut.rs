@@ -4,6 +4,7 @@
 use millstream_api::error::Result;
 use millstream_api::state::{StateEntries, StateRows};
 
+use super::buffer::Buffer;
 use super::columns::size;
 use super::encode;
 
@@ -14,19 +15,25 @@ pub const PART_BYTES: usize = 16 << 20;
 ///
 /// # Errors
 /// When `take` says so, and internal ones.
-pub fn each(entries: &StateEntries, full_bytes: usize, take: &mut dyn FnMut(Vec<u8>) -> Result<()>) -> Result<()> {
-    let (mut part, mut bytes) = (Vec::new(), 0);
+pub fn each(entries: &StateEntries, full_bytes: usize, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let (mut part, mut bytes, mut buffer) = (Vec::new(), 0, Buffer::default());
     for (name, rows) in entries.iter().flat_map(|(name, rows)| rows.iter().map(move |rows| (name.as_str(), rows))) {
         for (piece, piece_bytes) in pieces(rows, full_bytes) {
             if bytes + piece_bytes > full_bytes && !part.is_empty() {
-                take(encode(&std::mem::take(&mut part))?)?;
+                encode(&part, &mut buffer)?;
+                part.clear();
+                take(buffer.bytes())?;
                 bytes = 0;
             }
             part.push((name, piece));
             bytes += piece_bytes;
         }
     }
-    if part.is_empty() { Ok(()) } else { take(encode(&part)?) }
+    if part.is_empty() {
+        return Ok(());
+    }
+    encode(&part, &mut buffer)?;
+    take(buffer.bytes())
 }
 
 /// About the bytes that these entries need.

@@ -7,9 +7,11 @@
 //! ```
 //!
 //! Sections begin at multiples of 64 bytes. What is in a part stands for itself: rows are cut into parts wherever one is full.
+//! - [`buffer`]: where its bytes are put together
 //! - [`columns`]: what of a batch is written
 //! - [`cut`]: entries into parts
 
+mod buffer;
 mod columns;
 mod cut;
 
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::buffer::Buffer;
 use self::columns::{Twin, rows, shortened, size, spread, tight, twins, with_twins, without_twins};
 pub use self::cut::{PART_BYTES, each, size_of_entries};
 
@@ -69,39 +72,39 @@ struct Section {
 ///
 /// # Errors
 /// Only internal ones: a type that Arrow IPC cannot hold.
-pub fn encode(entries: &[(&str, StateRows)]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(entries.iter().map(|(_, rows)| size(&rows.records) + 1024).sum::<usize>() + 1024);
-    bytes.extend_from_slice(MAGIC);
+pub fn encode(entries: &[(&str, StateRows)], part: &mut Buffer) -> Result<()> {
+    part.begin(entries.iter().map(|(_, rows)| size(&rows.records) + 1024).sum::<usize>() + 1024);
+    part.add(MAGIC);
     let mut index = Vec::new();
     let together = |a: &(&str, StateRows), b: &(&str, StateRows)| {
         a.0 == b.0 && a.1.groups.is_some() == b.1.groups.is_some() && a.1.records.schema_ref() == b.1.records.schema_ref()
     };
     for entries in entries.chunk_by(together) {
-        index.push(write_section(entries, &mut bytes)?);
+        index.push(write_section(entries, part)?);
     }
     let index = serde_json::to_vec(&index).map_err(Error::internal)?;
-    bytes.extend_from_slice(&index);
+    part.add(&index);
     let length = u32::try_from(index.len()).map_err(|_| Error::internal("the index of a part is longer than 4 GiB"))?;
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
-    bytes.extend_from_slice(MAGIC);
-    Ok(bytes)
+    part.add(&length.to_le_bytes());
+    part.add(&xxh3_64(part.bytes()).to_le_bytes());
+    part.add(MAGIC);
+    Ok(())
 }
 
-fn write_section(entries: &[(&str, StateRows)], bytes: &mut Vec<u8>) -> Result<Section> {
+fn write_section(entries: &[(&str, StateRows)], part: &mut Buffer) -> Result<Section> {
     let (name, first) = &entries[0];
     let twins = twins(&entries.iter().map(|(_, rows)| &rows.records).collect::<Vec<_>>());
     let counts = entries.iter().map(|(_, rows)| rows.records.num_rows()).collect();
     let written = entries.iter().map(|(_, rows)| with_groups(without_twins(&rows.records, &twins)?, rows)).collect::<Result<_>>()?;
     let written = few(written)?.iter().map(tight).collect::<Result<_>>()?;
     let written = shortened(written)?;
-    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-    let offset = bytes.len();
-    let mut writer = StreamWriter::try_new(&mut *bytes, written[0].schema_ref())?;
+    part.pad(ALIGNMENT);
+    let offset = part.len();
+    let mut writer = StreamWriter::try_new(&mut *part, written[0].schema_ref())?;
     written.iter().try_for_each(|records| writer.write(records))?;
     writer.finish()?;
     drop(writer);
-    let (length, keyed) = (bytes.len() - offset, first.groups.is_some());
+    let (length, keyed) = (part.len() - offset, first.groups.is_some());
     Ok(Section { name: (*name).to_owned(), offset, length, keyed, twins, rows: counts })
 }
 
@@ -237,7 +240,9 @@ mod tests {
     fn encode_all(entries: &StateEntries) -> Vec<u8> {
         let all: Vec<(&str, StateRows)> =
             entries.iter().flat_map(|(name, rows)| rows.iter().map(move |rows| (name.as_str(), rows.clone()))).collect();
-        encode(&all).unwrap()
+        let mut part = Buffer::default();
+        encode(&all, &mut part).unwrap();
+        part.bytes().to_vec()
     }
 
     proptest! {

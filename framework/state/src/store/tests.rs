@@ -107,22 +107,22 @@ fn failure() -> Error {
 }
 
 impl Blobs for Failing {
-    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         if !self.fails() {
             return self.inner.put(name, bytes);
         }
         if self.torn {
-            self.inner.put(name, bytes[..bytes.len() / 2].to_vec())?;
+            self.inner.put(name, &bytes[..bytes.len() / 2])?;
         }
         Err(failure())
     }
 
-    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         if !self.fails() {
             return self.inner.create(name, bytes);
         }
         if self.torn {
-            self.inner.put(name, bytes[..bytes.len() / 2].to_vec())?;
+            self.inner.put(name, &bytes[..bytes.len() / 2])?;
         }
         Err(failure())
     }

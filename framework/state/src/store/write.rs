@@ -57,8 +57,8 @@ impl Store {
         may_go_on()?;
         reached(Step::BeforeManifest, "");
         match &self.hold {
-            Some(hold) => hold.publish(self.blobs.as_ref(), id, bytes)?,
-            None => create_manifest(self.blobs.as_ref(), id, bytes)?,
+            Some(hold) => hold.publish(self.blobs.as_ref(), id, &bytes)?,
+            None => create_manifest(self.blobs.as_ref(), id, &bytes)?,
         }
         reached(Step::AfterManifest, "");
         chains.into_iter().for_each(|(pieces, chain)| pieces.exists(chain));
@@ -77,7 +77,7 @@ impl Store {
         let mut parts = Vec::new();
         part::each(entries, part::PART_BYTES, &mut |bytes| {
             may_go_on()?;
-            let record = PartRecord::of(format!("{}.{}.{}.state", task.node, task.subtask, parts.len()), &bytes);
+            let record = PartRecord::of(format!("{}.{}.{}.state", task.node, task.subtask, parts.len()), bytes);
             reached(Step::BeforePart, &task.node);
             self.blobs.put(&name(id, &record.file), bytes)?;
             reached(Step::AfterPart, &task.node);

@@ -125,19 +125,19 @@ impl S3Blobs {
 }
 
 impl Blobs for S3Blobs {
-    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
         let put = async {
             match bytes.len() <= PIECE_BYTES {
-                true => self.store.put(&path, PutPayload::from(bytes)).await.map(drop),
-                false => self.put_in_pieces(&path, &bytes).await,
+                true => self.store.put(&path, PutPayload::from(bytes.to_vec())).await.map(drop),
+                false => self.put_in_pieces(&path, bytes).await,
             }
         };
         self.runtime.block_on(put).map_err(|cause| self.cannot("write", name, &cause))
     }
 
-    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
-        let (path, payload) = (self.path(name), PutPayload::from(bytes.clone()));
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        let (path, payload) = (self.path(name), PutPayload::from(bytes.to_vec()));
         let mut tries = 0;
         loop {
             tries += 1;
@@ -145,7 +145,7 @@ impl Blobs for S3Blobs {
             let cause = match self.runtime.block_on(put) {
                 Ok(_) => return Ok(true),
                 Err(object_store::Error::AlreadyExists { source, .. }) => {
-                    if let Some(ours) = self.whose(name, &bytes)? {
+                    if let Some(ours) = self.whose(name, bytes)? {
                         return Ok(ours);
                     }
                     object_store::Error::Generic { store: "S3", source }

@@ -11,16 +11,16 @@ use super::*;
 struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
 
 impl Blobs for Memory {
-    fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
-        self.0.lock().unwrap().insert(name.to_owned(), bytes);
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.0.lock().unwrap().insert(name.to_owned(), bytes.to_vec());
         Ok(())
     }
 
-    fn create(&self, name: &str, bytes: Vec<u8>) -> Result<bool> {
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let mut objects = self.0.lock().unwrap();
         let free = !objects.contains_key(name);
         if free {
-            objects.insert(name.to_owned(), bytes);
+            objects.insert(name.to_owned(), bytes.to_vec());
         }
         Ok(free)
     }
@@ -60,14 +60,14 @@ fn published(blobs: &Memory) -> Vec<CheckpointId> {
 fn the_one_before_can_publish_nothing_more() {
     let blobs = Memory::default();
     let first = take(&blobs, "process 1");
-    first.publish(&blobs, 2, b"two".to_vec()).unwrap();
+    first.publish(&blobs, 2, b"two").unwrap();
     let second = take(&blobs, "process 2");
     assert_eq!(published(&blobs), [2]);
     for id in 3..6 {
-        let error = first.publish(&blobs, id, b"late".to_vec()).unwrap_err();
+        let error = first.publish(&blobs, id, b"late").unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::Taken, "the store store was taken by process 2"));
     }
-    second.publish(&blobs, 4, b"four".to_vec()).unwrap();
+    second.publish(&blobs, 4, b"four").unwrap();
     assert_eq!(published(&blobs), [2, 4]);
     second.check(&blobs).unwrap();
     assert_eq!(first.check(&blobs).unwrap_err().kind(), ErrorKind::Taken);
@@ -79,9 +79,9 @@ fn a_checkpoint_that_failed_leaves_no_gap_for_a_late_one() {
     let first = take(&blobs, "process 1");
     let second = take(&blobs, "process 2");
     // The first one has given up 2 to 6 and comes with 7, which is free.
-    assert_eq!(first.publish(&blobs, 7, b"late".to_vec()).unwrap_err().kind(), ErrorKind::Taken);
+    assert_eq!(first.publish(&blobs, 7, b"late").unwrap_err().kind(), ErrorKind::Taken);
     assert_eq!(published(&blobs), [0; 0]);
-    second.publish(&blobs, 9, b"nine".to_vec()).unwrap();
+    second.publish(&blobs, 9, b"nine").unwrap();
     assert_eq!((published(&blobs), numbers(&blobs).unwrap()), (vec![9], (1..=9).collect()));
 }
 
@@ -90,9 +90,9 @@ fn a_late_one_under_a_number_that_was_removed_as_too_old_is_found_out() {
     let blobs = Memory::default();
     let first = take(&blobs, "process 1");
     let second = take(&blobs, "process 2");
-    second.publish(&blobs, 3, b"three".to_vec()).unwrap();
+    second.publish(&blobs, 3, b"three").unwrap();
     (1..3).for_each(|id| remove(&blobs, id).unwrap());
-    assert_eq!(first.publish(&blobs, 2, b"late".to_vec()).unwrap_err().kind(), ErrorKind::Taken);
+    assert_eq!(first.publish(&blobs, 2, b"late").unwrap_err().kind(), ErrorKind::Taken);
     assert_eq!(published(&blobs), [3]);
 }
 
@@ -101,9 +101,9 @@ fn a_manifest_that_was_written_although_it_was_said_to_have_failed_is_known_agai
     let blobs = Memory::default();
     let first = take(&blobs, "process 1");
     first.log().unsure = Some((2, b"two".to_vec()));
-    blobs.put(&name(2, MANIFEST), b"two".to_vec()).unwrap();
+    blobs.put(&name(2, MANIFEST), b"two").unwrap();
     first.check(&blobs).unwrap();
-    first.publish(&blobs, 3, b"three".to_vec()).unwrap();
+    first.publish(&blobs, 3, b"three").unwrap();
     assert_eq!(published(&blobs), [2, 3]);
 }
 
@@ -111,13 +111,13 @@ fn a_manifest_that_was_written_although_it_was_said_to_have_failed_is_known_agai
 fn a_checkpoint_that_is_given_up_is_none_and_keeps_its_number() {
     let blobs = Memory::default();
     let first = take(&blobs, "process 1");
-    first.publish(&blobs, 2, b"two".to_vec()).unwrap();
-    first.publish(&blobs, 3, b"three".to_vec()).unwrap();
+    first.publish(&blobs, 2, b"two").unwrap();
+    first.publish(&blobs, 3, b"three").unwrap();
     let second = take(&blobs, "process 2");
     second.give_up(&blobs, 3).unwrap();
     assert_eq!(published(&blobs), [2]);
-    assert_eq!(first.publish(&blobs, 3, b"late".to_vec()).unwrap_err().kind(), ErrorKind::Taken);
-    second.publish(&blobs, 5, b"five".to_vec()).unwrap();
+    assert_eq!(first.publish(&blobs, 3, b"late").unwrap_err().kind(), ErrorKind::Taken);
+    second.publish(&blobs, 5, b"five").unwrap();
     assert_eq!(published(&blobs), [2, 5]);
 }
 
@@ -148,7 +148,7 @@ proptest! {
             let index = (which as usize).min(newest);
             let (run, next) = &mut runs[index];
             *next += which;
-            let written = run.publish(&blobs, *next, format!("{index} {next}").into_bytes());
+            let written = run.publish(&blobs, *next, format!("{index} {next}").as_bytes());
             prop_assert_eq!(written.is_ok(), index == newest);
             if index == newest {
                 seen.push(*next);
