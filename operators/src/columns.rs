@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use millstream_api::diagnostic::nearest;
 use millstream_api::plan::Columns;
-use millstream_api::{Diagnostic, Error, Result};
+use millstream_api::state::picked::picked;
+use millstream_api::{Batch, Diagnostic, Error, Result};
 
 /// The place of each column of `wanted` in `have`.
 ///
@@ -42,6 +43,42 @@ pub(crate) fn in_one_buffer(column: &ArrayRef) -> ArrayRef {
         DataType::Utf8View if column.as_string_view().data_buffers().len() > 1 => Arc::new(column.as_string_view().gc()),
         DataType::BinaryView if column.as_binary_view().data_buffers().len() > 1 => Arc::new(column.as_binary_view().gc()),
         _ => column.clone(),
+    }
+}
+
+/// The columns of these rows for a snapshot, which shares them with the batch. Where they are less than half of it, what would be kept in
+/// memory for them is more than a copy.
+///
+/// # Errors
+/// When there is no such row.
+pub(crate) fn sharing(records: &RecordBatch, rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    if rows.len() == records.num_rows() {
+        return Ok(records.columns().to_vec());
+    }
+    if 2 * rows.len() < records.num_rows() {
+        return Ok(Batch::plain(records.clone()).take(rows)?.records().columns().to_vec());
+    }
+    records.columns().iter().map(|column| picked(column, rows)).collect()
+}
+
+/// A column with one value in all rows, which batches of any length share.
+pub(crate) struct Constant {
+    value: i64,
+    longest: Int64Array,
+}
+
+impl Constant {
+    /// One of this value.
+    pub(crate) fn new(value: i64) -> Constant {
+        Constant { value, longest: Int64Array::from_value(value, 0) }
+    }
+
+    /// So many rows of it.
+    pub(crate) fn of(&mut self, rows: usize) -> ArrayRef {
+        if self.longest.len() < rows {
+            self.longest = Int64Array::from_value(self.value, rows);
+        }
+        Arc::new(self.longest.slice(0, rows))
     }
 }
 

@@ -3,7 +3,10 @@
 //! Keyed state is written with the [key group](crate::key_group) of each row, so that it can be restored at another
 //! parallelism: a subtask is given exactly the groups it owns. Other state is written once per subtask and given to all
 //! subtasks of the node at a restore. State is Arrow batches; names are those that the node's plan declares. Rows are not sorted by
-//! their groups: at a barrier the whole pipeline would wait for that.
+//! their groups: at a barrier the whole pipeline would wait for that. For the same reason rows that lie among others can be written as
+//! their [places](picked).
+
+pub mod picked;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -51,7 +54,7 @@ pub fn key_columns(records: &RecordBatch) -> Vec<ArrayRef> {
 /// state so.
 pub const GONE: &str = "(gone)";
 
-/// Rows of one name, as a subtask wrote them.
+/// Rows of one name, as a subtask wrote them. Columns may be [`picked`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct StateRows {
     /// The key group of each row; `None`: the state is not keyed.
@@ -180,7 +183,7 @@ impl StateReader {
     pub fn new(mut entries: StateEntries, groups: &Range<u16>) -> Result<Self> {
         for rows in entries.values_mut() {
             for rows in rows.iter_mut() {
-                *rows = rows.of_groups(|group| groups.contains(&group))?;
+                *rows = rows.of_groups(|group| groups.contains(&group))?.gathered()?;
             }
             rows.retain(|rows| rows.groups.is_none() || rows.records.num_rows() > 0);
         }

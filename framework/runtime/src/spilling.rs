@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use millstream_api::state::picked::gathered;
 use millstream_api::state::{ColdState, StateEntries, StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::{Operator, Result};
@@ -126,14 +127,14 @@ impl Spilling {
         let mut state = StateWriter::new();
         operator.snapshot(&mut state)?;
         operator.forget_keys()?;
-        self.locked().evict(state.into_entries(), now)?;
+        self.locked().evict(gathered(&state.into_entries())?, now)?;
         self.stays_bytes = operator.state_bytes();
         Ok(self.stays_bytes)
     }
 
     /// A barrier has come: what stays in memory of what the operator wrote, and the rest.
     pub(crate) fn snapshot(&self, entries: StateEntries, now: ClockTime) -> Result<(StateEntries, DiskSnapshot)> {
-        self.locked().snapshot(entries, now)
+        self.locked().snapshot(gathered(&entries)?, now)
     }
 
     /// What can be seen of it.

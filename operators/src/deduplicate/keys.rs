@@ -68,6 +68,11 @@ impl Keys {
         }
     }
 
+    /// Whether it matters when keys were last touched.
+    pub(super) fn are_touched(&self) -> bool {
+        self.ttl.is_some()
+    }
+
     /// When it was last touched.
     pub(super) fn touched_at(&self, id: usize) -> i64 {
         self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(id))

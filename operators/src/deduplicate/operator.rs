@@ -26,7 +26,7 @@ pub(super) struct Deduplicate {
     event_time: bool,
     updating: bool,
     /// In microseconds.
-    within: Option<i64>,
+    pub(super) within: Option<i64>,
     keep: Keep,
     /// Rows that are being judged, and how many of them are.
     judging: Option<(RecordBatch, usize)>,

@@ -6,14 +6,16 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
+use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::{Error, Result};
 
 use super::intake::number;
-use super::judge::{Judge, rows_of};
+use super::judge::Judge;
 use super::operator::Deduplicate;
-use crate::columns::records;
+use crate::columns::{Constant, records};
+use crate::top_n::rankings::Saved;
 
 /// The names of the pieces.
 pub(super) const KEYS: &str = "keys";
@@ -21,6 +23,18 @@ pub(super) const PENDING: &str = "pending";
 
 /// How many columns of [`KEYS`] are numbers: until when a key is remembered, and when it was last touched.
 const NUMBERS: usize = 2;
+
+/// What the numbers are where nothing is forgotten.
+struct Constants {
+    for_ever: Constant,
+    zeros: Constant,
+}
+
+impl Default for Constants {
+    fn default() -> Constants {
+        Constants { for_ever: Constant::new(i64::MAX), zeros: Constant::new(0) }
+    }
+}
 
 impl Deduplicate {
     /// Writes all state; it stays as it is.
@@ -50,17 +64,44 @@ impl Deduplicate {
         if ids.is_empty() {
             return Ok(());
         }
-        let keys = self.judge.keys(ids)?;
-        let rows = match &self.judge {
-            Judge::First(_) => Vec::new(),
-            Judge::Last(rankings) => rows_of(rankings, self.intake.kept(), ids)?.columns().to_vec(),
-        };
+        match &self.judge {
+            Judge::First(_) => self.put_keys(ids, self.judge.keys(ids)?, Vec::new(), &mut Constants::default(), state),
+            // Keys that end with event time end in the order of their numbers where they do so together.
+            Judge::Last(rankings) if self.within.is_some() => {
+                let Saved { groups, keys, kept, .. } = rankings.save(ids.iter().copied())?;
+                self.put_keys(&groups, keys, kept, &mut Constants::default(), state)
+            }
+            Judge::Last(rankings) => {
+                let mut constants = Constants::default();
+                rankings.share(ids.iter().copied()).try_for_each(|saved| {
+                    let Saved { groups, keys, kept, .. } = saved?;
+                    self.put_keys(&groups, keys, kept, &mut constants, state)
+                })
+            }
+        }
+    }
+
+    /// Writes keys by their numbers and columns, with the row of each if there is one.
+    fn put_keys(
+        &self,
+        ids: &[usize],
+        keys: Vec<ArrayRef>,
+        rows: Vec<ArrayRef>,
+        constants: &mut Constants,
+        state: &mut StateWriter,
+    ) -> Result<()> {
         let groups = key_groups(&keys, ids.len(), self.key_groups)?;
-        let until: Int64Array = ids.iter().map(|&id| self.keys.until(id)).collect();
-        let touched: Int64Array = ids.iter().map(|&id| Some(self.keys.touched_at(id))).collect();
-        let numbers: [ArrayRef; NUMBERS] = [Arc::new(until), Arc::new(touched)];
+        let until = match self.within {
+            Some(_) => Arc::new(ids.iter().map(|&id| self.keys.until(id)).collect::<Int64Array>()),
+            None => constants.for_ever.of(ids.len()),
+        };
+        let touched = match self.keys.are_touched() {
+            true => Arc::new(ids.iter().map(|&id| Some(self.keys.touched_at(id))).collect::<Int64Array>()),
+            false => constants.zeros.of(ids.len()),
+        };
+        let numbers: [ArrayRef; NUMBERS] = [until, touched];
         let columns = numbers.into_iter().chain(keys).chain(rows).collect();
-        state.put_keyed(KEYS, &groups, &RecordBatch::try_new(self.keys_schema(), columns)?)
+        state.put_keyed(KEYS, &groups, &records_of(&self.keys_schema(), columns)?)
     }
 
     /// Takes back what [`save`](Deduplicate::save) wrote.

@@ -8,9 +8,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
+use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
@@ -24,7 +26,7 @@ use super::probe::{NO_KEY, numbers, release};
 use super::rows::{KeptRows, Picks};
 use super::window::check_layout;
 use super::{Kind, MAIN};
-use crate::columns::records;
+use crate::columns::{records, sharing};
 
 /// How many columns of a snapshot are the join's own: time, and whether the row has had a partner.
 const OWN: usize = 2;
@@ -270,16 +272,22 @@ impl Side {
         Arc::new(Schema::new(own.into_iter().chain(rows).collect::<Vec<_>>()))
     }
 
+    /// Writes the rows that wait as they lie there, in the order in which they came.
     fn snapshot(&self, state: &mut StateWriter, name: &str, groups: u16) -> Result<()> {
         // A row that has left already, because its partner was enough, is not there any more.
-        let waiting = self.by_key.iter().map(|(_, stamp)| *stamp).filter(|stamp| self.rows.has(stamp.number));
-        let stamps: Vec<Stamp> = waiting.collect();
-        let rows = self.rows.gather(&stamps.iter().map(|stamp| stamp.number).collect::<Vec<_>>())?;
-        let groups = key_groups(&self.keys.again(&rows)?, stamps.len(), groups)?;
-        let times: ArrayRef = Arc::new(Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time)));
-        let matched: ArrayRef = Arc::new(stamps.iter().map(|stamp| Some(stamp.matched)).collect::<BooleanArray>());
-        let columns = [times, matched].into_iter().chain(rows.columns().iter().cloned()).collect();
-        state.put_keyed(name, &groups, &records(&self.state_schema(), columns, stamps.len())?)
+        let mut stamps: Vec<Stamp> = self.by_key.iter().map(|(_, stamp)| *stamp).filter(|stamp| self.rows.has(stamp.number)).collect();
+        stamps.sort_unstable_by_key(|stamp| stamp.number);
+        let numbers: Vec<u64> = stamps.iter().map(|stamp| stamp.number).collect();
+        let schema = self.state_schema();
+        for (range, rows, places) in self.rows.lying(&numbers) {
+            let stamps = &stamps[range];
+            let keys = self.keys.again(rows)?.iter().map(|key| Ok(take(key, &places, None)?)).collect::<Result<Vec<_>>>()?;
+            let times = Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time));
+            let matched: BooleanArray = stamps.iter().map(|stamp| Some(stamp.matched)).collect();
+            let columns = [Arc::new(times) as ArrayRef, Arc::new(matched)].into_iter().chain(sharing(rows, &places)?).collect();
+            state.put_keyed(name, &key_groups(&keys, stamps.len(), groups)?, &records_of(&schema, columns)?)?;
+        }
+        Ok(())
     }
 }
 

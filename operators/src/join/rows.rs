@@ -5,6 +5,8 @@
 //! rest is copied out. So there are few segments, a row is copied a few times at most, and memory follows the rows that are
 //! there, whichever of them go first.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
 use arrow::compute::{concat_batches, interleave, take};
 use arrow::datatypes::SchemaRef;
@@ -155,6 +157,18 @@ impl KeptRows {
             let (from, rows) = (segment.number(0), segment.rows.num_rows());
             let skipped = number.saturating_sub(from) as usize;
             (from + skipped as u64, segment.rows.slice(skipped, rows - skipped))
+        })
+    }
+
+    /// Rows that are there, by their rising numbers, as they lie: segment by segment which of the numbers, its rows, and their places there.
+    pub(super) fn lying<'a>(&'a self, numbers: &'a [u64]) -> impl Iterator<Item = (Range<usize>, &'a RecordBatch, UInt32Array)> + 'a {
+        let mut from = 0;
+        self.segments.iter().filter_map(move |segment| {
+            let places = numbers[from..].iter().map_while(|&number| Some(segment.place(number)? as u32));
+            let places: UInt32Array = places.map(Some).collect();
+            let range = from..from + places.len();
+            from = range.end;
+            (!range.is_empty()).then_some((range, &segment.rows, places))
         })
     }
 
@@ -325,6 +339,12 @@ mod tests {
                 kept.tidy().unwrap();
                 let numbers: Vec<u64> = model.iter().rev().map(|(number, _)| *number).collect();
                 prop_assert_eq!(values(&kept.gather(&numbers).unwrap()), model.iter().rev().map(|(_, value)| *value).collect::<Vec<_>>());
+                let there: Vec<u64> = model.iter().map(|(number, _)| *number).collect();
+                let lying = kept.lying(&there).flat_map(|(range, rows, places)| {
+                    let found: Vec<i64> = places.values().iter().map(|&place| values(rows)[place as usize]).collect();
+                    there[range].iter().copied().zip(found).collect::<Vec<_>>()
+                });
+                prop_assert_eq!(&lying.collect::<Vec<_>>(), &model);
                 prop_assert_eq!(kept.len(), model.len());
                 prop_assert!(kept.segments.iter().map(|segment| segment.rows.num_rows()).sum::<usize>() <= 2 * model.len());
             }

@@ -4,7 +4,7 @@
 //!
 //! - `plan`: options to outputs, key, state, and the columns that are needed
 //! - `program`: the bound expressions of one subtask: rows in to keys, order and columns, places in a ranking to rows out
-//! - `rankings`: the rows that are kept, by key and in order
+//! - `rankings`: the rows that are kept, by key and in order, and how a snapshot shares them
 //! - `state`: rankings to and from a snapshot
 //! - `windowed`, `running`: the two operators
 

@@ -5,12 +5,15 @@
 //! place. Rows that are no longer in any ranking stay where they are until they are the greater part, then the others are put
 //! together anew. So what a batch costs does not grow with the rows that are kept.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_empty_array};
+mod saved;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_empty_array};
 use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
 use millstream_api::{Batch, Result};
 use millstream_expr::Interner;
 
+pub(crate) use self::saved::Saved;
 use crate::columns::{in_one_buffer, records};
 
 /// Batches are not joined beyond this many rows.
@@ -68,15 +71,6 @@ pub(crate) struct Rankings {
     forgets: bool,
     /// How many such withdrawals there were.
     forgotten: u64,
-}
-
-/// All rows, for a snapshot.
-pub(crate) struct Saved {
-    /// The number of each row's key.
-    pub(crate) groups: Vec<usize>,
-    pub(crate) counts: Int64Array,
-    pub(crate) keys: Vec<ArrayRef>,
-    pub(crate) kept: Vec<ArrayRef>,
 }
 
 impl Rankings {
@@ -198,19 +192,6 @@ impl Rankings {
             self.interner.release(&empty);
         }
         if self.stored > 2 * self.entries + LEFT_OVER_ROWS { self.put_together() } else { Ok(()) }
-    }
-
-    /// All rows of these keys.
-    pub(crate) fn save(&self, of: impl Iterator<Item = usize> + Clone) -> Result<Saved> {
-        let rows = || of.clone().flat_map(|group| self.groups[group].iter().map(move |entry| (group, entry)));
-        let groups: Vec<usize> = rows().map(|(group, _)| group).collect();
-        let places: Vec<Place> = rows().map(|(_, entry)| entry.place).collect();
-        Ok(Saved {
-            counts: rows().map(|(_, entry)| Some(entry.count)).collect(),
-            keys: self.interner.columns(&groups)?,
-            groups,
-            kept: (0..self.schema.fields().len()).map(|column| self.column(column, &places)).collect::<Result<_>>()?,
-        })
     }
 
     /// The keys of these numbers.

@@ -150,9 +150,12 @@ impl Running {
         self.rankings.tidy(touched)
     }
 
-    fn save(&self, keys: impl Iterator<Item = usize> + Clone, state: &mut StateWriter) -> Result<()> {
-        let touched = |group: usize| self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group));
-        self.layout.write(ROWS, NO_WINDOW, 0, (self.rankings.save(keys)?, &touched), state)
+    fn save(&self, keys: impl Iterator<Item = usize>, state: &mut StateWriter) -> Result<()> {
+        let rows = self.rankings.share(keys);
+        match &self.ttl {
+            Some(ttl) => self.layout.write(ROWS, rows, Some(&|group| ttl.touched_at(group)), state),
+            None => self.layout.write(ROWS, rows, None, state),
+        }
     }
 
     /// The keys that have rows stay for another while. Settles withdrawals of rows that were forgotten.

@@ -7,11 +7,12 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
 use millstream_api::state::StateWriter;
+use millstream_api::state::picked::records_of;
 use millstream_api::{Error, Result};
 
 use super::program::{Program, Window};
 use super::rankings::{Rankings, Saved};
-use crate::columns::records;
+use crate::columns::{Constant, records};
 
 /// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows, when the
 /// key was last touched.
@@ -45,27 +46,40 @@ impl Layout {
         Layout { schema, kept: program.kept().clone(), keys: program.key_types().len(), key_groups }
     }
 
-    /// Writes rows of some rankings; `touched` says when each key was last touched, if that matters.
+    /// Writes the rows of a window.
+    pub(super) fn write_window(&self, name: &str, (start, end): Window, last_rows: u64, saved: Saved, to: &mut StateWriter) -> Result<()> {
+        let rows = saved.groups.len();
+        // Put down with the first row: only the sum over all subtasks matters.
+        let last: Int64Array = (0..rows).map(|row| Some(if row == 0 { last_rows as i64 } else { 0 })).collect();
+        let constant = |value: i64| Arc::new(Int64Array::from_value(value, rows)) as ArrayRef;
+        self.put(name, [constant(start), constant(end), Arc::new(last), counts(&saved, || constant(1)), constant(0)], saved, to)
+    }
+
+    /// Writes rows that are in no window; `touched` says when each key was last touched, if that matters.
     pub(super) fn write(
         &self,
         name: &str,
-        (start, end): Window,
-        last_rows: u64,
-        (saved, touched): (Saved, &dyn Fn(usize) -> i64),
+        saved: impl Iterator<Item = Result<Saved>>,
+        touched: Option<&dyn Fn(usize) -> i64>,
         to: &mut StateWriter,
     ) -> Result<()> {
-        let Saved { groups: numbers, counts, keys, kept } = saved;
-        let touched: Int64Array = numbers.iter().map(|&group| Some(touched(group))).collect();
-        let rows = counts.len();
-        if rows == 0 {
-            return Ok(());
+        let (mut zeros, mut ones) = (Constant::new(0), Constant::new(1));
+        for saved in saved {
+            let saved = saved?;
+            let rows = saved.groups.len();
+            let touched = match touched {
+                Some(touched) => Arc::new(saved.groups.iter().map(|&group| Some(touched(group))).collect::<Int64Array>()),
+                None => zeros.of(rows),
+            };
+            let numbers = [zeros.of(rows), zeros.of(rows), zeros.of(rows), counts(&saved, || ones.of(rows)), touched];
+            self.put(name, numbers, saved, to)?;
         }
-        let groups = key_groups(&keys, rows, self.key_groups)?;
-        // Put down with the first row: only the sum over all subtasks matters.
-        let last = (0..rows).map(|row| Some(if row == 0 { last_rows as i64 } else { 0 }));
-        let numbers = [Int64Array::from_value(start, rows), Int64Array::from_value(end, rows), last.collect(), counts, touched];
-        let numbers = numbers.into_iter().map(|numbers| Arc::new(numbers) as ArrayRef);
-        to.put_keyed(name, &groups, &RecordBatch::try_new(self.schema.clone(), numbers.chain(keys).chain(kept).collect())?)
+        Ok(())
+    }
+
+    fn put(&self, name: &str, numbers: [ArrayRef; NUMBERS], saved: Saved, to: &mut StateWriter) -> Result<()> {
+        let groups = key_groups(&saved.keys, saved.groups.len(), self.key_groups)?;
+        to.put_keyed(name, &groups, &records_of(&self.schema, numbers.into_iter().chain(saved.keys).chain(saved.kept).collect())?)
     }
 
     /// Takes rows apart that [`write`](Layout::write) wrote, by window.
@@ -95,6 +109,11 @@ impl Layout {
         }
         Ok(found)
     }
+}
+
+/// How many equal rows there are of each, as a column.
+fn counts(saved: &Saved, ones: impl FnOnce() -> ArrayRef) -> ArrayRef {
+    saved.counts.as_ref().map_or_else(ones, |counts| Arc::new(counts.clone()))
 }
 
 impl Rows {

@@ -249,7 +249,8 @@ impl Operator for Windowed {
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
         for (&(end, start), pane) in &self.panes {
-            self.layout.write(PANES, (start, end), pane.last_rows, (pane.rankings.save(0..pane.rankings.total())?, &|_| 0), state)?;
+            let rows = pane.rankings.save(0..pane.rankings.total())?;
+            self.layout.write_window(PANES, (start, end), pane.last_rows, rows, state)?;
         }
         let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
         let watermark = Int64Array::from_value(self.watermark.0, 1);

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, RecordBatch, RecordBatchOptions, RunArray, StructArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use millstream_api::error::Result;
+use millstream_api::state::picked::places_in;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a view.
@@ -35,6 +36,10 @@ pub(super) fn size(records: &RecordBatch) -> usize {
 }
 
 fn column_size(column: &ArrayRef) -> usize {
+    if let Some((places, values)) = places_in(column) {
+        // Their part of what all take: to look at each would cost as much as to copy it.
+        return column_size(values).saturating_mul(places.len()) / values.len().max(1);
+    }
     let of_list = |offsets: &[i32], values: &ArrayRef| size_of_val(offsets) + column_size(&part_of(values, offsets));
     match column.data_type() {
         DataType::Utf8View => column.len() * VIEW_BYTES + column.as_string_view().total_buffer_bytes_used(),
@@ -59,7 +64,7 @@ pub(super) fn tight(records: &RecordBatch) -> Result<RecordBatch> {
 }
 
 fn tight_column(column: &ArrayRef) -> Result<ArrayRef> {
-    let is_loose = |buffers: &[arrow::buffer::Buffer], used: usize| {
+    let is_loose = |buffers: &[Buffer], used: usize| {
         let held: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         held > used + used / 4 + SLACK_BYTES
     };
@@ -95,12 +100,13 @@ fn has_views(data_type: &DataType) -> bool {
     }
 }
 
-/// Columns that are the same as one before them in all batches: of a key that is a column of the row as well, say.
+/// Columns that are the same as one before them in all batches: of a key that is a column of the row as well, say. Whether columns of values
+/// that are not all of one length are the same is seen only where they share memory.
 pub(super) fn twins(batches: &[&RecordBatch]) -> Vec<Twin> {
     let Some(first) = batches.first() else { return Vec::new() };
     let same = |batch: &RecordBatch, one: usize, other: usize| {
         let (one, other) = (batch.column(one), batch.column(other));
-        one.data_type() == other.data_type() && one.to_data().ptr_eq(&other.to_data())
+        one.data_type() == other.data_type() && (one.to_data().ptr_eq(&other.to_data()) || have_same_bytes(one, other))
     };
     let mut twins: Vec<Twin> = Vec::new();
     for (place, field) in first.schema().fields().iter().enumerate() {
@@ -111,6 +117,11 @@ pub(super) fn twins(batches: &[&RecordBatch]) -> Vec<Twin> {
         }
     }
     twins
+}
+
+/// Whether two columns of one type have the same values, bit for bit, and no nulls; only of types whose values are all of one length.
+fn have_same_bytes(one: &ArrayRef, other: &ArrayRef) -> bool {
+    one.null_count() + other.null_count() == 0 && value_bytes(one).is_some_and(|bytes| value_bytes(other) == Some(bytes))
 }
 
 /// A batch without those of its columns that are not written.
@@ -186,11 +197,17 @@ fn constant_value(column: &ArrayRef) -> Option<Option<Vec<u8>>> {
     if column.null_count() == column.len() {
         return Some(None);
     }
-    let data = column.to_data();
-    let bytes = data.buffers().first()?.get(data.offset() * width..(data.offset() + data.len()) * width)?;
+    let bytes = value_bytes(column)?;
     // All are the same when each is as the one before it.
     let is_constant = column.null_count() == 0 && bytes[width..] == bytes[..bytes.len() - width];
     is_constant.then(|| Some(bytes[..width].to_vec()))
+}
+
+/// The bytes of all values; only of types whose values are all of one length.
+fn value_bytes(column: &ArrayRef) -> Option<Buffer> {
+    let width = column.data_type().primitive_width()?;
+    let data = column.to_data();
+    Some(data.buffers().first()?.slice_with_length(data.offset() * width, data.len() * width))
 }
 
 pub(super) fn rows(count: usize) -> RecordBatchOptions {

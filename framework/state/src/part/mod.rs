@@ -93,9 +93,10 @@ pub fn encode(entries: &[(&str, StateRows)], part: &mut Buffer) -> Result<()> {
 
 fn write_section(entries: &[(&str, StateRows)], part: &mut Buffer) -> Result<Section> {
     let (name, first) = &entries[0];
-    let twins = twins(&entries.iter().map(|(_, rows)| &rows.records).collect::<Vec<_>>());
-    let counts = entries.iter().map(|(_, rows)| rows.records.num_rows()).collect();
-    let written = entries.iter().map(|(_, rows)| with_groups(without_twins(&rows.records, &twins)?, rows)).collect::<Result<_>>()?;
+    let all = entries.iter().map(|(_, rows)| rows.gathered()).collect::<Result<Vec<_>>>()?;
+    let twins = twins(&all.iter().map(|rows| &rows.records).collect::<Vec<_>>());
+    let counts = all.iter().map(|rows| rows.records.num_rows()).collect();
+    let written = all.iter().map(|rows| with_groups(without_twins(&rows.records, &twins)?, rows)).collect::<Result<_>>()?;
     let written = few(written)?.iter().map(tight).collect::<Result<_>>()?;
     let written = shortened(written)?;
     part.pad(ALIGNMENT);
@@ -321,7 +322,7 @@ mod tests {
         each(&entries, 100_000, &mut |bytes| {
             assert!(bytes.len() < 110_000, "{}", bytes.len());
             parts += 1;
-            decode(&bytes)?.into_iter().for_each(|(name, rows)| back.entry(name).or_default().extend(rows));
+            decode(bytes)?.into_iter().for_each(|(name, rows)| back.entry(name).or_default().extend(rows));
             Ok(())
         })
         .unwrap();
