@@ -241,15 +241,13 @@ impl Running {
     /// Writes those of these groups of which something is there, and what is to be said at the next tick.
     fn save(&mut self, groups: Vec<usize>, state: &mut StateWriter) -> Result<()> {
         let live: Vec<usize> = groups.into_iter().filter(|&group| !self.is_empty(group)).collect();
-        let indices = UInt32Array::from_iter_values(live.iter().map(|&group| group as u32));
-        let mut states = Vec::new();
-        for groups in &mut self.groups {
-            let columns = groups.state()?;
-            states.push(columns.iter().map(|column| Ok(arrow::compute::take(column, &indices, None)?)).collect::<Result<_>>()?);
-        }
+        let states = self.groups.iter_mut().map(|groups| groups.state_at(&live)).collect::<Result<_>>()?;
         let nothing = Int64Array::from_value(0, live.len());
         let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
-        let touched_at: Int64Array = live.iter().map(|&group| Some(self.ttl.as_ref().map_or(0, |ttl| ttl.touched_at(group)))).collect();
+        let touched_at = match &self.ttl {
+            Some(ttl) => live.iter().map(|&group| Some(ttl.touched_at(group))).collect(),
+            None => nothing.clone(),
+        };
         if let Some(pending) = &self.pending {
             pending.snapshot(&self.program, &self.interner, state)?;
         }

@@ -22,6 +22,8 @@ pub(super) struct Distinct {
     pairs: Interner,
     /// Rows of each pair; below zero when a withdrawal has overtaken its row.
     counts: Vec<i64>,
+    /// The group of each pair.
+    group_of: Vec<u32>,
     inner: Box<dyn Groups>,
     /// How many values each group has that came more or less often than they were withdrawn.
     values: Vec<usize>,
@@ -33,7 +35,7 @@ pub(super) struct Distinct {
 impl Distinct {
     pub(super) fn new(value: &DataType, inner: Box<dyn Groups>, nulls: bool) -> Result<Self> {
         let pairs = Interner::new(&[DataType::Int64, value.clone()])?;
-        Ok(Distinct { pairs, counts: Vec::new(), inner, values: Vec::new(), nulls, total: 0 })
+        Ok(Distinct { pairs, counts: Vec::new(), group_of: Vec::new(), inner, values: Vec::new(), nulls, total: 0 })
     }
 
     /// Changes the counts of pairs by `weights` and tells the inner accumulators what came and what went.
@@ -43,10 +45,12 @@ impl Distinct {
         let group_column: ArrayRef = Arc::new(Int64Array::from_iter_values(groups.iter().map(|&group| group as i64)));
         let mut pairs = Vec::new();
         self.pairs.intern(&[group_column, values.clone()], groups.len(), &mut pairs)?;
-        self.counts.resize(self.counts.len().max(self.pairs.total()), 0);
+        grow(&mut self.counts, self.pairs.total());
+        grow(&mut self.group_of, self.pairs.total());
         let (mut came, mut went, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for (row, &pair) in pairs.iter().enumerate() {
             let before = self.counts[pair];
+            self.group_of[pair] = groups[row] as u32;
             self.counts[pair] += weight(row);
             match (before > 0, self.counts[pair] > 0) {
                 (false, true) => came.push(row as u32),
@@ -129,15 +133,21 @@ impl Groups for Distinct {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let pairs: Vec<usize> = (0..self.counts.len()).filter(|&pair| self.counts[pair] != 0).collect();
-        let columns = self.pairs.columns(&pairs)?;
-        let groups = columns[0].as_primitive::<Int64Type>();
-        let mut order: Vec<u32> = (0..pairs.len() as u32).collect();
-        order.sort_by_key(|&i| groups.value(i as usize));
-        let mut lengths = vec![0; self.total];
-        groups.values().iter().for_each(|&group| lengths[group as usize] += 1);
-        let counts: Int64Array = order.iter().map(|&i| Some(self.counts[pairs[i as usize]])).collect();
-        let values = take(&columns[1], &UInt32Array::from(order), None)?;
+        let all: Vec<usize> = (0..self.total).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let mut places = vec![None; self.total];
+        groups.iter().enumerate().for_each(|(place, &group)| places[group] = Some(place));
+        let place = |pair: usize| places[self.group_of[pair] as usize].filter(|_| self.counts[pair] != 0);
+        let mut pairs: Vec<(usize, usize)> = (0..self.counts.len()).filter_map(|pair| Some((place(pair)?, pair))).collect();
+        pairs.sort_unstable();
+        let mut lengths = vec![0; groups.len()];
+        pairs.iter().for_each(|(place, _)| lengths[*place] += 1);
+        let pairs: Vec<usize> = pairs.into_iter().map(|(_, pair)| pair).collect();
+        let counts: Int64Array = pairs.iter().map(|&pair| Some(self.counts[pair])).collect();
+        let values = self.pairs.columns(&pairs)?.swap_remove(1);
         Ok(vec![full_list_of(values, &lengths)?, full_list_of(Arc::new(counts), &lengths)?])
     }
 
@@ -147,11 +157,9 @@ impl Groups for Distinct {
 
     fn clear(&mut self, groups: &[usize]) -> Result<()> {
         reset(&mut self.values, groups);
-        let live: Vec<usize> = (0..self.counts.len()).filter(|&pair| self.counts[pair] != 0).collect();
-        let columns = self.pairs.columns(&live)?;
-        let gone: HashSet<i64> = groups.iter().map(|&group| group as i64).collect();
-        let of_group = columns[0].as_primitive::<Int64Type>().values().iter().zip(live);
-        let gone: Vec<usize> = of_group.filter(|(group, _)| gone.contains(*group)).map(|(_, pair)| pair).collect();
+        let gone: HashSet<usize> = groups.iter().copied().collect();
+        let is_gone = |&pair: &usize| self.counts[pair] != 0 && gone.contains(&(self.group_of[pair] as usize));
+        let gone: Vec<usize> = (0..self.counts.len()).filter(is_gone).collect();
         gone.iter().for_each(|&pair| self.counts[pair] = 0);
         self.pairs.release(&gone);
         self.inner.clear(groups)
@@ -162,6 +170,7 @@ impl Groups for Distinct {
     }
 
     fn size_bytes(&self) -> usize {
-        self.pairs.size_bytes() + self.counts.capacity() * size_of::<i64>() + self.inner.size_bytes()
+        let of_pairs = self.counts.capacity() * size_of::<i64>() + self.group_of.capacity() * size_of::<u32>();
+        self.pairs.size_bytes() + of_pairs + self.inner.size_bytes()
     }
 }

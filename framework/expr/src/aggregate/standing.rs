@@ -178,8 +178,13 @@ impl Groups for Standing {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let lengths: Vec<usize> = self.groups.iter().map(BTreeMap::len).collect();
-        let all = || self.groups.iter().flatten();
+        let all: Vec<usize> = (0..self.groups.len()).collect();
+        self.state_at(&all)
+    }
+
+    fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        let lengths: Vec<usize> = groups.iter().map(|&group| self.groups[group].len()).collect();
+        let all = || groups.iter().flat_map(|&group| &self.groups[group]);
         let keys = BinaryViewArray::from_iter_values(all().map(|(bytes, _)| bytes));
         let places: Int64Array = all().map(|(_, held)| Some(held.value_at as i64)).collect();
         let counts: Int64Array = all().map(|(_, held)| Some(held.count)).collect();
