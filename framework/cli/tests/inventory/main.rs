@@ -1,7 +1,7 @@
 //! Nothing of how a topology is run shows in what it computes, for every type of node: the inventory.
 //!
 //! Each type that is registered must be in a case here, with each of its options and of their values, so that none can be added without.
-//! Each case is run cut in many ways (workers, sizes of batches and mailboxes, whose turn it is), and with a checkpoint in mid-stream, a crash,
+//! Each case is run cut in many ways (workers, sizes of batches and mailboxes, whose turn it is), and with checkpoints in mid-stream, a crash,
 //! and back at another parallelism, its keys in memory or on disk. What the rows must be, other tests say; here they must be the same.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 

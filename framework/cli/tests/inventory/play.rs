@@ -1,4 +1,4 @@
-//! Runs a case in virtual time: cut in one way from beginning to end, or with a crash in mid-stream and back at another parallelism.
+//! Runs a case in virtual time: cut in one way from beginning to end, or with crashes in mid-stream and back at another parallelism.
 
 use millstream_api::error::row_as_json;
 use millstream_api::time::rfc3339;
@@ -9,7 +9,7 @@ use crate::cases::Case;
 use crate::in_place::{Cut, Rows, shipped};
 
 /// In how many parts rows are sent; the clock goes on between them.
-const PARTS: usize = 4;
+const PARTS: usize = 5;
 
 /// A run that nothing disturbs; `seed` says who gets its turn when.
 pub fn straight(case: &Case, cut: Cut, seed: u64) -> Rows {
@@ -20,18 +20,19 @@ pub fn straight(case: &Case, cut: Cut, seed: u64) -> Rows {
     finish(case, script)
 }
 
-/// A run with a checkpoint in the middle of some rows, more rows, a crash, and back with another cut.
+/// A run with checkpoints in the middle of some rows, so that all but the first write what has changed, more rows, a crash, and back with
+/// another cut; then once more in the same way, and back with the first cut.
 pub fn restored(case: &Case, cuts: [Cut; 2], seed: u64) -> Rows {
     let mut script = start(case, cuts[0], seed);
     let input = Input::of(&script);
     input.table(&mut script);
-    let before = 1 + seed as usize % (PARTS - 1);
-    (0..before).for_each(|part| input.part(&mut script, part, seed));
-    script.checkpoint().unwrap();
+    let before = 2 + seed as usize % (PARTS - 2);
+    input.checkpointed(&mut script, 0..before, seed);
     input.part(&mut script, before, seed);
     script.advance("3s").unwrap();
     script.crash_and_restore(&cuts[1].settings().each_ref().map(String::as_str)).unwrap();
-    (before + 1..PARTS).for_each(|part| input.part(&mut script, part, seed));
+    input.checkpointed(&mut script, before + 1..PARTS, seed);
+    script.crash_and_restore(&cuts[0].settings().each_ref().map(String::as_str)).unwrap();
     finish(case, script)
 }
 
@@ -82,6 +83,14 @@ impl Input {
         if self.table {
             script.send("cities", &lines(&cities())).unwrap();
             script.end_source("cities").unwrap();
+        }
+    }
+
+    /// Sends parts of all streams with a checkpoint after each, while some of its rows are on their way.
+    fn checkpointed(&self, script: &mut Script, parts: std::ops::Range<usize>, seed: u64) {
+        for part in parts {
+            self.part(script, part, seed);
+            script.checkpoint().unwrap();
         }
     }
 
