@@ -256,8 +256,8 @@ pub(crate) struct Checkpointed {
 impl Checkpointed {
     /// Begins with all state; `None`: the subtask notes nothing.
     pub(crate) fn begin(operator: &mut dyn Operator, plan: &Plan) -> Option<Checkpointed> {
-        let names = plan.spills.as_ref()?.state;
-        if !operator.note_changes() {
+        let names = plan.noted();
+        if names.is_empty() || !operator.note_changes() {
             return None;
         }
         let mut state = StateWriter::new();

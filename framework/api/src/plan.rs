@@ -174,6 +174,9 @@ pub struct Plan {
     pub state: Vec<StateDecl>,
     /// Whether keys may leave memory for disk, and what of the state belongs to them.
     pub spills: Option<Spills>,
+    /// The names of keyed state whose keys cannot leave memory, and of which checkpoints may all the same have only what has changed
+    /// ([`Operator::note_changes`]).
+    pub changes: &'static [&'static str],
     /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
     /// key`. `None`: nothing does, or there is no state.
     pub bound: Option<String>,
@@ -198,12 +201,18 @@ impl Plan {
             in_order: false,
             state: Vec::new(),
             spills: None,
+            changes: &[],
             bound: None,
             warnings: Diagnostics::default(),
             reads: Vec::new(),
             writes: None,
             make,
         }
+    }
+
+    /// The names of the keyed state of which checkpoints may have only what has changed.
+    pub fn noted(&self) -> &'static [&'static str] {
+        self.spills.as_ref().map_or(self.changes, |spills| spills.state)
     }
 }
 

@@ -70,16 +70,16 @@ impl StateRows {
         StateRows { groups: self.groups.as_ref().map(|groups| groups.slice(from, rows)), records: self.records.slice(from, rows) }
     }
 
-    /// The rows that are `wanted`, by their groups; rows that are not keyed always are.
+    /// The rows that are `wanted`, by their groups, copied out of what they lie among; rows that are not keyed always are.
     ///
     /// # Errors
     /// When there is not one group for each row.
     pub fn of_groups(&self, wanted: impl Fn(u16) -> bool) -> Result<StateRows> {
         let Some(groups) = self.groups.as_ref().filter(|groups| !groups.iter().all(|&group| wanted(group))) else {
-            return Ok(self.clone());
+            return self.gathered();
         };
         let mask: BooleanArray = groups.iter().map(|&group| Some(wanted(group))).collect();
-        self.filter(&mask)
+        self.filter(&mask)?.gathered()
     }
 
     /// The rows that the mask has.
@@ -183,7 +183,7 @@ impl StateReader {
     pub fn new(mut entries: StateEntries, groups: &Range<u16>) -> Result<Self> {
         for rows in entries.values_mut() {
             for rows in rows.iter_mut() {
-                *rows = rows.of_groups(|group| groups.contains(&group))?.gathered()?;
+                *rows = rows.of_groups(|group| groups.contains(&group))?;
             }
             rows.retain(|rows| rows.groups.is_none() || rows.records.num_rows() > 0);
         }

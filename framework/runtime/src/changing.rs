@@ -25,9 +25,10 @@ pub struct Changing {
 impl Changing {
     /// Of a worker of this node without state yet; `None`: it notes nothing, and all of its state is in each checkpoint.
     pub(crate) fn of(worker: &mut Worker, node: &Node, checkpoints: bool) -> Option<Changing> {
-        let spills = node.plan.spills.as_ref().filter(|_| checkpoints && !node.on_disk)?;
+        let names = node.plan.noted();
         let Worker::Operator(operator) = worker else { return None };
-        operator.note_changes().then(|| Changing { changes: Changes::default(), names: spills.state })
+        let is_noted = checkpoints && !node.on_disk && !names.is_empty() && operator.note_changes();
+        is_noted.then(|| Changing { changes: Changes::default(), names })
     }
 
     /// A barrier has come: what stands for itself of the worker's state, and the rest as far as the last checkpoint does not have it.

@@ -21,6 +21,8 @@ use crate::store::Store;
 const LEAST_BYTES: u64 = 4 << 20;
 /// … or so many pieces have come behind its base.
 const MOST_PIECES: usize = 256;
+/// … or it has so many times the size of the state.
+const OUTGROWN_TIMES: u64 = 4;
 
 /// Of what a checkpoint consists: a base, which has every key, and pieces with what has changed since.
 ///
@@ -40,6 +42,11 @@ impl Chain {
     /// A chain that begins with what is added next.
     pub(crate) fn covering(covers: u64) -> Chain {
         Chain { covers, ..Chain::default() }
+    }
+
+    /// Whether it is so much longer than the state that most of it must be of rows that are there no more, and of which no piece says so.
+    pub(crate) fn is_outgrown(&self, state_bytes: u64) -> bool {
+        self.base_bytes + self.replaced_bytes > OUTGROWN_TIMES * state_bytes.max(LEAST_BYTES)
     }
 
     /// Adds a part of which so many bytes take the place of others.
@@ -146,4 +153,21 @@ pub(crate) fn pieces_folder(id: CheckpointId) -> String {
 
 fn pieces_number(folder: &str) -> Option<CheckpointId> {
     number(folder.strip_suffix("-pieces")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_begun_again_when_it_replaces_much_or_most_of_it_is_there_no_more() {
+        let mut chain = Chain::default();
+        let part = |bytes| PartRecord { file: String::new(), bytes, xxh3: String::new() };
+        chain.add(part(10 * LEAST_BYTES), 0);
+        chain.add(part(15 * LEAST_BYTES), 15 * LEAST_BYTES);
+        assert!(chain.has_room(5 * LEAST_BYTES, 1, 0) && !chain.has_room(5 * LEAST_BYTES + 1, 1, 0));
+        assert!(chain.has_room(0, MOST_PIECES, 0) && !chain.has_room(0, MOST_PIECES + 1, 0));
+        assert!(!chain.is_outgrown(7 * LEAST_BYTES) && chain.is_outgrown(6 * LEAST_BYTES));
+        assert!(!Chain::default().is_outgrown(0));
+    }
 }

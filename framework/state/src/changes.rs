@@ -73,7 +73,8 @@ impl Changes {
     pub fn wants_all(&self, state_bytes: usize) -> bool {
         let kept = self.locked();
         let bytes: usize = kept.pieces.iter().map(|piece| piece.bytes).sum();
-        kept.base_from > kept.chain.covers || !kept.chain.has_room(0, 1, 0) || bytes > state_bytes / KEPT_PART
+        let is_too_long = !kept.chain.has_room(0, 1, 0) || kept.chain.is_outgrown(state_bytes as u64);
+        kept.base_from > kept.chain.covers || is_too_long || bytes > state_bytes / KEPT_PART
     }
 
     /// A barrier has come, and these are all keys.

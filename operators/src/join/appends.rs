@@ -5,13 +5,14 @@
 //! away itself. The result is the same as that of `changes`, and so is a snapshot, since a topology can be changed so that
 //! rows are withdrawn or forgotten from then on.
 
+mod saved;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::filter;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema};
 use millstream_api::batch::Hidden;
-use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Operator, Output, Progress, Result};
@@ -22,14 +23,11 @@ use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers};
 use super::rows::{KeptRows, Picks};
-use super::saved::one_by_one;
 use super::times::{Times, kept, kept_columns, later};
-use super::window::{check_layout, filtered};
+use super::window::filtered;
 use super::{Kind, MAIN};
+use crate::changed::ChangedKeys;
 use crate::columns::records;
-
-/// How many columns of a snapshot are the join's own: weight, partners, and when the row came last, which is not known here.
-const NUMBERS: usize = 3;
 
 /// One subtask.
 pub(super) struct Appends {
@@ -42,6 +40,8 @@ pub(super) struct Appends {
     event_time: bool,
     updating: bool,
     read: bool,
+    /// Which keys have changed since they were last written, where partners are counted.
+    changed: ChangedKeys,
     key_groups: u16,
     batch_rows: usize,
 }
@@ -87,6 +87,7 @@ impl Appends {
             event_time: design.event_time,
             updating: design.updating,
             read: context.outputs[MAIN].read,
+            changed: ChangedKeys::default(),
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
         })
@@ -200,6 +201,10 @@ impl Appends {
         Ok(())
     }
 
+    fn counts_partners(&self) -> bool {
+        self.sides.iter().any(|side| side.partners.is_some())
+    }
+
     fn find(&self, side: usize, rows: &UInt32Array) -> Result<Picks<'_>> {
         self.sides[side].rows.find(rows.values().iter().map(|&row| u64::from(row)))
     }
@@ -263,39 +268,6 @@ impl Side {
         self.partners = self.partners.as_ref().map(|_| Vec::new());
         self.written = 0;
     }
-
-    /// The schema of its part of a snapshot: that of `changes`.
-    fn state_schema(&self) -> SchemaRef {
-        let own = ["weight", "partners", "touched"].map(|name| Field::new(name, DataType::Int64, false));
-        let rows = self.rows.schema().fields().iter().enumerate();
-        let rows = rows.map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
-        let keys = self.keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
-        Arc::new(Schema::new(own.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
-    }
-
-    /// Writes its rows from this number on as they lie there: they do not change, so nobody needs a copy of them.
-    fn snapshot(&mut self, name: &str, from: u64, groups: u16, state: &mut StateWriter) -> Result<()> {
-        let schema = self.state_schema();
-        let (mut ones, mut zeros) = (Int64Array::from_value(1, 0), Int64Array::from_value(0, 0));
-        for (first, rows) in self.rows.since(from) {
-            let count = rows.num_rows();
-            if ones.len() < count {
-                (ones, zeros) = (Int64Array::from_value(1, count), Int64Array::from_value(0, count));
-            }
-            let keys = self.keys.again(&rows)?;
-            let groups = key_groups(&keys, count, groups)?;
-            let first = first as usize;
-            let partners = match self.partners.as_ref().and_then(|partners| partners.get(first..first + count)) {
-                Some(partners) => Int64Array::from(partners.to_vec()),
-                None => zeros.slice(0, count),
-            };
-            let own = [ones.slice(0, count), partners, zeros.slice(0, count)].map(|column| Arc::new(column) as ArrayRef);
-            let columns = own.into_iter().chain(rows.columns().iter().cloned()).chain(keys).collect();
-            state.put_keyed(name, &groups, &records(&schema, columns, count)?)?;
-            self.written = self.written.max((first + count) as u64);
-        }
-        Ok(())
-    }
 }
 
 impl Work {
@@ -340,6 +312,7 @@ impl Operator for Appends {
         let side = &self.sides[input];
         out.fates().taken += batch.rows() as u64;
         let keys = numbers(&mut self.interner, &side.keys, &columns, batch.rows())?;
+        self.changed.touch(&keys.iter().copied().filter(|&key| key != NO_KEY).collect::<Vec<_>>());
         let partners = if self.kind.counts(input) { vec![0; batch.rows()] } else { Vec::new() };
         let rows = side.kept(&batch, self.event_time)?;
         self.work = Some(Work { side: input, rows, keys, partners, row: 0, next: None, found: None, alone: None });
@@ -351,38 +324,36 @@ impl Operator for Appends {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.changed.all_written(self.interner.total());
         let sides = self.sides.iter_mut().zip(ROWS);
-        sides.into_iter().try_for_each(|(side, name)| side.snapshot(name, 0, self.key_groups, state))
+        sides.into_iter().try_for_each(|(side, name)| side.save_from(name, 0, self.key_groups, state))
     }
 
-    /// A row that has partners to be counted changes with each of them; otherwise none does, and there are only new ones.
+    /// A row that has partners to be counted changes with each of them, and with it its key; otherwise none does, and there are only new ones.
     fn note_changes(&mut self) -> bool {
-        self.sides.iter().all(|side| side.partners.is_none())
+        if self.counts_partners() {
+            self.changed.begin();
+        }
+        true
     }
 
     fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
-        let sides = self.sides.iter_mut().zip(ROWS);
-        sides.into_iter().try_for_each(|(side, name)| side.snapshot(name, side.written, self.key_groups, state))
+        if !self.counts_partners() {
+            let sides = self.sides.iter_mut().zip(ROWS);
+            return sides.into_iter().try_for_each(|(side, name)| side.save_from(name, side.written, self.key_groups, state));
+        }
+        let changed = self.changed.take(self.key_groups, |keys| self.interner.columns(keys), state)?;
+        self.sides.iter().zip(ROWS).try_for_each(|(side, name)| side.save_keys(name, &changed, self.key_groups, state))
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for (side, name) in self.sides.iter_mut().zip(ROWS) {
-            for saved in state.get(name) {
-                check_layout(&saved.schema(), &side.state_schema())?;
-                let saved = one_by_one(saved)?;
-                let first_key = saved.num_columns() - side.keys.types.len();
-                let keys = numbers(&mut self.interner, &side.keys, &saved.columns()[first_key..], saved.num_rows())?;
-                let rows = records(side.rows.schema(), saved.columns()[NUMBERS..first_key].to_vec(), saved.num_rows())?;
-                let partners: &[i64] = saved.column(1).as_primitive::<Int64Type>().values();
-                side.keep(&rows, &keys, partners, self.interner.total())?;
-            }
-        }
-        Ok(())
+        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))
     }
 
     fn forget_keys(&mut self) -> Result<()> {
         self.interner = Interner::new(&self.sides[0].keys.types)?;
         self.sides.iter_mut().for_each(Side::forget);
+        self.changed = ChangedKeys::default();
         Ok(())
     }
 
@@ -390,6 +361,6 @@ impl Operator for Appends {
         let side = |side: &Side| {
             side.rows.size_bytes() + side.chains.size_bytes() + side.partners.as_ref().map_or(0, |all| all.capacity() * size_of::<i64>())
         };
-        self.interner.size_bytes() + self.sides.iter().map(side).sum::<usize>()
+        self.interner.size_bytes() + self.changed.size_bytes() + self.sides.iter().map(side).sum::<usize>()
     }
 }

@@ -6,14 +6,12 @@
 //! pairs with the product of their weights, and rows by themselves while the weights of their partners do not sum up to more
 //! than zero.
 
-use std::sync::Arc;
+mod saved;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int8Array};
 use arrow::compute::filter;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use hashbrown::HashMap;
 use millstream_api::batch::Hidden;
-use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
@@ -21,16 +19,13 @@ use millstream_api::{Batch, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
 use super::pairs::{Keys, Pairs, Picked, Rows};
-use super::plan::{Design, ROWS};
-use super::probe::{NO_KEY, numbers, release};
+use super::plan::Design;
+use super::probe::{NO_KEY, numbers, unused};
 use super::store::Store;
 use super::times::{Times, kept, kept_columns, later};
-use super::window::check_layout;
 use super::{Kind, MAIN};
+use crate::changed::ChangedKeys;
 use crate::ttl::Ttl;
-
-/// How many columns of a snapshot are the join's own: weight, partners, and when the row came last.
-const NUMBERS: usize = 3;
 
 /// One subtask.
 pub(super) struct Changes {
@@ -46,6 +41,8 @@ pub(super) struct Changes {
     read: bool,
     /// When rows of each side are forgotten.
     ttls: Option<[Ttl; 2]>,
+    /// Which keys have changed since they were last written, and how these are divided.
+    changed: ChangedKeys,
     key_groups: u16,
     batch_rows: usize,
 }
@@ -87,6 +84,7 @@ impl Changes {
             updating: design.updating,
             read: context.outputs[MAIN].read,
             ttls: design.state_ttl.map(|ttl| [Ttl::new(ttl), Ttl::new(ttl)]),
+            changed: ChangedKeys::default(),
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
         })
@@ -95,6 +93,7 @@ impl Changes {
     /// Changes the weights of a side's rows by those of a batch.
     fn take(&mut self, side: usize, batch: &Batch, keys: &[ArrayRef], out: &mut Output) -> Result<Work> {
         let ids = numbers(&mut self.interner, &self.keys[side], keys, batch.rows())?;
+        self.changed.touch(&ids.iter().copied().filter(|&key| key != NO_KEY).collect::<Vec<_>>());
         let store = &mut self.stores[side];
         let rows = store.convert(&kept_columns(batch, self.event_time), batch.rows())?;
         let mut before: Vec<(u32, i64)> = Vec::new();
@@ -135,7 +134,7 @@ impl Changes {
                 self.send(&mut work, out)?;
             }
             if work.joined == work.deltas.len() {
-                self.forget(&work, out);
+                self.forget(&work, out)?;
                 return Ok(Progress::Done);
             }
             (work.found, work.sent) = (Vec::new(), (0, 0));
@@ -269,7 +268,7 @@ impl Changes {
     }
 
     /// Lets go of the rows of which nothing is left, and of their keys.
-    fn forget(&mut self, work: &Work, out: &mut Output) {
+    fn forget(&mut self, work: &Work, out: &mut Output) -> Result<()> {
         let mut gone = Vec::new();
         for &id in &work.touched {
             let entry = self.stores[work.side].get_mut(id);
@@ -283,34 +282,31 @@ impl Changes {
                 }
             }
         }
-        self.remove(work.side, &gone);
+        self.remove(work.side, &gone)?;
         self.ttls.iter().flatten().for_each(|ttl| ttl.set_timer(out));
+        Ok(())
     }
 
     /// Forgets the rows that have not come again for long enough.
-    fn forget_due(&mut self, out: &mut Output) {
+    fn forget_due(&mut self, out: &mut Output) -> Result<()> {
         for side in [0, 1] {
-            let Some(ttls) = &mut self.ttls else { return };
+            let Some(ttls) = &mut self.ttls else { break };
             let due: Vec<u32> = ttls[side].take_due(out.now()).into_iter().map(|id| id as u32).collect();
             ttls[side].set_timer(out);
-            self.remove(side, &due);
+            self.remove(side, &due)?;
         }
+        Ok(())
     }
 
     /// Takes rows of a side out, and their keys where no row is left.
-    fn remove(&mut self, side: usize, ids: &[u32]) {
+    fn remove(&mut self, side: usize, ids: &[u32]) -> Result<()> {
         let keys: Vec<usize> = ids.iter().map(|&id| self.stores[side].get(id).key).filter(|&key| key != NO_KEY).collect();
         ids.iter().for_each(|&id| self.stores[side].remove(id));
-        release(&mut self.interner, &self.keys[0], keys, |key| self.stores.iter().all(|store| store.of_key(key).is_empty()));
-    }
-
-    /// The schema of a side's part of a snapshot.
-    fn state_schema(&self, side: usize) -> SchemaRef {
-        let numbers = ["weight", "partners", "touched"].map(|name| Field::new(name, DataType::Int64, false));
-        let rows = self.stores[side].schema().fields().iter().enumerate();
-        let rows = rows.map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
-        let keys = self.keys[side].types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
-        Arc::new(Schema::new(numbers.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
+        self.changed.touch(&keys);
+        let unused = unused(&self.keys[0], keys, |key| self.stores.iter().all(|store| store.of_key(key).is_empty()));
+        self.changed.give_up(&unused, |keys| self.interner.columns(keys))?;
+        self.interner.release(&unused);
+        Ok(())
     }
 }
 
@@ -320,15 +316,14 @@ impl Operator for Changes {
         if let Some(state) = out.fetch(&keys, batch.rows())? {
             self.restore(&state)?;
         }
-        self.forget_due(out);
+        self.forget_due(out)?;
         out.fates().taken += batch.rows() as u64;
         self.work = Some(self.take(input, &batch, &keys, out)?);
         self.go_on(out).map(|_| ())
     }
 
     fn on_timer(&mut self, _: ClockTime, out: &mut Output) -> Result<()> {
-        self.forget_due(out);
-        Ok(())
+        self.forget_due(out)
     }
 
     fn resume(&mut self, out: &mut Output) -> Result<Progress> {
@@ -336,60 +331,34 @@ impl Operator for Changes {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        for side in [0, 1] {
-            let store = &self.stores[side];
-            let live = store.live();
-            let number = |of: fn(&super::store::Entry) -> i64| -> ArrayRef {
-                Arc::new(live.iter().map(|&id| Some(of(store.get(id)))).collect::<Int64Array>())
-            };
-            let rows = store.rows(live.iter().copied())?;
-            let keys = self.interner.columns(&live.iter().map(|&id| store.get(id).key).collect::<Vec<_>>())?;
-            let groups = key_groups(&keys, live.len(), self.key_groups)?;
-            let touched_at = |id: u32| self.ttls.as_ref().map_or(0, |ttls| ttls[side].touched_at(id as usize));
-            let touched: ArrayRef = Arc::new(live.iter().map(|&id| Some(touched_at(id))).collect::<Int64Array>());
-            let numbers = [number(|entry| entry.weight), number(|entry| entry.partners), touched];
-            let columns = numbers.into_iter().chain(rows.columns().iter().cloned()).chain(keys).collect();
-            state.put_keyed(ROWS[side], &groups, &RecordBatch::try_new(self.state_schema(side), columns)?)?;
-        }
-        Ok(())
+        self.changed.all_written(self.interner.total());
+        [0, 1].into_iter().try_for_each(|side| self.save(side, &self.stores[side].live(), state))
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.changed.begin();
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let changed = self.changed.take(self.key_groups, |keys| self.interner.columns(keys), state)?;
+        [0, 1].into_iter().try_for_each(|side| self.save(side, &self.stores[side].live_of(&changed), state))
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for side in [0, 1] {
-            let schema = self.state_schema(side);
-            for saved in state.get(ROWS[side]) {
-                check_layout(&saved.schema(), &schema)?;
-                let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
-                let (weights, partners, touched) = (number(0), number(1), number(2));
-                let columns = saved.columns();
-                let first_key = columns.len() - self.keys[side].types.len();
-                let mut ids = Vec::new();
-                self.interner.intern(&columns[first_key..], saved.num_rows(), &mut ids)?;
-                let store = &mut self.stores[side];
-                let rows = store.convert(&columns[NUMBERS..first_key], saved.num_rows())?;
-                for (row, &key) in ids.iter().enumerate() {
-                    let id = store.entry(rows.row(row).data(), key);
-                    let entry = store.get_mut(id);
-                    // Where rows only come, equal ones are put down one by one.
-                    (entry.weight, entry.partners) = (entry.weight + weights.value(row), partners.value(row));
-                    if let Some(ttls) = &mut self.ttls {
-                        ttls[side].touch(id as usize, ClockTime(touched.value(row)));
-                    }
-                }
-            }
-        }
-        Ok(())
+        [0, 1].into_iter().try_for_each(|side| self.load(side, state))
     }
 
     fn forget_keys(&mut self) -> Result<()> {
         self.interner = Interner::new(&self.keys[0].types)?;
         self.stores = [self.stores[0].emptied()?, self.stores[1].emptied()?];
         self.ttls = self.ttls.as_ref().map(|ttls| ttls.each_ref().map(Ttl::emptied));
+        self.changed = ChangedKeys::default();
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
         let ttls: usize = self.ttls.iter().flatten().map(Ttl::size_bytes).sum();
-        self.interner.size_bytes() + ttls + self.stores.iter().map(Store::size_bytes).sum::<usize>()
+        self.interner.size_bytes() + self.changed.size_bytes() + ttls + self.stores.iter().map(Store::size_bytes).sum::<usize>()
     }
 }

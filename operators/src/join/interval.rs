@@ -5,14 +5,10 @@
 //! each of two partners is not behind the watermark when it comes, neither is the later of their times: pairs need no
 //! holding back of the watermark. What is sent by itself is older than it by the interval.
 
-use std::sync::Arc;
+mod saved;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use millstream_api::key_group::key_groups;
+use arrow::array::{Int64Array, RecordBatch, UInt32Array};
 use millstream_api::plan::OperatorContext;
-use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
@@ -24,12 +20,7 @@ use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers, release};
 use super::rows::{KeptRows, Picks};
-use super::window::check_layout;
 use super::{Kind, MAIN};
-use crate::columns::{records, sharing};
-
-/// How many columns of a snapshot are the join's own: time, and whether the row has had a partner.
-const OWN: usize = 2;
 
 /// One subtask.
 pub(super) struct IntervalJoin {
@@ -56,6 +47,8 @@ struct Side {
     due: Due<usize>,
     /// How far before and after a row's time its partners may be.
     span: [i64; 2],
+    /// Rows before this number have been written for a checkpoint.
+    written: u64,
 }
 
 /// A row that waits.
@@ -236,6 +229,7 @@ impl Side {
             by_key: ByKey::new(),
             due: Due::new(),
             span,
+            written: 0,
         })
     }
 
@@ -262,32 +256,6 @@ impl Side {
     fn note(&mut self, pair: &Found) -> Option<Stamp> {
         let stamp = self.by_key.of_mut(pair.key)?.get_mut(pair.place)?;
         (!std::mem::replace(&mut stamp.matched, true)).then_some(*stamp)
-    }
-
-    /// The schema of its part of a snapshot.
-    fn state_schema(&self) -> SchemaRef {
-        let own = [Field::new("time", DataType::Int64, false), Field::new("matched", DataType::Boolean, false)];
-        let rows = self.rows.schema().fields().iter().enumerate();
-        let rows = rows.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
-        Arc::new(Schema::new(own.into_iter().chain(rows).collect::<Vec<_>>()))
-    }
-
-    /// Writes the rows that wait as they lie there, in the order in which they came.
-    fn snapshot(&self, state: &mut StateWriter, name: &str, groups: u16) -> Result<()> {
-        // A row that has left already, because its partner was enough, is not there any more.
-        let mut stamps: Vec<Stamp> = self.by_key.iter().map(|(_, stamp)| *stamp).filter(|stamp| self.rows.has(stamp.number)).collect();
-        stamps.sort_unstable_by_key(|stamp| stamp.number);
-        let numbers: Vec<u64> = stamps.iter().map(|stamp| stamp.number).collect();
-        let schema = self.state_schema();
-        for (range, rows, places) in self.rows.lying(&numbers) {
-            let stamps = &stamps[range];
-            let keys = self.keys.again(rows)?.iter().map(|key| Ok(take(key, &places, None)?)).collect::<Result<Vec<_>>>()?;
-            let times = Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time));
-            let matched: BooleanArray = stamps.iter().map(|stamp| Some(stamp.matched)).collect();
-            let columns = [Arc::new(times) as ArrayRef, Arc::new(matched)].into_iter().chain(sharing(rows, &places)?).collect();
-            state.put_keyed(name, &key_groups(&keys, stamps.len(), groups)?, &records_of(&schema, columns)?)?;
-        }
-        Ok(())
     }
 }
 
@@ -355,22 +323,22 @@ impl Operator for IntervalJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        self.sides.iter().zip(ROWS).try_for_each(|(side, name)| side.snapshot(state, name, self.key_groups))
+        let sides = self.sides.iter_mut().zip(ROWS);
+        sides.into_iter().try_for_each(|(side, name)| side.save(name, 0, self.key_groups, state))
+    }
+
+    /// Where no row is looked at for having a partner, rows only come, and go with time: those that are past find no partner any more.
+    fn note_changes(&mut self) -> bool {
+        (0..2).all(|side| !self.kind.counts(side))
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let sides = self.sides.iter_mut().zip(ROWS);
+        sides.into_iter().try_for_each(|(side, name)| side.save(name, side.written, self.key_groups, state))
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for (side, name) in self.sides.iter_mut().zip(ROWS) {
-            for saved in state.get(name) {
-                check_layout(&saved.schema(), &side.state_schema())?;
-                let rows = records(side.rows.schema(), saved.columns()[OWN..].to_vec(), saved.num_rows())?;
-                let columns = side.keys.again(&rows)?;
-                let keys = numbers(&mut self.interner, &side.keys, &columns, rows.num_rows())?;
-                let (times, matched) = (saved.column(0).as_primitive::<Int64Type>(), saved.column(1).as_boolean());
-                let stamps = keys.into_iter().enumerate().map(|(row, key)| (key, times.value(row), matched.value(row)));
-                side.keep(&rows, &stamps.collect::<Vec<_>>())?;
-            }
-        }
-        Ok(())
+        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))
     }
 
     fn waits_for(&self) -> Option<EventTime> {

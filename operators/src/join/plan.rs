@@ -159,9 +159,10 @@ impl Planner<'_> {
         let reads_first = (mode == Mode::Lookup).then_some(1);
         let can_spill = mode == Mode::Changes && !design.keys[0].is_empty();
         let spills = can_spill.then_some(Spills { state: &ROWS, forgotten_after: design.state_ttl });
+        let changes: &[&str] = if mode == Mode::Interval { &ROWS } else { &[] };
         let (bound, warnings) = (self.bound(), self.warnings());
         let make = Make::Operator(Arc::new(JoinFactory { design }));
-        Plan { parallelism, reads_first, state, spills, bound, warnings, ..Plan::new(inputs, outputs, make) }
+        Plan { parallelism, reads_first, state, spills, changes, bound, warnings, ..Plan::new(inputs, outputs, make) }
     }
 
     /// Whether rows of the result have event time.

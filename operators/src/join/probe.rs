@@ -63,14 +63,19 @@ pub(super) fn numbers(interner: &mut Interner, keys: &Keys, columns: &[ArrayRef]
 }
 
 /// Forgets those of these keys that `is_unused`; their numbers will be given to others.
-pub(super) fn release(interner: &mut Interner, keys: &Keys, mut candidates: Vec<usize>, is_unused: impl Fn(usize) -> bool) {
+pub(super) fn release(interner: &mut Interner, keys: &Keys, candidates: Vec<usize>, is_unused: impl Fn(usize) -> bool) {
+    interner.release(&unused(keys, candidates, is_unused));
+}
+
+/// Those of these keys that `is_unused`, each once: their numbers may be given to others.
+pub(super) fn unused(keys: &Keys, mut candidates: Vec<usize>, is_unused: impl Fn(usize) -> bool) -> Vec<usize> {
     if keys.types.is_empty() {
-        return;
+        return Vec::new();
     }
     candidates.sort_unstable();
     candidates.dedup();
     candidates.retain(|&key| is_unused(key));
-    interner.release(&candidates);
+    candidates
 }
 
 /// Goes through rows and, for each, through the rows of the other side with the same key.

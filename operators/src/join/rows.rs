@@ -108,6 +108,11 @@ impl KeptRows {
         self.live
     }
 
+    /// The number of the row that is put away next.
+    pub(super) fn end(&self) -> u64 {
+        self.next
+    }
+
     /// Puts rows away; the result is the number of the first, the others follow.
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<u64> {
         let first = self.next;

@@ -150,6 +150,11 @@ impl Store {
         self.by_key.iter().flatten().copied().filter(|&id| self.get(id).weight != 0).collect()
     }
 
+    /// The entries of these keys that are to be kept.
+    pub(super) fn live_of(&self, keys: &[usize]) -> Vec<u32> {
+        keys.iter().flat_map(|&key| self.of_key(key)).copied().filter(|&id| self.get(id).weight != 0).collect()
+    }
+
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let lists = self.by_key.capacity() * size_of::<Vec<u32>>() + self.entries.len() * size_of::<u32>();

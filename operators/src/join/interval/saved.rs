@@ -1,0 +1,65 @@
+//! The rows of a side that wait, to a snapshot and back.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use millstream_api::Result;
+use millstream_api::key_group::key_groups as groups_of;
+use millstream_api::state::picked::records_of;
+use millstream_api::state::{StateReader, StateWriter};
+use millstream_expr::Interner;
+
+use super::{Side, Stamp};
+use crate::columns::{records, sharing};
+use crate::join::probe::numbers;
+use crate::join::window::check_layout;
+
+/// How many columns of a snapshot are the join's own: time, and whether the row has had a partner.
+const OWN: usize = 2;
+
+impl Side {
+    /// Writes the rows that wait, from this number on, as they lie there, in the order in which they came.
+    pub(super) fn save(&mut self, name: &str, from: u64, key_groups: u16, state: &mut StateWriter) -> Result<()> {
+        // A row that has left already, because its partner was enough, is not there any more.
+        let is_wanted = |stamp: &Stamp| stamp.number >= from && self.rows.has(stamp.number);
+        let mut stamps: Vec<Stamp> = self.by_key.iter().map(|(_, stamp)| *stamp).filter(is_wanted).collect();
+        stamps.sort_unstable_by_key(|stamp| stamp.number);
+        let row_numbers: Vec<u64> = stamps.iter().map(|stamp| stamp.number).collect();
+        let schema = self.state_schema();
+        for (range, rows, places) in self.rows.lying(&row_numbers) {
+            let stamps = &stamps[range];
+            let keys = self.keys.again(rows)?.iter().map(|key| Ok(take(key, &places, None)?)).collect::<Result<Vec<_>>>()?;
+            let groups = groups_of(&keys, stamps.len(), key_groups)?;
+            let times = Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time));
+            let matched: BooleanArray = stamps.iter().map(|stamp| Some(stamp.matched)).collect();
+            let columns = [Arc::new(times) as ArrayRef, Arc::new(matched)].into_iter().chain(sharing(rows, &places)?).collect();
+            state.put_keyed(name, &groups, &records_of(&schema, columns)?)?;
+        }
+        self.written = self.rows.end();
+        Ok(())
+    }
+
+    /// Takes back what was written.
+    pub(super) fn load(&mut self, name: &str, interner: &mut Interner, state: &StateReader) -> Result<()> {
+        for saved in state.get(name) {
+            check_layout(&saved.schema(), &self.state_schema())?;
+            let rows = records(self.rows.schema(), saved.columns()[OWN..].to_vec(), saved.num_rows())?;
+            let columns = self.keys.again(&rows)?;
+            let keys = numbers(interner, &self.keys, &columns, rows.num_rows())?;
+            let (times, matched) = (saved.column(0).as_primitive::<Int64Type>(), saved.column(1).as_boolean());
+            let stamps = keys.into_iter().enumerate().map(|(row, key)| (key, times.value(row), matched.value(row)));
+            self.keep(&rows, &stamps.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// The schema of its part of a snapshot.
+    fn state_schema(&self) -> SchemaRef {
+        let own = [Field::new("time", DataType::Int64, false), Field::new("matched", DataType::Boolean, false)];
+        let rows = self.rows.schema().fields().iter().enumerate();
+        let rows = rows.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+        Arc::new(Schema::new(own.into_iter().chain(rows).collect::<Vec<_>>()))
+    }
+}
