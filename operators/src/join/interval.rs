@@ -13,6 +13,7 @@ use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
+use self::saved::{read_watermark, write_watermark};
 use super::by_key::ByKey;
 use super::due::Due;
 use super::late::LateRows;
@@ -200,18 +201,26 @@ impl IntervalJoin {
 
     /// Takes leave of the next rows of a side for which no partner can come any more; false when there are none.
     fn let_go(&mut self, side: usize, out: &mut Output) -> Result<bool> {
-        let (watermark, leaving) = (self.watermark, &mut self.sides[side]);
-        let after = leaving.span[1];
-        let due = leaving.due.take(self.batch_rows, |time| watermark == EventTime::MAX || time.saturating_add(after) < watermark.0);
-        if due.is_empty() {
+        let (stamps, keys) = self.sides[side].take_past(self.watermark, self.batch_rows);
+        if keys.is_empty() {
             return Ok(false);
         }
-        let stamps: Vec<Stamp> = due.iter().filter_map(|(_, key)| leaving.by_key.pop_first(*key)).collect();
         let (with_partner, alone): (Vec<Stamp>, Vec<Stamp>) = stamps.into_iter().partition(|stamp| stamp.matched);
         self.send_alone(side, &with_partner, false, out)?;
         self.send_alone(side, &alone, self.kind.alone(side), out)?;
-        self.release(due.into_iter().map(|(_, key)| key).filter(|&key| key != NO_KEY).collect());
+        self.release(keys.into_iter().filter(|&key| key != NO_KEY).collect());
         Ok(true)
+    }
+
+    /// Lets go of rows of a checkpoint for which no partner could come at its barrier any more: it has them as long as its chain lasts.
+    fn forget_past(&mut self) -> Result<()> {
+        for side in [0, 1] {
+            let (stamps, keys) = self.sides[side].take_past(self.watermark, usize::MAX);
+            stamps.iter().for_each(|stamp| self.sides[side].rows.remove(stamp.number));
+            self.sides[side].rows.tidy()?;
+            self.release(keys.into_iter().filter(|&key| key != NO_KEY).collect());
+        }
+        Ok(())
     }
 
     /// Forgets those of these keys for which no row waits.
@@ -241,6 +250,14 @@ impl Side {
         }
         self.due.add(stamps.iter().map(|&(key, time, _)| (time, key)).collect());
         Ok(())
+    }
+
+    /// Takes out the next rows for which no partner can come any more, and their keys.
+    fn take_past(&mut self, watermark: EventTime, most: usize) -> (Vec<Stamp>, Vec<usize>) {
+        let after = self.span[1];
+        let due = self.due.take(most, |time| watermark == EventTime::MAX || time.saturating_add(after) < watermark.0);
+        let keys: Vec<usize> = due.into_iter().map(|(_, key)| key).collect();
+        (keys.iter().filter_map(|&key| self.by_key.pop_first(key)).collect(), keys)
     }
 
     fn stamp(&self, pair: &Found) -> Option<&Stamp> {
@@ -323,6 +340,7 @@ impl Operator for IntervalJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+        write_watermark(self.watermark, state)?;
         let sides = self.sides.iter_mut().zip(ROWS);
         sides.into_iter().try_for_each(|(side, name)| side.save(name, 0, self.key_groups, state))
     }
@@ -333,12 +351,15 @@ impl Operator for IntervalJoin {
     }
 
     fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        write_watermark(self.watermark, state)?;
         let sides = self.sides.iter_mut().zip(ROWS);
         sides.into_iter().try_for_each(|(side, name)| side.save(name, side.written, self.key_groups, state))
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))
+        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))?;
+        self.watermark = read_watermark(state);
+        if self.note_changes() { self.forget_past() } else { Ok(()) }
     }
 
     fn waits_for(&self) -> Option<EventTime> {

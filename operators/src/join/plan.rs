@@ -155,7 +155,7 @@ impl Planner<'_> {
         };
         let kept = ROWS.iter().filter(|name| mode != Mode::Lookup || **name == ROWS[1]);
         let mut state: Vec<StateDecl> = kept.map(|name| StateDecl { name, keyed: true }).collect();
-        state.extend(windowed.then_some(StateDecl { name: WATERMARK, keyed: false }));
+        state.extend((windowed || mode == Mode::Interval).then_some(StateDecl { name: WATERMARK, keyed: false }));
         let reads_first = (mode == Mode::Lookup).then_some(1);
         let can_spill = mode == Mode::Changes && !design.keys[0].is_empty();
         let spills = can_spill.then_some(Spills { state: &ROWS, forgotten_after: design.state_ttl });

@@ -2,22 +2,35 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use millstream_api::Result;
 use millstream_api::key_group::key_groups as groups_of;
 use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::{EventTime, Result};
 use millstream_expr::Interner;
 
 use super::{Side, Stamp};
 use crate::columns::{records, sharing};
 use crate::join::probe::numbers;
-use crate::join::window::check_layout;
+use crate::join::window::{WATERMARK, check_layout};
 
 /// How many columns of a snapshot are the join's own: time, and whether the row has had a partner.
 const OWN: usize = 2;
+
+/// Writes up to where rows have been let go of.
+pub(super) fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
+    let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
+    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from_value(watermark.0, 1))])?);
+    Ok(())
+}
+
+/// The watermark that all subtasks had at the barrier.
+pub(super) fn read_watermark(state: &StateReader) -> EventTime {
+    let saved = state.get(WATERMARK).flat_map(|records| records.column(0).as_primitive::<Int64Type>().values().to_vec());
+    EventTime(saved.min().unwrap_or(i64::MIN))
+}
 
 impl Side {
     /// Writes the rows that wait, from this number on, as they lie there, in the order in which they came.
