@@ -1,6 +1,6 @@
 //! No text makes parsing or evaluating an expression panic or hang, and a row gives the same alone and in a batch.
 //!
-//! The first byte says what the text is: a value, a condition, an item of a list, what to order by, or an aggregate. An aggregate
+//! The first byte says what the text is: a value, a condition, an item of a list, what to order by, or an item of `compute`. An aggregate
 //! gives the same in one go and by way of the states of two parts.
 #![no_main]
 
@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Schema};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use millstream_api::Batch;
 use millstream_api::types::ColumnType;
-use millstream_expr::{Aggregate, BoundScalar, OrderItem, RowOrder, Scalar};
+use millstream_expr::{Aggregate, BoundScalar, ComputeItem, OrderItem, RowOrder, Scalar};
 
 /// Columns with ordinary and extreme values; the last row is null where it may be.
 const COLUMNS: [(&str, &str, [&str; 2]); 15] = [
@@ -62,7 +62,15 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         1 => drop(Scalar::predicate(text, &schema).map(|scalar| evaluate(&scalar))),
         2 => drop(Scalar::item(text, &schema).map(|scalar| evaluate(&scalar))),
         3 => drop(OrderItem::parse(text, &schema).map(|item| evaluate(item.value()))),
-        _ => drop(Aggregate::parse(text, &schema).map(|aggregate| aggregated(&aggregate))),
+        _ => match ComputeItem::parse(text, &schema) {
+            Ok(ComputeItem::Function(aggregate)) => aggregated(&aggregate),
+            Ok(ComputeItem::Expression(item)) => {
+                item.calls().iter().for_each(aggregated);
+                let groups: Vec<Field> = item.calls().iter().map(|call| call.field().clone()).collect();
+                drop(item.column(&Schema::new(groups)));
+            }
+            Err(_) => {}
+        },
     }
     Corpus::Keep
 });

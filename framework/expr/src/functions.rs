@@ -34,7 +34,8 @@ static SCALAR: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
 });
 
 /// Functions over groups of rows, which [`crate::aggregate`] has: known here so that one in the wrong place is called what it is.
-const AGGREGATE: [&str; 22] = [
+const AGGREGATE: [&str; 24] = [
+    "approx_count_distinct",
     "approx_distinct",
     "approx_percentile_cont",
     "array_agg",
@@ -44,6 +45,7 @@ const AGGREGATE: [&str; 22] = [
     "count",
     "first_value",
     "last_value",
+    "listagg",
     "max",
     "mean",
     "median",

@@ -42,7 +42,7 @@ mod syntax;
 mod time_text;
 mod types;
 
-pub use aggregate::{Aggregate, Arguments, BoundAggregate, Groups, Interner, RowOrder};
+pub use aggregate::{Aggregate, Arguments, BoundAggregate, ComputeItem, GroupExpression, Groups, Interner, RowOrder};
 pub use error::ExprError;
 pub use joined::{Condition, Equality, JoinScope, Side};
 pub use order::OrderItem;

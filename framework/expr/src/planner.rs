@@ -42,8 +42,12 @@ pub(crate) struct Planned {
 
 /// Parses, resolves and types `text` (`expr` or `expr as name`) against a stream's logical schema.
 pub(crate) fn plan(text: &str, scope: &Scope) -> Result<Planned, ExprError> {
-    let sql = sql::parse(text)?;
-    names::check(&sql, text, scope.arrow(), Purpose::Scalar)?;
+    typed(sql::parse(text)?, text, scope, Purpose::Scalar)
+}
+
+/// Resolves and types `sql`, which was parsed from `text`.
+pub(crate) fn typed(sql: Sql, text: &str, scope: &Scope, purpose: Purpose) -> Result<Planned, ExprError> {
+    names::check(&sql, text, scope.arrow(), purpose)?;
     let expr = with_room(sql.depth, || mismatch::typed(&sql, text, scope))?;
     let Sql { text, alias, depth, .. } = sql;
     Ok(Planned { expr, text, alias, depth })

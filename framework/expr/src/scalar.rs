@@ -55,11 +55,15 @@ impl Scalar {
     /// # Errors
     /// As [`parse`](Scalar::parse), and `not-boolean`.
     pub fn predicate(text: &str, schema: &Schema) -> Result<Scalar, ExprError> {
-        let scalar = Scalar::parse(text, schema)?;
-        if scalar.field().data_type() == &DataType::Boolean {
-            return Ok(scalar);
+        Scalar::parse(text, schema)?.boolean()
+    }
+
+    /// Itself, if it is boolean.
+    pub(crate) fn boolean(self) -> Result<Scalar, ExprError> {
+        if self.field().data_type() == &DataType::Boolean {
+            return Ok(self);
         }
-        let message = format!("`{}` is {}, and a condition must be boolean", scalar.text(), SqlName(scalar.field().data_type()));
+        let message = format!("`{}` is {}, and a condition must be boolean", self.text(), SqlName(self.field().data_type()));
         Err(ExprError::new("not-boolean", message, None).help("compare it with something, such as `… > 0`"))
     }
 

@@ -13,14 +13,14 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan,
 
 use crate::error::ExprError;
 use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, depth, read_too_often};
-use crate::shorthands;
 use crate::stack::with_room;
+use crate::shorthands;
 
 /// How many bytes an expression may have.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
 
 /// An expression as it was written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sql {
     /// Its syntax tree.
     pub(crate) tree: Expr,

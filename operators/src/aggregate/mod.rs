@@ -2,7 +2,8 @@
 //!
 //! Modules in reading order:
 //!
-//! - `checks`, `plan`: which options suit which input; options to outputs, key, state, and the columns that are needed
+//! - `checks`, `items`, `plan`: which options suit which input; what `compute` and `having` need; options to outputs, key, state,
+//!   and the columns that are needed
 //! - `program`: the bound expressions of one subtask: rows in to keys and arguments, groups to rows out
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
@@ -19,6 +20,7 @@ mod combine;
 mod combine_sessions;
 mod early;
 mod early_sessions;
+mod items;
 mod pane;
 mod pending;
 mod places;
@@ -35,9 +37,11 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+use arrow::datatypes::Field;
 use millstream_api::plan::{Inputs, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::time::DurationText;
+use millstream_api::types::timestamp_type;
 use millstream_api::{Diagnostics, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,7 +51,7 @@ const MAIN: usize = 0;
 /// Of a windowed aggregate only.
 const LATE: usize = 1;
 
-/// The columns that a windowed aggregate adds.
+/// Their names.
 const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
 
@@ -63,6 +67,9 @@ const WINDOW_END: &str = "window_end";
 /// whenever it changes. A group from which every row has been withdrawn has no row, also where there is no `by`. Where the
 /// input is itself updating, min, max, median, stddev, variance, first_value, last_value, array_agg and string_agg keep every
 /// value that stands, since another may take its place; approx_distinct and approx_percentile_cont cannot take a row back.
+///
+/// An item of `compute` is a function, or an expression over functions, keys and, per window, its bounds: `"sum(late) * 100.0 /
+/// count(*) as share"`.
 ///
 /// Functions: count(*), count, sum, avg, min, max, first_value, last_value, stddev, stddev_pop, variance, var_pop, median,
 /// approx_distinct, approx_percentile_cont(x, share), array_agg, string_agg(x, separator), bool_and and bool_or; each with
@@ -83,10 +90,11 @@ pub struct AggregateOptions {
     /// there is one group.
     #[serde(default)]
     pub by: Vec<String>,
-    /// What to compute: `"function(…) as name"`.
+    /// What to compute: `"function(…) as name"`, or an expression over functions and keys, `"max(x) - min(x) as range"`.
     #[serde(default)]
     pub compute: Vec<String>,
-    /// Only groups for which this condition over the columns of `by` and `compute` is true are sent.
+    /// Only groups for which this condition over the columns of `by` and `compute` is true are sent. It may call functions too:
+    /// `"count(*) > 10"`.
     pub having: Option<String>,
     /// How much longer a window stays open for rows that are late. It delays the row of the window. Default: not at all.
     pub allowed_lateness: Option<DurationText>,
@@ -112,6 +120,11 @@ pub enum Emit {
     Change,
     /// At this frequency of the wall clock, the rows of the groups that changed.
     Every(DurationText),
+}
+
+/// The columns that a windowed aggregate adds.
+fn window_bounds() -> [Field; 2] {
+    [WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false))
 }
 
 /// Whether a column of this name says which window a row is of.

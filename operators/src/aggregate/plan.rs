@@ -10,7 +10,7 @@ use millstream_api::plan::{
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, Windowed as WindowedStream};
 use millstream_api::time::DurationText;
-use millstream_api::types::{SqlName, timestamp_type};
+use millstream_api::types::SqlName;
 use millstream_api::window::WindowKind;
 use millstream_api::{Combiner, Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
@@ -18,18 +18,22 @@ use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
 use super::combine::Combine;
 use super::combine_sessions::CombineSessions;
 use super::early::SENT;
+use super::items::Function;
 use super::running::{GROUPS, Running};
 use super::sessions::{SESSIONS, Sessions};
 use super::state::WATERMARK;
 use super::windowed::{PANES, Windowed};
-use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound};
+use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound, window_bounds};
 use crate::bad_rows::rejected_output;
 
 /// The options, resolved.
 #[derive(Clone)]
 pub(super) struct Design {
     pub(super) by: Vec<Scalar>,
-    pub(super) compute: Vec<Aggregate>,
+    /// What is accumulated.
+    pub(super) functions: Vec<Aggregate>,
+    /// What is calculated from keys and functions.
+    pub(super) results: Vec<Scalar>,
     pub(super) having: Option<Scalar>,
     /// The windows, unless it is a running aggregate.
     pub(super) windows: Option<WindowKind>,
@@ -53,12 +57,6 @@ impl Design {
             _ => None,
         }
     }
-
-    /// The functions that are computed when these columns are needed of the output.
-    pub(super) fn needed(&self, output: &Columns) -> Vec<&Aggregate> {
-        let in_having = |name: &str| self.having.as_ref().is_some_and(|having| having.columns().contains(name));
-        self.compute.iter().filter(|a| output.contains(a.field().name()) || in_having(a.field().name())).collect()
-    }
 }
 
 /// See [`super::AggregateOptions`].
@@ -69,14 +67,17 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
     planner.check_input(&options, &mut found);
     let scope = planner.scope();
     let by = planner.keys(&options.by, &scope, &mut found);
-    let compute = planner.functions(&options.compute, &scope, &mut found);
-    let Some((by, compute)) = by.zip(compute) else { return Err(found) };
-    let schema = planner.output_schema(&by, &compute, &mut found);
-    let having = options.having.as_ref().and_then(|text| found.ok(Scalar::predicate(text, &schema).map_err(|e| e.at("having"))));
+    let items = planner.items(&options.compute, options.having.as_deref(), &scope, &mut found);
+    let Some(by) = by else { return Err(found) };
+    let Some(calculated) = planner.calculated(&by, &items, &mut found) else { return Err(found) };
+    let schema = planner.output_schema(&by, &calculated.fields, &mut found);
+    let having = planner.having(&items, &schema, &mut found);
     if found.has_errors() {
         return Err(found);
     }
-    let ordered = compute.iter().any(Aggregate::ordered);
+    planner.warn_of_growth(&options, &items.functions, &mut found);
+    let functions: Vec<Aggregate> = items.functions.into_iter().map(|function| function.aggregate).collect();
+    let ordered = functions.iter().any(Aggregate::ordered);
     let design = Design {
         windows: input.windowed.as_ref().filter(|_| planner.windowed).map(|w| w.windows.clone()),
         explicit: input.windowed.as_ref().is_some_and(|w| w.explicit),
@@ -85,7 +86,8 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
         allowed_lateness: options.allowed_lateness.unwrap_or_default().micros(),
         tie_columns: if planner.has_origin() { Columns::new() } else { crate::columns::names(&scope) },
         by,
-        compute,
+        functions,
+        results: calculated.results,
         having,
     };
     Ok(planner.assemble(design, schema, ordered, found))
@@ -129,7 +131,7 @@ impl Planner<'_> {
                 // Every group has its window anyway; SQL wants it said.
                 continue;
             }
-            let key = Scalar::item(text, scope).map_err(|error| self.explained(error, "by", index));
+            let key = Scalar::item(text, scope).map_err(|error| self.explained(error, "by", Some(index)));
             let key = key.and_then(|key| match RowConverter::supports_fields(&[SortField::new(key.field().data_type().clone())]) {
                 true => Ok(key),
                 false => Err(Diagnostic::error("type-mismatch", format!("{} cannot be a key", SqlName(key.field().data_type())))
@@ -145,73 +147,53 @@ impl Planner<'_> {
         complete.then_some(keys)
     }
 
-    fn functions(&self, compute: &[String], scope: &Schema, found: &mut Diagnostics) -> Option<Vec<Aggregate>> {
-        let mut functions = Vec::new();
-        let mut complete = true;
-        for (index, text) in compute.iter().enumerate() {
-            let function = Aggregate::parse(text, scope).map_err(|error| self.explained(error, "compute", index));
-            let Some(function) = found.ok(function) else {
-                complete = false;
-                continue;
-            };
-            match function.retracting() {
-                _ if !self.input.updating || self.windowed => functions.push(function),
-                Some(retracting) => functions.push(retracting),
-                None => {
-                    found.push(self.cannot_retract(&function, index));
-                    functions.push(function);
-                }
-            }
-        }
-        complete.then_some(functions)
-    }
-
-    fn explained(&self, error: ExprError, key: &str, index: usize) -> Diagnostic {
+    /// The mistake with its place, and with more advice where it is about the window.
+    pub(super) fn explained(&self, error: ExprError, key: &str, index: Option<usize>) -> Diagnostic {
         let about_window = self.windowed && error.code == "unknown-column" && error.message.contains("`window_");
-        let diagnostic = error.at(key).index(index);
+        let mut diagnostic = error.at(key);
+        if let Some(index) = index {
+            diagnostic = diagnostic.index(index);
+        }
         if about_window {
             return diagnostic.help(
-                "the rows that leave a windowed aggregate have window_start and window_end; calculate with them in a `select` behind it",
+                "window_start and window_end are columns of the groups, not of their rows: they can stand beside aggregate functions, \
+                 not within them or in `by`",
             );
         }
         diagnostic
     }
 
-    fn cannot_retract(&self, function: &Aggregate, index: usize) -> Diagnostic {
+    /// The mistake of a function that cannot do what the input needs; the caller adds the place.
+    pub(super) fn cannot_retract(&self, function: &Aggregate) -> Diagnostic {
         let message = format!("rows of `{}` can be withdrawn, and `{}` cannot take one back", self.name, function.function_name());
         let help = match function.retractable_alternative() {
             Some(other) => format!("write {other}, which is exact, or aggregate before the node that makes the stream updating"),
             None => "aggregate before the node that makes the stream updating".to_owned(),
         };
-        Diagnostic::error("cannot-retract", message).key("compute").index(index).help(help)
+        Diagnostic::error("cannot-retract", message).help(help)
     }
 
-    fn output_schema(&self, by: &[Scalar], compute: &[Aggregate], found: &mut Diagnostics) -> SchemaRef {
+    fn output_schema(&self, by: &[Scalar], computed: &[Field], found: &mut Diagnostics) -> SchemaRef {
         let mut fields: Vec<Field> = Vec::new();
-        let keys = by.iter().map(|key| ("by", key.field()));
-        let results = compute.iter().map(|function| ("compute", function.field()));
-        for (key, field) in keys.chain(results) {
+        let keys = by.iter().enumerate().map(|(index, key)| ("by", index, key.field()));
+        let results = computed.iter().enumerate().map(|(index, field)| ("compute", index, field));
+        for (key, index, field) in keys.chain(results) {
             if fields.iter().any(|other| other.name() == field.name()) {
                 let message = format!("the column `{}` would be there twice", field.name());
-                let index = position(key, field.name(), by, compute);
                 found.push(Diagnostic::error("duplicate-column", message).key(key).index(index).help("give one of them another name"));
             } else if self.windowed && is_bound(field.name()) {
                 let message = format!("a windowed aggregate has a column `{}` of its own", field.name());
-                let index = position(key, field.name(), by, compute);
                 found.push(Diagnostic::error("duplicate-column", message).key(key).index(index).help("give it another name"));
             } else {
                 fields.push(field.clone());
             }
         }
-        if self.windowed {
-            fields.extend([WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false)));
-        }
+        fields.extend(window_bounds().into_iter().filter(|_| self.windowed));
         Arc::new(Schema::new(fields))
     }
 
-    fn assemble(&self, design: Design, schema: SchemaRef, ordered: bool, mut warnings: Diagnostics) -> Plan {
+    fn assemble(&self, design: Design, schema: SchemaRef, ordered: bool, warnings: Diagnostics) -> Plan {
         let key_names: Vec<String> = design.by.iter().map(|key| key.field().name().clone()).collect();
-        self.warn_of_growth(&design, &mut warnings);
         let input = InputPlan {
             route: if design.by.is_empty() { Route::Any } else { Route::Key(Arc::new(ScalarKey(design.by.clone()))) },
             windows: match (self.windowed, &self.input.windowed) {
@@ -244,22 +226,22 @@ impl Planner<'_> {
     }
 
     /// Without windows nothing is ever forgotten, and an input without end goes on for ever.
-    fn warn_of_growth(&self, design: &Design, warnings: &mut Diagnostics) {
+    fn warn_of_growth(&self, options: &AggregateOptions, functions: &[Function], warnings: &mut Diagnostics) {
         if self.windowed || self.input.bounded {
             return;
         }
-        if !design.by.is_empty() && design.state_ttl.is_none() {
+        if !options.by.is_empty() && options.state_ttl.is_none() {
             warnings.push(
                 Diagnostic::warning("unbounded-state", "a running aggregate keeps every key for ever")
                     .key("by")
                     .help("aggregate per window, by keys of which there are only so many, or with a `state_ttl`"),
             );
         }
-        for (index, function) in design.compute.iter().enumerate().filter(|(_, function)| function.keeps_values()) {
+        for function in functions.iter().filter(|function| function.aggregate.keeps_values()) {
             let how_long = if self.input.updating { "until it is withdrawn" } else { "for ever in a running aggregate" };
-            let message = format!("`{}` keeps each value {how_long}", function.text());
+            let message = format!("`{}` keeps each value {how_long}", function.aggregate.text());
             let help = "aggregate per window, or use a function that needs no values, such as approx_distinct or approx_percentile_cont";
-            warnings.push(Diagnostic::warning("unbounded-state", message).key("compute").index(index).help(help));
+            warnings.push(function.mark(Diagnostic::warning("unbounded-state", message)).help(help));
         }
     }
 
@@ -274,7 +256,7 @@ impl Planner<'_> {
             None if let Some(ttl) = design.state_ttl => format!("one group for each key that was seen in the last {ttl}"),
             None => return None,
         };
-        let keeping: Vec<&str> = design.compute.iter().filter(|function| function.keeps_values()).map(Aggregate::text).collect();
+        let keeping: Vec<&str> = design.functions.iter().filter(|function| function.keeps_values()).map(Aggregate::text).collect();
         if keeping.is_empty() {
             return Some(bound);
         }
@@ -304,22 +286,13 @@ impl Planner<'_> {
     }
 }
 
-/// The place in its list of the last column of this name.
-fn position(key: &str, name: &str, by: &[Scalar], compute: &[Aggregate]) -> usize {
-    let found = match key {
-        "by" => by.iter().rposition(|column| column.field().name() == name),
-        _ => compute.iter().rposition(|column| column.field().name() == name),
-    };
-    found.unwrap_or_default()
-}
-
 struct AggregateFactory {
     design: Design,
 }
 
 impl OperatorFactory for AggregateFactory {
     fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
-        let functions = self.design.needed(&outputs[MAIN]);
+        let functions = self.design.needed(&outputs[MAIN]).functions;
         let mut columns: Columns = self.design.by.iter().flat_map(|key| key.columns().iter().cloned()).collect();
         columns.extend(functions.iter().flat_map(|function| function.columns().iter().cloned()));
         if functions.iter().any(|function| function.ordered()) {
@@ -343,7 +316,7 @@ impl OperatorFactory for AggregateFactory {
 
     fn combiner(&self, _: usize, context: &OperatorContext) -> Result<Option<Box<dyn Combiner>>> {
         let output: Columns = context.outputs[MAIN].schema.fields().iter().map(|field| field.name().clone()).collect();
-        if self.design.windows.is_none() || !self.design.needed(&output).iter().all(|function| function.shrinks()) {
+        if self.design.windows.is_none() || !self.design.needed(&output).functions.iter().all(|function| function.shrinks()) {
             return Ok(None);
         }
         Ok(Some(match self.design.sessions_gap() {

@@ -7,13 +7,14 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use millstream_api::batch::Windows;
 use millstream_api::plan::{Columns, OperatorContext};
-use millstream_api::types::{UTC, timestamp_type};
+use millstream_api::types::UTC;
 use millstream_api::{Batch, Output, Result};
 use millstream_expr::{BadValue, BoundAggregate, BoundScalar, Evaluated, RowOrder};
 
+use super::items::Needed;
 use super::pane::{Evaluations, Pane};
 use super::plan::Design;
-use super::{WINDOW_END, WINDOW_START};
+use super::window_bounds;
 use crate::bad_rows::BadRows;
 use crate::columns::{places, records};
 
@@ -24,14 +25,17 @@ pub(super) struct Program {
     aggregates: Vec<BoundAggregate>,
     /// Whether the accumulators must be told the order of rows.
     ordered: bool,
+    /// Evaluated on finished groups, each column of which is in `grouped`.
+    results: Vec<BoundScalar>,
     having: Option<BoundScalar>,
-    /// Keys, results and, per window, its bounds; all nullable, since a bad result is null until it is taken out.
+    /// Keys, functions and, per window, its bounds; all nullable, since a bad result is null until it is taken out.
+    grouped: SchemaRef,
+    /// The same, then the results that are calculated from them.
     computed: SchemaRef,
     output: SchemaRef,
     output_places: Vec<usize>,
-    /// How many columns of `computed` say which group a row is of, from the left: the keys.
-    key_count: usize,
-    windowed: bool,
+    /// The columns of `computed` that say which group a row is of: the keys and the bounds of its window.
+    group_places: Vec<usize>,
     bad_rows: BadRows,
     state_fields: Vec<Vec<Field>>,
 }
@@ -50,25 +54,28 @@ impl Program {
         let input = &context.inputs[0].schema;
         let output = context.outputs[super::MAIN].schema.clone();
         let needed: Columns = output.fields().iter().map(|field| field.name().clone()).collect();
-        let aggregates = design.needed(&needed);
+        let Needed { functions: aggregates, results } = design.needed(&needed);
         let keys = design.by.iter().map(|key| key.field().clone());
-        let results = aggregates.iter().map(|aggregate| aggregate.field().clone());
-        let bounds = [WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false));
-        let bounds = bounds.into_iter().filter(|_| design.windows.is_some());
-        let fields: Vec<Field> = keys.chain(results).chain(bounds).map(|field| field.with_nullable(true)).collect();
-        let computed = Arc::new(Schema::new(fields));
+        let of_groups = aggregates.iter().map(|aggregate| aggregate.field().clone());
+        let bounds = window_bounds().into_iter().filter(|_| design.windows.is_some());
+        let fields: Vec<Field> = keys.chain(of_groups).chain(bounds).map(|field| field.with_nullable(true)).collect();
+        let bounds = design.by.len() + aggregates.len()..fields.len();
+        let calculated = results.iter().map(|result| result.field().clone().with_nullable(true));
+        let computed = Arc::new(Schema::new(fields.iter().cloned().chain(calculated).collect::<Vec<_>>()));
+        let grouped = Arc::new(Schema::new(fields));
         Ok(Program {
             keys: design.by.iter().map(|key| key.bind(input)).collect::<Result<_>>()?,
             key_types: design.by.iter().map(|key| key.field().data_type().clone()).collect(),
             ordered: aggregates.iter().any(|aggregate| aggregate.ordered()),
             state_fields: aggregates.iter().map(|aggregate| aggregate.state_fields().to_vec()).collect(),
             aggregates: aggregates.iter().map(|aggregate| aggregate.bind(input)).collect::<Result<_>>()?,
+            results: results.iter().map(|result| result.bind(&grouped)).collect::<Result<_>>()?,
             having: design.having.as_ref().map(|having| having.bind(&computed)).transpose()?,
             output_places: places(&computed, &output)?,
             output,
+            grouped,
             computed,
-            key_count: design.by.len(),
-            windowed: design.windows.is_some(),
+            group_places: (0..design.by.len()).chain(bounds).collect(),
             bad_rows: BadRows::new(context, rejected_port),
         })
     }
@@ -154,7 +161,7 @@ impl Program {
             let instants = |of: &Int64Array| Arc::new(of.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(UTC)) as ArrayRef;
             columns.extend([instants(start), instants(end)]);
         }
-        let computed = records(&self.computed, columns, groups)?;
+        let computed = self.calculated(records(&self.grouped, columns, groups)?, &mut bad)?;
         let passes = match &self.having {
             None => None,
             Some(having) => {
@@ -168,14 +175,26 @@ impl Program {
         Ok(Finished { computed, bad, passes })
     }
 
+    /// Adds what is calculated from finished groups.
+    fn calculated(&self, grouped: RecordBatch, bad: &mut Vec<BadValue>) -> Result<RecordBatch> {
+        if self.results.is_empty() {
+            return Ok(grouped);
+        }
+        let mut columns = grouped.columns().to_vec();
+        for result in &self.results {
+            let evaluated = result.evaluate(&grouped)?;
+            bad.extend(evaluated.bad);
+            columns.push(evaluated.values);
+        }
+        records(&self.computed, columns, grouped.num_rows())
+    }
+
     /// Treats these results (of those that are bad) as bad rows of this node.
     pub(super) fn report(&self, finished: &Finished, bad: &[BadValue], out: &mut Output) -> Result<()> {
         if bad.is_empty() {
             return Ok(());
         }
-        let bounds = self.computed.fields().len() - 2..self.computed.fields().len();
-        let of_group: Vec<usize> = (0..self.key_count).chain(bounds.filter(|_| self.windowed)).collect();
-        self.bad_rows.settle_results(&finished.computed.project(&of_group)?, bad, out)
+        self.bad_rows.settle_results(&finished.computed.project(&self.group_places)?, bad, out)
     }
 
     /// The rows to be sent, and for each result whether it is one of them; `None`: all are.

@@ -1,14 +1,15 @@
 //! `count(distinct x)`, `sum(distinct x)` …: an aggregate that is told of a value when it first comes into a group, and of
 //! its leaving when as many rows with it were withdrawn as had come.
+//!
+//! Not for functions in whose result the order of rows shows: these are in [`super::first_seen`] and [`super::standing`].
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashSet;
 use millstream_api::Result;
-use millstream_api::batch::Hidden;
 
 use super::collect::full_list_of;
 use super::interner::Interner;
@@ -27,15 +28,13 @@ pub(super) struct Distinct {
     inner: Box<dyn Groups>,
     /// How many values each group has that came more or less often than they were withdrawn.
     values: Vec<usize>,
-    /// Whether null is a value (array_agg), else rows with null take no part.
-    nulls: bool,
     total: usize,
 }
 
 impl Distinct {
-    pub(super) fn new(value: &DataType, inner: Box<dyn Groups>, nulls: bool) -> Result<Self> {
+    pub(super) fn new(value: &DataType, inner: Box<dyn Groups>) -> Result<Self> {
         let pairs = Interner::new(&[DataType::Int64, value.clone()])?;
-        Ok(Distinct { pairs, counts: Vec::new(), group_of: Vec::new(), inner, values: Vec::new(), nulls, total: 0 })
+        Ok(Distinct { pairs, counts: Vec::new(), group_of: Vec::new(), inner, values: Vec::new(), total: 0 })
     }
 
     /// Changes the counts of pairs by `weights` and tells the inner accumulators what came and what went.
@@ -83,18 +82,15 @@ impl Distinct {
         }
         let groups: Vec<usize> = rows.iter().map(|&row| groups[row as usize]).collect();
         let values = take(values, &UInt32Array::from(rows), None)?;
-        let arguments = Arguments { values: vec![values.clone()], filter: None, bad: Vec::new() };
-        // Equal values have no order among rows; they are ordered by themselves.
-        let schema = Schema::new(vec![Field::new("value", values.data_type().clone(), true)]);
-        let order = RowOrder { hidden: Hidden::default(), records: RecordBatch::try_new(Arc::new(schema), vec![values])? };
+        let arguments = Arguments { values: vec![values], filter: None, bad: Vec::new() };
         match come {
-            true => self.inner.update(&arguments, &groups, self.total, Some(&order)),
-            false => self.inner.retract(&arguments, &groups, self.total, Some(&order)),
+            true => self.inner.update(&arguments, &groups, self.total, None),
+            false => self.inner.retract(&arguments, &groups, self.total, None),
         }
     }
 
     fn change_rows(&mut self, arguments: &Arguments, groups: &[usize], total: usize, weight: i64) -> Result<()> {
-        let part = if self.nulls { arguments.passing() } else { arguments.taking_part() };
+        let part = arguments.taking_part();
         if part.is_none() {
             return self.change(&arguments.values[0], groups, total, |_| weight);
         }

@@ -11,6 +11,7 @@ use super::count::{Count, Truth};
 use super::distinct::Distinct;
 use super::edge::Edge;
 use super::exact::{ExactSum, Finish, STATE_SUM};
+use super::first_seen::FirstSeen;
 use super::float::FloatSum;
 use super::median::{Median, decimal_median};
 use super::quantile::Quantile;
@@ -57,10 +58,10 @@ impl Function {
             "variance" | "var" | "var_samp" => spread(true, false),
             "var_pop" => spread(false, false),
             "median" => Function::Median,
-            "approx_distinct" => Function::ApproxDistinct,
+            "approx_distinct" | "approx_count_distinct" => Function::ApproxDistinct,
             "approx_percentile_cont" => Function::ApproxPercentile(0.5),
             "array_agg" => Function::ArrayAgg,
-            "string_agg" => Function::StringAgg(String::new()),
+            "string_agg" | "listagg" => Function::StringAgg(String::new()),
             "bool_and" => Function::BoolAnd,
             "bool_or" => Function::BoolOr,
             _ => return None,
@@ -188,7 +189,7 @@ impl Function {
     pub(super) fn state(&self, distinct: bool, retracting: bool, argument: &DataType) -> Vec<Field> {
         let list = |item: &DataType| list_type(item);
         let types = match self {
-            _ if distinct => vec![list(argument), list(&DataType::Int64)],
+            _ if distinct && !self.ordered() => vec![list(argument), list(&DataType::Int64)],
             _ if retracting && self.retraction() == Retraction::KeepsValues => {
                 vec![list(&DataType::BinaryView), list(&DataType::Int64), list(&DataType::Int64)]
             }
@@ -238,14 +239,23 @@ pub(super) fn comparable(data_type: DataType) -> Result<DataType, &'static str> 
 /// Fresh accumulators.
 pub(super) fn groups(spec: &Spec) -> Result<Box<dyn Groups>> {
     let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
-    let plain = match spec.retracting && spec.function.retraction() == Retraction::KeepsValues {
-        true => standing_groups(&spec.function, &argument, spec.field.data_type())?,
+    let standing = spec.retracting && spec.function.retraction() == Retraction::KeepsValues;
+    match (&spec.function, spec.distinct) {
+        (Function::ArrayAgg, true) if !standing => return Ok(Box::new(FirstSeen::new(argument, Shape::List)?)),
+        (Function::StringAgg(separator), true) if !standing => {
+            return Ok(Box::new(FirstSeen::new(argument, Shape::Text(separator.clone()))?));
+        }
+        _ => {}
+    }
+    let once = spec.distinct && spec.function.ordered();
+    let plain = match standing {
+        true => standing_groups(&spec.function, &argument, spec.field.data_type(), once)?,
         false => plain_groups(&spec.function, &argument, spec.field.data_type())?,
     };
-    if !spec.distinct {
+    if !spec.distinct || once {
         return Ok(plain);
     }
-    Ok(Box::new(Distinct::new(&argument, plain, spec.function == Function::ArrayAgg)?))
+    Ok(Box::new(Distinct::new(&argument, plain)?))
 }
 
 fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> Result<Box<dyn Groups>> {
@@ -269,8 +279,8 @@ fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> 
     })
 }
 
-/// Those that keep every value, so that rows can be withdrawn.
-fn standing_groups(function: &Function, argument: &DataType, result: &DataType) -> Result<Box<dyn Groups>> {
+/// Those that keep every value, so that rows can be withdrawn; `once`: of equal ones the first is the result's.
+fn standing_groups(function: &Function, argument: &DataType, result: &DataType, once: bool) -> Result<Box<dyn Groups>> {
     let (order, made) = match function {
         Function::Min => (By::Value, Made::First),
         Function::Max => (By::Value, Made::Last),
@@ -278,8 +288,8 @@ fn standing_groups(function: &Function, argument: &DataType, result: &DataType) 
         Function::Spread(measure) => (By::Value, Made::Spread(*measure)),
         Function::FirstValue => (By::Row, Made::First),
         Function::LastValue => (By::Row, Made::Last),
-        Function::ArrayAgg => (By::Row, Made::List),
-        Function::StringAgg(separator) => (By::Row, Made::Text(separator.clone())),
+        Function::ArrayAgg => (By::Row, Made::List { once }),
+        Function::StringAgg(separator) => (By::Row, Made::Text { separator: separator.clone(), once }),
         other => return Err(Error::internal(format!("`{}` keeps no values", other.name()))),
     };
     Ok(Box::new(Standing::new(argument.clone(), order, made)?))

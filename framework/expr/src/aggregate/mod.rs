@@ -3,12 +3,13 @@
 //! An [`Aggregate`] is parsed and typed once; bound to a physical schema it evaluates its arguments for whole batches and
 //! makes [`Groups`]: accumulators for many groups at once, vectors indexed by group. Modules in reading order:
 //!
-//! - `parse`: an item of `compute` to a function, its arguments and its filter
+//! - [`item`]: items of `compute`, and expressions over calls
+//! - `parse`: a call to a function, its arguments and its filter
 //! - `function`: which functions there are, what they take, give and keep
 //! - `rows`, `order`, `interner` (on `words` and `pairs`), `store`: which rows take part, which is first, numbers for keys, columns that
 //!   grow
 //! - `count`, `exact`, `float` (on `double`), `spread`, `extreme`: accumulators of fixed size
-//! - `edge`, `collect`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
+//! - `edge`, `collect`, `first_seen`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
 //! - `standing`: the same results over rows that can be withdrawn
 //!
 //! These are not DataFusion's accumulators: a window or a running aggregate here needs results of single groups again and
@@ -23,9 +24,11 @@ mod double;
 mod edge;
 mod exact;
 mod extreme;
+mod first_seen;
 mod float;
 mod function;
 mod interner;
+pub mod item;
 mod median;
 mod order;
 mod pairs;
@@ -50,6 +53,7 @@ use millstream_api::plan::Columns;
 use millstream_api::{Batch, Error, Result};
 
 pub use self::interner::{Interner, normalised};
+pub use self::item::{ComputeItem, GroupExpression};
 use crate::aggregate::function::{Function, Retraction, comparable};
 use crate::error::ExprError;
 use crate::scalar::{BadValue, BoundScalar, Evaluated, Scalar};
@@ -83,7 +87,11 @@ impl Aggregate {
     /// # Errors
     /// Every mistake a user can make, with its place in the text.
     pub fn parse(text: &str, schema: &Schema) -> Result<Aggregate, ExprError> {
-        parse::parse(text, schema).map(|spec| Aggregate { spec: Arc::new(spec) })
+        parse::parse(text, schema).map(Aggregate::of)
+    }
+
+    fn of(spec: Spec) -> Aggregate {
+        Aggregate { spec: Arc::new(spec) }
     }
 
     /// Name, type and nullability of the result, for a group of at least one row.
@@ -109,7 +117,7 @@ impl Aggregate {
     /// Whether the result depends on the order of rows (first_value, last_value, array_agg, string_agg), so that
     /// [`Groups::update`] must be given one.
     pub fn ordered(&self) -> bool {
-        self.spec.function.ordered() && !self.spec.distinct
+        self.spec.function.ordered()
     }
 
     /// Whether a group keeps each of its values, or each different one, so that its state grows with its rows.

@@ -1,7 +1,7 @@
 //! An item of `compute` to a typed aggregate: `function([distinct] arguments) [filter (where condition)] as name`.
 //!
 //! Names are checked on the whole text, where places are known; arguments and filter then are scalar expressions of their
-//! own. More than one call in an item (`sum(a) / count(*)`) belongs in a `select` behind the aggregate.
+//! own. Expressions over calls (`sum(a) / count(*)`) are taken apart by [`super::item`].
 
 use std::ops::Range;
 
@@ -27,8 +27,11 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Spec, ExprError> {
     let sql = sql::parse(text)?;
     names::check(&sql, text, schema, Purpose::Aggregate)?;
     let Sql { tree, text: expression, alias, .. } = sql;
-    let parser = Parser { places: Places(text), text, schema };
-    let call = parser.call(&tree)?;
+    let call = one_call(&tree).ok_or_else(|| {
+        ExprError::new("not-an-aggregate", format!("`{expression}` is not a call of an aggregate function"), None)
+            .help("write a call such as `sum(x) as total`")
+    })?;
+    let parser = Parser::new(text, schema);
     let Some(name) = alias else {
         return Err(ExprError::new("missing-name", format!("`{expression}` has no name"), None)
             .help(format!("give the column a name: `{expression} as …`")));
@@ -36,24 +39,30 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Spec, ExprError> {
     parser.spec(call, name, expression)
 }
 
-struct Parser<'a> {
+/// The call of an aggregate function that a tree is.
+pub(super) fn one_call(tree: &Expr) -> Option<&Call> {
+    match tree {
+        Expr::Nested(inner) => one_call(inner),
+        Expr::Function(call) => Function::named(&function_name(&call.name)).map(|_| call),
+        _ => None,
+    }
+}
+
+/// Parses the parts of calls in one text.
+pub(super) struct Parser<'a> {
     places: Places<'a>,
     text: &'a str,
     schema: &'a Schema,
 }
 
-impl Parser<'_> {
-    /// The one call that the item is.
-    fn call<'t>(&self, tree: &'t Expr) -> Result<&'t Call, ExprError> {
-        match tree {
-            Expr::Nested(inner) => self.call(inner),
-            Expr::Function(call) if Function::named(&function_name(&call.name)).is_some() => Ok(call),
-            other => Err(ExprError::new("not-an-aggregate", format!("`{other}` is not a call of an aggregate function"), None)
-                .help("compute aggregates here, such as `sum(x) as total`, and calculate with them in a `select` that reads this node")),
-        }
+impl<'a> Parser<'a> {
+    /// A parser of calls that stand in `text`, over rows of this schema.
+    pub(super) fn new(text: &'a str, schema: &'a Schema) -> Self {
+        Parser { places: Places(text), text, schema }
     }
 
-    fn spec(&self, call: &Call, name: String, text: String) -> Result<Spec, ExprError> {
+    /// A call whose result has this name.
+    pub(super) fn spec(&self, call: &Call, name: String, text: String) -> Result<Spec, ExprError> {
         let function = Function::named(&function_name(&call.name)).ok_or_else(|| self.error(call, "not an aggregate function"))?;
         let (distinct, written) = self.written_arguments(call, &function)?;
         let (function, arguments) = self.parameters(call, function, written)?;

@@ -13,6 +13,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, Int64Array, UInt32
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, SortField};
+use hashbrown::HashSet;
 use millstream_api::Result;
 
 use super::collect::{full_list_of, list_of, texts_of};
@@ -42,9 +43,15 @@ pub(super) enum Made {
     Median(DataType),
     /// By value, so that the order of coming does not show even in the last digit.
     Spread(Measure),
-    List,
+    /// `once`: of equal values the first.
+    List {
+        once: bool,
+    },
     /// With the separator; nulls are left out.
-    Text(String),
+    Text {
+        separator: String,
+        once: bool,
+    },
 }
 
 /// A value that stands, or that was withdrawn before it came.
@@ -75,11 +82,12 @@ impl Standing {
 
     fn change(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>, weight: i64) -> Result<()> {
         grow_maps(&mut self.groups, total);
-        let nulls = self.by == By::Row && !matches!(self.made, Made::Text(_));
+        let nulls = self.by == By::Row && !matches!(self.made, Made::Text { .. });
         let part = if nulls { arguments.passing() } else { arguments.taking_part() };
+        let once = matches!(self.made, Made::List { once: true } | Made::Text { once: true, .. });
         let values = match self.by {
-            By::Value => normalised(&arguments.values[0]),
-            By::Row => arguments.values[0].clone(),
+            By::Row if !once => arguments.values[0].clone(),
+            _ => normalised(&arguments.values[0]),
         };
         let values = self.converter.convert_columns(&[values])?;
         let keys = if self.by == By::Row { Some(Keys::of(order)?) } else { None };
@@ -118,7 +126,11 @@ impl Standing {
         match &self.made {
             Made::First => chosen.extend(standing.next().map(|(bytes, held)| value(bytes, held))),
             Made::Last => chosen.extend(standing.next_back().map(|(bytes, held)| value(bytes, held))),
-            Made::Spread(_) | Made::List | Made::Text(_) => {
+            Made::List { once: true } | Made::Text { once: true, .. } => {
+                let mut seen = HashSet::new();
+                chosen.extend(standing.map(|(bytes, held)| value(bytes, held)).filter(|value| seen.insert(*value)));
+            }
+            Made::Spread(_) | Made::List { .. } | Made::Text { .. } => {
                 standing
                     .for_each(|(bytes, held)| chosen.extend(std::iter::repeat_n(value(bytes, held), held.count.unsigned_abs() as usize)));
             }
@@ -201,8 +213,8 @@ impl Groups for Standing {
         let values = self.values(&chosen)?;
         let values = match &self.made {
             Made::Median(result) => return Ok(between(&values, &lengths, result)),
-            Made::List => list_of(values, &lengths)?,
-            Made::Text(separator) => texts_of(&values, &lengths, separator),
+            Made::List { .. } => list_of(values, &lengths)?,
+            Made::Text { separator, .. } => texts_of(&values, &lengths, separator),
             Made::Spread(measure) => return Ok(measured(&values, &lengths, *measure)),
             Made::First | Made::Last => one_each(&values, &lengths)?,
         };

@@ -46,6 +46,13 @@ fn mistakes(options: Value, stream: Stream) -> Vec<String> {
     found.0.iter().map(|d| format!("{} {}: {}", d.code, path(d), d.message)).collect()
 }
 
+/// The columns that are read when these of each output are.
+fn required(plan: &Plan, outputs: [&[&str]; 3]) -> Vec<String> {
+    let Make::Operator(factory) = &plan.make else { panic!("not an operator") };
+    let outputs: Vec<Columns> = outputs.iter().map(|names| names.iter().map(|name| (*name).to_owned()).collect()).collect();
+    factory.required(&outputs).remove(0).into_iter().collect()
+}
+
 #[test]
 fn per_window_it_has_keys_results_and_bounds() {
     let plan = planned(json!({ "by": ["k"], "compute": ["count(*) as n", "sum(v) as s", "avg(id) as a"] }), windowed());
@@ -98,11 +105,6 @@ fn only_what_is_needed_is_read() {
         "compute": ["sum(v) as s", "max(id) as m", "first_value(v) as f"],
         "having": "m > 3",
     });
-    let required = |plan: &Plan, outputs: [&[&str]; 3]| -> Vec<String> {
-        let Make::Operator(factory) = &plan.make else { panic!("not an operator") };
-        let outputs: Vec<Columns> = outputs.iter().map(|names| names.iter().map(|name| (*name).to_owned()).collect()).collect();
-        factory.required(&outputs).remove(0).into_iter().collect()
-    };
     let plan = planned(options.clone(), windowed());
     assert_eq!(required(&plan, [&["k"], &[], &[]]), ["id", "k"]);
     assert_eq!(required(&plan, [&["s"], &[], &[]]), ["id", "k", "v"]);
@@ -129,7 +131,8 @@ fn the_window_may_be_named_as_a_key() {
 fn all_mistakes_are_found_in_one_go() {
     let options = json!({
         "by": ["nope", "v + 1", "k", "v as k"],
-        "compute": ["count(*)", "sum(x) as s", "v as w"],
+        "compute": ["count(*)", "sum(x) as s", "1 + sum(v)"],
+        "having": "max(y) > 0",
     });
     assert_eq!(
         mistakes(options, windowed()),
@@ -138,7 +141,16 @@ fn all_mistakes_are_found_in_one_go() {
             "missing-name by.1: `v + 1` has no name",
             "missing-name compute.0: `count(*)` has no name",
             "unknown-column compute.1: there is no column `x`",
-            "not-an-aggregate compute.2: `v` is not a call of an aggregate function",
+            "unknown-column having: there is no column `y`",
+        ]
+    );
+    // What stands beside functions is looked at once the keys are right.
+    assert_eq!(
+        mistakes(json!({ "by": ["k"], "compute": ["v as w", "count(*) + 1", "sum(z) as s"] }), windowed()),
+        [
+            "unknown-column compute.2: there is no column `z`",
+            "not-an-aggregate compute.0: `v` need not be the same in all rows of a group",
+            "missing-name compute.1: `count(*) + 1` has no name",
         ]
     );
 }
@@ -211,13 +223,37 @@ fn only_a_running_aggregate_forgets_after_a_time() {
 }
 
 #[test]
+fn expressions_are_over_keys_functions_and_the_window() {
+    let compute =
+        ["sum(v) / count(*) as mean", "max(id) as last", "k + count(*) as x", "extract(epoch from window_end - window_start) as s"];
+    let plan = planned(json!({ "by": ["k"], "compute": compute, "having": "count(distinct v) > 1 and mean > 0" }), windowed());
+    let expected = ["k bigint", "mean bigint", "last bigint not null", "x bigint", "s double not null"];
+    assert_eq!(columns(&plan.outputs[0].stream)[..5], expected);
+    assert_eq!(required(&plan, [&["s"], &[], &[]]), ["k", "v"], "what `having` needs, and nothing else");
+    assert_eq!(required(&plan, [&["last"], &[], &[]]), ["id", "k", "v"]);
+    assert_eq!(mistakes(json!({ "compute": ["count(*) as n"], "having": "v > 1" }), input(None)).len(), 1);
+    assert_eq!(
+        mistakes(json!({ "compute": ["window_end as e", "count(*) as n"] }), input(None))[0],
+        "unknown-column compute.0: there is no column `window_end`"
+    );
+    let updating = || Stream { updating: true, ..stream(schema("k bigint, v bigint")) };
+    assert_eq!(
+        mistakes(json!({ "compute": ["1 + approx_distinct(v) as n"], "having": "approx_distinct(k) > 1" }), updating()),
+        [
+            "cannot-retract compute.0: rows of `input` can be withdrawn, and `approx_distinct` cannot take one back",
+            "cannot-retract having: rows of `input` can be withdrawn, and `approx_distinct` cannot take one back",
+        ]
+    );
+}
+
+#[test]
 fn having_is_over_the_output() {
     assert!(
         mistakes(json!({ "by": ["k as key"], "compute": ["count(*) as n"], "having": "n > 1 and key is not null" }), windowed()).is_empty()
     );
     assert_eq!(
         mistakes(json!({ "by": ["k"], "compute": ["count(*) as n"], "having": "v > 1" }), windowed()),
-        ["unknown-column having: there is no column `v`"]
+        ["not-an-aggregate having: `v` need not be the same in all rows of a group"]
     );
     assert_eq!(mistakes(json!({ "compute": ["count(*) as n"], "having": "n + 1" }), windowed()).len(), 1);
 }

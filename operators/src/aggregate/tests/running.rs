@@ -22,7 +22,7 @@ struct Case {
     restore_after: Vec<(usize, usize)>,
 }
 
-const COMPUTE: [&str; 11] = [
+const COMPUTE: [&str; 12] = [
     "count(*) as n",
     "count(v) as values",
     "sum(v) as total",
@@ -34,6 +34,7 @@ const COMPUTE: [&str; 11] = [
     "last_value(id) as last",
     "array_agg(v) filter (where v > 0) as all",
     "median(v) as middle",
+    "max(v) - min(v) + count(*) as span",
 ];
 
 /// By event time and position; rows that can be withdrawn by their columns, nulls last.
@@ -77,6 +78,8 @@ fn query(case: &Case, rows: &[Row]) -> Vec<String> {
             (upper + lower) as f64 / 2.0
         };
         result["middle"] = json!(values.get(values.len() / 2).map(|upper| middle(*upper)));
+        let range = values.last().zip(values.first()).map(|(most, least)| most - least);
+        result["span"] = json!(range.map(|range| range + rows.len() as i64));
         sorted(as_read(&result))
     });
     let mut results: Vec<String> = results.collect();

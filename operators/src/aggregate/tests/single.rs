@@ -56,6 +56,18 @@ fn a_bad_result_is_a_bad_row_with_its_key_and_window() {
 }
 
 #[test]
+fn an_expression_that_fails_on_a_group_is_a_bad_result() {
+    let options = json!({ "by": ["k"], "compute": ["10 / sum(v) as share", "count(*) as n"] });
+    let mut harness = tumble(options, OnBadRow::Reject);
+    harness.batch(&[row(1, 7, 2), row(2, 7, -2), row(3, 8, 5)]);
+    harness.watermark(i64::MAX);
+    assert_eq!((harness.rows(MAIN).len(), &harness.rows(MAIN)[0]["share"]), (1, &json!(2)));
+    let rejected = harness.rows(REJECTED);
+    assert_eq!((rejected.len(), &rejected[0]["reason"]), (1, &json!("division by zero")));
+    assert!(rejected[0]["raw"].as_str().is_some_and(|raw| raw.starts_with(r#"{"k":7,"window_start""#)), "{}", rejected[0]);
+}
+
+#[test]
 fn a_running_result_that_stays_bad_is_reported_once() {
     let mut harness = Harness::new(json!({ "by": ["k"], "compute": ["sum(v) as s"] }), input(None), OnBadRow::Reject, 1);
     for value in [5, i64::MAX, 1, -10] {

@@ -95,7 +95,7 @@ fn run(case: &Case) -> Harness {
         false => WindowKind::hop(case.size, case.slide, case.offset),
     };
     let lateness = format!("{}us", case.lateness);
-    let options = json!({ "by": ["k as key"], "compute": compute(case.combines), "having": "n >= 2", "allowed_lateness": lateness });
+    let options = json!({ "by": ["k as key"], "compute": compute(case.combines), "having": "count(*) >= 2", "allowed_lateness": lateness });
     let mut harness = Harness::new(options, input(Some((kind, case.explicit))), OnBadRow::Fail, case.parallelism);
     if case.combines {
         harness.combine();

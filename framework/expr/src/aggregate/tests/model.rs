@@ -88,9 +88,12 @@ pub(super) fn result(text: &str, rows: &[Row]) -> Wanted {
             some(ordered.is_empty(), Wanted::Ints(ordered.into_values().collect()))
         }
         "array_agg(distinct t)" => {
-            let mut values: Vec<Option<String>> = rows.iter().map(|row| row.text.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-            values.sort_by_key(|value| (value.is_none(), value.clone()));
+            let values = in_order_of_first_rows(&rows, |row| Some(row.text.clone()));
             some(values.is_empty(), Wanted::Texts(values))
+        }
+        "string_agg(distinct t, '-')" => {
+            let values = in_order_of_first_rows(&rows, |row| row.text.clone());
+            some(values.is_empty(), Wanted::Text(values.join("-")))
         }
         "string_agg(t, '-')" => {
             let ordered: BTreeMap<i64, String> = rows.iter().filter_map(|row| Some((row.tie, row.text.clone()?))).collect();
@@ -111,6 +114,20 @@ pub(super) fn result(text: &str, rows: &[Row]) -> Wanted {
         }
         other => panic!("the model does not know {other}"),
     }
+}
+
+/// Each value once, in the order of the first row that has it.
+fn in_order_of_first_rows<T: Ord>(rows: &[&Row], value: impl Fn(&Row) -> Option<T>) -> Vec<T> {
+    let mut first: BTreeMap<T, i64> = BTreeMap::new();
+    for row in rows {
+        if let Some(value) = value(row) {
+            let tie = first.entry(value).or_insert(row.tie);
+            *tie = row.tie.min(*tie);
+        }
+    }
+    let mut values: Vec<(i64, T)> = first.into_iter().map(|(value, tie)| (tie, value)).collect();
+    values.sort_by_key(|(tie, _)| *tie);
+    values.into_iter().map(|(_, value)| value).collect()
 }
 
 fn variance(values: &[f64], less: usize) -> Option<f64> {

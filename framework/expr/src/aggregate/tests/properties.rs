@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::model::{Row, Wanted, double, result};
 use crate::aggregate::{Aggregate, BoundAggregate, Groups, RowOrder};
 
-const FUNCTIONS: [&str; 28] = [
+const FUNCTIONS: [&str; 29] = [
     "count(*)",
     "count(i)",
     "count(distinct i)",
@@ -38,6 +38,7 @@ const FUNCTIONS: [&str; 28] = [
     "last_value(t)",
     "array_agg(i)",
     "array_agg(distinct t)",
+    "string_agg(distinct t, '-')",
     "string_agg(t, '-')",
     "stddev(i)",
     "var_pop(i)",
