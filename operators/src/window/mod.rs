@@ -32,11 +32,16 @@ const LATE: usize = 1;
 const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
 
+fn is_bound(name: &str) -> bool {
+    name == WINDOW_START || name == WINDOW_END
+}
+
 /// Divides a stream into windows of event time, for an `aggregate` or another reader.
 ///
 /// A window `[start, end)` closes when the watermark reaches its end. Windows start at multiples of `slide` (of `size` for
 /// `tumble` and `cumulate`) since 1970-01-01T00:00Z, plus `offset`. The stream gets the columns `window_start` and
-/// `window_end`.
+/// `window_end`. Behind other windows (of an aggregate that is windowed again) it takes their place, and its columns that of
+/// theirs.
 ///
 /// An aggregate behind it decides row by row which windows are still open. Any other reader sees a row once for each window
 /// that is open by the row's own watermark; a row without an open window goes to the stream `NAME.late`, with the columns it
@@ -91,7 +96,7 @@ pub struct WindowOptions {
     /// `timezone` and `step` is not, the last window of a day ends with the day.
     pub step: Option<Length>,
     /// Shifts all windows: with `size = "1d"`, `offset = "5h"` days begin at 05:00 UTC, or by the clocks of `timezone`. Less
-    /// than `slide` (`size` for tumble and cumulate).
+    /// than `slide` (`size` for tumble and cumulate), and not negative: a day shifted by −8 hours is one shifted by `"16h"`.
     pub offset: Option<DurationText>,
     /// A zone of the IANA database, for example `Europe/Berlin`: `d` and `w` are days of it. `h` never is.
     pub timezone: Option<String>,
@@ -149,7 +154,7 @@ fn unfit_input(name: &str, input: &Stream) -> Vec<Diagnostic> {
         );
     }
     for column in [WINDOW_START, WINDOW_END] {
-        if input.schema.column_with_name(column).is_some() {
+        if input.windowed.is_none() && input.schema.column_with_name(column).is_some() {
             found.push(
                 Diagnostic::error("duplicate-column", format!("`{name}` has a column `{column}` already, which the window would add"))
                     .key("input")
@@ -164,8 +169,11 @@ fn windowed(input: &Stream, windows: WindowKind) -> Stream {
     let bounds = [WINDOW_START, WINDOW_END].map(|name| Arc::new(Field::new(name, timestamp_type(), false)));
     let aligned = windows.aligned();
     let bounds = bounds.into_iter().filter(|_| aligned.is_some());
-    let fields: Vec<_> = input.schema.fields().iter().cloned().chain(bounds).collect();
-    let mut unique_key = input.unique_key.clone();
+    // Those of windows that are replaced.
+    let replaced = |name: &str| input.windowed.is_some() && is_bound(name);
+    let kept = input.schema.fields().iter().filter(|field| !replaced(field.name())).cloned();
+    let fields: Vec<_> = kept.chain(bounds).collect();
+    let mut unique_key = input.unique_key.clone().filter(|key| !key.iter().any(|name| replaced(name)));
     if aligned.is_some_and(|windows| !windows.tumbles()) {
         // A row is in several windows: only together with the window it is one of a kind.
         unique_key.iter_mut().for_each(|key| key.extend([WINDOW_START, WINDOW_END].map(str::to_owned)));
@@ -181,8 +189,8 @@ struct WindowFactory {
 
 impl OperatorFactory for WindowFactory {
     fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
-        let is_input = |name: &&String| self.input.column_with_name(name).is_some();
-        vec![outputs[MAIN].iter().chain(&outputs[LATE]).filter(is_input).cloned().collect()]
+        let kept = outputs[MAIN].iter().filter(|name| self.input.column_with_name(name).is_some() && !is_bound(name));
+        vec![kept.chain(&outputs[LATE]).cloned().collect()]
     }
 
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
@@ -301,6 +309,25 @@ mod tests {
         assert_eq!(codes(stream(schema("a bigint"))), ["no-event-time"]);
         assert_eq!(codes(Stream { updating: true, ..stream(schema("a bigint")) }), ["updating-input"]);
         assert_eq!(codes(timed(schema("window_start bigint, window_end bigint"))), ["duplicate-column", "duplicate-column"]);
+    }
+
+    #[test]
+    fn windows_take_the_place_of_other_windows_and_of_their_columns() {
+        let before = Windowed { windows: WindowKind::hop(1_000_000, 1_000_000, 0), judge: Judge::Done, explicit: true };
+        let key = ["a", "window_start", "window_end"].map(str::to_owned).to_vec();
+        let input = timed(schema("a bigint, window_start timestamp, n bigint, window_end timestamp"));
+        let input = Stream { windowed: Some(before), unique_key: Some(key), ..input };
+        let options = json!({ "kind": "tumble", "size": "10s" });
+        let node = Node::plan::<WindowOptions>(options, vec![input.clone()]);
+        let outputs = &node.plan.outputs;
+        let names = |schema: &SchemaRef| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        assert_eq!(names(&outputs[MAIN].stream.schema), ["a", "n", "window_start", "window_end"]);
+        assert_eq!(names(&outputs[LATE].stream.schema), names(&input.schema), "late rows have what they came with");
+        assert_eq!(outputs[MAIN].stream.unique_key, None, "the windows that told them apart are gone");
+        let node = node.shaped(|shape| shape.explicit_windows = true);
+        let mut node = node.reading(0, &["a", "window_start"]).reading(1, &["a"]);
+        let (out, _) = node.run(0, at(batch(&[("a", ints([Some(1)]))]), &[12_000_000]));
+        assert_eq!(rows(&out, 0), [r#"{"a":1,"window_start":"1970-01-01T00:00:10Z"}"#]);
     }
 
     #[test]
