@@ -14,6 +14,7 @@ use datafusion_functions_nested as nested;
 use crate::adapted::adapted;
 use crate::bounded::{UNBOUNDED, bounded};
 use crate::formats::Template;
+use crate::json;
 use crate::syntax::Syntax;
 use crate::time_text::time_format;
 
@@ -117,6 +118,7 @@ fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     all.extend(text_functions());
     all.extend(time_functions());
     all.extend(nested_functions());
+    all.extend(json::functions());
     all
 }
 
@@ -158,6 +160,8 @@ fn nested_functions() -> Vec<Arc<ScalarUDF>> {
         nested::cardinality::cardinality_udf(),
         nested::concat::array_append_udf(),
         nested::concat::array_concat_udf(),
+        nested::concat::array_prepend_udf(),
+        nested::except::array_except_udf(),
         nested::extract::array_element_udf(),
         nested::extract::array_slice_udf(),
         nested::length::array_length_udf(),
@@ -165,7 +169,11 @@ fn nested_functions() -> Vec<Arc<ScalarUDF>> {
         nested::min_max::array_max_udf(),
         nested::min_max::array_min_udf(),
         nested::position::array_position_udf(),
+        nested::remove::array_remove_all_udf(),
+        nested::reverse::array_reverse_udf(),
         nested::set_ops::array_distinct_udf(),
+        nested::set_ops::array_intersect_udf(),
+        nested::set_ops::array_union_udf(),
         nested::sort::array_sort_udf(),
         nested::string::array_to_string_udf(),
         nested::string::string_to_array_udf(),

@@ -3,10 +3,11 @@
 //! The only crate that names DataFusion. Modules in reading order:
 //!
 //! - [`error`]: what is wrong with an expression, and where in its text
-//! - `sql`, `nesting`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
+//! - `sql`, `nesting`, `arrows`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
 //! - `stack`: room for deep expressions
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
 //! - `functions`: which functions there are; `adapted`, `bounded`, `formats`, `time_text`: what is ours about them
+//! - `json`: parts of JSON texts
 //! - `names`: columns, functions and constructs, checked on the syntax tree
 //! - `syntax` and `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
@@ -19,6 +20,7 @@
 
 mod adapted;
 pub mod aggregate;
+mod arrows;
 mod bounded;
 mod canonical;
 pub mod error;
@@ -26,6 +28,7 @@ mod evaluate;
 mod formats;
 mod functions;
 pub mod joined;
+mod json;
 mod mismatch;
 mod names;
 mod nesting;

@@ -11,7 +11,7 @@ use datafusion_common::DataFusionError;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_sql::sqlparser::ast::{
-    Expr as Tree, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Visit, Visitor,
+    BinaryOperator, Expr as Tree, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Visit, Visitor,
 };
 use millstream_api::types::SqlName;
 
@@ -109,6 +109,9 @@ impl Locator<'_> {
             Tree::BinaryOp { left, op, right } if let Some(help) = scaled_interval(&self.type_of(left), &self.type_of(right)) => {
                 let message = refused_operator(&op.to_string(), &self.type_of(left), &self.type_of(right));
                 return ExprError::new(CODE, message, self.places.of(node)).help(help);
+            }
+            Tree::BinaryOp { op: BinaryOperator::PGOverlap, .. } => {
+                return ExprError::new(CODE, "there is no operator `&&`", self.places.of(node)).help("write `and`");
             }
             Tree::BinaryOp { left, op, right } => refused_operator(&op.to_string(), &self.type_of(left), &self.type_of(right)),
             Tree::UnaryOp { op: UnaryOperator::Not, expr } => not_a_condition("not", &self.type_of(expr)),

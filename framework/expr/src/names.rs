@@ -119,10 +119,10 @@ impl Checker<'_> {
         let found = ExprError::new("unknown-column", format!("there is no column `{}`", name.value), self.places.range(name.span));
         let names = || self.schema.fields().iter().map(|f| f.name().as_str());
         let all = if self.schema.fields().is_empty() { "none".to_owned() } else { names().collect::<Vec<_>>().join(", ") };
+        let quoted = if name.quote_style == Some('"') { "double quotes are for columns, single quotes for text; " } else { "" };
         Err(found.help(match nearest(&name.value, names()) {
-            Some(near) => format!("did you mean `{near}`? there are {all}"),
-            None if name.quote_style == Some('"') => format!("double quotes are for columns, single quotes for text; there are {all}"),
-            None => format!("there are {all}"),
+            Some(near) => format!("{quoted}did you mean `{near}`? there are {all}"),
+            None => format!("{quoted}there are {all}"),
         }))
     }
 
@@ -202,7 +202,8 @@ impl Checker<'_> {
             return Ok(());
         }
         if function.over.is_some() {
-            return Err(self.unsupported("`over (…)`", &function.name, "windows are made by an operator of type `window`"));
+            let help = functions::why_not(&name).unwrap_or("windows are made by an operator of type `window`");
+            return Err(self.unsupported("`over (…)`", &function.name, help));
         }
         if functions::is_aggregate(&name) {
             return self.aggregate(function, name);

@@ -10,6 +10,7 @@ use datafusion_expr::{BinaryExpr, Case, Expr, ExprSchemable, Operator};
 use millstream_api::types::SqlName;
 
 use crate::formats::Template;
+use crate::json::Path;
 use crate::planner::Scope;
 use crate::rewrite::compares;
 
@@ -188,7 +189,8 @@ fn refused_arguments(call: &ScalarFunction, scope: &Scope) -> Option<Refused> {
             let (first, other) = mixed(call.args.iter(), scope)?;
             Some(with_help(format!("the arguments of `{name}` are {} and {}", SqlName(&first), SqlName(&other)), CAST_ONE))
         }
-        "array_append" | "array_prepend" | "array_concat" | "array_has" | "array_position" | "make_array" => {
+        "array_append" | "array_prepend" | "array_concat" | "array_has" | "array_position" | "array_remove_all" | "array_union"
+        | "array_intersect" | "array_except" | "make_array" => {
             let (first, other) = mixed_items(&call.args, scope)?;
             Some(with_help(format!("{} and {} cannot be in one list", SqlName(&first), SqlName(&other)), CAST_ONE))
         }
@@ -196,6 +198,7 @@ fn refused_arguments(call: &ScalarFunction, scope: &Scope) -> Option<Refused> {
         "date_part" => refused_time(name, call.args.get(1)?, scope).or_else(|| refused_unit(call.args.first()?, &PARTS)),
         "date_trunc" => refused_time(name, call.args.get(1)?, scope).or_else(|| refused_unit(call.args.first()?, &UNITS)),
         "date_bin" => refused_time(name, call.args.get(1)?, scope),
+        "json_value" | "json_query" | "json_exists" => refused_path(call.args.get(1)?),
         "regexp_like" | "regexp_match" | "regexp_replace" | "regexp_count" | "regexp_instr" => refused_pattern(call.args.get(1)?),
         _ => None,
     }
@@ -233,6 +236,10 @@ fn refused_format(name: &str, format: &Expr) -> Option<Refused> {
         Some(format) => Template::of(name)?.strftime(format).err().map(|wrong| with_help(wrong, FORMATS)),
         None => Some(with_help(format!("the format of `{name}` must be a literal"), FORMATS)),
     }
+}
+
+fn refused_path(path: &Expr) -> Option<Refused> {
+    Path::parse(text_literal(path)?).err().map(Refused::from)
 }
 
 fn refused_pattern(pattern: &Expr) -> Option<Refused> {

@@ -16,25 +16,55 @@ use crate::sql::Places;
 
 /// Name, what it stands for with `$1`, `$2` … for the arguments, and how it is called. Each argument stands there once: nested
 /// calls must not grow without bounds.
-pub(crate) const SHORTHANDS: [(&str, &str, &str); 17] = [
+pub(crate) const SHORTHANDS: [(&str, &str, &str); 29] = [
+    ("array_remove", "array_remove_all($1, $2)", "array_remove(list, element)"),
     ("ceiling", "ceil($1)", "ceiling(number)"),
+    ("datediff", "cast($1 as date) - cast($2 as date)", "datediff(later, earlier), in days"),
     ("dayofmonth", "extract(day from $1)", "dayofmonth(time)"),
     ("dayofweek", "extract(dow from $1) + 1", "dayofweek(time), 1 is Sunday"),
     ("dayofyear", "extract(doy from $1)", "dayofyear(time)"),
+    ("endswith", "ends_with($1, $2)", "endswith(text, end)"),
     ("hour", "extract(hour from $1)", "hour(time)"),
     ("if", "case when $1 then $2 else $3 end", "if(condition, value, otherwise)"),
+    ("last_day", "cast(date_trunc('month', $1) + interval '1 month' - interval '1 day' as date)", "last_day(time)"),
     ("locate", "strpos($2, $1)", "locate(part, text)"),
     ("minute", "extract(minute from $1)", "minute(time)"),
     ("mod", "($1) % ($2)", "mod(number, divisor)"),
     ("month", "extract(month from $1)", "month(time)"),
     ("quarter", "extract(quarter from $1)", "quarter(time)"),
+    ("regexp", "regexp_like($1, $2)", "regexp(text, pattern)"),
     ("regexp_extract", "regexp_match($1, '(' || $2 || ')')[1]", "regexp_extract(text, pattern)"),
     ("regexp_extract", "regexp_match($1, '(' || $2 || ')')[$3 + 1]", "regexp_extract(text, pattern, group)"),
     ("second", "extract(second from $1)", "second(time)"),
+    ("sign", "signum($1)", "sign(number)"),
     ("split_index", "string_to_array($1, $2)[$3 + 1]", "split_index(text, delimiter, index from 0)"),
+    ("startswith", "starts_with($1, $2)", "startswith(text, beginning)"),
+    ("timestampadd", "to_timestamp_micros(cast(cast($3 as timestamp) as bigint) + $2 * $1)", ADD),
+    ("timestampdiff", "(cast(cast($3 as timestamp) as bigint) - cast(cast($2 as timestamp) as bigint)) / $1", DIFFERENCE),
+    ("truncate", "trunc($1)", "truncate(number)"),
+    ("truncate", "trunc($1, $2)", "truncate(number, digits)"),
+    ("unix_timestamp", "cast(cast($1 as timestamp) as bigint) / 1000000", "unix_timestamp(time)"),
     ("week", "extract(week from $1)", "week(time)"),
     ("year", "extract(year from $1)", "year(time)"),
 ];
+
+const ADD: &str = "timestampadd(second, number, time), with microsecond, millisecond, second, minute, hour, day or week";
+const DIFFERENCE: &str = "timestampdiff(second, from, to), with microsecond, millisecond, second, minute, hour, day or week";
+
+/// The microseconds of a unit that stands as a word in the place of an argument.
+fn microseconds(unit: &Expr) -> Option<i64> {
+    let Expr::Identifier(name) = unit else { return None };
+    Some(match name.value.to_lowercase().as_str() {
+        "microsecond" => 1,
+        "millisecond" => 1_000,
+        "second" => 1_000_000,
+        "minute" => 60_000_000,
+        "hour" => 3_600_000_000,
+        "day" => 86_400_000_000,
+        "week" => 604_800_000_000,
+        _ => return None,
+    })
+}
 
 /// How many shorthands may stand within one another: each adds some levels to the tree that the text does not show.
 const NESTING_LIMIT: usize = 10;
@@ -79,7 +109,7 @@ impl VisitorMut for Writer<'_> {
         let Some((call, name)) = shorthand(node) else { return ControlFlow::Continue(()) };
         self.open -= 1;
         let mut forms = SHORTHANDS.iter().filter(|(known, ..)| *known == name);
-        let arguments = plain_arguments(call);
+        let arguments = plain_arguments(call).and_then(|arguments| with_unit(&name, arguments));
         let calls = forms.clone().map(|(_, _, call)| format!("`{call}`")).collect::<Vec<_>>().join(" or ");
         let written = forms.find_map(|(_, template, _)| filled(template, arguments.as_ref()?));
         match written {
@@ -112,6 +142,15 @@ fn plain_arguments(call: &Function) -> Option<Vec<Expr>> {
         _ => None,
     };
     plain.then(|| list.args.iter().map(argument).collect()).flatten()
+}
+
+/// The arguments with a number of microseconds where the function takes a unit.
+fn with_unit(name: &str, mut arguments: Vec<Expr>) -> Option<Vec<Expr>> {
+    if matches!(name, "timestampadd" | "timestampdiff") {
+        let first = arguments.first_mut()?;
+        *first = Expr::Value(Value::Number(microseconds(first)?.to_string(), false).into());
+    }
+    Some(arguments)
 }
 
 /// The template with these arguments, if it has as many.

@@ -14,7 +14,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan,
 use crate::error::ExprError;
 use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, depth, read_too_often};
 use crate::stack::with_room;
-use crate::shorthands;
+use crate::{arrows, shorthands};
 
 /// How many bytes an expression may have.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
@@ -72,6 +72,7 @@ fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<
         return Err(syntax(format!("`{}` is left over after the expression", rest.token), places.range(rest.span))
             .help("a name is given with `as`; a column name that is not a plain word is put in double quotes"));
     }
+    arrows::bind_tighter(&mut tree);
     let depth = depth + shorthands::write_out(&mut tree, text)?;
     Ok(Sql { tree, text: text[..end].trim().to_owned(), alias, depth })
 }

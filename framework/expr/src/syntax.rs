@@ -10,8 +10,8 @@ use datafusion_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 use millstream_api::types::timestamp_type;
 
-use crate::functions;
 use crate::types::ours;
+use crate::{functions, json};
 
 /// `extract`, `position`, `substring` as calls of our functions; sums and differences of times in our types.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ impl ExprPlanner for Syntax {
         let operator = match raw.op {
             BinaryOperator::Plus => Operator::Plus,
             BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Arrow => return Ok(json_part(json::PART, raw)),
+            BinaryOperator::LongArrow => return Ok(json_part(json::PART_AS_TEXT, raw)),
             _ => return Ok(PlannerResult::Original(raw)),
         };
         let (left, right) = as_timestamps(raw.left, raw.right, schema);
@@ -50,6 +52,14 @@ fn called(name: &str, args: Vec<Expr>) -> PlannerResult<Vec<Expr>> {
     match functions::scalar(name) {
         Some(function) => PlannerResult::Planned(function.call(args)),
         None => PlannerResult::Original(args),
+    }
+}
+
+/// `json -> 'key'` and `json ->> 'key'`.
+fn json_part(name: &str, raw: RawBinaryExpr) -> PlannerResult<RawBinaryExpr> {
+    match functions::scalar(name) {
+        Some(function) => PlannerResult::Planned(function.call(vec![raw.left, raw.right])),
+        None => PlannerResult::Original(raw),
     }
 }
 

@@ -29,6 +29,10 @@ fn unknown_names() {
             "n = \"UA\"",
             "unknown-column [\"UA\"] there is no column `UA` | double quotes are for columns, single quotes for text; there are …",
         ),
+        (
+            "s = \"nn\"",
+            "unknown-column [\"nn\"] there is no column `nn` | double quotes are for columns, single quotes for text; did you mean `n`? there are …",
+        ),
         ("dep-delay", "unknown-column [dep] there is no column `dep` | did you mean `dec`? there are …"),
         ("place.town", "unknown-column [town] there is no field `town` | there are city, zip"),
         ("n.x", "unknown-column [x] `x` is asked of a bigint, which has no fields"),
@@ -46,9 +50,32 @@ fn unknown_names() {
 }
 
 #[test]
+fn literals_that_say_how() {
+    let units = "microsecond, millisecond, second, minute, hour, day or week";
+    check(&[
+        (
+            "json_value(s, 'a.b')",
+            "type-mismatch [json_value(s, 'a.b')] `a.b` is not a JSON path; write it like '$.a.b[0]' or '$[''a key'']'",
+        ),
+        ("to_timestamp(s, 'yyyy-XX')", "type-mismatch [to_timestamp(s, 'yyyy-XX')] `XX` in `yyyy-XX` is not a part of a time format"),
+        (
+            "timestampdiff(month, ts, until)",
+            &format!(
+                "type-mismatch [timestampdiff(month, ts, until)] `timestampdiff` has other arguments | it is called as `timestampdiff(second, from, to), with {units}`"
+            ),
+        ),
+    ]);
+}
+
+#[test]
 fn types_that_do_not_fit() {
     const CAST: &str = "make them one type with a cast, as in `cast(… as bigint)`";
     check(&[
+        ("b && n > 1", "type-mismatch [b && n] there is no operator `&&` | write `and`"),
+        (
+            "rank() over (order by n)",
+            "syntax [rank] `over (…)` cannot stand in an expression | ranks are made by an operator of type `top_n`, with `rank_as`",
+        ),
         ("b and s + 1 > 2", "type-mismatch [s + 1] `+` cannot be applied to string and bigint"),
         ("n > '5'", &format!("type-mismatch [n > '5'] bigint cannot be compared with string | {CAST}")),
         ("n between 'a' and 'b'", &format!("type-mismatch [n between 'a' and 'b'] bigint cannot be compared with string | {CAST}")),
@@ -128,7 +155,7 @@ fn what_cannot_stand_in_an_expression() {
         ),
         (
             "row_number() over ()",
-            "syntax [row_number] `over (…)` cannot stand in an expression | windows are made by an operator of type `window`",
+            "syntax [row_number] `over (…)` cannot stand in an expression | ranks are made by an operator of type `top_n`, with `rank_as`",
         ),
         ("n + $1", "syntax [$1] `$1` cannot stand in an expression | write the value itself, or ${NAME} from the environment"),
         (

@@ -138,7 +138,7 @@ const NUMBERS: [&str; 30] = [
     "(#n << #n)",
     "factorial(#n)",
 ];
-const TEXTS: [&str; 26] = [
+const TEXTS: [&str; 29] = [
     "s",
     "t",
     "Carrier",
@@ -165,6 +165,9 @@ const TEXTS: [&str; 26] = [
     "array_to_string(tags, #t)",
     "overlay(#t placing #t from #n for #n)",
     "translate(#t, #t, #t)",
+    "json_value(#t, '$.a[0]')",
+    "(#t -> #t)",
+    "(#t ->> #n)",
 ];
 const TIMES: [&str; 14] = [
     "ts",

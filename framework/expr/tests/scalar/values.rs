@@ -232,6 +232,62 @@ fn shorthands_of_other_dialects() {
 }
 
 #[test]
+fn functions_of_other_dialects_on_times_and_lists() {
+    check(&[
+        ("timestampdiff(second, ts, until)", "1357140844"),
+        ("timestampdiff(DAY, day, timestamp '1970-01-03 23:00:00')", "3"),
+        ("timestampadd(week, -1, until)", "2012-12-26T15:04:05Z"),
+        ("timestampadd(hour, n, day)", "1969-12-31T10:00:00Z"),
+        ("datediff(until, day)", "15708"),
+        ("last_day(until)", "2013-01-31"),
+        ("last_day(date '2012-02-11')", "2012-02-29"),
+        ("unix_timestamp('2020-10-10 00:00:01')", "1602288001"),
+        ("to_timestamp('2020-10-10 00:00:01', 'yyyy-MM-dd HH:mm:ss')", "2020-10-10T00:00:01Z"),
+        ("to_timestamp('10.10.2020 01:02', 'yyyy-MM-dd', 'dd.MM.yyyy HH:mm')", "2020-10-10T01:02:00Z"),
+        ("to_date('20201009', 'yyyyMMdd')", "2020-10-09"),
+        ("sign(-d)", "-1.0"),
+        ("truncate(42.345, 2)", "42.34"),
+        ("startswith(s, 'Hell') and endswith(s, 'd') and regexp(s, 'W.rld')", "true"),
+        ("array_remove(make_array(1, 2, 1), 1)", "[2]"),
+        ("array_union(make_array(1, 2), make_array(2, 3))", "[1, 2, 3]"),
+        ("array_intersect(make_array(1, 2), make_array(2, 3))", "[2]"),
+        ("array_except(make_array(1, 2), make_array(2, 3))", "[1]"),
+        ("array_reverse(tags)", "[b, a]"),
+        ("array_prepend('z', tags)", "[z, a, b]"),
+    ]);
+}
+
+#[test]
+fn parts_of_json() {
+    let document = r#"'{"a": {"b": [1, "x"]}, "c": "it\"s", "d": null, "e": 1.50, "f": true}'"#;
+    let of = |text: &str| one(&text.replace('J', document), ROW);
+    for (text, wanted) in [
+        ("json_value(J, '$.a.b[0]')", "'1'"),
+        ("json_value(J, '$.c')", r#"'it"s'"#),
+        ("json_value(J, '$.e')", "'1.50'"),
+        ("json_value(J, '$.f')", "'true'"),
+        ("json_value(J, '$.a')", "null"),
+        ("json_value(J, '$.d')", "null"),
+        ("json_value(J, '$.nope')", "null"),
+        ("json_value(s, '$.a')", "null"),
+        ("json_value(null, '$.a')", "null"),
+        ("json_query(J, '$.a.b')", r#"'[1, "x"]'"#),
+        ("json_query(J, '$.c')", "null"),
+        ("json_exists(J, '$.d') and not json_exists(J, '$.g')", "true"),
+        ("J -> 'a' -> 'b' -> 1", r#"'"x"'"#),
+        ("J -> 'a' -> 'b' ->> -1", "'x'"),
+        ("J -> 'd'", "'null'"),
+        ("J ->> 'd' is null and J -> 'd' is not null", "true"),
+        ("cast(json_value(J, '$.e') as double) * 2", "3.0"),
+        ("J ->> concat('', 'c')", r#"'it"s'"#),
+        ("json_value(J, concat('$.', t))", "null"),
+        ("json_value(J, concat('.', t))", "!`.12x` is not a JSON path; write it like '$.a.b[0]' or '$[''a key'']'"),
+    ] {
+        assert_eq!(of(text), wanted, "{text}");
+    }
+}
+
+#[test]
 fn lists_and_structs() {
     check(&[
         ("place.city", "'Oslo'"),

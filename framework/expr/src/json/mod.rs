@@ -1,0 +1,160 @@
+//! `json_value`, `json_query`, `json_exists`, `->` and `->>`: parts of JSON texts.
+//!
+//! A column of type `json` is text, and nothing is built of it: a path is followed through the text (`walk`), and what it leads to
+//! is a part of that. What is no JSON leads nowhere, which is null, as where a key is missing.
+
+mod path;
+mod walk;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanBuilder, StringViewBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion_common::{Result, ScalarValue};
+use datafusion_expr::{
+    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+pub(crate) use self::path::{Path, Step};
+use crate::physical::failure::RowFailure;
+
+/// The function for `->`.
+pub(crate) const PART: &str = "json_part";
+/// The function for `->>`.
+pub(crate) const PART_AS_TEXT: &str = "json_part_as_text";
+
+/// What a function gives of what the path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Given {
+    /// Text, number and boolean as text without quotes; anything else is null.
+    Value,
+    /// Objects and lists as JSON; anything else is null.
+    Query,
+    /// Whether there is something.
+    Exists,
+    /// Anything as JSON.
+    Part,
+    /// Text without quotes, null as null, anything else as JSON.
+    PartAsText,
+}
+
+const FUNCTIONS: [(&str, Given, &str); 5] = [
+    ("json_value", Given::Value, "json_value(json, '$.a.b[0]')"),
+    ("json_query", Given::Query, "json_query(json, '$.a')"),
+    ("json_exists", Given::Exists, "json_exists(json, '$.a')"),
+    (PART, Given::Part, "json -> 'key'"),
+    (PART_AS_TEXT, Given::PartAsText, "json ->> 'key'"),
+];
+
+/// All functions of JSON.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let udf = |(name, given, call): (&'static str, Given, &str)| {
+        let text = || TypeSignature::Exact(vec![DataType::Utf8View, DataType::Utf8View]);
+        let place = TypeSignature::Exact(vec![DataType::Utf8View, DataType::Int64]);
+        let signature = match given {
+            Given::Part | Given::PartAsText => TypeSignature::OneOf(vec![text(), place]),
+            _ => text(),
+        };
+        let signature = Signature::new(signature, Volatility::Immutable);
+        let documentation = Documentation::builder(DocSection::default(), "A part of a JSON text.", call).build();
+        Arc::new(ScalarUDF::from(JsonFunction { name, given, signature, documentation }))
+    };
+    FUNCTIONS.into_iter().map(udf).collect()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonFunction {
+    name: &'static str,
+    given: Given,
+    signature: Signature,
+    documentation: Documentation,
+}
+
+impl ScalarUDFImpl for JsonFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(if self.given == Given::Exists { DataType::Boolean } else { DataType::Utf8View })
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let one_row = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let rows = if one_row { 1 } else { args.number_rows };
+        let [documents, paths] = args.args.as_slice() else {
+            return Err(RowFailure(format!("`{}` has other arguments", self.name)).into());
+        };
+        let documents = cast(&documents.to_array(rows)?, &DataType::Utf8View)?;
+        let found = match paths {
+            ColumnarValue::Scalar(path) => {
+                let path = self.path(&path.to_array_of_size(1)?, 0)?;
+                self.each(&documents, |_| Ok(path.clone()))?
+            }
+            ColumnarValue::Array(paths) => self.each(&documents, |row| self.path(paths, row))?,
+        };
+        Ok(if one_row { ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?) } else { ColumnarValue::Array(found) })
+    }
+}
+
+impl JsonFunction {
+    /// The path that stands in a row; `None` for null.
+    fn path(&self, paths: &ArrayRef, row: usize) -> Result<Option<Path>> {
+        if paths.is_null(row) {
+            return Ok(None);
+        }
+        if paths.data_type() == &DataType::Int64 {
+            return Ok(Some(Path::of(Step::Place(paths.as_primitive::<Int64Type>().value(row)))));
+        }
+        let texts = cast(paths, &DataType::Utf8View)?;
+        let text = texts.as_string_view().value(row);
+        if matches!(self.given, Given::Part | Given::PartAsText) {
+            return Ok(Some(Path::of(Step::Key(text.to_owned()))));
+        }
+        Ok(Some(Path::parse(text).map_err(RowFailure)?))
+    }
+
+    fn each(&self, documents: &ArrayRef, path: impl Fn(usize) -> Result<Option<Path>>) -> Result<ArrayRef> {
+        let documents = documents.as_string_view();
+        let found = |row: usize| -> Result<Option<&str>> {
+            let Some(path) = path(row)? else { return Ok(None) };
+            Ok(documents.is_valid(row).then(|| walk::follow(documents.value(row), &path)).flatten())
+        };
+        if self.given == Given::Exists {
+            let mut answers = BooleanBuilder::with_capacity(documents.len());
+            for row in 0..documents.len() {
+                let asked = documents.is_valid(row) && path(row)?.is_some();
+                answers.append_option(if asked { Some(found(row)?.is_some()) } else { None });
+            }
+            return Ok(Arc::new(answers.finish()));
+        }
+        let mut texts = StringViewBuilder::with_capacity(documents.len());
+        for row in 0..documents.len() {
+            texts.append_option(found(row)?.and_then(|part| self.given.text(part)));
+        }
+        Ok(Arc::new(texts.finish()))
+    }
+}
+
+impl Given {
+    /// What is given of this part of a JSON text.
+    fn text(self, part: &str) -> Option<std::borrow::Cow<'_, str>> {
+        let nested = part.starts_with(['{', '[']);
+        match self {
+            Given::Value if nested => None,
+            Given::Query if !nested => None,
+            Given::Value | Given::PartAsText if part == "null" => None,
+            Given::Value | Given::PartAsText if part.starts_with('"') => walk::unquoted(part),
+            _ => Some(part.into()),
+        }
+    }
+}
