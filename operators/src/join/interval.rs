@@ -212,6 +212,11 @@ impl IntervalJoin {
         Ok(true)
     }
 
+    /// Whether rows go by time alone, because nobody asks whether they had a partner: those that are past change nothing any more.
+    fn goes_by_time(&self) -> bool {
+        (0..2).all(|side| !self.kind.counts(side))
+    }
+
     /// Lets go of rows of a checkpoint for which no partner could come at its barrier any more: it has them as long as its chain lasts.
     fn forget_past(&mut self) -> Result<()> {
         for side in [0, 1] {
@@ -345,9 +350,8 @@ impl Operator for IntervalJoin {
         sides.into_iter().try_for_each(|(side, name)| side.save(name, 0, self.key_groups, state))
     }
 
-    /// Where no row is looked at for having a partner, rows only come, and go with time: those that are past find no partner any more.
     fn note_changes(&mut self) -> bool {
-        (0..2).all(|side| !self.kind.counts(side))
+        self.goes_by_time()
     }
 
     fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
@@ -359,7 +363,7 @@ impl Operator for IntervalJoin {
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))?;
         self.watermark = read_watermark(state);
-        if self.note_changes() { self.forget_past() } else { Ok(()) }
+        if self.goes_by_time() { self.forget_past() } else { Ok(()) }
     }
 
     fn waits_for(&self) -> Option<EventTime> {
