@@ -1,12 +1,12 @@
 //! The [`Operator`] trait: a synchronous piece of a pipeline that reads batches and writes to a buffer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::ArrayRef;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::state::{ColdState, StateReader, StateWriter};
+use crate::state::{ColdPanes, ColdState, StateReader, StateWriter};
 use crate::time::{ClockTime, EventTime};
 
 /// One subtask of an operator node.
@@ -87,8 +87,8 @@ pub trait Operator: Send {
     }
 
     /// Lets go of all keys and their state, and of the memory they took: [`snapshot`](Operator::snapshot) has just written them,
-    /// and what is needed again comes back by [`Output::fetch`]. Only of a node whose plan [`spills`](crate::plan::Plan::spills);
-    /// state that the plan does not name there stays.
+    /// and what is needed again comes back by [`Output::fetch`]. Only of a node whose plan [`spills`](crate::plan::Plan::spills), or
+    /// whose [panes](crate::plan::Plan::spills_panes) may leave memory; state that the plan does not name there stays.
     fn forget_keys(&mut self) -> Result<()> {
         Err(Error::internal("keys are to leave memory, and the operator keeps them"))
     }
@@ -191,6 +191,7 @@ pub struct Output {
     wake_at: Option<ClockTime>,
     promise: Option<EventTime>,
     cold: Option<Arc<Mutex<dyn ColdState>>>,
+    cold_panes: Option<Arc<Mutex<dyn ColdPanes>>>,
 }
 
 impl Output {
@@ -206,6 +207,7 @@ impl Output {
             wake_at: None,
             promise: None,
             cold: None,
+            cold_panes: None,
         }
     }
 
@@ -220,6 +222,16 @@ impl Output {
             Some(cold) => cold.lock().unwrap_or_else(PoisonError::into_inner).fetch(keys, rows),
             None => Ok(None),
         }
+    }
+
+    /// The panes that are on disk. Only of a node whose plan says that [they may be](crate::plan::Plan::spills_panes), and that has
+    /// been told to let go of some.
+    ///
+    /// # Errors
+    /// When all panes are in memory.
+    pub fn cold_panes(&self) -> Result<MutexGuard<'_, dyn ColdPanes + 'static>> {
+        let panes = self.cold_panes.as_ref().ok_or_else(|| Error::internal("panes on disk, of a node that keeps them in memory"))?;
+        Ok(panes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends rows to a port. A batch without rows is dropped. Rows of any number: the runtime cuts and joins batches.
@@ -270,6 +282,11 @@ impl Output {
     /// For the runtime: where [`fetch`](Output::fetch) finds keys that are not in memory.
     pub fn set_cold_state(&mut self, cold: Arc<Mutex<dyn ColdState>>) {
         self.cold = Some(cold);
+    }
+
+    /// For the runtime: where [`cold_panes`](Output::cold_panes) are.
+    pub fn set_cold_panes(&mut self, panes: Arc<Mutex<dyn ColdPanes>>) {
+        self.cold_panes = Some(panes);
     }
 
     /// For the runtime: takes what was written.

@@ -177,6 +177,8 @@ pub struct Plan {
     /// The names of keyed state whose keys cannot leave memory, and of which checkpoints may all the same have only what has changed
     /// ([`Operator::note_changes`]).
     pub changes: &'static [&'static str],
+    /// The name of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
+    pub spills_panes: Option<&'static str>,
     /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
     /// key`. `None`: nothing does, or there is no state.
     pub bound: Option<String>,
@@ -202,6 +204,7 @@ impl Plan {
             state: Vec::new(),
             spills: None,
             changes: &[],
+            spills_panes: None,
             bound: None,
             warnings: Diagnostics::default(),
             reads: Vec::new(),

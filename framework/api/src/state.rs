@@ -14,10 +14,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::builder::BinaryBuilder;
-use arrow::array::{ArrayRef, BinaryArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use crate::error::{Error, Result};
 use crate::key_group::{CanonicalKeys, group_of_key};
@@ -43,6 +43,79 @@ pub trait ColdState: Send + Debug {
     /// # Errors
     /// When the disk cannot be read.
     fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>>;
+}
+
+/// Which pane rows of state are of, by two numbers whose meaning is the node's own; panes lie on disk in their order.
+pub type PaneKey = (i64, i64);
+
+/// Of panes that are read back from disk: keys that together fit into memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PanePart {
+    /// Their key groups.
+    pub groups: Range<u16>,
+    /// Of these groups the keys that their hash puts in this place …
+    pub place: u32,
+    /// … of so many.
+    pub places: u32,
+}
+
+/// Panes of one subtask whose groups are on disk, not in memory: what has come to the same window or slice.
+///
+/// They are not looked up when rows come: what comes later begins anew in memory, as a partial result, and all that is there of a pane
+/// is merged when its window closes. So nothing is read for a row. The runtime has one for each subtask of a node that says in its plan
+/// that its panes may leave memory ([`Plan::spills_panes`](crate::plan::Plan::spills_panes)) and that the file wants on disk. Such a
+/// node lets go of all panes when told ([`Operator::forget_keys`](crate::Operator::forget_keys)). Rows of their state have the pane
+/// in the columns `n0` and `n1`, in `n2` how many rows they stand for, and the key in `k0`, `k1` and so on.
+pub trait ColdPanes: Send + Debug {
+    /// Puts groups beside those that panes have on disk: rows of the state that may leave memory, by key group.
+    ///
+    /// # Errors
+    /// When the disk cannot be written to.
+    fn add(&mut self, state: StateEntries) -> Result<()>;
+
+    /// The parts in which these panes are to be read, each of which fits into memory.
+    fn parts(&self, panes: &[PaneKey]) -> Vec<PanePart>;
+
+    /// What panes have of a part, some rows after the other. Of a key there may be several rows.
+    ///
+    /// # Errors
+    /// When the disk cannot be read, or `take` says so.
+    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut dyn FnMut(StateRows) -> Result<()>) -> Result<()>;
+
+    /// Lets go of panes.
+    ///
+    /// # Errors
+    /// When the disk cannot be written to.
+    fn remove(&mut self, panes: &[PaneKey]) -> Result<()>;
+}
+
+/// The panes of rows of state that may leave memory, one for each row: the columns `n0` and `n1`.
+pub fn pane_columns(records: &RecordBatch) -> Option<[&Int64Array; 2]> {
+    let number = |name: &str| records.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+    Some([number("n0")?, number("n1")?])
+}
+
+/// Under this name a subtask that goes on from a checkpoint is told of the panes that are on disk: rows of [`panes_on_disk`].
+pub const PANES_ON_DISK: &str = "(panes on disk)";
+
+/// The name under which changes have the panes whose state is gone: what was written of them before does not hold any more. Rows of
+/// [`panes_on_disk`].
+pub const GONE_PANES: &str = "(gone panes)";
+
+/// Panes and how many rows each stands for, in the form in which they are written.
+///
+/// # Errors
+/// Only internal ones.
+pub fn panes_on_disk(panes: impl IntoIterator<Item = (PaneKey, u64)>) -> Result<RecordBatch> {
+    let (mut first, mut second, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for ((a, b), count) in panes {
+        first.push(a);
+        second.push(b);
+        rows.push(count as i64);
+    }
+    let schema = Schema::new(["n0", "n1", "n2"].map(|name| Field::new(name, DataType::Int64, false)).to_vec());
+    let columns = [first, second, rows].map(|numbers| Arc::new(Int64Array::from(numbers)) as ArrayRef);
+    Ok(RecordBatch::try_new(Arc::new(schema), columns.to_vec())?)
 }
 
 /// The columns of a key among those of rows of state that may leave memory: those that are called `k0`, `k1` and so on.
@@ -203,9 +276,6 @@ impl StateReader {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{AsArray, Int64Array};
-    use arrow::datatypes::Int64Type;
-
     use super::*;
 
     #[test]

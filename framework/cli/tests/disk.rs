@@ -90,6 +90,83 @@ fn keys_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
     assert_eq!(folder.names(), ["out.ndjson", "state", "topology.toml"]);
 }
 
+/// Windows that hop, each with many more keys than memory holds: how many keys, rows and what the last ones were.
+const WINDOWS: &str = r#"
+name = "windows"
+
+[runtime]
+workers    = 2
+memory     = "4MiB"
+batch_rows = 1000
+
+[checkpoint]
+store    = "file:./state"
+interval = "50ms"
+
+[sources.rows]
+type    = "generate"
+rows    = 100000
+rate    = 10000
+columns = ["counter as n", "concat('a key with some text in it ', counter % 20011) as k", "to_timestamp_micros(counter * 1000) as at"]
+time    = { by = "at", max_delay = "0s" }
+
+[operators.hops]
+type  = "window"
+input = "rows"
+kind  = "hop"
+size  = "30s"
+slide = "10s"
+
+[operators.counts]
+type    = "aggregate"
+input   = "hops"
+by      = ["k"]
+compute = ["count(*) as times", "max(n) as last"]
+state   = "disk"
+
+[operators.sums]
+type    = "aggregate"
+input   = "counts"
+compute = ["count(*) as keys", "sum(times) as times", "sum(last) as last"]
+
+[sinks.out]
+type    = "file"
+input   = "sums"
+path    = "out.ndjson"
+columns = ["keys", "times", "last"]
+"#;
+
+/// The row of each window.
+fn expected_of_windows() -> Vec<Value> {
+    let of_window = |start: i64| {
+        let rows = start.max(0)..(start + 30_000).min(ROWS as i64);
+        let mut keys: BTreeMap<i64, (u64, i64)> = BTreeMap::new();
+        for row in rows {
+            let (times, last) = keys.entry(row % KEYS as i64).or_default();
+            (*times, *last) = (*times + 1, row);
+        }
+        let (times, last) = keys.values().fold((0, 0), |(times, sum), (of_key, last)| (times + of_key, sum + last));
+        json!({ "keys": keys.len(), "times": times, "last": last })
+    };
+    (-2..10).map(|window| of_window(window * 10_000)).collect()
+}
+
+#[test]
+fn windows_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
+    let folder = Folder::with(&[("topology.toml", WINDOWS)]);
+    kill(&folder, &["run", "topology.toml"]);
+    kill(&folder, &["run", "topology.toml", "--set", "runtime.workers=3"]);
+    let in_memory = ["--set", "operators.counts.state=memory", "--set", "runtime.memory=64MiB"];
+    kill(&folder, &[&["run", "topology.toml"], in_memory.as_slice()].concat());
+    kill(&folder, &["run", "topology.toml"]);
+    let ended = folder.run(&["run", "topology.toml", "--set", "sources.rows.rate=1000000"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+    let rows: Vec<Value> = folder.read("out.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows, expected_of_windows());
+    assert_eq!(folder.names(), ["out.ndjson", "state", "topology.toml"]);
+}
+
 #[test]
 fn a_checkpoint_of_keys_on_disk_can_be_looked_into() {
     let slow = COUNTS.replace("rows    = 100000\n", "");

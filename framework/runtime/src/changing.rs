@@ -66,6 +66,9 @@ pub(crate) fn state_at(
         let (entries, pieces) = changing.snapshot(worker, written, id, &task.node)?;
         return Ok((entries, Some(Pieces::InMemory(Arc::new(pieces)))));
     }
+    if let (Some(spilling), Worker::Operator(operator), None) = (&mut *spilling, &mut *worker, &written) {
+        spilling.before_barrier(operator.as_mut(), now)?;
+    }
     let entries = written.map_or_else(|| worker.snapshot(id, &task.node), Ok)?.into_entries();
     let Some(spilling) = spilling else { return Ok((entries, None)) };
     let (entries, pieces) = spilling.snapshot(entries, now)?;

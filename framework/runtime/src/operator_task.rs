@@ -111,7 +111,7 @@ impl OperatorTask {
         }
         let mut output = Output::new(parts.full_at_rows);
         if let Some(spilling) = &parts.spilling {
-            output.set_cold_state(spilling.cold_state());
+            spilling.connect(&mut output);
         }
         let phases = parts.two_phase.map(|last| Phases { prepared: last, committed: last, ordered: last, closing: None });
         let mut task = OperatorTask {

@@ -1,7 +1,7 @@
-//! Keys of one subtask that leave memory: when, and what the disk is told.
+//! Keys or panes of one subtask that leave memory: when, and what the disk is told.
 //!
-//! They leave when their state has grown beyond the subtask's share of `runtime.memory`, all together, and come back one by one
-//! (`millstream_state::disk`). When they do so cannot show in what the node computes.
+//! They leave when their state has grown beyond the subtask's share of `runtime.memory`, all together. Keys come back one by one, panes
+//! when their window closes (`millstream_state::disk`). When they do so cannot show in what the node computes.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_api::state::picked::gathered;
-use millstream_api::state::{ColdState, StateEntries, StateReader, StateWriter};
+use millstream_api::state::{ColdPanes, ColdState, StateEntries, StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::{Operator, Result};
+use millstream_api::{Operator, Output, Result};
 use millstream_state::JobSnapshot;
-use millstream_state::disk::{DiskCounts, DiskSnapshot, DiskState, Scratch};
+use millstream_state::disk::{DiskCounts, DiskPanes, DiskSnapshot, DiskState, OnDisk, Scratch};
 use millstream_topology::{Node, StorePlace, Topology};
 
 /// Of `runtime.memory`, the part that keys of nodes on disk may take. As much again is needed while they are written; and there
@@ -22,6 +22,15 @@ const KEYS_PART: usize = 3;
 
 /// The part that blocks of the store which are read again may take.
 const CACHE_PART: usize = 8;
+
+/// Of a subtask's share, the part that panes may take at a barrier and still stay in memory: each checkpoint has all of it.
+const STAYS_PART: usize = 8;
+
+/// Of a subtask's share, the part that is read back of panes at once.
+const READ_PART: usize = 8;
+
+/// The same in a test, in bytes: so little that windows are read in several parts.
+const READ_BYTES_IN_TEST: usize = 4096;
 
 /// How a run uses the disk for keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +55,19 @@ pub struct Disk {
     share: Share,
 }
 
-/// The keys of one subtask.
+/// The keys or panes of one subtask.
 pub struct Spilling {
-    state: Arc<Mutex<DiskState>>,
+    state: Arc<Mutex<dyn OnDisk>>,
+    cold: Cold,
     share: Share,
     /// What the operator kept in memory when its keys had just left.
     stays_bytes: usize,
+}
+
+/// What an operator asks for what is not in memory.
+enum Cold {
+    Keys(Arc<Mutex<dyn ColdState>>),
+    Panes(Arc<Mutex<dyn ColdPanes>>),
 }
 
 impl Disk {
@@ -77,9 +93,21 @@ impl Disk {
     /// # Errors
     /// When the disk can't be written to.
     pub fn subtask(&self, node: &Node, key_groups: u16, checkpoints: bool) -> Result<Option<Spilling>> {
-        let Some(spills) = node.plan.spills.as_ref().filter(|_| node.on_disk) else { return Ok(None) };
-        let state = DiskState::new(&self.scratch, spills, key_groups, checkpoints)?;
-        Ok(Some(Spilling { state: Arc::new(Mutex::new(state)), share: self.share, stays_bytes: 0 }))
+        if !node.on_disk {
+            return Ok(None);
+        }
+        let spilling = |state, cold| Some(Spilling { state, cold, share: self.share, stays_bytes: 0 });
+        if let Some(name) = node.plan.spills_panes {
+            let part_bytes = match self.share {
+                Share::Bytes(share) => share / READ_PART,
+                Share::Always => READ_BYTES_IN_TEST,
+            };
+            let panes = Arc::new(Mutex::new(DiskPanes::new(&self.scratch, name, part_bytes, checkpoints)?));
+            return Ok(spilling(panes.clone(), Cold::Panes(panes)));
+        }
+        let Some(spills) = &node.plan.spills else { return Ok(None) };
+        let keys = Arc::new(Mutex::new(DiskState::new(&self.scratch, spills, key_groups, checkpoints)?));
+        Ok(spilling(keys.clone(), Cold::Keys(keys)))
     }
 }
 
@@ -103,9 +131,12 @@ fn temporary(topology: &Topology) -> PathBuf {
 }
 
 impl Spilling {
-    /// What an operator asks for keys.
-    pub fn cold_state(&self) -> Arc<Mutex<dyn ColdState>> {
-        self.state.clone()
+    /// Gives an operator what it asks for what is not in memory.
+    pub fn connect(&self, output: &mut Output) {
+        match &self.cold {
+            Cold::Keys(keys) => output.set_cold_state(keys.clone()),
+            Cold::Panes(panes) => output.set_cold_panes(panes.clone()),
+        }
     }
 
     /// Takes keys out of a checkpoint; what stays in memory is the result.
@@ -124,12 +155,31 @@ impl Spilling {
         if !is_full {
             return Ok(bytes);
         }
+        self.evict(operator, now)?;
+        Ok(self.stays_bytes)
+    }
+
+    /// A barrier is about to be answered: panes leave memory unless they are few, since each checkpoint would have all of them that
+    /// are in memory, and has those on disk once.
+    pub(crate) fn before_barrier(&mut self, operator: &mut dyn Operator, now: ClockTime) -> Result<()> {
+        let is_small = match self.share {
+            Share::Always => false,
+            Share::Bytes(share) => operator.state_bytes() <= self.stays_bytes + share / STAYS_PART,
+        };
+        match self.cold {
+            Cold::Panes(_) if !is_small => self.evict(operator, now),
+            _ => Ok(()),
+        }
+    }
+
+    fn evict(&mut self, operator: &mut dyn Operator, now: ClockTime) -> Result<()> {
         let mut state = StateWriter::new();
         operator.snapshot(&mut state)?;
         operator.forget_keys()?;
         self.locked().evict(gathered(&state.into_entries())?, now)?;
-        self.stays_bytes = operator.state_bytes();
-        Ok(self.stays_bytes)
+        let of_disk = self.locked().memory_bytes();
+        self.stays_bytes = operator.state_bytes() + of_disk;
+        Ok(())
     }
 
     /// A barrier has come: what stays in memory of what the operator wrote, and the rest.
@@ -142,7 +192,7 @@ impl Spilling {
         self.locked().counts()
     }
 
-    fn locked(&self) -> MutexGuard<'_, DiskState> {
+    fn locked(&self) -> MutexGuard<'_, dyn OnDisk + 'static> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use arrow::array::{BinaryArray, BooleanArray};
 use hashbrown::HashSet;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{GONE, StateEntries, StateRows, key_columns};
+use millstream_api::state::{GONE, GONE_PANES, PaneKey, StateEntries, StateRows, key_columns, pane_columns};
 
 use crate::chains::{Chain, StoredPieces};
 use crate::changes::ChangesSnapshot;
@@ -95,22 +95,36 @@ pub(crate) fn gone(piece: &StateEntries) -> Result<Vec<Vec<u8>>> {
     Ok(keys)
 }
 
+/// The panes of which no piece before this one holds.
+pub(crate) fn gone_panes(piece: &StateEntries) -> Result<Vec<PaneKey>> {
+    let mut panes = Vec::new();
+    for rows in piece.get(GONE_PANES).into_iter().flatten() {
+        let columns = pane_columns(&rows.records);
+        let [first, second] =
+            columns.ok_or_else(|| Error::new(ErrorKind::State, "damaged: the panes that are gone are not in their form"))?;
+        panes.extend(first.values().iter().copied().zip(second.values().iter().copied()));
+    }
+    Ok(panes)
+}
+
 /// Pieces as one. Rows keep their order.
 fn together(pieces: Vec<StateEntries>) -> Result<StateEntries> {
-    let mut gone_later: HashSet<Vec<u8>> = HashSet::new();
+    let (mut gone_later, mut gone_panes_later) = (HashSet::new(), HashSet::new());
     let mut all = StateEntries::new();
     for mut piece in pieces.into_iter().rev() {
-        let gone = gone(&piece)?;
+        let (gone, panes) = (gone(&piece)?, gone_panes(&piece)?);
         piece.remove(GONE);
+        piece.remove(GONE_PANES);
         for (name, rows) in piece {
             for rows in rows.iter().rev() {
-                let rows = without(rows, &gone_later)?;
+                let rows = without_panes(without(rows, &gone_later)?, &gone_panes_later)?;
                 if rows.records.num_rows() > 0 {
                     all.entry(name.clone()).or_default().push(rows);
                 }
             }
         }
         gone_later.extend(gone);
+        gone_panes_later.extend(panes);
     }
     all.values_mut().for_each(|rows| rows.reverse());
     Ok(all)
@@ -130,6 +144,14 @@ fn without(rows: &StateRows, gone: &HashSet<Vec<u8>>) -> Result<StateRows> {
     };
     let mask: BooleanArray = (0..rows.records.num_rows()).map(stays).collect();
     if mask.false_count() > 0 { rows.filter(&mask) } else { Ok(rows.clone()) }
+}
+
+/// The rows whose panes are not among these. Other rows have none.
+fn without_panes(rows: StateRows, gone: &HashSet<PaneKey>) -> Result<StateRows> {
+    let Some([first, second]) = pane_columns(&rows.records).filter(|_| !gone.is_empty()) else { return Ok(rows) };
+    let panes = first.values().iter().zip(second.values());
+    let mask: BooleanArray = panes.map(|(first, second)| Some(!gone.contains(&(*first, *second)))).collect();
+    if mask.false_count() > 0 { rows.filter(&mask) } else { Ok(rows) }
 }
 
 #[cfg(test)]

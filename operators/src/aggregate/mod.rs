@@ -8,18 +8,22 @@
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
 //! - `places`, `windows`: which pane a row goes to; the panes that are open, which window closes next
+//! - `stored`, `floors`: the panes that are on disk; up to where windows had closed in the run before
 //! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
 //! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
 //! - `windowed`, `sessions`, `running`: the operators
+//! - `closing`: a window that is read back from disk
 //! - `combine`, `combine_sessions`: groups of windows and sessions on the sender's side
 //! - `state`: panes to and from a snapshot
 
 mod checks;
+mod closing;
 mod combine;
 mod combine_sessions;
 mod early;
 mod early_sessions;
+mod floors;
 mod items;
 mod pane;
 mod pending;
@@ -30,6 +34,7 @@ mod running;
 mod sessions;
 mod slices;
 mod state;
+mod stored;
 mod timeline;
 mod windowed;
 mod windows;

@@ -18,6 +18,7 @@ use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
 use super::combine::Combine;
 use super::combine_sessions::CombineSessions;
 use super::early::SENT;
+use super::floors::CLOSED;
 use super::items::Function;
 use super::running::{GROUPS, Running};
 use super::sessions::{SESSIONS, Sessions};
@@ -211,18 +212,28 @@ impl Planner<'_> {
         let bound = self.bound(&design);
         // At a tick groups would be needed that no row of the moment names.
         let can_spill = !self.windowed && !design.by.is_empty() && design.every.is_none();
+        let can_spill_panes = self.windowed && !design.by.is_empty() && design.every.is_none() && design.sessions_gap().is_none();
+        let spills_panes = can_spill_panes.then_some(PANES);
         let spills = can_spill.then_some(Spills { state: &[GROUPS], forgotten_after: design.state_ttl });
         let factory = AggregateFactory { design };
         let keyed = |name| StateDecl { name, keyed: true };
         let watermark = StateDecl { name: WATERMARK, keyed: false };
         let state = match factory.design.sessions_gap() {
             Some(_) => vec![keyed(SESSIONS), watermark],
-            None if self.windowed => vec![keyed(PANES), watermark],
+            None if self.windowed => vec![keyed(PANES), keyed(CLOSED), watermark],
             None => vec![keyed(GROUPS)],
         };
         let early = factory.design.every.map(|_| keyed(SENT));
         let state = state.into_iter().chain(early).collect();
-        Plan { parallelism, state, spills, bound, warnings, ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory))) }
+        Plan {
+            parallelism,
+            state,
+            spills,
+            spills_panes,
+            bound,
+            warnings,
+            ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory)))
+        }
     }
 
     /// Without windows nothing is ever forgotten, and an input without end goes on for ever.

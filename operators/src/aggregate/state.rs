@@ -120,6 +120,11 @@ impl Rows {
         })
     }
 
+    /// How many rows of the input panes of these rows stand for.
+    pub(super) fn count(&self) -> u64 {
+        self.numbers[2].values().iter().sum::<i64>().unsigned_abs()
+    }
+
     /// How many rows there are.
     pub(super) fn len(&self) -> usize {
         self.numbers[0].len()

@@ -1,14 +1,19 @@
 //! The aggregate over windows: one final row for each key and window.
 
+use std::ops::Range;
+
 use arrow::array::{Int64Array, RecordBatch};
 use millstream_api::batch::{Hidden, Windows};
+use millstream_api::key_group::owned_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::window::{Window, WindowKind};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 
+use super::closing::Closing;
 use super::early::{Early, Rows};
+use super::floors::Floors;
 use super::pane::Pane;
 use super::plan::Design;
 use super::program::{Finished, Program};
@@ -23,10 +28,10 @@ pub(super) const PANES: &str = "panes";
 
 /// One subtask.
 pub(super) struct Windowed {
-    program: Program,
-    open: OpenPanes,
+    pub(super) program: Program,
+    pub(super) open: OpenPanes,
     lateness: i64,
-    layout: Layout,
+    pub(super) layout: Layout,
     batch_rows: usize,
     late: LateRows,
     main_read: bool,
@@ -36,6 +41,14 @@ pub(super) struct Windowed {
     ready: Option<Ready>,
     /// Where rows are sent before their window closes.
     early: Option<Early>,
+    /// A window that is read back from disk.
+    pub(super) closing: Option<Closing>,
+    /// Whether the last window that was read back had many partial results of a group.
+    pub(super) is_scattered: bool,
+    /// Windows that had closed before a restore of panes on disk.
+    pub(super) floors: Floors,
+    /// The key groups that are its own.
+    groups: Range<u16>,
 }
 
 struct Ready {
@@ -58,6 +71,10 @@ impl Windowed {
             watermark: EventTime::MIN,
             ready: None,
             early: design.every.filter(|_| context.outputs[MAIN].read).map(|every| Early::new(every, context.key_groups)),
+            closing: None,
+            is_scattered: false,
+            floors: Floors::default(),
+            groups: owned_groups(context.subtask, context.parallelism, context.key_groups),
         })
     }
 
@@ -76,21 +93,31 @@ impl Windowed {
                 self.ready = early.replace(due.window, rows, program)?.map(Ready::new);
                 continue;
             }
+            if let Some(closing) = self.closing.take() {
+                self.close_part(closing, out)?;
+                continue;
+            }
             let Some(due) = self.open.next_due(self.watermark) else { return Ok(Progress::Done) };
-            let rows = self.open.close(due, program, |pane| {
-                let (finished, rows) = rows_of(pane, due, program)?;
-                program.report(&finished, &finished.bad, out)?;
-                Ok(rows)
-            })?;
-            self.ready = match &mut self.early {
-                Some(early) => early.finish(due.window, &rows, program)?.map(Ready::new),
-                None if !self.main_read || rows.records.num_rows() == 0 => None,
-                None => {
-                    let windows = same_window(due.window, rows.records.num_rows());
-                    Some(Ready::new(of_windows(rows.records, windows)?))
-                }
-            };
+            if self.open.is_on_disk(due) {
+                self.begin_closing(due, out)?;
+                continue;
+            }
+            let rows = self.open.close(due, &self.program, |pane| final_rows(pane, due, &self.program, out))?;
+            self.have_ready(due, rows)?;
         }
+    }
+
+    /// The rows of a window that has closed, or of a part of it, are to be sent.
+    pub(super) fn have_ready(&mut self, due: Due, rows: Rows) -> Result<()> {
+        self.ready = match &mut self.early {
+            Some(early) => early.finish(due.window, &rows, &self.program)?.map(Ready::new),
+            None if !self.main_read || rows.records.num_rows() == 0 => None,
+            None => {
+                let windows = same_window(due.window, rows.records.num_rows());
+                Some(Ready::new(of_windows(rows.records, windows)?))
+            }
+        };
+        Ok(())
     }
 
     /// Merges groups into a pane.
@@ -132,6 +159,13 @@ pub(super) fn open_panes(design: &Design, context: &OperatorContext) -> OpenPane
     OpenPanes::new(implicit.map(|windows| Slices::new(windows.clone(), lateness)), lateness)
 }
 
+/// The rows of a window that closes, or of a part of it; results that are bad are reported.
+pub(super) fn final_rows(pane: &mut Pane, due: Due, program: &Program, out: &mut Output) -> Result<Rows> {
+    let (finished, rows) = rows_of(pane, due, program)?;
+    program.report(&finished, &finished.bad, out)?;
+    Ok(rows)
+}
+
 /// The rows of a window as they are now.
 fn rows_of(pane: &mut Pane, due: Due, program: &Program) -> Result<(Finished, Rows)> {
     let groups = pane.len();
@@ -166,7 +200,7 @@ impl Operator for Windowed {
         for (pane, part) in self.layout.read(partial.records())?.runs() {
             // A combiner takes no rows that could be late for all windows here: see `Combine`.
             let (pane, partly_late) = self.open.place(pane, node).ok_or_else(|| Error::internal("partial results came too late"))?;
-            let rows = part.numbers[2].values().iter().sum::<i64>().unsigned_abs();
+            let rows = part.count();
             out.fates().taken += rows;
             out.fates().partly_late += if partly_late { rows } else { 0 };
             if let Some(early) = &mut self.early {
@@ -203,13 +237,11 @@ impl Operator for Windowed {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        for ((a, b), pane) in self.open.iter_mut() {
-            let groups = pane.len();
-            let (keys, states) = pane.state()?;
-            // The pane's rows are put down with its first group: only their sum over all subtasks matters.
-            let rows = (0..groups).map(|group| if group == 0 { pane.rows as i64 } else { 0 });
-            let numbers = [Int64Array::from_value(a, groups), Int64Array::from_value(b, groups), rows.map(Some).collect()];
-            self.layout.write(PANES, numbers, keys, states, state)?;
+        for (key, pane) in self.open.iter_mut() {
+            write_pane(&self.layout, key, pane, state)?;
+        }
+        if let Some(cursor) = self.open.cursor_of_stored() {
+            self.floors.write(self.groups.clone(), cursor, state)?;
         }
         if let Some(early) = &self.early {
             early.snapshot(&self.program, state)?;
@@ -218,16 +250,25 @@ impl Operator for Windowed {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for records in state.get(PANES) {
-            for (pane, part) in self.layout.read(records)?.runs() {
-                let rows = part.numbers[2].values().iter().sum::<i64>().unsigned_abs();
-                self.take_in(pane, &part, rows)?;
+        let floors = Floors::read(state);
+        for saved in state.entries().get(PANES).into_iter().flatten() {
+            let mut rows = self.layout.read(&saved.records)?;
+            rows.numbers[1] = floors.raise(saved, &rows.numbers[1]);
+            for (pane, part) in rows.runs() {
+                self.take_in(pane, &part, part.count())?;
             }
         }
+        self.open.restore_stored(state, floors.least())?;
+        self.floors = floors;
         if let Some(early) = &mut self.early {
             early.restore(&self.program, state, self.open.keys())?;
         }
         self.watermark = read_watermark(state);
+        Ok(())
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        self.open.forget();
         Ok(())
     }
 
@@ -236,12 +277,22 @@ impl Operator for Windowed {
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.open.iter().map(|pane| pane.rows).sum()
+        self.open.iter().map(|pane| pane.rows).sum::<u64>() + self.open.stored_rows()
     }
 
     fn state_bytes(&self) -> usize {
         self.open.size_bytes() + self.early.as_ref().map_or(0, Early::size_bytes)
     }
+}
+
+/// Writes a pane under a key.
+pub(super) fn write_pane(layout: &Layout, (a, b): PaneKey, pane: &mut Pane, state: &mut StateWriter) -> Result<()> {
+    let groups = pane.len();
+    let (keys, states) = pane.state()?;
+    // The pane's rows are put down with its first group: only their sum over all subtasks matters.
+    let rows = (0..groups).map(|group| if group == 0 { pane.rows as i64 } else { 0 });
+    let numbers = [Int64Array::from_value(a, groups), Int64Array::from_value(b, groups), rows.map(Some).collect()];
+    layout.write(PANES, numbers, keys, states, state)
 }
 
 /// The same window for each of so many rows.

@@ -18,9 +18,10 @@ use super::pane::{Evaluations, Pane};
 use super::places::{Places, Survey, range, slice_places, split};
 use super::program::Program;
 use super::slices::{Slices, closed};
+use super::stored;
 
 /// Implicit: start of the slice and number of the first window. Explicit: end and start of the window.
-pub(super) type PaneKey = (i64, i64);
+pub(super) use millstream_api::state::PaneKey;
 
 /// How rows are taken into a pane.
 pub(super) type AddRows = fn(&mut Pane, &Evaluations) -> Result<()>;
@@ -30,19 +31,21 @@ pub(super) type AddRows = fn(&mut Pane, &Evaluations) -> Result<()>;
 pub(super) struct Due {
     pub(super) window: Window,
     /// Its number, where windows follow from event time.
-    number: i64,
+    pub(super) number: i64,
 }
 
 /// All panes that some open window needs.
 pub(super) struct OpenPanes {
-    kind: Kind,
+    pub(super) kind: Kind,
     lateness: i64,
-    panes: BTreeMap<PaneKey, Pane>,
+    pub(super) panes: BTreeMap<PaneKey, Pane>,
     /// The sum of what the panes measured when they were last changed.
-    bytes: usize,
+    pub(super) bytes: usize,
+    /// The rows of each pane of which something is on disk.
+    pub(super) stored: BTreeMap<PaneKey, u64>,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Implicit {
         slices: Slices,
         /// All windows before this one have closed.
@@ -58,7 +61,7 @@ impl OpenPanes {
             Some(slices) => Kind::Implicit { slices, cursor: i64::MIN },
             None => Kind::Explicit,
         };
-        OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0 }
+        OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0, stored: BTreeMap::new() }
     }
 
     /// Looks at the rows of a batch as a whole.
@@ -170,7 +173,7 @@ impl OpenPanes {
     pub(super) fn next_due(&self, watermark: EventTime) -> Option<Due> {
         match &self.kind {
             Kind::Explicit => {
-                let (&(end, start), _) = self.panes.first_key_value()?;
+                let (end, start) = self.first_pane()?;
                 closed(end, self.lateness, watermark).then_some(Due { window: (start, end), number: 0 })
             }
             Kind::Implicit { slices, cursor } => {
@@ -183,26 +186,21 @@ impl OpenPanes {
     /// The watermark at which the next window that has rows closes.
     pub(super) fn next_close(&self) -> Option<EventTime> {
         let end = match &self.kind {
-            Kind::Explicit => self.panes.first_key_value()?.0.0,
+            Kind::Explicit => self.first_pane()?.0,
             Kind::Implicit { slices, cursor } => slices.bounds(self.first_window(slices, *cursor)?).1,
         };
         Some(EventTime(end.saturating_add(self.lateness)))
     }
 
+    fn first_pane(&self) -> Option<PaneKey> {
+        self.panes.keys().next().into_iter().chain(self.stored.keys().next()).min().copied()
+    }
+
     /// The first window that has rows and has not closed.
     fn first_window(&self, slices: &Slices, cursor: i64) -> Option<i64> {
-        let found = self.panes.keys().try_fold(None, |best: Option<i64>, &(slice, first)| {
-            let (first_of_slice, last) = slices.numbers(slice);
-            // Slices further on are in windows further on.
-            if best.is_some_and(|best| first_of_slice >= best) {
-                return ControlFlow::Break(best);
-            }
-            let window = first.max(cursor);
-            ControlFlow::Continue(if window <= last { Some(best.map_or(window, |best| best.min(window))) } else { best })
-        });
-        match found {
-            ControlFlow::Break(window) | ControlFlow::Continue(window) => window,
-        }
+        let in_memory = first_window_of(self.panes.keys(), slices, cursor);
+        let on_disk = first_window_of(self.stored.keys(), slices, cursor);
+        in_memory.into_iter().chain(on_disk).min()
     }
 
     /// Calls `f` with all rows of a window merged, and lets go of what only it needed. The window must be due.
@@ -272,12 +270,28 @@ impl OpenPanes {
 
     /// Memory of all panes, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.bytes
+        self.bytes + stored::size_bytes(&self.stored)
     }
 
     /// All panes.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Pane> {
         self.panes.values()
+    }
+}
+
+/// The first window that these panes, which come in order, have rows of and that has not closed.
+fn first_window_of<'k>(mut panes: impl Iterator<Item = &'k PaneKey>, slices: &Slices, cursor: i64) -> Option<i64> {
+    let found = panes.try_fold(None, |best: Option<i64>, &(slice, first)| {
+        let (first_of_slice, last) = slices.numbers(slice);
+        // Slices further on are in windows further on.
+        if best.is_some_and(|best| first_of_slice >= best) {
+            return ControlFlow::Break(best);
+        }
+        let window = first.max(cursor);
+        ControlFlow::Continue(if window <= last { Some(best.map_or(window, |best| best.min(window))) } else { best })
+    });
+    match found {
+        ControlFlow::Break(window) | ControlFlow::Continue(window) => window,
     }
 }
 

@@ -88,7 +88,7 @@ pub struct DiskObservation {
     pub keys: u64,
     /// What they take there.
     pub bytes: u64,
-    /// Keys that were looked for on disk.
+    /// Keys that were looked for on disk; of windows, groups that were read back.
     pub lookups: u64,
     /// How often all keys of a subtask left memory.
     pub evictions: u64,

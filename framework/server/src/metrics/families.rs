@@ -108,15 +108,20 @@ pub const FAMILIES: &[Family] = &[
     gauge("millstream_node_state_bytes", NODE, "Memory of a node's state.", |scrape, sample| {
         each_node(scrape, |node| sample(&[&node.node], node.state_bytes as f64));
     }),
-    gauge("millstream_node_disk_keys", NODE, "Keys on disk of a node whose keys may go there.", |scrape, sample| {
+    gauge("millstream_node_disk_keys", NODE, "Keys on disk of a node whose keys may go there; of windows, groups.", |scrape, sample| {
         each_on_disk(scrape, |node, disk| sample(&[node], disk.keys as f64));
     }),
     gauge("millstream_node_disk_bytes", NODE, "What the keys of a node take on disk.", |scrape, sample| {
         each_on_disk(scrape, |node, disk| sample(&[node], disk.bytes as f64));
     }),
-    counter("millstream_node_disk_lookups_total", NODE, "Keys that were looked for on disk.", |scrape, sample| {
-        each_on_disk(scrape, |node, disk| sample(&[node], disk.lookups as f64));
-    }),
+    counter(
+        "millstream_node_disk_lookups_total",
+        NODE,
+        "Keys that were looked for on disk; of windows, groups that were read back.",
+        |scrape, sample| {
+            each_on_disk(scrape, |node, disk| sample(&[node], disk.lookups as f64));
+        },
+    ),
     counter("millstream_node_disk_evictions_total", NODE, "How often all keys of a subtask left memory for disk.", |scrape, sample| {
         each_on_disk(scrape, |node, disk| sample(&[node], disk.evictions as f64));
     }),

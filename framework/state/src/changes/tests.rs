@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::disk::{DiskState, Scratch};
+use crate::disk::{DiskState, OnDisk, Scratch};
 use crate::pieces::Pieces;
 use crate::snapshot::{JobSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use crate::{Manifest, Store};

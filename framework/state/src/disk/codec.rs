@@ -26,14 +26,14 @@ pub(super) struct Form {
 /// The names of the state that leaves memory, and the form of the rows of each, once one has been seen.
 #[derive(Clone)]
 pub(super) struct Codec {
-    names: &'static [&'static str],
+    names: Vec<&'static str>,
     forms: Vec<Option<Form>>,
 }
 
 impl Codec {
     /// No rows have been seen yet.
-    pub(super) fn new(names: &'static [&'static str]) -> Codec {
-        Codec { names, forms: vec![None; names.len()] }
+    pub(super) fn new(names: &[&'static str]) -> Codec {
+        Codec { names: names.to_vec(), forms: vec![None; names.len()] }
     }
 
     /// Which of the names this is; `None`: it stays in memory.

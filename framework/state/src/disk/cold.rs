@@ -18,24 +18,12 @@ use super::resident::Resident;
 use super::scratch::Scratch;
 use super::view::DiskSnapshot;
 use super::writer::Writer;
+use super::{DiskCounts, OnDisk};
 use crate::pieces;
 use crate::snapshot::JobSnapshot;
 
 /// Keys that are looked at in one go for their age, at least.
 const AGED_AT_ONCE: usize = 4096;
-
-/// What can be seen of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DiskCounts {
-    /// Keys on disk.
-    pub keys: u64,
-    /// What they take there.
-    pub bytes: u64,
-    /// Keys that were looked for on disk.
-    pub lookups: u64,
-    /// How often all keys left memory.
-    pub evictions: u64,
-}
 
 /// Keys of one subtask, in memory and on disk.
 pub struct DiskState {
@@ -76,26 +64,6 @@ impl DiskState {
             look_at: ClockTime(i64::MIN),
             counts: DiskCounts::default(),
         })
-    }
-
-    /// Takes the keys of these groups out of a checkpoint, piece by piece. What of the node's state stays in memory.
-    ///
-    /// # Errors
-    /// When the checkpoint cannot be read or the disk not be written to.
-    pub fn load(&mut self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader> {
-        let mut in_memory = StateEntries::new();
-        for task in from.of(node) {
-            let (cold, warm) = self.divided(task.entries.clone());
-            for (name, rows) in warm {
-                in_memory.entry(name).or_default().extend(rows);
-            }
-            self.replay(cold, groups, now)?;
-            if let Some(pieces) = &task.pieces {
-                pieces.each(groups, &mut |piece| self.replay(piece, groups, now))?;
-            }
-        }
-        self.log = self.log.as_ref().map(|_| Log::new(false));
-        StateReader::new(in_memory, groups)
     }
 
     fn replay(&mut self, mut piece: StateEntries, groups: &Range<u16>, now: ClockTime) -> Result<()> {
@@ -158,30 +126,6 @@ impl DiskState {
         self.keyspace.contains_key(self.resident.key(number)).map_err(|cause| self.scratch.failed("read state from", &cause))
     }
 
-    /// All keys leave memory: `entries` is what the operator has just written, and lets go of.
-    ///
-    /// # Errors
-    /// When the disk can't be written to.
-    pub fn evict(&mut self, entries: StateEntries, now: ClockTime) -> Result<()> {
-        let (cold, _) = self.divided(entries);
-        self.write(cold, now, self.log.clone())?;
-        let keys = self.resident.len();
-        self.resident.clear();
-        self.counts.evictions += 1;
-        self.forget_aged(AGED_AT_ONCE.max(2 * keys), now)
-    }
-
-    /// A barrier has come, and `entries` is what the operator has written: what of it stays in memory, and the rest as it is now.
-    ///
-    /// # Errors
-    /// When the disk can't be written to.
-    pub fn snapshot(&mut self, entries: StateEntries, now: ClockTime) -> Result<(StateEntries, DiskSnapshot)> {
-        let (cold, warm) = self.divided(entries);
-        self.write(cold, now, self.log.clone())?;
-        let view = DiskSnapshot::new(&self.scratch, &self.keyspace, self.codec.clone(), self.log.clone())?;
-        Ok((warm, view))
-    }
-
     /// Takes keys off the disk that were written so long ago that they would be forgotten when they come back. It looks at `most`
     /// keys, and goes on with the next ones the next time: so it keeps up with what is written.
     fn forget_aged(&mut self, most: usize, now: ClockTime) -> Result<()> {
@@ -215,14 +159,46 @@ impl DiskState {
         }
         Ok(())
     }
+}
 
-    /// Memory of what is known of the keys in memory, beside their state.
-    pub fn memory_bytes(&self) -> usize {
+impl OnDisk for DiskState {
+    fn load(&mut self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader> {
+        let mut in_memory = StateEntries::new();
+        for task in from.of(node) {
+            let (cold, warm) = self.divided(task.entries.clone());
+            for (name, rows) in warm {
+                in_memory.entry(name).or_default().extend(rows);
+            }
+            self.replay(cold, groups, now)?;
+            if let Some(pieces) = &task.pieces {
+                pieces.each(groups, &mut |piece| self.replay(piece, groups, now))?;
+            }
+        }
+        self.log = self.log.as_ref().map(|_| Log::new(false));
+        StateReader::new(in_memory, groups)
+    }
+
+    fn evict(&mut self, entries: StateEntries, now: ClockTime) -> Result<()> {
+        let (cold, _) = self.divided(entries);
+        self.write(cold, now, self.log.clone())?;
+        let keys = self.resident.len();
+        self.resident.clear();
+        self.counts.evictions += 1;
+        self.forget_aged(AGED_AT_ONCE.max(2 * keys), now)
+    }
+
+    fn snapshot(&mut self, entries: StateEntries, now: ClockTime) -> Result<(StateEntries, DiskSnapshot)> {
+        let (cold, warm) = self.divided(entries);
+        self.write(cold, now, self.log.clone())?;
+        let view = DiskSnapshot::new(&self.scratch, &self.keyspace, self.codec.clone(), 0, self.log.clone())?;
+        Ok((warm, view))
+    }
+
+    fn memory_bytes(&self) -> usize {
         self.resident.size_bytes()
     }
 
-    /// What can be seen of it.
-    pub fn counts(&self) -> DiskCounts {
+    fn counts(&self) -> DiskCounts {
         self.counts
     }
 }

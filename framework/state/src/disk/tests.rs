@@ -16,7 +16,7 @@ use millstream_api::time::ClockTime;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{DiskState, Scratch};
+use super::{DiskState, OnDisk, Scratch};
 use crate::pieces::Pieces;
 use crate::snapshot::{JobSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use crate::{Manifest, Store};

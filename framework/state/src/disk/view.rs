@@ -1,4 +1,4 @@
-//! All keys of a subtask at a barrier, while the subtask goes on.
+//! All keys or panes of a subtask at a barrier, while the subtask goes on.
 
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct DiskSnapshot {
     view: Snapshot,
     keyspace: Keyspace,
     codec: Codec,
+    /// Where the key group stands in a key.
+    group_at: usize,
     log: Option<(Log, u64)>,
     scratch: Arc<Scratch>,
 }
@@ -30,12 +32,18 @@ impl std::fmt::Debug for DiskSnapshot {
 }
 
 impl DiskSnapshot {
-    pub(super) fn new(scratch: &Arc<Scratch>, keyspace: &Keyspace, codec: Codec, log: Option<Log>) -> Result<DiskSnapshot> {
+    pub(super) fn new(
+        scratch: &Arc<Scratch>,
+        keyspace: &Keyspace,
+        codec: Codec,
+        group_at: usize,
+        log: Option<Log>,
+    ) -> Result<DiskSnapshot> {
         let log = log.map(|log| {
             let barrier = log.barrier();
             (log, barrier)
         });
-        Ok(DiskSnapshot { view: scratch.view()?, keyspace: keyspace.clone(), codec, log, scratch: scratch.clone() })
+        Ok(DiskSnapshot { view: scratch.view()?, keyspace: keyspace.clone(), codec, group_at, log, scratch: scratch.clone() })
     }
 
     /// All keys, piece by piece.
@@ -47,7 +55,10 @@ impl DiskSnapshot {
         let mut bytes = 0;
         for found in self.view.iter(&self.keyspace) {
             let (key, value) = found.into_inner().map_err(|cause| self.scratch.failed("read state from", &cause))?;
-            let group = key.first_chunk::<GROUP_BYTES>().ok_or_else(|| Error::internal("a key on disk has no group"))?;
+            let group = key
+                .get(self.group_at..)
+                .and_then(|key| key.first_chunk::<GROUP_BYTES>())
+                .ok_or_else(|| Error::internal("a key on disk has no group"))?;
             bytes += value.len();
             values.push((u16::from_be_bytes(*group), value));
             if bytes > PART_BYTES {

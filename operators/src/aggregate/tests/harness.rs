@@ -2,7 +2,7 @@
 //! crashed and restored at another parallelism.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -18,6 +18,7 @@ use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Combiner, Diagnostics, EventTime, Operator, Output, Progress, Stream};
 use serde_json::Value;
 
+use super::on_disk::Panes;
 use crate::aggregate::AggregateOptions;
 use crate::encode::json::row_text;
 use crate::testing::{Checkpointed, schema};
@@ -58,6 +59,13 @@ pub(super) struct Harness {
     subtasks: Vec<(Box<dyn Operator>, Output)>,
     /// What checkpoints have of each, where it notes what changes.
     checkpointed: Vec<Option<Checkpointed>>,
+    /// Where panes are that have left memory, of each subtask: all of them do now and then.
+    cold: Vec<Option<Arc<Mutex<Panes>>>>,
+    /// Whether they do, and whether they do in this run.
+    spills_panes: bool,
+    spills: bool,
+    /// How often subtasks were called.
+    calls: usize,
     /// Whether rows are put together before they are routed, and what does so.
     combines: bool,
     combiner: Option<Box<dyn Combiner>>,
@@ -75,6 +83,10 @@ impl Harness {
             on_bad_row,
             subtasks: Vec::new(),
             checkpointed: Vec::new(),
+            cold: Vec::new(),
+            spills_panes: false,
+            spills: false,
+            calls: 0,
             combines: false,
             combiner: None,
             watermark: EventTime::MIN,
@@ -88,6 +100,12 @@ impl Harness {
     /// From here on rows are put together before they are routed.
     pub(super) fn combine(&mut self) {
         self.combines = true;
+        self.start(self.subtasks.len(), StateEntries::new());
+    }
+
+    /// From here on panes leave memory after every other call.
+    pub(super) fn spill(&mut self) {
+        (self.spills_panes, self.spills) = (true, true);
         self.start(self.subtasks.len(), StateEntries::new());
     }
 
@@ -116,15 +134,18 @@ impl Harness {
             outputs: outputs.clone(),
         };
         self.combiner = self.combines.then(|| factory.combiner(0, &context(0)).unwrap().unwrap());
-        self.subtasks = (0..parallelism)
+        (self.subtasks, self.cold) = (0..parallelism)
             .map(|subtask| {
-                let context = context(subtask);
-                let mut operator = factory.make(&context).unwrap();
+                let mut operator = factory.make(&context(subtask)).unwrap();
+                let mut out = Output::new(3);
                 let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS)).unwrap();
-                operator.restore(&reader).unwrap();
-                (operator, Output::new(3))
+                let mut own = reader.entries().clone();
+                let cold = self.spills.then(|| Panes::loaded(&self.plan, &mut own));
+                cold.iter().for_each(|cold| out.set_cold_panes(cold.clone()));
+                operator.restore(&StateReader::new(own, &(0..KEY_GROUPS)).unwrap()).unwrap();
+                ((operator, out), cold)
             })
-            .collect();
+            .unzip();
         self.checkpointed = self.subtasks.iter_mut().map(|(operator, _)| Checkpointed::begin(operator.as_mut(), &self.plan)).collect();
         self.stream.schema = physical;
     }
@@ -192,12 +213,20 @@ impl Harness {
         }
         self.sent.extend(out.take_batches());
         self.fates.add(&out.take_fates());
+        self.calls += 1;
+        if let Some(cold) = self.cold[subtask].as_ref().filter(|_| self.calls.is_multiple_of(2)) {
+            cold.lock().unwrap().evict(operator.as_mut());
+        }
     }
 
     /// Takes a snapshot, lets all subtasks die and starts others from it.
     pub(super) fn crash_and_restore(&mut self, parallelism: usize) {
         self.send_combined();
         let mut entries = StateEntries::new();
+        for cold in self.cold.iter().flatten() {
+            let (name, rows) = cold.lock().unwrap().rows();
+            entries.entry(name.to_owned()).or_default().extend(rows);
+        }
         for ((operator, _), checkpointed) in self.subtasks.iter_mut().zip(&mut self.checkpointed) {
             let mut writer = StateWriter::new();
             let written = match checkpointed {
@@ -210,6 +239,8 @@ impl Harness {
                 entries.entry(name).or_default().extend(rows);
             }
         }
+        // Back in memory, or to disk again.
+        self.spills = self.spills_panes && parallelism != 2;
         self.start(parallelism, entries);
     }
 

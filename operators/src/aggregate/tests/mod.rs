@@ -2,6 +2,7 @@
 
 mod harness;
 mod model;
+mod on_disk;
 mod planning;
 mod running;
 mod sessions;

@@ -24,6 +24,8 @@ struct Case {
     explicit: bool,
     /// Whether rows are put together before they are routed: only of functions of which that makes less.
     combines: bool,
+    /// Whether panes leave memory now and then.
+    spills: bool,
     parallelism: usize,
     steps: Vec<Step>,
 }
@@ -100,6 +102,9 @@ fn run(case: &Case) -> Harness {
     if case.combines {
         harness.combine();
     }
+    if case.spills {
+        harness.spill();
+    }
     for step in &case.steps {
         match step {
             Step::Rows(rows) => harness.batch(rows),
@@ -149,9 +154,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let windows = prop_oneof![2 => hop, 1 => cumulate]
         .prop_flat_map(|(size, slide, cumulate)| (Just(size), Just(slide), 0..if cumulate { size } else { slide }, Just(cumulate)));
     let lateness = prop_oneof![Just(0i64), 1i64..25];
-    (windows, lateness, any::<[bool; 3]>(), 1usize..4, steps()).prop_map(
-        |((size, slide, offset, cumulate), lateness, [explicit, combines, ends], parallelism, steps)| {
-            let mut case = Case { size, slide, cumulate, offset, lateness, explicit, combines, parallelism, steps: Vec::new() };
+    (windows, lateness, any::<[bool; 4]>(), 1usize..4, steps()).prop_map(
+        |((size, slide, offset, cumulate), lateness, [explicit, combines, spills, ends], parallelism, steps)| {
+            let mut case = Case { size, slide, cumulate, offset, lateness, explicit, combines, spills, parallelism, steps: Vec::new() };
             case.steps = well_formed(&case, steps, ends);
             case
         },
