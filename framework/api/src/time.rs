@@ -122,9 +122,11 @@ impl FromStr for DurationText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_units(text, &DURATION_UNITS)
-            .map(DurationText)
-            .ok_or_else(|| format!("`{text}` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""))
+        let parse = |text: &str| parse_units(text, &DURATION_UNITS);
+        parse(text).map(DurationText).ok_or_else(|| match text.strip_prefix('-').filter(|rest| parse(rest).is_some()) {
+            Some(rest) => format!("`{text}` is negative, and no duration is; for an `offset` of windows write their `size` less {rest}"),
+            None => format!("`{text}` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
+        })
     }
 }
 
