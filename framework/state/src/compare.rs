@@ -110,7 +110,7 @@ fn why_unfit(old: &NodeRecord, new: &NodeRecord) -> Option<String> {
     if !lost.is_empty() {
         return Some(format!("no longer has the state {}", lost.join(", ")));
     }
-    (old.signature != new.signature).then(|| "has other options, or reads other columns".to_owned())
+    (old.signature != new.signature).then(|| "has other options, columns or windows".to_owned())
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
             texts(&old, &new),
             [
                 "`in` keeps its state",
-                "`sums` has other options, or reads other columns: its state (panes) would be taken for something else, so it starts empty",
+                "`sums` has other options, columns or windows: its state (panes) would be taken for something else, so it starts empty",
                 "`pairs` was the operator `join` and is now the operator `top_n`: its state (left, right) would be taken for something else, so it starts empty",
                 "`more` is new and starts empty",
                 "`board` is gone, and with it its state (rows)",

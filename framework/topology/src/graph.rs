@@ -85,7 +85,7 @@ pub struct Node {
     pub outputs: Vec<NodeOutput>,
     /// Whether what it sends becomes part of a table that a lookup reads to its end first.
     pub feeds_table: bool,
-    /// Tells whether state of a node of this name means the same: a hash of its options and of the columns that it reads.
+    /// Tells whether state of a node of this name means the same: a hash of its options, of what it reads and of what others need of it.
     pub signature: u64,
     /// Event time and pace; sources only.
     pub source: Option<SourceSettings>,

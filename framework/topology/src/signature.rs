@@ -1,15 +1,18 @@
 //! Whether state that a node has written means the same to the node of that name in another topology, or in this one changed.
 //!
-//! State is columns without a meaning of their own: which sums they are, the options say; which values they are of, the columns
-//! that the node reads. So the signature is a hash of the type, the options and the physical columns of the inputs, except for
-//! options that change what is done with state and not what it is. It is stricter than need be, and never too loose.
+//! State is columns without a meaning of their own: which sums they are, the options say, and the columns that somebody needs of
+//! the node, since others are not computed; which values they are of, the columns that the node reads; which windows, the stream that
+//! it reads. So the signature is a hash of the type, the options, the physical columns and the properties of the inputs and the
+//! physical columns of the main output, except for options that change what is done with state and not what it is. It is
+//! stricter than need be, and never too loose.
 
 use arrow::datatypes::Schema;
+use millstream_api::registry::Role;
 use millstream_api::types::SqlName;
 use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::graph::Node;
+use crate::graph::{Node, NodeOutput};
 
 /// Options of any type that no state depends on.
 const NEUTRAL: [&str; 8] = ["acknowledge", "allowed_lateness", "listen", "max_rows", "read", "retain", "state_ttl", "token"];
@@ -30,7 +33,10 @@ fn signature(node: &Node, nodes: &[Node], options: &Json) -> u64 {
         canonical(value, &mut text);
     }
     for input in &node.inputs {
-        columns(&nodes[input.node].outputs[input.port].shape.schema, &mut text);
+        stream(&nodes[input.node].outputs[input.port], &mut text);
+    }
+    if let (Role::Operator, Some(main)) = (node.role, node.outputs.first()) {
+        columns(&main.shape.schema, &mut text);
     }
     xxh3_64(text.as_bytes())
 }
@@ -63,6 +69,15 @@ fn canonical(value: &Json, text: &mut String) {
         }
         other => text.push_str(&other.to_string()),
     }
+}
+
+/// What flows into a node, and how the node has to take it.
+fn stream(output: &NodeOutput, text: &mut String) {
+    let (stream, shape) = (&output.stream, &output.shape);
+    columns(&shape.schema, text);
+    let windows = stream.windowed.as_ref().map_or_else(String::new, |windowed| windowed.windows.to_string());
+    let flags = [stream.event_time, stream.updating, shape.origin, shape.explicit_windows];
+    text.push_str(&format!("\n{flags:?} {windows}"));
 }
 
 fn columns(schema: &Schema, text: &mut String) {
