@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Value, VisitMut, VisitorMut};
 
-/// Makes arrows bind tighter than comparisons, `||`, `is`, `in`, `like` and `between`.
+/// Makes arrows bind tighter than comparisons, `||`, `~`, `is`, `in`, `like` and `between`.
 pub(crate) fn bind_tighter(tree: &mut Expr) {
     let _ = VisitMut::visit(tree, &mut Turner);
 }
@@ -105,9 +105,12 @@ fn right_operand(node: &mut Expr) -> Option<&mut Expr> {
 }
 
 fn binds_looser(node: &Expr) -> bool {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq, StringConcat};
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq, PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, StringConcat};
     match node {
-        Expr::BinaryOp { op, .. } => matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | StringConcat),
+        Expr::BinaryOp { op, .. } => matches!(
+            op,
+            Eq | NotEq | Lt | LtEq | Gt | GtEq | StringConcat | PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch
+        ),
         Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsTrue(_) | Expr::IsNotTrue(_) | Expr::IsFalse(_) | Expr::IsNotFalse(_) => true,
         Expr::IsUnknown(_) | Expr::IsNotUnknown(_) | Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => true,
         Expr::InList { .. } | Expr::Between { .. } | Expr::Like { .. } | Expr::ILike { .. } => true,
@@ -142,6 +145,7 @@ mod tests {
             ("x || j -> 'a' ->> 'b' = y || j ->> 'c'", "(x || ((j -> 'a') ->> 'b')) = (y || (j ->> 'c'))"),
             ("x like j ->> 'a' and y", "(x like (j ->> 'a')) and y"),
             ("j -> ('a' || 'b') -> 1 + 1", "j -> ('a' || 'b') -> (1 + 1)"),
+            ("j ->> 'a' ~ '^b' and j ->> 'c' !~* 'd'", "((j ->> 'a') ~ '^b') and ((j ->> 'c') !~* 'd')"),
             ("j ->> 'a' between 'b' and 'c'", "(j ->> 'a') between 'b' and 'c'"),
         ] {
             let written = |text: &str| parenthesized(crate::sql::parse(text).unwrap().tree);

@@ -1,4 +1,4 @@
-//! The formats of `to_char` and `date_format`, which are checked with the expression.
+//! The formats of `to_char`, `date_format` and `to_timestamp`, which are checked with the expression.
 //!
 //! Users bring three habits: strftime (`%Y-%m-%d`, both functions), PostgreSQL's templates (`YYYY-MM-DD HH24:MI`, `to_char`) and
 //! Java's (`yyyy-MM-dd HH:mm`, `date_format`, as in Flink and Spark). A format with a `%` is strftime, any other is the template
@@ -25,8 +25,17 @@ impl Template {
         }
     }
 
-    /// The strftime format that a format means; the error says what is wrong with it.
+    /// The strftime format that a format of times to be written means; the error says what is wrong with it.
     pub(crate) fn strftime(self, format: &str) -> Result<String, String> {
+        self.translated(format, &[])
+    }
+
+    /// The same of times to be read, where the form of an offset is free.
+    pub(crate) fn reading(self, format: &str) -> Result<String, String> {
+        self.translated(format, &OFFSETS)
+    }
+
+    fn translated(self, format: &str, more: &[(&'static str, &'static str)]) -> Result<String, String> {
         if format.contains('%') {
             let wrong = StrftimeItems::new(format).any(|item| matches!(item, Item::Error));
             return if wrong { Err(format!("`{format}` is not a time format")) } else { Ok(format.to_owned()) };
@@ -40,7 +49,7 @@ impl Template {
                 translated.push_str(&text);
                 rest = after;
             } else if first.is_alphabetic() {
-                let (code, length) = self.part(rest).ok_or_else(|| self.unknown_part(rest, format))?;
+                let (code, length) = self.part(rest, more).ok_or_else(|| self.unknown_part(rest, format))?;
                 translated.push_str(code);
                 rest = &rest[length..];
             } else {
@@ -59,14 +68,14 @@ impl Template {
     }
 
     /// The strftime code of the part at the beginning of `rest`, and the part's length.
-    fn part(self, rest: &str) -> Option<(&'static str, usize)> {
+    fn part(self, rest: &str, more: &[(&'static str, &'static str)]) -> Option<(&'static str, usize)> {
         match self {
             Template::Postgres => {
                 POSTGRES.iter().find(|(part, _)| rest.get(..part.len()) == Some(*part)).map(|(part, code)| (*code, part.len()))
             }
             Template::Java => {
                 let run = run_of_one_letter(rest);
-                JAVA.iter().find(|(part, _)| *part == run).map(|(part, code)| (*code, part.len()))
+                JAVA.iter().chain(more).find(|(part, _)| *part == run).map(|(part, code)| (*code, part.len()))
             }
         }
     }
@@ -109,7 +118,7 @@ const POSTGRES: [(&str, &str); 28] = [
     ("AM", "%p"),
 ];
 
-const JAVA: [(&str, &str); 24] = [
+const JAVA: [(&str, &str); 25] = [
     ("yyyy", "%Y"),
     ("uuuu", "%Y"),
     ("yy", "%y"),
@@ -133,8 +142,12 @@ const JAVA: [(&str, &str); 24] = [
     ("s", "%-S"),
     ("SSS", "%3f"),
     ("SSSSSS", "%6f"),
+    ("SSSSSSSSS", "%9f"),
     ("a", "%p"),
 ];
+
+/// Offsets in texts that are read: `Z`, `+02`, `+0200` or `+02:00`.
+const OFFSETS: [(&str, &str); 5] = [("XXX", "%#z"), ("XX", "%#z"), ("X", "%#z"), ("xxx", "%#z"), ("Z", "%#z")];
 
 /// The text up to the closing quote and what comes after it; a quote written twice stands for one.
 fn quoted(rest: &str, quote: char) -> Option<(String, &str)> {

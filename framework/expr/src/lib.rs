@@ -42,6 +42,7 @@ mod shorthands;
 mod sql;
 mod stack;
 mod syntax;
+mod time_reading;
 mod time_text;
 mod types;
 

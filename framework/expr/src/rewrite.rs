@@ -17,9 +17,9 @@ use datafusion_functions::core::coalesce;
 use millstream_api::types::{SqlName, timestamp_type};
 
 use crate::canonical::{canonical_float, interval_length, nullif_by_value};
-use crate::formats::Template;
 use crate::physical::failure::RowFailure;
 use crate::planner::{Scope, compile_in};
+use crate::time_reading::reading_by_format;
 
 /// Applied to a resolved expression before it is coerced: aliases are dropped, and what would go through nanoseconds does not.
 pub(crate) fn unified(expr: Expr, scope: &Scope) -> DfResult<Expr> {
@@ -27,7 +27,7 @@ pub(crate) fn unified(expr: Expr, scope: &Scope) -> DfResult<Expr> {
         Ok(match node {
             Expr::Alias(Alias { expr, .. }) => Transformed::yes(*expr),
             Expr::Cast(cast) => zoned(cast),
-            Expr::ScalarFunction(call) if reads_by_format(&call) => Transformed::yes(with_strftime(call)?),
+            Expr::ScalarFunction(call) if call.args.len() > 1 => read_by_format(call),
             Expr::ScalarFunction(call) if reads_date(&call) => Transformed::yes(date_of(call)?),
             Expr::ScalarFunction(call) if reads_epoch(&call) => Transformed::yes(timestamp_of(call, scope)?),
             other => Transformed::no(other),
@@ -76,19 +76,12 @@ fn zoned(cast: Cast) -> Transformed<Expr> {
     }
 }
 
-/// `to_timestamp(text, format)` and `to_date(text, format)`.
-fn reads_by_format(call: &ScalarFunction) -> bool {
-    call.args.len() > 1 && matches!(call.func.name(), "to_timestamp" | "to_date")
-}
-
-/// Formats are strftime's or Java's, as those of `date_format`; DataFusion knows the former.
-fn with_strftime(mut call: ScalarFunction) -> DfResult<Expr> {
-    for format in call.args.iter_mut().skip(1) {
-        if let Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) = format {
-            *format = lit(Template::Java.strftime(text).map_err(RowFailure)?);
-        }
+/// `to_timestamp(text, format)` and `to_date(text, format)` are functions of their own.
+fn read_by_format(call: ScalarFunction) -> Transformed<Expr> {
+    match reading_by_format(call.func.name()) {
+        Some(ours) => Transformed::yes(ours.call(call.args)),
+        None => Transformed::no(Expr::ScalarFunction(call)),
     }
-    Ok(Expr::ScalarFunction(call))
 }
 
 /// `to_date(x)` with one argument.

@@ -13,6 +13,7 @@ use crate::formats::Template;
 use crate::json::Path;
 use crate::planner::Scope;
 use crate::rewrite::compares;
+use crate::time_reading::wrong_format;
 
 /// Why something is refused, and what would be right.
 #[derive(Debug)]
@@ -195,6 +196,7 @@ fn refused_arguments(call: &ScalarFunction, scope: &Scope) -> Option<Refused> {
             Some(with_help(format!("{} and {} cannot be in one list", SqlName(&first), SqlName(&other)), CAST_ONE))
         }
         "to_char" | "date_format" => refused_time(name, call.args.first()?, scope).or_else(|| refused_format(name, call.args.get(1)?)),
+        "to_timestamp" | "to_date" => call.args.iter().skip(1).find_map(refused_reading),
         "date_part" => refused_time(name, call.args.get(1)?, scope).or_else(|| refused_unit(call.args.first()?, &PARTS)),
         "date_trunc" => refused_time(name, call.args.get(1)?, scope).or_else(|| refused_unit(call.args.first()?, &UNITS)),
         "date_bin" => refused_time(name, call.args.get(1)?, scope),
@@ -236,6 +238,10 @@ fn refused_format(name: &str, format: &Expr) -> Option<Refused> {
         Some(format) => Template::of(name)?.strftime(format).err().map(|wrong| with_help(wrong, FORMATS)),
         None => Some(with_help(format!("the format of `{name}` must be a literal"), FORMATS)),
     }
+}
+
+fn refused_reading(format: &Expr) -> Option<Refused> {
+    wrong_format(text_literal(format)?).map(|wrong| with_help(wrong, "write '%Y-%m-%d %H:%M:%S' or 'yyyy-MM-dd HH:mm:ss'"))
 }
 
 fn refused_path(path: &Expr) -> Option<Refused> {

@@ -11,10 +11,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBuilder, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion_common::{Result, ScalarValue};
-use datafusion_expr::{
-    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-};
+use datafusion_common::{Result, ScalarValue, plan_err};
+use datafusion_expr::{ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 pub(crate) use self::path::{Path, Step};
 use crate::physical::failure::RowFailure;
@@ -50,13 +48,7 @@ const FUNCTIONS: [(&str, Given, &str); 5] = [
 /// All functions of JSON.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     let udf = |(name, given, call): (&'static str, Given, &str)| {
-        let text = || TypeSignature::Exact(vec![DataType::Utf8View, DataType::Utf8View]);
-        let place = TypeSignature::Exact(vec![DataType::Utf8View, DataType::Int64]);
-        let signature = match given {
-            Given::Part | Given::PartAsText => TypeSignature::OneOf(vec![text(), place]),
-            _ => text(),
-        };
-        let signature = Signature::new(signature, Volatility::Immutable);
+        let signature = Signature::user_defined(Volatility::Immutable);
         let documentation = Documentation::builder(DocSection::default(), "A part of a JSON text.", call).build();
         Arc::new(ScalarUDF::from(JsonFunction { name, given, signature, documentation }))
     };
@@ -78,6 +70,17 @@ impl ScalarUDFImpl for JsonFunction {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// A text and a path; only `->` and `->>` take a place in a list.
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let is_text = |found: &DataType| found.is_string() || found.is_null();
+        let takes_place = matches!(self.given, Given::Part | Given::PartAsText);
+        match given {
+            [json, path] if is_text(json) && is_text(path) => Ok(vec![DataType::Utf8View, DataType::Utf8View]),
+            [json, place] if is_text(json) && place.is_integer() && takes_place => Ok(vec![DataType::Utf8View, DataType::Int64]),
+            _ => plan_err!("`{}` has other arguments", self.name),
+        }
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

@@ -1,7 +1,7 @@
 //! Following a path through a JSON text without building anything of it.
 //!
-//! What is beside the path is passed over: of strings only their ends matter, of objects and lists only their brackets. So a
-//! text may be nested as deeply as it likes.
+//! What is beside the path is passed over: of strings only their ends matter, of objects and lists within others only their
+//! brackets. So a text may be nested as deeply as it likes, and is no JSON where it is looked at closely only if it is not.
 
 use std::borrow::Cow;
 
@@ -37,8 +37,8 @@ fn member<'a>(object: &'a str, wanted: &str) -> Option<&'a str> {
             found = Some(&after[..end]);
         }
         rest = after[end..].trim_start_matches(WHITE);
-        if rest.starts_with('}') {
-            return found;
+        if let Some(after) = rest.strip_prefix('}') {
+            return found.filter(|_| after.is_empty());
         }
         rest = rest.strip_prefix(',')?.trim_start_matches(WHITE);
     }
@@ -55,7 +55,8 @@ fn element(list: &str, place: i64) -> Option<&str> {
         let end = value(rest)?;
         elements.push(&rest[..end]);
         rest = rest[end..].trim_start_matches(WHITE);
-        if rest.starts_with(']') {
+        if let Some(after) = rest.strip_prefix(']') {
+            after.is_empty().then_some(())?;
             break;
         }
         rest = rest.strip_prefix(',')?.trim_start_matches(WHITE);
@@ -79,8 +80,27 @@ fn value(text: &str) -> Option<usize> {
 
 /// Whether this is a number, a boolean or null.
 fn plain(word: &str) -> bool {
-    let number = || word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && word.parse::<f64>().is_ok();
-    matches!(word, "true" | "false" | "null") || number()
+    matches!(word, "true" | "false" | "null") || is_number(word.strip_prefix('-').unwrap_or(word)).is_some()
+}
+
+/// Whether this is a number without its sign: no zero before a digit, and digits on both sides of a point.
+fn is_number(word: &str) -> Option<()> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = digits(word);
+    (whole == 1 || whole > 1 && !word.starts_with('0')).then_some(())?;
+    let mut rest = &word[whole..];
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let count = digits(fraction);
+        (count > 0).then_some(())?;
+        rest = &fraction[count..];
+    }
+    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
+        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        let count = digits(exponent);
+        (count > 0).then_some(())?;
+        rest = &exponent[count..];
+    }
+    rest.is_empty().then_some(())
 }
 
 /// Where the string ends that a text begins with, its closing quote included.
@@ -102,19 +122,20 @@ fn string(text: &str) -> Option<usize> {
 /// Where the object or list ends that a text begins with.
 fn nested(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    let (mut at, mut open) = (0, 0usize);
+    let (mut at, mut open) = (0, Vec::new());
     loop {
         match bytes.get(at)? {
             b'"' => {
                 at += string(&text[at..])?;
                 continue;
             }
-            b'{' | b'[' => open += 1,
-            b'}' | b']' => open = open.checked_sub(1)?,
+            b'{' => open.push(b'}'),
+            b'[' => open.push(b']'),
+            close @ (b'}' | b']') => (open.pop()? == *close).then_some(())?,
             _ => {}
         }
         at += 1;
-        if open == 0 {
+        if open.is_empty() {
             return Some(at);
         }
     }
@@ -204,7 +225,17 @@ mod tests {
                 assert_eq!(follow(text, &Path::parse(path).unwrap()), None, "{text}");
             }
         }
-        assert_eq!(follow("nul", &Path::parse("$").unwrap()), None);
+        for text in ["nul", "{]", r#"{"a":[1}}"#, "01", "1.", "-.5", "-inf", "1e", "+1", "1 2", "- 1"] {
+            assert_eq!(follow(text, &Path::parse("$").unwrap()), None, "{text}");
+        }
+        for text in [r#"{"a":1} x"#, r#"{"a":01}"#, r#"{"a":-inf}"#, r#"{"a":1}}"#, "[1] 2", "[1]]"] {
+            for path in ["$.a", "$[0]"] {
+                assert_eq!(follow(text, &Path::parse(path).unwrap()), None, "{text}");
+            }
+        }
+        for number in ["0", "-0", "10.50", "-1e5", "2E+07", "0.0e-0"] {
+            assert_eq!(follow(number, &Path::parse("$").unwrap()), Some(number));
+        }
         for string in [r#""\x""#, r#""\u12""#, r#""\ud83d""#, r#""\ud83dx""#] {
             assert_eq!(unquoted(string), None, "{string}");
         }

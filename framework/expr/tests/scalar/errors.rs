@@ -57,7 +57,19 @@ fn literals_that_say_how() {
             "json_value(s, 'a.b')",
             "type-mismatch [json_value(s, 'a.b')] `a.b` is not a JSON path; write it like '$.a.b[0]' or '$[''a key'']'",
         ),
-        ("to_timestamp(s, 'yyyy-XX')", "type-mismatch [to_timestamp(s, 'yyyy-XX')] `XX` in `yyyy-XX` is not a part of a time format"),
+        (
+            "to_timestamp(s, 'YYYY-MM-DD')",
+            "type-mismatch [to_timestamp(s, 'YYYY-MM-DD')] `YYYY` in `YYYY-MM-DD` is not a part of a time format | write '%Y-%m-%d %H:%M:%S' or 'yyyy-MM-dd HH:mm:ss'",
+        ),
+        (
+            "to_date(s, 'yyyy-MM-dd hh')",
+            "type-mismatch [to_date(s, 'yyyy-MM-dd hh')] `yyyy-MM-dd hh` does not say which time is meant | write '%Y-%m-%d %H:%M:%S' or 'yyyy-MM-dd HH:mm:ss'",
+        ),
+        ("s -> b", "type-mismatch [s -> b] `->` cannot be applied to string and boolean"),
+        (
+            "json_value(n, '$')",
+            "type-mismatch [json_value(n, '$')] `json_value` cannot be applied to (bigint, string) | it is called as `json_value(json, '$.a.b[0]')`",
+        ),
         (
             "timestampdiff(month, ts, until)",
             &format!(

@@ -169,7 +169,7 @@ const TEXTS: [&str; 29] = [
     "(#t -> #t)",
     "(#t ->> #n)",
 ];
-const TIMES: [&str; 14] = [
+const TIMES: [&str; 16] = [
     "ts",
     "until",
     "day",
@@ -182,6 +182,8 @@ const TIMES: [&str; 14] = [
     "to_timestamp(#n)",
     "to_timestamp_millis(#n)",
     "cast(#t as timestamp)",
+    "to_timestamp(#t, 'yyyy-MM-dd', concat(#t, 'y'))",
+    "to_date(#t, '%Y %s %z')",
     "cast(#z as date)",
     "date_trunc('week', #z at time zone 'Europe/Berlin')",
 ];
