@@ -1,22 +1,24 @@
-//! `lpad`, `rpad` and `repeat`, whose result is as long as a number says: the number may come from a record, so it is bounded.
+//! Functions whose result may be as long as a record says: it is bounded.
 //!
-//! DataFusion's allocate what they are asked for, and panic when that is negative or more than there is.
+//! Of `lpad`, `rpad` and `repeat` a number says it. DataFusion's allocate what they are asked for, and panic when that is negative or more
+//! than there is. Of the others ([`growth`]) it is a second text.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion_common::{Result, internal_err};
 use datafusion_expr::{ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
+use crate::growth::{self, longest_bytes};
 use crate::physical::failure::RowFailure;
 
 /// How many bytes the result on one row may have, about.
-const RESULT_LIMIT: i64 = 64 * 1024;
+pub(crate) const RESULT_LIMIT: i64 = 64 * 1024;
 
 /// The names of the functions that must be bounded.
-pub(crate) const UNBOUNDED: [&str; 3] = ["lpad", "rpad", "repeat"];
+pub(crate) const UNBOUNDED: [&str; 7] = ["array_to_string", "levenshtein", "lpad", "regexp_replace", "repeat", "replace", "rpad"];
 
 /// The same function with an end to it.
 pub(crate) fn bounded(plain: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
@@ -31,6 +33,10 @@ struct Bounded {
 impl ScalarUDFImpl for Bounded {
     fn name(&self) -> &str {
         self.plain.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.plain.aliases()
     }
 
     fn signature(&self) -> &Signature {
@@ -50,12 +56,23 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match self.name() {
+            "lpad" | "rpad" | "repeat" => self.bound_number(&mut args)?,
+            name => growth::check(name, &args.args, args.number_rows)?,
+        }
+        self.plain.invoke_with_args(args)
+    }
+}
+
+impl Bounded {
+    /// The number that says how long the result is must not be too great, and is none below 0.
+    fn bound_number(&self, args: &mut ScalarFunctionArgs) -> Result<()> {
         let [text, count, ..] = args.args.as_mut_slice() else { return internal_err!("{} takes a text and a number", self.name()) };
         let counts = count.to_array(args.number_rows)?;
         let wanted = cast(&counts, &DataType::Int64)?;
         let wanted: &Int64Array = wanted.as_primitive::<Int64Type>();
         let most = match self.name() {
-            "repeat" => RESULT_LIMIT / longest_bytes(&text.to_array(args.number_rows)?)?.max(1),
+            "repeat" => RESULT_LIMIT / i64::try_from(longest_bytes(text)?).unwrap_or(i64::MAX).max(1),
             _ => RESULT_LIMIT,
         };
         if wanted.iter().flatten().any(|count| count > most) {
@@ -65,13 +82,6 @@ impl ScalarUDFImpl for Bounded {
             let positive: ArrayRef = Arc::new(wanted.unary::<_, Int64Type>(|count| count.max(0)));
             *count = ColumnarValue::Array(cast(&positive, counts.data_type())?);
         }
-        self.plain.invoke_with_args(args)
+        Ok(())
     }
-}
-
-/// The bytes of the longest text among these.
-fn longest_bytes(texts: &ArrayRef) -> Result<i64> {
-    let texts = cast(texts, &DataType::Utf8View)?;
-    let longest = texts.as_string_view().iter().flatten().map(str::len).max();
-    Ok(longest.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0))
 }

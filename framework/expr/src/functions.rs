@@ -143,8 +143,7 @@ fn math_functions() -> Vec<Arc<ScalarUDF>> {
 fn text_functions() -> Vec<Arc<ScalarUDF>> {
     let skipped = ["uuid"];
     let all = string::functions().into_iter().chain(unicode::functions()).chain(regex::functions());
-    let all = all.filter(|f| !skipped.contains(&f.name()));
-    all.map(|f| adapted(if UNBOUNDED.contains(&f.name()) { bounded(f) } else { f })).collect()
+    all.filter(|f| !skipped.contains(&f.name())).map(within_bounds).map(adapted).collect()
 }
 
 fn time_functions() -> Vec<Arc<ScalarUDF>> {
@@ -178,7 +177,11 @@ fn nested_functions() -> Vec<Arc<ScalarUDF>> {
         nested::string::array_to_string_udf(),
         nested::string::string_to_array_udf(),
     ];
-    all.into_iter().map(adapted).collect()
+    all.into_iter().map(within_bounds).map(adapted).collect()
+}
+
+fn within_bounds(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    if UNBOUNDED.contains(&function.name()) { bounded(function) } else { function }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod error;
 mod evaluate;
 mod formats;
 mod functions;
+mod growth;
 pub mod joined;
 mod json;
 mod mismatch;

@@ -298,6 +298,29 @@ fn parts_of_json() {
 }
 
 #[test]
+fn results_of_two_long_texts_are_bounded() {
+    let too_long = |name: &str| format!("!the result of `{name}` is longer than 64 KiB and than 16 times its text");
+    let long = "repeat('x', 20000)";
+    for (text, wanted) in [
+        (format!("length(replace({long}, 'x', {long}))"), too_long("replace")),
+        (format!("length(replace({long}, 'xx', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'))"), too_long("replace")),
+        (format!("length(replace({long}, 'xxx', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'))"), "266642".to_owned()),
+        (format!("length(replace({long}, '', {long}))"), "20000".to_owned()),
+        (format!("length(replace('x', 'x', {long}))"), "20000".to_owned()),
+        (format!("length(regexp_replace({long}, 'x', {long}, 'g'))"), too_long("regexp_replace")),
+        (format!("length(regexp_replace({long}, 'X', {long}, 'gi'))"), too_long("regexp_replace")),
+        (format!("length(regexp_replace({long}, '(x*)', repeat('$1', 20000)))"), too_long("regexp_replace")),
+        (format!("length(regexp_replace({long}, 'X', {long}, 'g'))"), "20000".to_owned()),
+        (format!("length(regexp_replace({long}, 'x', {long}))"), "39999".to_owned()),
+        (format!("length(array_to_string(string_to_array({long}, 'x'), {long}))"), too_long("array_to_string")),
+        (format!("length(array_join([1, 2], {long}))"), "20002".to_owned()),
+        (format!("levenshtein({long}, {long})"), "!the texts of `levenshtein` are longer than 16 KiB".to_owned()),
+    ] {
+        assert_eq!(one(&text, ROW), wanted, "{text}");
+    }
+}
+
+#[test]
 fn lists_and_structs() {
     check(&[
         ("place.city", "'Oslo'"),
