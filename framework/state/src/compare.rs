@@ -70,7 +70,7 @@ pub fn compare(old: &[NodeRecord], new: &[NodeRecord]) -> Vec<Change> {
             Some(old) => changes.push(match why_unfit(old, node) {
                 None => Change::Kept(node.name.clone()),
                 Some(_) if !has_state(old) => Change::New(node.name.clone()),
-                Some(why) => Change::Unfit { node: node.name.clone(), why, what: what_of(old) },
+                Some(why) => Change::Unfit { node: node.name.clone(), why, what: unfit(old) },
             }),
         }
     }
@@ -95,6 +95,14 @@ fn what_of(node: &NodeRecord) -> String {
     match node.role.as_str() {
         "source" => "the place up to which it was read".to_owned(),
         _ => format!("its state ({})", node.state.join(", ")),
+    }
+}
+
+/// What a node that goes on without it does not know any more.
+fn unfit(node: &NodeRecord) -> String {
+    match (node.role.as_str(), node.kind.as_str()) {
+        ("sink", "file") => format!("{}, without which its file is written anew,", what_of(node)),
+        _ => what_of(node),
     }
 }
 
@@ -134,6 +142,7 @@ mod tests {
             node("sums", "aggregate", "operator", &["panes"], "1"),
             node("pairs", "join", "operator", &["left", "right"], "1"),
             node("board", "view", "sink", &["rows"], "1"),
+            node("out", "file", "sink", &["written"], "1"),
         ];
         let new = [
             node("in", "file", "source", &[], "2"),
@@ -141,6 +150,7 @@ mod tests {
             node("sums", "aggregate", "operator", &["panes"], "2"),
             node("pairs", "top_n", "operator", &["ranks"], "1"),
             node("more", "aggregate", "operator", &["panes"], "1"),
+            node("out", "file", "sink", &["written"], "2"),
         ];
         assert_eq!(
             texts(&old, &new),
@@ -149,6 +159,7 @@ mod tests {
                 "`sums` has other options, columns or windows: its state (panes) would be taken for something else, so it starts empty",
                 "`pairs` was the operator `join` and is now the operator `top_n`: its state (left, right) would be taken for something else, so it starts empty",
                 "`more` is new and starts empty",
+                "`out` has other options, columns or windows: its state (written), without which its file is written anew, would be taken for something else, so it starts empty",
                 "`board` is gone, and with it its state (rows)",
             ]
         );
