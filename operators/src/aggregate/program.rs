@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use millstream_api::batch::Windows;
 use millstream_api::plan::{Columns, OperatorContext};
 use millstream_api::types::UTC;
 use millstream_api::{Batch, Output, Result};
-use millstream_expr::{BadValue, BoundAggregate, BoundScalar, Evaluated, RowOrder};
+use millstream_expr::{BadValue, BoundAggregate, BoundScalar, Evaluated, RowOrder, Scalar};
 
 use super::items::Needed;
 use super::pane::{Evaluations, Pane};
@@ -28,6 +28,8 @@ pub(super) struct Program {
     /// Evaluated on finished groups, each column of which is in `grouped`.
     results: Vec<BoundScalar>,
     having: Option<BoundScalar>,
+    /// The columns that it needs, and those that these need.
+    asked: Columns,
     /// Keys, functions and, per window, its bounds; all nullable, since a bad result is null until it is taken out.
     grouped: SchemaRef,
     /// The same, then the results that are calculated from them.
@@ -46,6 +48,15 @@ pub(super) struct Finished {
     /// The groups whose result is bad.
     pub(super) bad: Vec<BadValue>,
     passes: Option<BooleanArray>,
+}
+
+/// What `having` needs of a group's row, directly or by way of results that are calculated.
+fn asked(design: &Design, results: &[&Scalar]) -> Columns {
+    let mut asked = design.having.as_ref().map(|having| having.columns().clone()).unwrap_or_default();
+    let by_way = results.iter().filter(|result| asked.contains(result.field().name()));
+    let behind: Vec<String> = by_way.flat_map(|result| result.columns().iter().cloned()).collect();
+    asked.extend(behind);
+    asked
 }
 
 impl Program {
@@ -71,6 +82,7 @@ impl Program {
             aggregates: aggregates.iter().map(|aggregate| aggregate.bind(input)).collect::<Result<_>>()?,
             results: results.iter().map(|result| result.bind(&grouped)).collect::<Result<_>>()?,
             having: design.having.as_ref().map(|having| having.bind(&computed)).transpose()?,
+            asked: asked(design, &results),
             output_places: places(&computed, &output)?,
             output,
             grouped,
@@ -151,11 +163,11 @@ impl Program {
         windows: Option<&Windows>,
         groups: usize,
     ) -> Result<Finished> {
-        let mut bad = Vec::new();
+        let mut bad = Bad::default();
         let mut columns = keys;
         for result in results {
+            bad.of(&self.asked, self.grouped.field(columns.len()).name()).extend(result.bad);
             columns.push(result.values);
-            bad.extend(result.bad);
         }
         if let Some(Windows { start, end }) = windows {
             let instants = |of: &Int64Array| Arc::new(of.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(UTC)) as ArrayRef;
@@ -166,24 +178,22 @@ impl Program {
             None => None,
             Some(having) => {
                 let evaluated = having.evaluate(&computed)?;
-                bad.extend(evaluated.bad);
+                bad.asked.extend(evaluated.bad);
                 Some(evaluated.values.as_boolean().clone())
             }
         };
-        bad.sort_by_key(|value| value.row);
-        bad.dedup_by_key(|value| value.row);
-        Ok(Finished { computed, bad, passes })
+        Ok(Finished { computed, bad: bad.where_passed(passes.as_ref()), passes })
     }
 
     /// Adds what is calculated from finished groups.
-    fn calculated(&self, grouped: RecordBatch, bad: &mut Vec<BadValue>) -> Result<RecordBatch> {
+    fn calculated(&self, grouped: RecordBatch, bad: &mut Bad) -> Result<RecordBatch> {
         if self.results.is_empty() {
             return Ok(grouped);
         }
         let mut columns = grouped.columns().to_vec();
         for result in &self.results {
             let evaluated = result.evaluate(&grouped)?;
-            bad.extend(evaluated.bad);
+            bad.of(&self.asked, self.computed.field(columns.len()).name()).extend(evaluated.bad);
             columns.push(evaluated.values);
         }
         records(&self.computed, columns, grouped.num_rows())
@@ -206,6 +216,30 @@ impl Program {
             Some(wanted) => filter_record_batch(&all, wanted)?,
         };
         Ok((records(&self.output, rows.columns().to_vec(), rows.num_rows())?, wanted))
+    }
+}
+
+/// Bad results of groups, by whether `having` needs them.
+#[derive(Default)]
+struct Bad {
+    asked: Vec<BadValue>,
+    others: Vec<BadValue>,
+}
+
+impl Bad {
+    /// Those of a column.
+    fn of(&mut self, asked: &Columns, column: &str) -> &mut Vec<BadValue> {
+        if asked.contains(column) { &mut self.asked } else { &mut self.others }
+    }
+
+    /// Those that count, one for each group: a group that `having` leaves out needs no other results.
+    fn where_passed(self, passes: Option<&BooleanArray>) -> Vec<BadValue> {
+        let Bad { asked: mut bad, others } = self;
+        let is_needed = |value: &BadValue| passes.is_none_or(|passes| passes.is_valid(value.row) && passes.value(value.row));
+        bad.extend(others.into_iter().filter(is_needed));
+        bad.sort_by_key(|value| value.row);
+        bad.dedup_by_key(|value| value.row);
+        bad
     }
 }
 

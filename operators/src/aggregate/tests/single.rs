@@ -68,6 +68,24 @@ fn an_expression_that_fails_on_a_group_is_a_bad_result() {
 }
 
 #[test]
+fn a_group_that_having_leaves_out_needs_no_other_results() {
+    let rows = [row(1, 7, 2), row(2, 7, -2), row(3, 8, 5), row(4, 9, i64::MAX), row(4, 9, 1)];
+    for (compute, having, sent, rejected) in [
+        ("10 / sum(v) as share", "min(v) > 0", vec![json!(8)], 1),
+        ("10 / sum(v) as share", "min(v) = 5", vec![json!(8)], 0),
+        ("10 / sum(v) as share", "sum(v) <> 0", vec![json!(8)], 1),
+        ("10 / sum(v) as share", "min(v) > 0 or share > 5", vec![json!(8)], 2),
+        ("coalesce(sum(v), 0) as total", "total > 0", vec![json!(8)], 1),
+    ] {
+        let mut harness = tumble(json!({ "by": ["k"], "compute": [compute], "having": having }), OnBadRow::Reject);
+        harness.batch(&rows);
+        harness.watermark(i64::MAX);
+        let keys: Vec<Value> = harness.rows(MAIN).iter().map(|row| row["k"].clone()).collect();
+        assert_eq!((keys, harness.rows(REJECTED).len()), (sent, rejected), "{compute} having {having}");
+    }
+}
+
+#[test]
 fn a_running_result_that_stays_bad_is_reported_once() {
     let mut harness = Harness::new(json!({ "by": ["k"], "compute": ["sum(v) as s"] }), input(None), OnBadRow::Reject, 1);
     for value in [5, i64::MAX, 1, -10] {
