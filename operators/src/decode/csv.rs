@@ -254,10 +254,10 @@ mod tests {
     fn decode(wanted: &[ColumnSpec], names: &[&str], dialect: Dialect, bytes: &[u8]) -> (RecordBatch, Vec<BadRow>) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let header = Some(std::sync::Arc::new(Header::named(&names, wanted).unwrap()));
-        let block = Block { bytes: bytes.to_vec(), name: "in.csv".into(), first_line: 2, header };
+        let block = Block { bytes: bytes.to_vec(), header };
         let decoded = CsvDecoder::new(wanted, dialect, 2).unwrap().decode(&block).unwrap();
         let records = concat_batches(&arrow_schema(wanted), decoded.iter().map(|batch| &batch.records)).unwrap();
-        (records, decoded.into_iter().flat_map(|batch| batch.bad).collect())
+        (records, decoded.into_iter().flat_map(|batch| batch.bad).map(|bad| bad.placed("in.csv", 2)).collect())
     }
 
     #[test]

@@ -227,11 +227,11 @@ mod tests {
     ) -> (RecordBatch, Vec<BadRow>, Vec<(usize, u64)>) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let header = Some(Arc::new(Header::named(&names, wanted).unwrap()));
-        let block = Block { bytes: bytes.to_vec(), name: "in".into(), first_line: 1, header };
+        let block = Block { bytes: bytes.to_vec(), header };
         let decoded = decoder.decode(&block).unwrap();
         let ends = decoded.iter().map(|batch| (batch.end_bytes, batch.end_lines)).collect();
         let records = concat_batches(&arrow_schema(wanted), decoded.iter().map(|batch| &batch.records)).unwrap();
-        (records, decoded.into_iter().flat_map(|batch| batch.bad).collect(), ends)
+        (records, decoded.into_iter().flat_map(|batch| batch.bad).map(|bad| bad.placed("in", 1)).collect(), ends)
     }
 
     fn field() -> impl Strategy<Value = String> {

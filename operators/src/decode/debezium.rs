@@ -142,9 +142,10 @@ mod tests {
     /// Rows with their weights and batches, and the reasons of bad ones with their places.
     fn decoded(text: &str, batch_rows: usize) -> (Vec<Vec<String>>, Vec<String>) {
         let specs = [("id", "bigint not null"), ("name", "string")].map(|(name, kind)| ColumnSpec::parse(name, kind).unwrap());
-        let block = Block { bytes: text.into(), name: "in".into(), first_line: 1, header: None };
+        let block = Block { bytes: text.into(), header: None };
         let batches = DebeziumDecoder::new(&specs, batch_rows).unwrap().decode(&block).unwrap();
-        let bad = batches.iter().flat_map(|batch| &batch.bad).map(|bad| format!("{} {}", bad.place, bad.reason)).collect();
+        let bad = batches.iter().flat_map(|batch| batch.bad.clone()).map(|bad| bad.placed("in", 1));
+        let bad = bad.map(|bad| format!("{} {}", bad.place, bad.reason)).collect();
         let rows = batches.iter().map(|batch| {
             let weights = batch.weights.as_ref().unwrap();
             assert_eq!(weights.len(), batch.records.num_rows());

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn block(text: &str) -> Block {
-        Block { bytes: text.as_bytes().to_vec(), name: "in".into(), first_line: 1, header: None }
+        Block { bytes: text.as_bytes().to_vec(), header: None }
     }
 
     fn shown(inferred: &Inferred) -> String {

@@ -38,10 +38,6 @@ use self::schema::ColumnSpec;
 pub(crate) struct Block {
     /// The bytes.
     pub(crate) bytes: Vec<u8>,
-    /// What to call the input in places: `departures.ndjson`.
-    pub(crate) name: Arc<str>,
-    /// The number of the first line, from 1.
-    pub(crate) first_line: u64,
     /// For CSV: how many fields a record has and which of them are wanted.
     pub(crate) header: Option<Arc<csv::Header>>,
 }
@@ -54,11 +50,31 @@ pub(crate) struct Decoded {
     /// Of a format that says changes: whether each row comes (1) or goes (−1).
     pub(crate) weights: Option<Int8Array>,
     /// The bad ones.
-    pub(crate) bad: Vec<BadRow>,
+    pub(crate) bad: Vec<BadRecord>,
     /// The bytes of the block up to the end of these rows.
     pub(crate) end_bytes: usize,
     /// Lines of the block up to there.
     pub(crate) end_lines: u64,
+}
+
+/// A record that is no row.
+///
+/// Blocks may be decoded before it is known where they stand, so it only knows its place in its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadRecord {
+    /// What is wrong with it.
+    pub(crate) reason: String,
+    /// Lines of the block before it.
+    pub(crate) line: u64,
+    /// Its text.
+    pub(crate) raw: String,
+}
+
+impl BadRecord {
+    /// As a bad row of the input that is called `name`, when the first line of the block has this number there.
+    pub(crate) fn placed(self, name: &str, first_line: u64) -> BadRow {
+        BadRow { reason: self.reason, place: format!("{name}:{}", first_line + self.line), raw: self.raw }
+    }
 }
 
 /// About how many bytes are looked at before they are decoded, so that they are still in the core's nearest cache.
@@ -128,7 +144,7 @@ pub(crate) struct BlockRows<'a> {
     good: usize,
     /// … and their weights, where rows have some.
     weights: Vec<i8>,
-    bad: Vec<BadRow>,
+    bad: Vec<BadRecord>,
     /// Lines read.
     line: u64,
     done: Vec<Decoded>,
@@ -176,8 +192,7 @@ impl BlockRows<'_> {
             }
             Err(reason) => {
                 self.batches.columns.truncate(self.good);
-                let place = format!("{}:{}", self.block.name, self.block.first_line + self.line);
-                self.bad.push(BadRow { reason, place, raw: String::from_utf8_lossy(raw).into_owned() });
+                self.bad.push(BadRecord { reason, line: self.line, raw: String::from_utf8_lossy(raw).into_owned() });
                 self.seen += 1;
             }
         }

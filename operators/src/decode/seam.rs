@@ -29,7 +29,7 @@ pub struct Rows {
 /// Only internal ones: a bad line is a bad row.
 pub fn json_lines(columns: &[ColumnSpec], bytes: &[u8], batch_rows: usize, fast: bool) -> Result<Rows> {
     let make = if fast { JsonDecoder::new } else { JsonDecoder::general };
-    rows(&mut make(columns, batch_rows)?, block(bytes, 1, None))
+    rows(&mut make(columns, batch_rows)?, bytes, 1, None)
 }
 
 /// Decodes CSV with a header, commas and double quotes; without `fast`, by the general decoder alone.
@@ -46,18 +46,14 @@ pub fn csv_records(columns: &[ColumnSpec], bytes: &[u8], batch_rows: usize, fast
     let header = Arc::new(Header::named(&fields, columns).map_err(failed)?);
     let first_line = 1 + count_lines(&bytes[..length]) as u64;
     let make = if fast { CsvDecoder::new } else { CsvDecoder::general };
-    rows(&mut make(columns, dialect, batch_rows)?, block(&bytes[length..], first_line, Some(header)))
+    rows(&mut make(columns, dialect, batch_rows)?, &bytes[length..], first_line, Some(header))
 }
 
-fn block(bytes: &[u8], first_line: u64, header: Option<Arc<Header>>) -> Block {
-    Block { bytes: bytes.to_vec(), name: "input".into(), first_line, header }
-}
-
-fn rows(decoder: &mut dyn Decode, block: Block) -> Result<Rows> {
+fn rows(decoder: &mut dyn Decode, bytes: &[u8], first_line: u64, header: Option<Arc<Header>>) -> Result<Rows> {
     let mut rows = Rows::default();
-    for decoded in decoder.decode(&block)? {
+    for decoded in decoder.decode(&Block { bytes: bytes.to_vec(), header })? {
         rows.records.push(decoded.records);
-        rows.bad.extend(decoded.bad);
+        rows.bad.extend(decoded.bad.into_iter().map(|bad| bad.placed("input", first_line)));
     }
     Ok(rows)
 }

@@ -1,6 +1,6 @@
 //! Cuts text into blocks that start and end where a record does.
 //!
-//! Only one thread can do it at a time, so it does as little as it can: reads, looks for the last record end, counts lines.
+//! Only one thread can do it at a time, so it does as little as it can: reads, and looks for the last record end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,11 @@ use crate::decode::schema::ColumnSpec;
 /// A record longer than this is taken for a mistake in the input.
 pub(crate) const MAX_RECORD_BYTES: usize = 64 << 20;
 
+/// What may stand before the first record.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// How text is cut into records.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Framing {
     /// One a line.
     Lines,
@@ -35,15 +38,26 @@ pub(crate) struct TextShape {
     pub(crate) block_bytes: usize,
     /// Who counts lines.
     pub(crate) counting: Counting,
+    /// Whether several threads read and decode.
+    pub(crate) is_shared: bool,
 }
 
 /// Who counts the lines of a block, so that those of the next one have their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counting {
-    /// Whoever reads it: the next one may be decoded at the same time.
+    /// Whoever reads it: the next one may be of another file.
     Reader,
-    /// Whoever decodes it, and then [says so](TextFile::had_lines) before the next one is read.
+    /// Whoever decodes it, by the way: blocks follow one another, and are put in order once they are decoded.
     Decoder,
+}
+
+/// The line at which a block starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstLine {
+    /// Counted from the beginning of the file, from 1.
+    At(u64),
+    /// The one after the block before it in the same split.
+    Next,
 }
 
 /// What the end of a file means.
@@ -59,18 +73,24 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct PlacedBlock {
     pub(crate) block: Block,
+    /// The name of the file.
+    pub(crate) name: Arc<str>,
     /// The byte of its text at which it starts.
     pub(crate) offset: u64,
+    /// The line at which it starts.
+    pub(crate) first_line: FirstLine,
 }
 
 /// A file of text that is being read.
 pub(crate) struct TextFile {
+    file: InputFile,
     input: Input,
-    name: Arc<str>,
     /// The byte of the text at which `rest` starts.
     offset: u64,
-    /// The line at which it starts.
+    /// The line at which it starts; with [`Counting::Decoder`] that of the first block.
     line: u64,
+    /// Whether a block has been read.
+    begun: bool,
     /// What was read but belongs to the next block.
     rest: Vec<u8>,
     header: Option<Arc<Header>>,
@@ -83,7 +103,7 @@ impl TextFile {
     /// When it can't be read, or its header lacks a column.
     pub(crate) fn open(file: &InputFile, shape: &TextShape, ending: Ending) -> Result<Option<TextFile>> {
         let input = Input::open(file, shape.compression)?;
-        let mut open = TextFile { input, name: file.name.clone(), offset: 0, line: 1, rest: Vec::new(), header: None };
+        let mut open = TextFile { file: file.clone(), input, offset: 0, line: 1, begun: false, rest: Vec::new(), header: None };
         if !open.skip_byte_order_mark(ending)? {
             return Ok(None);
         }
@@ -142,21 +162,15 @@ impl TextFile {
         Ok(if buffer.is_empty() { Err(buffer) } else { Ok(self.place(buffer, shape.counting)) })
     }
 
-    /// Tells how many lines the last block had, where its decoder counts them.
-    pub(crate) fn had_lines(&mut self, lines: u64) {
-        self.line += lines;
-    }
-
     /// Goes over a byte order mark; false when what is there may become one.
     fn skip_byte_order_mark(&mut self, ending: Ending) -> Result<bool> {
-        const MARK: &[u8] = b"\xEF\xBB\xBF";
-        self.read(MARK.len())?;
-        if self.rest == MARK {
+        self.read(BYTE_ORDER_MARK.len())?;
+        if self.rest == BYTE_ORDER_MARK {
             self.rest.clear();
-            self.offset = MARK.len() as u64;
+            self.offset = BYTE_ORDER_MARK.len() as u64;
             return Ok(true);
         }
-        Ok(ending == Ending::Final || !MARK.starts_with(&self.rest))
+        Ok(ending == Ending::Final || !BYTE_ORDER_MARK.starts_with(&self.rest))
     }
 
     fn read_header(&mut self, dialect: &Dialect, wanted: &[ColumnSpec], ending: Ending) -> Result<Option<Header>> {
@@ -164,7 +178,7 @@ impl TextFile {
             None => Ok(None),
             // An empty file has no header and no rows.
             Some(names) if names.is_empty() => Ok(Some(Header::in_order(&[], &[]))),
-            Some(names) => Header::named(&names, wanted).map(Some).map_err(|reason| cannot_read(&self.name, reason)),
+            Some(names) => Header::named(&names, wanted).map(Some).map_err(|reason| cannot_read(&self.file.name, reason)),
         }
     }
 
@@ -186,9 +200,11 @@ impl TextFile {
             if length == 0 {
                 break;
             }
-            let text = std::str::from_utf8(line).map_err(|error| bad_header(&self.name, &error))?;
+            let text = std::str::from_utf8(line).map_err(|error| bad_header(&self.file.name, &error))?;
             if !text.is_empty() {
-                dialect.fields(text, |_, field| names.push(field.text.into_owned())).map_err(|reason| bad_header(&self.name, &reason))?;
+                dialect
+                    .fields(text, |_, field| names.push(field.text.into_owned()))
+                    .map_err(|reason| bad_header(&self.file.name, &reason))?;
             }
             self.offset += length as u64;
             self.line += count_lines(&self.rest[..length]) as u64;
@@ -201,7 +217,7 @@ impl TextFile {
     fn read(&mut self, length: usize) -> Result<bool> {
         let got = self.input.read(length, &mut self.rest)?;
         if self.rest.len() > MAX_RECORD_BYTES {
-            return Err(self.too_long());
+            return Err(too_long(&self.file.name, self.line));
         }
         Ok(got == length)
     }
@@ -226,28 +242,49 @@ impl TextFile {
                 return Ok(());
             }
             if buffer.len() > MAX_RECORD_BYTES {
-                return Err(self.too_long());
+                return Err(too_long(&self.file.name, line_at(&self.file, shape.compression, self.offset)));
             }
         }
     }
 
-    fn too_long(&self) -> Error {
-        let message = format!("a record is longer than {} MiB", MAX_RECORD_BYTES >> 20);
-        Error::new(ErrorKind::Limit, message)
-            .at(format!("{}:{}", self.name, self.line))
-            .help("is this the right file and format? A quote that is never closed does this too")
-    }
-
     /// Makes a block of the bytes at which the file stands, and goes past them.
     fn place(&mut self, bytes: Vec<u8>, counting: Counting) -> PlacedBlock {
-        let (offset, first_line) = (self.offset, self.line);
+        let offset = self.offset;
         self.offset += bytes.len() as u64;
+        let first_line = match (counting, std::mem::replace(&mut self.begun, true)) {
+            (Counting::Decoder, true) => FirstLine::Next,
+            _ => FirstLine::At(self.line),
+        };
         if counting == Counting::Reader {
             self.line += count_lines(&bytes) as u64;
         }
-        let block = Block { bytes, name: self.name.clone(), first_line, header: self.header.clone() };
-        PlacedBlock { block, offset }
+        let block = Block { bytes, header: self.header.clone() };
+        PlacedBlock { block, name: self.file.name.clone(), offset, first_line }
     }
+}
+
+/// The failure that a record of this line is.
+pub(crate) fn too_long(name: &str, line: u64) -> Error {
+    let message = format!("a record is longer than {} MiB", MAX_RECORD_BYTES >> 20);
+    Error::new(ErrorKind::Limit, message)
+        .at(format!("{name}:{line}"))
+        .help("is this the right file and format? A quote that is never closed does this too")
+}
+
+/// The line of which this is the first byte of the text: counted from the beginning, for a message.
+pub(crate) fn line_at(file: &InputFile, compression: Compression, offset: u64) -> u64 {
+    let counted = Input::open(file, compression).and_then(|mut input| {
+        let (mut left, mut line, mut bytes) = (offset, 1, Vec::new());
+        while left > 0 {
+            bytes.clear();
+            let got = input.read(usize::try_from(left).unwrap_or(usize::MAX).min(1 << 20), &mut bytes)?;
+            line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+            left = if got == 0 { 0 } else { left - got as u64 };
+        }
+        Ok(line)
+    });
+    // The file has gone meanwhile: then only its name helps.
+    counted.unwrap_or(1)
 }
 
 impl Framing {
@@ -271,7 +308,7 @@ impl Framing {
 /// # Errors
 /// When the file can't be read.
 pub(crate) fn header_names(input: &InputFile, dialect: &Dialect, compression: Compression) -> Result<Vec<String>> {
-    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096, counting: Counting::Reader };
+    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096, counting: Counting::Reader, is_shared: false };
     let opened = TextFile::open(input, &shape, Ending::Final)?;
     let names = opened.map(|mut open| open.read_names(dialect, Ending::Final)).transpose()?;
     Ok(names.flatten().unwrap_or_default())

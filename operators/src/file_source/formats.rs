@@ -30,11 +30,18 @@ pub(crate) enum TextFormat {
 
 impl Format {
     /// How files are read.
-    pub(crate) fn shape(&self, all: &[ColumnSpec], wanted: &[ColumnSpec], block_bytes: usize, counting: Counting) -> FileShape {
+    pub(crate) fn shape(
+        &self,
+        all: &[ColumnSpec],
+        wanted: &[ColumnSpec],
+        block_bytes: usize,
+        counting: Counting,
+        is_shared: bool,
+    ) -> FileShape {
         match self {
             Format::Text(format, compression) => {
                 let (framing, compression) = (format.framing(all, wanted), *compression);
-                FileShape::Text(TextShape { framing, compression, block_bytes, counting })
+                FileShape::Text(TextShape { framing, compression, block_bytes, counting, is_shared })
             }
             Format::Parquet => FileShape::Parquet(ParquetShape { wanted: wanted.to_vec() }),
         }

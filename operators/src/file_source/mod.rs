@@ -4,9 +4,9 @@
 //! decode; unless each is a split of its own (`together`) or they are followed as they grow (`follow`).
 //!
 //! Modules in reading order: [`options`] is what the user writes and [`plan`] how it is planned, [`formats`] and [`paths`] which files,
-//! [`compression`] unpacks them, [`blocks`] cuts text and [`parquet`] takes row groups, [`reading`] says which piece is next,
+//! [`compression`] unpacks them, [`blocks`] cuts text, [`ranges`] gives out lines unread and [`parquet`] row groups, [`reading`] says which piece is next,
 //! [`follow`] where files grow, [`pipeline`] decodes the pieces side by side and puts them back in order, [`alone`] decodes them where there is
-//! one worker, [`position`] where to go on, [`reader`] the source itself.
+//! one worker, [`placing`] says where rows stand, [`position`] where to go on, [`reader`] the source itself.
 
 mod alone;
 mod blocks;
@@ -17,8 +17,10 @@ mod options;
 mod parquet;
 mod paths;
 mod pipeline;
+mod placing;
 mod plan;
 mod position;
+mod ranges;
 mod reader;
 mod reading;
 #[cfg(test)]

@@ -17,43 +17,29 @@
 //! Who wakes whom: dropping the pipeline drops the receiving ends, and the sending end of `stop`; a decoder that sends then fails
 //! and ends, and so does one that waits for files to grow.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use arrow::array::{Int8Array, RecordBatch};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use millstream_api::error::{BadRow, Error, Result};
+use millstream_api::error::{Error, Result};
 
+use super::blocks::{PlacedBlock, count_lines};
 use super::parquet::{GroupRows, ParquetShape};
+use super::placing::{DecodedText, PlacedBatch};
 use super::position::Place;
 use super::reading::{Mark, Piece, Reading, Step, Work};
-use crate::decode::{Block, Decode};
-
-/// Rows, and where they stand.
-#[derive(Debug)]
-pub(crate) struct PlacedBatch {
-    pub(crate) split: u32,
-    /// The good rows.
-    pub(crate) records: RecordBatch,
-    /// Of a format that says changes: whether each comes (1) or goes (−1).
-    pub(crate) weights: Option<Int8Array>,
-    /// The bad ones.
-    pub(crate) bad: Vec<BadRow>,
-    /// The name of the file.
-    pub(crate) name: Arc<str>,
-    /// The place after these rows.
-    pub(crate) end: Place,
-    /// Which file it is, where files are followed.
-    pub(crate) mark: Option<Mark>,
-}
+use crate::decode::Decode;
 
 /// What came from the pipeline.
 #[derive(Debug)]
 pub(crate) enum Came {
-    /// The next rows. When they are some of a piece, `more` of it follow.
-    Rows { batches: VecDeque<PlacedBatch>, more: bool },
+    /// The rows of the next block.
+    Text(DecodedText),
+    /// The next rows of a row group, of which more come.
+    Group(PlacedBatch),
+    /// The end of a row group.
+    GroupEnd,
     /// This split is over.
     SplitEnd(u32),
     /// Nothing within the wait.
@@ -123,7 +109,7 @@ impl Pipeline {
         let came = self.order_within(wait).and_then(|decoder| self.done[decoder].recv_timeout(wait));
         match came {
             Ok(came) => {
-                if !matches!(came, Ok(Came::Rows { more: true, .. })) {
+                if !matches!(came, Ok(Came::Group(_))) {
                     self.next = None;
                 }
                 came
@@ -194,38 +180,34 @@ fn take_turn(index: usize, turn: &Mutex<Turn>, mut buffer: Vec<u8>) -> Option<Re
 }
 
 impl Decoder {
-    /// The last rows of a piece; those before them are handed to `some`, which says whether anybody still wants any. What was a
-    /// block becomes `buffer`: the next one goes where it was, since fresh memory costs more than the reading.
+    /// The rows of a block, or the end of a row group, whose rows are handed to `some`, which says whether anybody still wants any.
+    /// What was a block becomes `buffer`: the next one goes where it was, since fresh memory costs more than the reading.
     pub(crate) fn decode(&mut self, piece: Piece, buffer: &mut Vec<u8>, some: &mut dyn FnMut(Came) -> bool) -> Result<Came> {
         let Piece { split, work, mark } = piece;
         match (self, work) {
-            (Decoder::Text(decoder), Work::Block(placed)) => {
-                let offset = placed.offset;
-                let decoded = decoder.decode(&placed.block)?;
-                let Block { bytes, name, first_line, .. } = placed.block;
-                *buffer = bytes;
-                let batch = |decoded: crate::decode::Decoded| PlacedBatch {
-                    split,
-                    records: decoded.records,
-                    weights: decoded.weights,
-                    bad: decoded.bad,
-                    name: name.clone(),
-                    end: Place::Text { offset: offset + decoded.end_bytes as u64, line: first_line + decoded.end_lines },
-                    mark: mark.clone(),
-                };
-                Ok(Came::Rows { batches: decoded.into_iter().map(batch).collect(), more: false })
-            }
+            (Decoder::Text(decoder), Work::Block(placed)) => decode_block(decoder.as_mut(), split, placed, mark, buffer),
+            (Decoder::Text(decoder), Work::Lines(range)) => decode_block(decoder.as_mut(), split, range.read()?, mark, buffer),
             (Decoder::Parquet(shape, batch_rows), Work::RowGroup(group)) => {
                 group.read(shape, *batch_rows, &mut |rows| {
                     let GroupRows { name, row_group, end_row: row, records, bad } = rows;
                     let batch = PlacedBatch { split, records, weights: None, bad, name, end: Place::Rows { row_group, row }, mark: None };
-                    some(Came::Rows { batches: [batch].into(), more: true })
+                    some(Came::Group(batch))
                 })?;
-                Ok(Came::Rows { batches: VecDeque::new(), more: false })
+                Ok(Came::GroupEnd)
             }
-            (Decoder::Text(_), Work::RowGroup(_)) | (Decoder::Parquet(..), Work::Block(_)) => {
+            (Decoder::Text(_), Work::RowGroup(_)) | (Decoder::Parquet(..), Work::Block(_) | Work::Lines(_)) => {
                 Err(Error::internal("a piece of another format than its decoder"))
             }
         }
     }
+}
+
+/// The rows of a block, whose bytes become `buffer`.
+fn decode_block(decoder: &mut dyn Decode, split: u32, placed: PlacedBlock, mark: Option<Mark>, buffer: &mut Vec<u8>) -> Result<Came> {
+    let PlacedBlock { block, name, offset, first_line } = placed;
+    let batches = decoder.decode(&block)?;
+    *buffer = block.bytes;
+    // Where there were no rows nobody has counted.
+    let lines = batches.last().map_or_else(|| count_lines(buffer) as u64, |last| last.end_lines);
+    Ok(Came::Text(DecodedText { split, batches, name, offset, first_line, lines, mark }))
 }

@@ -212,7 +212,7 @@ fn infer_from(file: &InputFile, format: &Format, inference: &mut Inference) -> R
         Format::Text(TextFormat::Csv(dialect), compression) if dialect.header => header_names(file, dialect, *compression)?,
         _ => Vec::new(),
     };
-    let FileShape::Text(shape) = format.shape(&[], &[], SAMPLE_BLOCK_BYTES, Counting::Reader) else { return Ok(()) };
+    let FileShape::Text(shape) = format.shape(&[], &[], SAMPLE_BLOCK_BYTES, Counting::Reader, false) else { return Ok(()) };
     let Some(mut open) = TextFile::open(file, &shape, Ending::Final)? else { return Ok(()) };
     while inference.wants_more()
         && let Ok(placed) = open.next(Vec::new(), &shape, Ending::Final)?

@@ -16,7 +16,8 @@ use super::compression::Compression;
 use super::follow::Followed;
 use super::formats::Format;
 use super::paths::{FileId, InputFile};
-use super::pipeline::{Came, Decoder, Pipeline, PlacedBatch};
+use super::pipeline::{Came, Decoder, Pipeline};
+use super::placing::{Lines, PlacedBatch};
 use super::position::{FilePosition, FollowPosition, FollowedFile, Place, from_position, to_position};
 use super::reading::{FileShape, Mark, Reading, Splits};
 use crate::decode::schema::{ColumnSpec, flowing};
@@ -100,9 +101,11 @@ impl FileFactory {
         wanted: &[ColumnSpec],
         positions: &[(u32, Position)],
         pauses: Option<&Pauses>,
-        counting: Counting,
+        is_shared: bool,
     ) -> Result<(Box<dyn Reading>, Stands)> {
-        let shape = self.format.shape(&self.columns, wanted, self.block_bytes, counting);
+        let counting = if self.manner == Manner::Follow { Counting::Reader } else { Counting::Decoder };
+        let is_shared = is_shared && self.manner != Manner::Follow;
+        let shape = self.format.shape(&self.columns, wanted, self.block_bytes, counting, is_shared);
         if let (Manner::Follow, FileShape::Text(shape)) = (self.manner, &shape) {
             let position: FollowPosition = match positions.first() {
                 Some((_, position)) => from_position(position)?,
@@ -138,8 +141,7 @@ impl SourceFactory for FileFactory {
         let wanted = self.wanted(context)?;
         let pauses = (self.manner == Manner::Together).then(|| Pauses::new(self.files.len()));
         let alone = self.manner == Manner::InOrder && context.workers <= 1;
-        let counting = if alone { Counting::Decoder } else { Counting::Reader };
-        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref(), counting)?;
+        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref(), !alone)?;
         let decoder = || self.format.decoder(&wanted, context.batch_rows);
         let state = match decoder()? {
             Decoder::Text(decoder) if alone => State::Alone(Alone::new(reading, decoder)),
@@ -150,7 +152,7 @@ impl SourceFactory for FileFactory {
                 State::Sharing(Pipeline::start(reading, decoders, poll)?)
             }
         };
-        Ok(Box::new(FileSource { state, pending: VecDeque::new(), stands, pauses }))
+        Ok(Box::new(FileSource { state, pending: VecDeque::new(), lines: Lines::default(), stands, pauses }))
     }
 
     fn size_hint(&self) -> Option<u64> {
@@ -172,6 +174,7 @@ struct FileSource {
     state: State,
     /// Batches of the piece that came last.
     pending: VecDeque<PlacedBatch>,
+    lines: Lines,
     stands: Stands,
     /// Of files that are read side by side.
     pauses: Option<Pauses>,
@@ -198,7 +201,9 @@ impl Source for FileSource {
                 State::Ended => return Ok(Next::End),
             };
             match came {
-                Came::Rows { batches, .. } => self.pending = batches,
+                Came::Text(text) => self.pending.extend(self.lines.place(text)),
+                Came::Group(batch) => self.pending.push_back(batch),
+                Came::GroupEnd => {}
                 Came::SplitEnd(split) => return Ok(Next::SplitEnd(split)),
                 Came::Nothing => return Ok(Next::Nothing),
                 Came::End => self.state = State::Ended,

@@ -9,6 +9,7 @@ use super::blocks::{Ending, PlacedBlock, TextFile, TextShape};
 use super::parquet::{ParquetFile, ParquetShape, RowGroup};
 use super::paths::{FileId, InputFile};
 use super::position::{FilePosition, Place};
+use super::ranges::{LineRange, RangedFile};
 
 /// Gives the pieces of the input, one thread at a time.
 pub(crate) trait Reading: Send {
@@ -17,9 +18,6 @@ pub(crate) trait Reading: Send {
     /// # Errors
     /// When a file can't be read.
     fn next(&mut self, buffer: Vec<u8>) -> Result<Step>;
-
-    /// Tells how many lines the last piece had, where [its decoder counts them](Counting::Decoder).
-    fn had_lines(&mut self, _lines: u64) {}
 }
 
 /// What a [`Reading`] gives.
@@ -45,6 +43,7 @@ pub(crate) struct Piece {
 /// What is to be decoded.
 pub(crate) enum Work {
     Block(PlacedBlock),
+    Lines(LineRange),
     RowGroup(RowGroup),
 }
 
@@ -116,13 +115,6 @@ impl Reading for Splits {
             }
         }
     }
-
-    /// Only of files that are read one after the other.
-    fn had_lines(&mut self, lines: u64) {
-        if let Some((_, FileList { open: Some(OpenFile::Text(open)), .. })) = self.lists.first_mut() {
-            open.had_lines(lines);
-        }
-    }
 }
 
 /// Files that are read one after the other.
@@ -139,6 +131,7 @@ struct FileList {
 
 enum OpenFile {
     Text(Box<TextFile>),
+    Lines(Box<RangedFile>),
     Parquet(ParquetFile),
 }
 
@@ -160,7 +153,12 @@ impl FileList {
         let file = &self.files[index];
         self.open = Some(match (&*self.shape, position.place) {
             (FileShape::Text(shape), Place::Text { offset, line }) => {
-                OpenFile::Text(Box::new(TextFile::resume(file, shape, offset, line)?))
+                // Also says whether the file is still long enough.
+                let open = TextFile::resume(file, shape, offset, line)?;
+                match RangedFile::open(file, shape)? {
+                    Some(ranged) => OpenFile::Lines(Box::new(ranged.from(offset, line))),
+                    None => OpenFile::Text(Box::new(open)),
+                }
             }
             (FileShape::Parquet(shape), Place::Rows { row_group, row }) => {
                 OpenFile::Parquet(ParquetFile::resume(file, shape, row_group, row)?)
@@ -179,6 +177,7 @@ impl FileList {
     fn part_read(&self) -> f64 {
         let in_file = match &self.open {
             Some(OpenFile::Text(open)) => open.input().consumed_bytes(),
+            Some(OpenFile::Lines(open)) => open.given_bytes(),
             Some(OpenFile::Parquet(open)) => open.given_bytes(),
             None => 0,
         };
@@ -211,6 +210,9 @@ impl OpenFile {
     fn new(file: &InputFile, shape: &FileShape) -> Result<Self> {
         match shape {
             FileShape::Text(shape) => {
+                if let Some(ranged) = RangedFile::open(file, shape)? {
+                    return Ok(OpenFile::Lines(Box::new(ranged)));
+                }
                 let opened = TextFile::open(file, shape, Ending::Final)?;
                 opened.map(|open| OpenFile::Text(Box::new(open))).ok_or_else(|| Error::internal("a file that is complete has no beginning"))
             }
@@ -223,7 +225,8 @@ impl OpenFile {
         match (self, shape) {
             (OpenFile::Text(open), FileShape::Text(shape)) => Ok(open.next(buffer, shape, Ending::Final)?.map(Work::Block)),
             (OpenFile::Parquet(open), _) => Ok(open.next().map(Work::RowGroup).ok_or(buffer)),
-            (OpenFile::Text(_), FileShape::Parquet(_)) => Err(Error::internal("text is read as Parquet")),
+            (OpenFile::Lines(open), FileShape::Text(shape)) => Ok(open.next(shape.block_bytes, buffer).map(Work::Lines)),
+            (OpenFile::Text(_) | OpenFile::Lines(_), FileShape::Parquet(_)) => Err(Error::internal("text is read as Parquet")),
         }
     }
 }

@@ -94,6 +94,8 @@ pub(super) struct HttpSource {
 /// The request whose rows are being handed on.
 #[derive(Default)]
 struct Request {
+    /// What it is called in the places of its rows.
+    name: String,
     /// What is left of it.
     batches: VecDeque<Decoded>,
     #[expect(dead_code, reason = "it sets memory aside until it is dropped")]
@@ -122,7 +124,7 @@ impl HttpSource {
         SourceRows {
             split: 0,
             parts: vec![SourcePart { output: 0, records, first_row, weights: None }],
-            bad,
+            bad: bad.into_iter().map(|bad| bad.placed(&self.request.name, 1)).collect(),
             position: self.stand.position(),
         }
     }
@@ -136,7 +138,9 @@ impl Source for HttpSource {
             }
             self.request = Request::default();
             match self.taken.recv_timeout(wait) {
-                Ok(Taken { batches, part, covered }) => self.request = Request { batches: batches.into(), part: Some(part), covered },
+                Ok(Taken { name, batches, part, covered }) => {
+                    self.request = Request { name, batches: batches.into(), part: Some(part), covered };
+                }
                 Err(RecvTimeoutError::Timeout) if self.server.as_ref().is_some_and(Server::has_ended) => {
                     return Err(Error::internal("the listener has ended"));
                 }

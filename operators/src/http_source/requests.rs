@@ -11,7 +11,6 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use millstream_api::BadRow;
 use millstream_api::secret::Secret;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -20,6 +19,7 @@ use super::Acknowledge;
 use super::budget::{Budget, Part};
 use super::intake::{Intake, Refused};
 use super::rows::{Packing, Taken, Unfit, Wanted};
+use crate::decode::BadRecord;
 
 /// Seconds after which a request that was put off may be tried again.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -88,7 +88,7 @@ impl Desk {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let (wanted, name) = (self.wanted.clone(), format!("{} request {number}", self.node));
         // Not on the thread of the connections: a large body would keep the others waiting.
-        let decoding = tokio::task::spawn_blocking(move || wanted.rows(&name, body, packing, part));
+        let decoding = tokio::task::spawn_blocking(move || wanted.rows(name, body, packing, part));
         let taken = match decoding.await {
             Ok(Ok(taken)) => taken,
             Ok(Err(unfit)) => return Err(self.unfit(unfit)),
@@ -193,15 +193,10 @@ fn over(message: &str) -> Refusal {
 }
 
 /// The answer to a request that is refused because of these rows.
-fn bad_rows(bad: &[BadRow]) -> Value {
-    let named: Vec<Value> = bad.iter().take(NAMED_ROWS).map(|row| json!({ "line": line(row), "reason": row.reason })).collect();
+fn bad_rows(bad: &[BadRecord]) -> Value {
+    let named: Vec<Value> = bad.iter().take(NAMED_ROWS).map(|row| json!({ "line": 1 + row.line, "reason": row.reason })).collect();
     let what = if bad.len() == 1 { "a row is bad".to_owned() } else { format!("{} rows are bad", bad.len()) };
     json!({ "error": format!("{what}; nothing of this request was taken"), "bad_rows": named })
-}
-
-/// The line of the body: the last part of a row's place.
-fn line(row: &BadRow) -> Option<u64> {
-    row.place.rsplit(':').next()?.parse().ok()
 }
 
 fn response(status: StatusCode, body: &Value, headers: Vec<(hyper::header::HeaderName, &'static str)>) -> Answer {

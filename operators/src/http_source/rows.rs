@@ -2,7 +2,6 @@
 
 use std::io::Read;
 
-use millstream_api::BadRow;
 use millstream_api::error::Result;
 use millstream_api::options::OnBadRow;
 
@@ -10,7 +9,7 @@ use super::budget::Part;
 use super::intake::Covered;
 use crate::decode::json::JsonDecoder;
 use crate::decode::schema::ColumnSpec;
-use crate::decode::{Block, Decode, Decoded};
+use crate::decode::{BadRecord, Block, Decode, Decoded};
 
 /// How a body is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +48,8 @@ pub(super) struct Wanted {
 /// The rows of one request, with the memory that is set aside for them.
 #[derive(Debug)]
 pub(super) struct Taken {
+    /// What to call the request in the places of its rows.
+    pub(super) name: String,
     pub(super) batches: Vec<Decoded>,
     pub(super) part: Part,
     /// Who waits for a checkpoint that covers them.
@@ -73,14 +74,14 @@ pub(super) enum Unfit {
     /// There is no memory for it now.
     NoRoom,
     /// Some of its rows are bad, and so all of it is.
-    Bad(Vec<BadRow>),
+    Bad(Vec<BadRecord>),
     /// A mistake in here.
     Failed(millstream_api::Error),
 }
 
 impl Wanted {
-    /// Unpacks and decodes a body. `name` is what to call the request in the places of its rows.
-    pub(super) fn rows(&self, name: &str, body: Vec<u8>, packing: Packing, mut part: Part) -> Result<Taken, Unfit> {
+    /// Unpacks and decodes the body of the request that is called `name`.
+    pub(super) fn rows(&self, name: String, body: Vec<u8>, packing: Packing, mut part: Part) -> Result<Taken, Unfit> {
         let bytes = match packing {
             Packing::None => body,
             Packing::Gzip => self.unpack(flate2::read::MultiGzDecoder::new(body.as_slice()), &mut part)?,
@@ -89,16 +90,16 @@ impl Wanted {
                 self.unpack(decoder, &mut part)?
             }
         };
-        let block = Block { bytes, name: name.into(), first_line: 1, header: None };
+        let block = Block { bytes, header: None };
         let decoded = JsonDecoder::new(&self.columns, self.batch_rows).and_then(|mut decoder| decoder.decode(&block));
         let mut batches = decoded.map_err(Unfit::Failed)?;
         if self.on_bad_row == OnBadRow::Fail {
-            let bad: Vec<BadRow> = batches.iter_mut().flat_map(|batch| std::mem::take(&mut batch.bad)).collect();
+            let bad: Vec<BadRecord> = batches.iter_mut().flat_map(|batch| std::mem::take(&mut batch.bad)).collect();
             if !bad.is_empty() {
                 return Err(Unfit::Bad(bad));
             }
         }
-        Ok(Taken { batches, part, covered: None })
+        Ok(Taken { name, batches, part, covered: None })
     }
 
     fn unpack(&self, mut from: impl Read, part: &mut Part) -> Result<Vec<u8>, Unfit> {

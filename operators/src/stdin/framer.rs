@@ -10,11 +10,19 @@ use crate::file_source::{Framing, MAX_RECORD_BYTES, count_lines};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// Whole records.
+#[derive(Debug)]
+pub(super) struct Framed {
+    pub(super) block: Block,
+    /// The number of its first line, from 1.
+    pub(super) first_line: u64,
+}
+
 /// Keeps what is not yet a whole record.
 #[derive(Debug)]
 pub(super) struct Framer {
     framing: Framing,
-    name: Arc<str>,
+    name: &'static str,
     rest: Vec<u8>,
     /// The line at which `rest` starts.
     line: u64,
@@ -34,15 +42,15 @@ enum Start {
 
 impl Framer {
     /// For an input that is called `name` in places.
-    pub(super) fn new(framing: Framing, name: &str) -> Self {
-        Framer { framing, name: name.into(), rest: Vec::new(), line: 1, start: Start::Mark }
+    pub(super) fn new(framing: Framing, name: &'static str) -> Self {
+        Framer { framing, name, rest: Vec::new(), line: 1, start: Start::Mark }
     }
 
     /// Takes what was read; gives the records that are whole now.
     ///
     /// # Errors
     /// A header that lacks a column, or a record without end.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<Block>> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<Framed>> {
         self.rest.extend_from_slice(bytes);
         if !self.start(false)? {
             return Ok(None);
@@ -59,7 +67,7 @@ impl Framer {
     ///
     /// # Errors
     /// As [`push`](Framer::push).
-    pub(super) fn finish(&mut self) -> Result<Option<Block>> {
+    pub(super) fn finish(&mut self) -> Result<Option<Framed>> {
         self.start(true)?;
         Ok(self.block(self.rest.len()))
     }
@@ -113,7 +121,7 @@ impl Framer {
     }
 
     /// The first `length` bytes as a block.
-    fn block(&mut self, length: usize) -> Option<Block> {
+    fn block(&mut self, length: usize) -> Option<Framed> {
         if length == 0 {
             return None;
         }
@@ -122,7 +130,7 @@ impl Framer {
         let first_line = self.line;
         self.line += count_lines(&bytes) as u64;
         let header = if let Start::Over(header) = &self.start { header.clone() } else { None };
-        Some(Block { bytes, name: self.name.clone(), first_line, header })
+        Some(Framed { block: Block { bytes, header }, first_line })
     }
 
     fn too_long(&self) -> Error {
@@ -150,8 +158,8 @@ mod tests {
     fn framed(framing: Framing, pieces: &[&[u8]]) -> Result<Vec<(u64, String)>> {
         let mut framer = Framer::new(framing, "stdin");
         let mut found = Vec::new();
-        let mut add = |block: Option<Block>| {
-            found.extend(block.map(|block| (block.first_line, String::from_utf8_lossy(&block.bytes).into_owned())));
+        let mut add = |framed: Option<Framed>| {
+            found.extend(framed.map(|framed| (framed.first_line, String::from_utf8_lossy(&framed.block.bytes).into_owned())));
         };
         for piece in pieces {
             add(framer.push(piece)?);

@@ -12,10 +12,13 @@ use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::source::{Next, Position, SourcePart, SourceRows};
 
-use super::framer::Framer;
+use super::framer::{Framed, Framer};
 use crate::decode::schema::{ColumnSpec, flowing};
 use crate::decode::{Decode, Decoded};
 use crate::file_source::TextFormat;
+
+/// What the input is called in places.
+const NAME: &str = "stdin";
 
 /// Bytes that are read at once: a pipe holds no more.
 const READ_BYTES: usize = 64 << 10;
@@ -105,7 +108,8 @@ struct Stdin {
     input: Option<File>,
     framer: Framer,
     decoder: Box<dyn Decode>,
-    pending: VecDeque<Decoded>,
+    /// Rows, and the number of the first line of their block.
+    pending: VecDeque<(u64, Decoded)>,
     /// Good rows so far.
     rows: i64,
     buffer: Vec<u8>,
@@ -123,7 +127,7 @@ impl Stdin {
         };
         Ok(Stdin {
             input: Some(input),
-            framer: Framer::new(format.framing(columns, &wanted), "stdin"),
+            framer: Framer::new(format.framing(columns, &wanted), NAME),
             decoder: format.decoder(&wanted, context.batch_rows)?,
             pending: VecDeque::new(),
             rows,
@@ -143,15 +147,15 @@ impl Stdin {
             Err(cause) if matches!(cause.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock) => return Ok(false),
             Err(cause) => return Err(failed(cause)),
         };
-        let block = match got {
+        let framed = match got {
             0 => {
                 self.input = None;
                 self.framer.finish()?
             }
             _ => self.framer.push(&self.buffer[..got])?,
         };
-        if let Some(block) = block {
-            self.pending.extend(self.decoder.decode(&block)?);
+        if let Some(Framed { block, first_line }) = framed {
+            self.pending.extend(self.decoder.decode(&block)?.into_iter().map(|decoded| (first_line, decoded)));
         }
         Ok(true)
     }
@@ -160,13 +164,13 @@ impl Stdin {
 impl Source for Stdin {
     fn next(&mut self, wait: Duration) -> Result<Next> {
         loop {
-            if let Some(decoded) = self.pending.pop_front() {
+            if let Some((first_line, decoded)) = self.pending.pop_front() {
                 let first_row = self.rows;
                 self.rows += decoded.records.num_rows() as i64;
                 return Ok(Next::Rows(SourceRows {
                     split: 0,
                     parts: vec![SourcePart { output: 0, records: decoded.records, first_row, weights: None }],
-                    bad: decoded.bad,
+                    bad: decoded.bad.into_iter().map(|bad| bad.placed(NAME, first_line)).collect(),
                     position: Position(self.rows.to_string()),
                 }));
             }

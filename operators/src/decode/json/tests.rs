@@ -19,7 +19,7 @@ fn specs(columns: &[(&str, &str)]) -> Vec<ColumnSpec> {
 }
 
 fn block(bytes: &[u8]) -> Block {
-    Block { bytes: bytes.to_vec(), name: "in".into(), first_line: 1, header: None }
+    Block { bytes: bytes.to_vec(), header: None }
 }
 
 /// All rows with a decoder that may learn, `batch_rows` to a batch.
@@ -27,14 +27,14 @@ fn decode(specs: &[ColumnSpec], bytes: &[u8], batch_rows: usize) -> (RecordBatch
     let decoded = JsonDecoder::new(specs, batch_rows).unwrap().decode(&block(bytes)).unwrap();
     assert!(decoded.iter().all(|batch| batch.records.num_rows() + batch.bad.len() <= batch_rows));
     let records = concat_batches(&arrow_schema(specs), decoded.iter().map(|batch| &batch.records)).unwrap();
-    (records, decoded.into_iter().flat_map(|batch| batch.bad).collect())
+    (records, decoded.into_iter().flat_map(|batch| batch.bad).map(|bad| bad.placed("in", 1)).collect())
 }
 
 /// All rows by the general decoder alone, and by one that begins anew with each line and so has nothing to go by.
 fn decode_generally(specs: &[ColumnSpec], bytes: &[u8]) -> (RecordBatch, Vec<BadRow>) {
     let (mut batches, mut bad) = (Vec::new(), Vec::new());
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let block = Block { first_line: 1 + index as u64, ..block(line) };
+        let block = block(line);
         let by = |mut decoder: JsonDecoder| {
             let decoded = decoder.decode(&block).unwrap();
             decoded.into_iter().map(|decoded| (decoded.records, decoded.bad)).collect::<Vec<_>>()
@@ -43,7 +43,7 @@ fn decode_generally(specs: &[ColumnSpec], bytes: &[u8]) -> (RecordBatch, Vec<Bad
         assert_eq!(decoded, by(JsonDecoder::new(specs, 1).unwrap()));
         for (records, reasons) in decoded {
             batches.push(records);
-            bad.extend(reasons);
+            bad.extend(reasons.into_iter().map(|bad| bad.placed("in", 1 + index as u64)));
         }
     }
     (concat_batches(&arrow_schema(specs), &batches).unwrap(), bad)

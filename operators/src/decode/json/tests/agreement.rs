@@ -181,20 +181,20 @@ proptest! {
         let mut decoder = JsonDecoder::new(&specs, batch_rows).unwrap();
         let (mut batches, mut bad, mut line) = (Vec::new(), Vec::new(), 1);
         for range in starts.windows(2) {
-            let block = Block { first_line: line, ..block(&text.as_bytes()[range[0]..range[1]]) };
+            let block = block(&text.as_bytes()[range[0]..range[1]]);
             let lines = count_lines(&block.bytes) as u64;
-            line += lines;
             let decoded = decoder.decode(&block).unwrap();
             prop_assert!(decoded.last().is_none_or(|last| (last.end_bytes, last.end_lines) == (block.bytes.len(), lines)));
             for decoded in decoded {
                 batches.push(decoded.records);
-                bad.extend(decoded.bad);
+                bad.extend(decoded.bad.into_iter().map(|bad| bad.placed("in", line)));
             }
+            line += lines;
         }
         let general = JsonDecoder::general(&specs, 1000).unwrap().decode(&block(text.as_bytes())).unwrap();
         let records = concat_batches(&arrow_schema(&specs), general.iter().map(|batch| &batch.records)).unwrap();
         prop_assert_eq!(concat_batches(&arrow_schema(&specs), &batches).unwrap(), records);
-        prop_assert_eq!(bad, general.into_iter().flat_map(|batch| batch.bad).collect::<Vec<_>>());
+        prop_assert_eq!(bad, general.into_iter().flat_map(|batch| batch.bad).map(|bad| bad.placed("in", 1)).collect::<Vec<_>>());
     }
     #[test]
     fn texts_that_stay_the_same_for_a_while_do_not_make_them_differ(
