@@ -1,8 +1,8 @@
 //! A file that grows with checkpoints: what can be seen of it is what they cover.
 //!
 //! Rows go into a *segment*, a file of its own. At a barrier the segment is closed, flushed and given the checkpoint's name:
-//! `.NAME.7.pending`. When the checkpoint exists, JSON lines and CSV are appended to the file and the segment goes; Parquet,
-//! which cannot be appended to, gets the name of a part: `STEM-7.parquet`. A crash in between is made good at the next start:
+//! `.NAME.7.pending`. When the checkpoint exists, JSON lines and CSV are appended to the file and the segment goes; the first one
+//! becomes the file, which saves a copy. Parquet, which cannot be appended to, gets the name of a part: `STEM-7.parquet`. A crash in between is made good at the next start:
 //! the state of the sink says how long the file was and which segments belong to the checkpoint.
 //!
 //! | after a restart from checkpoint 7 | then |
@@ -57,12 +57,23 @@ pub(super) struct CommittedFile {
     committed_bytes: u64,
     /// Whether nothing was closed yet, in this run or one that it goes on from.
     is_new: bool,
+    /// Whether nothing was made visible yet, so that what stands there is of a run before.
+    is_unseen: bool,
 }
 
 impl CommittedFile {
     pub(super) fn new(path: PathBuf, encoding: Encoding, projection: Projection) -> Self {
         let target = Target { is_parts: matches!(encoding, Encoding::Parquet(_)), path };
-        CommittedFile { target, encoding, projection, current: None, waiting: VecDeque::new(), committed_bytes: 0, is_new: true }
+        CommittedFile {
+            target,
+            encoding,
+            projection,
+            current: None,
+            waiting: VecDeque::new(),
+            committed_bytes: 0,
+            is_new: true,
+            is_unseen: true,
+        }
     }
 
     /// The segment to write to.
@@ -109,7 +120,7 @@ impl CommittedFile {
 
     /// Makes a closed segment visible.
     fn publish(&mut self, segment: Segment) -> Result<()> {
-        match self.target.is_parts {
+        match std::mem::take(&mut self.is_unseen) || self.target.is_parts {
             true => self.target.rename(segment.checkpoint)?,
             false => self.target.append(segment.checkpoint, self.committed_bytes)?,
         }
@@ -147,7 +158,7 @@ impl Sink for CommittedFile {
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         let rows: Vec<Segment> = state.get(SEGMENTS).flat_map(segments).collect();
         let Some((file, waiting)) = rows.split_first() else { return Ok(()) };
-        self.is_new = false;
+        (self.is_new, self.is_unseen) = (false, false);
         self.target.remove_temporary()?;
         self.committed_bytes = file.bytes;
         for segment in waiting {
@@ -228,10 +239,11 @@ impl Target {
         append().map_err(|cause| cannot("write", &self.path, cause))
     }
 
+    /// Makes a segment the part of its checkpoint, or all of the file.
     fn rename(&self, checkpoint: CheckpointId) -> Result<()> {
-        let part = self.part(checkpoint);
-        let renamed = std::fs::rename(self.segment(checkpoint), &part).and_then(|()| sync_folder(&part));
-        renamed.map_err(|cause| cannot("publish", &part, cause))
+        let name = if self.is_parts { self.part(checkpoint) } else { self.path.clone() };
+        let renamed = std::fs::rename(self.segment(checkpoint), &name).and_then(|()| sync_folder(&name));
+        renamed.map_err(|cause| cannot("publish", &name, cause))
     }
 
     /// Makes sure that a segment which is no longer there was made visible.

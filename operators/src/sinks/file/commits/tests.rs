@@ -73,6 +73,28 @@ fn a_reader_sees_what_is_committed_and_nothing_else() {
 }
 
 #[test]
+fn the_first_segment_becomes_the_file_and_later_ones_are_appended_to_it() {
+    use std::os::unix::fs::MetadataExt;
+    let run = Run::new("rows.ndjson");
+    let inode = |name: &str| run.folder.path().join(name).metadata().unwrap().ino();
+    let mut sink = run.sink();
+    write(&mut sink, 1);
+    prepare(&mut sink, 1);
+    let segment = inode(".rows.ndjson.1.pending");
+    sink.commit(1).unwrap();
+    assert_eq!(inode("rows.ndjson"), segment, "it is not copied");
+    write(&mut sink, 2);
+    let second = prepare(&mut sink, 2);
+    sink.commit(2).unwrap();
+    assert_eq!(inode("rows.ndjson"), segment, "whoever follows the file goes on reading it");
+    let mut sink = run.restored(&second).unwrap();
+    write(&mut sink, 3);
+    prepare(&mut sink, 3);
+    sink.commit(3).unwrap();
+    assert_eq!((inode("rows.ndjson"), run.text()), (segment, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n".to_owned()));
+}
+
+#[test]
 fn an_empty_input_gives_an_empty_file_with_its_header() {
     for (name, text) in [("rows.csv", "n\n"), ("rows.ndjson", "")] {
         let run = Run::new(name);
