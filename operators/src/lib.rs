@@ -22,11 +22,12 @@
 //! - `late`, `sessions`: rows that came too late, and who cannot read sessions
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 //! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time;
-//!   `changed`: those that have another state than was last written
+//!   `changed`: those that have another state than was last written; `cold`: those that are on disk until event time ends something of them
 
 pub mod aggregate;
 pub mod bad_rows;
 mod changed;
+mod cold;
 pub mod columns;
 pub mod decode;
 pub mod deduplicate;

@@ -1,5 +1,7 @@
 //! For the unit tests of node types: plans a node, makes one subtask of it and drives it directly.
 
+pub(crate) mod cold;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@
 //! - [`combine`]: the [`combine::Combiner`] trait: aggregation on the sender's side of a routed edge
 //! - [`source`] and [`sink`]: the two ends
 //! - [`plan`]: what a node says of itself at `check`: schemas, routes, state, and a maker of subtasks
+//! - [`spills`]: what a plan says of keys that may leave memory
 //! - [`key_group`]: canonical key bytes, their hash, and key groups
 //! - [`state`]: writing and reading a node's state by key group
 //! - [`view`]: materialised views that a server can read while a sink writes
@@ -37,6 +38,7 @@ pub mod registry;
 pub mod secret;
 pub mod sink;
 pub mod source;
+pub mod spills;
 pub mod state;
 pub mod stream;
 pub mod time;

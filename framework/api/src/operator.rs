@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::state::{ColdPanes, ColdState, StateReader, StateWriter};
+use crate::state::{ColdPanes, ColdState, DueKeys, StateReader, StateWriter};
 use crate::time::{ClockTime, EventTime};
 
 /// One subtask of an operator node.
@@ -93,6 +93,12 @@ pub trait Operator: Send {
         Err(Error::internal("keys are to leave memory, and the operator keeps them"))
     }
 
+    /// Whether it could let go of all keys at this moment although it has [more](Progress::More) to say. What closes with a watermark can
+    /// be much more than memory holds; a node that has it come back from disk says `true` between two pieces of it.
+    fn can_forget_keys(&self) -> bool {
+        false
+    }
+
     /// No more rows will come from `input`. Called again after a restore, for an input that had ended before the checkpoint.
     fn on_end(&mut self, input: usize, out: &mut Output) -> Result<()> {
         let _ = (input, out);
@@ -123,7 +129,7 @@ pub trait Operator: Send {
 pub enum Progress {
     /// It has.
     Done,
-    /// It stopped because the output was full.
+    /// It stopped because the output was full, or so that keys may [leave memory](Operator::can_forget_keys).
     More,
 }
 
@@ -221,6 +227,18 @@ impl Output {
         match &self.cold {
             Some(cold) => cold.lock().unwrap_or_else(PoisonError::into_inner).fetch(keys, rows),
             None => Ok(None),
+        }
+    }
+
+    /// Some of the keys that are on disk and of which something is due up to this instant, to be given to [`Operator::restore`]. A node
+    /// whose plan says that keys are [due](crate::plan::Due) calls it when its watermark has risen, until none comes back.
+    ///
+    /// # Errors
+    /// When they cannot be read from disk.
+    pub fn fetch_due(&mut self, until: EventTime) -> Result<DueKeys> {
+        match &self.cold {
+            Some(cold) => cold.lock().unwrap_or_else(PoisonError::into_inner).fetch_due(until),
+            None => Ok(DueKeys::default()),
         }
     }
 

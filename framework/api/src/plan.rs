@@ -18,9 +18,9 @@ use crate::operator::Operator;
 use crate::options::OnBadRow;
 use crate::sink::Sink;
 use crate::source::{Position, Source};
+pub use crate::spills::{Due, Spills, Then};
 use crate::state::StateDecl;
 use crate::stream::Stream;
-use crate::time::DurationText;
 use crate::view::Views;
 
 /// A set of column names of one stream.
@@ -217,18 +217,6 @@ impl Plan {
     pub fn noted(&self) -> &'static [&'static str] {
         self.spills.as_ref().map_or(self.changes, |spills| spills.state)
     }
-}
-
-/// What leaves memory with a key. A node that says so asks for keys before it looks at them
-/// ([`Output::fetch`](crate::operator::Output::fetch)) and lets go of all of them when told
-/// ([`Operator::forget_keys`]); the rest is the runtime's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spills {
-    /// The names of the keyed state that goes. Its rows have the key in columns `k0`, `k1` and so on, and nothing but rows of a
-    /// key, or its age, changes what is written of it.
-    pub state: &'static [&'static str],
-    /// After how long (by the wall clock) without a row a key may be forgotten.
-    pub forgotten_after: Option<DurationText>,
 }
 
 /// The three kinds of nodes.

@@ -21,6 +21,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use crate::error::{Error, Result};
 use crate::key_group::{CanonicalKeys, group_of_key};
+use crate::time::EventTime;
 
 /// One named piece of a node's state, declared by its plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,30 @@ pub trait ColdState: Send + Debug {
     /// # Errors
     /// When the disk cannot be read.
     fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>>;
+
+    /// Of keys that are on disk and not in memory those of which something is [due](crate::plan::Due) up to this instant: some of them
+    /// after the others.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or written to.
+    fn fetch_due(&mut self, until: EventTime) -> Result<DueKeys>;
 }
+
+/// Keys on disk of which something is due.
+#[derive(Debug, Default)]
+pub struct DueKeys {
+    /// The next ones, as the node has written them; from now on they count as being in memory. `None`: all have come.
+    pub back: Option<StateReader>,
+    /// How many rows were in keys that were [dropped](crate::plan::Then::IsDropped).
+    pub dropped_rows: u64,
+    /// Nothing of what is on disk then is due before this instant; `None`: nothing is there.
+    pub next: Option<EventTime>,
+}
+
+/// Under this name a subtask that goes on from a checkpoint is told of its keys that are on disk, where event time ends something of
+/// them: one row, of the columns `n0`, the first instant at which something is due, and `n2`, how many rows they have. Where rows
+/// of state have a column `n2` that is the number of rows that they stand for.
+pub const KEYS_ON_DISK: &str = "(keys on disk)";
 
 /// Which pane rows of state are of, by two numbers whose meaning is the node's own; panes lie on disk in their order.
 pub type PaneKey = (i64, i64);

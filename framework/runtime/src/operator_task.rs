@@ -211,7 +211,7 @@ impl OperatorTask {
     /// Lets the operator say what is left; when that is nothing, does what was to follow.
     fn go_on(&mut self, then: Then) -> Result<()> {
         if self.parts.worker.resume(&mut self.output)? == Progress::More {
-            return Ok(());
+            return self.between_pieces();
         }
         self.collect()?;
         self.then = None;
@@ -226,6 +226,14 @@ impl OperatorTask {
             }
         }
         self.measure_state()
+    }
+
+    /// The operator has more to say. Where that is much more than memory holds, keys leave it in between.
+    fn between_pieces(&mut self) -> Result<()> {
+        match (&self.parts.spilling, &self.parts.worker) {
+            (Some(_), Worker::Operator(operator)) if operator.can_forget_keys() => self.measure_state(),
+            _ => Ok(()),
+        }
     }
 
     /// Takes over what the operator has written and counted.

@@ -26,7 +26,7 @@ const CACHE_PART: usize = 8;
 /// Of a subtask's share, the part that panes may take at a barrier and still stay in memory: each checkpoint has all of it.
 const STAYS_PART: usize = 8;
 
-/// Of a subtask's share, the part that is read back of panes at once.
+/// Of a subtask's share, the part that is read back at once of panes, and of keys that are due.
 const READ_PART: usize = 8;
 
 /// The same in a test, in bytes: so little that windows are read in several parts.
@@ -97,16 +97,16 @@ impl Disk {
             return Ok(None);
         }
         let spilling = |state, cold| Some(Spilling { state, cold, share: self.share, stays_bytes: 0 });
+        let part_bytes = match self.share {
+            Share::Bytes(share) => share / READ_PART,
+            Share::Always => READ_BYTES_IN_TEST,
+        };
         if let Some(name) = node.plan.spills_panes {
-            let part_bytes = match self.share {
-                Share::Bytes(share) => share / READ_PART,
-                Share::Always => READ_BYTES_IN_TEST,
-            };
             let panes = Arc::new(Mutex::new(DiskPanes::new(&self.scratch, name, part_bytes, checkpoints)?));
             return Ok(spilling(panes.clone(), Cold::Panes(panes)));
         }
         let Some(spills) = &node.plan.spills else { return Ok(None) };
-        let keys = Arc::new(Mutex::new(DiskState::new(&self.scratch, spills, key_groups, checkpoints)?));
+        let keys = Arc::new(Mutex::new(DiskState::new(&self.scratch, spills, key_groups, part_bytes, checkpoints)?));
         Ok(spilling(keys.clone(), Cold::Keys(keys)))
     }
 }

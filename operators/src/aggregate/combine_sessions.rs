@@ -12,7 +12,7 @@ use millstream_expr::{Groups, Interner};
 
 use super::plan::Design;
 use super::program::Program;
-use super::sessions::{columns, fresh, join, times, too_late};
+use super::open_sessions::{columns, fresh, join, times, too_late};
 use super::state::{Layout, Rows};
 use super::timeline::Timeline;
 

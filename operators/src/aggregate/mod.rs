@@ -12,6 +12,7 @@
 //! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
 //! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
+//! - `open_sessions`: what the operator over sessions and its combiner have in common
 //! - `windowed`, `sessions`, `running`: the operators
 //! - `closing`: a window that is read back from disk
 //! - `combine`, `combine_sessions`: groups of windows and sessions on the sender's side
@@ -25,6 +26,7 @@ mod early;
 mod early_sessions;
 mod floors;
 mod items;
+mod open_sessions;
 mod pane;
 mod pending;
 mod places;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, WindowUse,
+    Columns, Due, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, Then, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, Windowed as WindowedStream};
@@ -21,7 +21,7 @@ use super::early::SENT;
 use super::floors::CLOSED;
 use super::items::Function;
 use super::running::{GROUPS, Running};
-use super::sessions::{SESSIONS, Sessions};
+use super::sessions::{LAST, SESSIONS, Sessions};
 use super::state::WATERMARK;
 use super::windowed::{PANES, Windowed};
 use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound, window_bounds};
@@ -211,10 +211,13 @@ impl Planner<'_> {
         let outputs = self.outputs(schema, key_names, &design);
         let bound = self.bound(&design);
         // At a tick groups would be needed that no row of the moment names.
-        let can_spill = !self.windowed && !design.by.is_empty() && design.every.is_none();
-        let can_spill_panes = self.windowed && !design.by.is_empty() && design.every.is_none() && design.sessions_gap().is_none();
-        let spills_panes = can_spill_panes.then_some(PANES);
-        let spills = can_spill.then_some(Spills { state: &[GROUPS], forgotten_after: design.state_ttl });
+        let can_spill = !design.by.is_empty() && design.every.is_none();
+        let spills = match design.sessions_gap() {
+            Some(gap) => Some(Spills::due(&[SESSIONS], Due { column: LAST, after_micros: [gap, 0], then: Then::ComesBack })),
+            None => (!self.windowed).then(|| Spills::keys(&[GROUPS], design.state_ttl)),
+        };
+        let spills_panes = (can_spill && spills.is_none()).then_some(PANES);
+        let spills = spills.filter(|_| can_spill);
         let factory = AggregateFactory { design };
         let keyed = |name| StateDecl { name, keyed: true };
         let watermark = StateDecl { name: WATERMARK, keyed: false };

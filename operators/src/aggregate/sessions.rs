@@ -9,20 +9,25 @@ use millstream_api::batch::Windows;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
-use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
+use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
+use millstream_expr::{Evaluated, Groups, Interner};
 
 use super::early_sessions::{EarlySessions, Now};
+use super::open_sessions::{columns, fresh, join, times, too_late};
 use super::plan::Design;
 use super::program::Program;
 use super::state::{Layout, Rows, read_watermark, write_watermark};
-use super::timeline::{Closed, Session, Timeline};
+use super::timeline::{Closed, Timeline};
 use super::windowed::of_windows;
 use super::{LATE, MAIN};
+use crate::cold::Cold;
 use crate::late::LateRows;
 
 /// The name of the state.
 pub(super) const SESSIONS: &str = "sessions";
+
+/// The column of it that says when the last row of a session was.
+pub(super) const LAST: &str = "n1";
 
 /// One subtask.
 pub(super) struct Sessions {
@@ -43,6 +48,10 @@ pub(super) struct Sessions {
     sending: VecDeque<Sending>,
     /// Where rows are sent before their session closes.
     early: Option<EarlySessions>,
+    /// Keys that have left memory, with all of their sessions.
+    cold: Cold,
+    /// Whether what is being sent came back from there.
+    came_back: bool,
     /// The number of each row's key, and its slot; kept for their memory.
     ids: Vec<usize>,
     slots: Vec<usize>,
@@ -78,6 +87,8 @@ impl Sessions {
             next_end: None,
             sending: VecDeque::new(),
             early,
+            cold: Cold::default(),
+            came_back: false,
             ids: Vec::new(),
             slots: Vec::new(),
             program,
@@ -107,6 +118,52 @@ impl Sessions {
         if let Some(early) = &mut self.early {
             early.renumber(&slots);
         }
+        Ok(())
+    }
+
+    /// Sends rows of sessions that have closed, then of those on disk that have, piece by piece.
+    fn go_on(&mut self, out: &mut Output) -> Result<Progress> {
+        if self.send(out)? == Progress::More {
+            return Ok(Progress::More);
+        }
+        if std::mem::take(&mut self.came_back) {
+            // Now keys may leave memory.
+            return Ok(Progress::More);
+        }
+        let Some(state) = self.cold.fetch_due(self.watermark.minus(self.lateness), out)? else { return Ok(Progress::Done) };
+        self.take_back(&state)?;
+        self.close();
+        self.came_back = true;
+        Ok(Progress::More)
+    }
+
+    /// Takes out the sessions in memory that no row can join any more.
+    fn close(&mut self) {
+        let (sessions, idle) = self.timeline.close(self.lateness, self.watermark);
+        self.next_end = self.timeline.next_end();
+        if !sessions.is_empty() {
+            self.sending.push_back(Sending { sessions, sent: 0, last: true, idle });
+        }
+    }
+
+    /// Adds sessions as a snapshot has them.
+    fn take_back(&mut self, state: &StateReader) -> Result<()> {
+        let before = self.timeline.rows();
+        for records in state.get(SESSIONS) {
+            let rows = self.layout.read(records)?;
+            self.interner.intern(&rows.keys, rows.len(), &mut self.ids)?;
+            let [first, last, count] = &rows.numbers;
+            let timeline = &mut self.timeline;
+            let restored =
+                |(row, &key): (usize, &usize)| timeline.restore(key, first.value(row), last.value(row), count.value(row).unsigned_abs());
+            let slots: Vec<usize> = self.ids.iter().enumerate().map(restored).collect();
+            let total = self.timeline.slots();
+            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
+                groups.merge(state, &slots, total)?;
+            }
+        }
+        self.cold.came_back(self.timeline.rows() - before);
+        self.next_end = self.timeline.next_end();
         Ok(())
     }
 
@@ -171,53 +228,10 @@ impl Sessions {
     }
 }
 
-/// The rows behind their own watermark by more than the allowed lateness; `None`: none is.
-pub(super) fn too_late(batch: &Batch, node: EventTime, lateness: i64) -> Result<Option<BooleanArray>> {
-    let times = times(batch)?;
-    let limit = node.minus(lateness).0;
-    if batch.hidden().marks.is_none() && times.iter().all(|&time| time >= limit) {
-        return Ok(None);
-    }
-    let late = |row: usize| times[row] < batch.judged_at(row, node).minus(lateness).0;
-    let late: BooleanArray = (0..times.len()).map(|row| Some(late(row))).collect();
-    Ok((late.true_count() > 0).then_some(late))
-}
-
-/// Makes one of the accumulators of sessions that were joined: of so many slots.
-pub(super) fn join(groups: &mut [Box<dyn Groups>], joined: Vec<(usize, usize)>, total: usize) -> Result<()> {
-    if joined.is_empty() {
-        return Ok(());
-    }
-    let (gone, into): (Vec<usize>, Vec<usize>) = joined.into_iter().unzip();
-    groups.iter_mut().try_for_each(|groups| {
-        let states = groups.state_at(&gone)?;
-        groups.merge(&states, &into, total)
-    })
-}
-
-/// The sessions that are open as columns: when each began, its last row and how many it has, its key and its states.
-pub(super) fn columns(timeline: &Timeline, interner: &Interner, groups: &mut [Box<dyn Groups>]) -> Result<Rows> {
-    let (keys, sessions): (Vec<_>, Vec<_>) = timeline.iter().unzip();
-    let number = |of: fn(&Session) -> i64| Int64Array::from_iter_values(sessions.iter().copied().map(of));
-    let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
-    let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
-    let states = groups.iter_mut().map(|groups| groups.state_at(&slots)).collect::<Result<_>>()?;
-    Ok(Rows { numbers, keys: interner.columns(&keys)?, states })
-}
-
 /// The place of each of so many rows among those that are wanted.
 fn places(rows: usize, wanted: Option<&BooleanArray>) -> Vec<Option<usize>> {
     let mut next = 0..;
     (0..rows).map(|row| if wanted.is_none_or(|wanted| wanted.value(row)) { next.next() } else { None }).collect()
-}
-
-/// Accumulators without sessions.
-pub(super) fn fresh(program: &Program) -> Result<Vec<Box<dyn Groups>>> {
-    program.aggregates().iter().map(BoundAggregate::groups).collect()
-}
-
-pub(super) fn times(batch: &Batch) -> Result<&[i64]> {
-    batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
 }
 
 fn filtered(instants: &Int64Array, wanted: &BooleanArray) -> Result<Int64Array> {
@@ -232,6 +246,9 @@ impl Operator for Sessions {
             None => batch,
         };
         let (batch, rows) = self.program.evaluate(batch, out)?;
+        if let Some(state) = out.fetch(&rows.keys, rows.rows)? {
+            self.take_back(&state)?;
+        }
         out.fates().taken += rows.rows as u64;
         self.interner.intern(&rows.keys, rows.rows, &mut self.ids)?;
         let timeline = &mut self.timeline;
@@ -246,6 +263,9 @@ impl Operator for Sessions {
 
     fn on_partial(&mut self, _: usize, partial: Batch, out: &mut Output) -> Result<()> {
         let rows = self.layout.read(partial.records())?;
+        if let Some(state) = out.fetch(&rows.keys, rows.len())? {
+            self.take_back(&state)?;
+        }
         out.fates().taken += partial.represented_rows();
         self.interner.intern(&rows.keys, rows.len(), &mut self.ids)?;
         let [first, last, count] = &rows.numbers;
@@ -274,12 +294,8 @@ impl Operator for Sessions {
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         self.watermark = self.watermark.max(watermark);
-        let (sessions, idle) = self.timeline.close(self.lateness, self.watermark);
-        self.next_end = self.timeline.next_end();
-        if !sessions.is_empty() {
-            self.sending.push_back(Sending { sessions, sent: 0, last: true, idle });
-        }
-        self.send(out).map(|_| ())
+        self.close();
+        self.go_on(out).map(|_| ())
     }
 
     fn outgoing_watermark(&self, watermark: EventTime) -> EventTime {
@@ -287,7 +303,7 @@ impl Operator for Sessions {
     }
 
     fn resume(&mut self, out: &mut Output) -> Result<Progress> {
-        let progress = self.send(out)?;
+        let progress = self.go_on(out)?;
         if let Some(early) = &mut self.early {
             early.ask(out);
         }
@@ -304,34 +320,35 @@ impl Operator for Sessions {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for records in state.get(SESSIONS) {
-            let rows = self.layout.read(records)?;
-            let mut ids = Vec::new();
-            self.interner.intern(&rows.keys, rows.len(), &mut ids)?;
-            let [first, last, count] = &rows.numbers;
-            let restored = |(row, &key): (usize, &usize)| {
-                self.timeline.restore(key, first.value(row), last.value(row), count.value(row).unsigned_abs())
-            };
-            let slots: Vec<usize> = ids.iter().enumerate().map(restored).collect();
-            let total = self.timeline.slots();
-            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
-                groups.merge(state, &slots, total)?;
-            }
-        }
+        self.take_back(state)?;
+        self.cold = Cold::at_start(state);
         if let Some(early) = &mut self.early {
             early.restore(&self.program, &self.timeline, &mut self.interner, state)?;
         }
-        self.next_end = self.timeline.next_end();
         self.watermark = read_watermark(state);
         Ok(())
     }
 
+    fn forget_keys(&mut self) -> Result<()> {
+        self.cold.left(self.timeline.rows(), self.next_end.map(EventTime));
+        self.timeline = self.timeline.emptied();
+        self.interner = Interner::new(self.program.key_types())?;
+        self.groups = fresh(&self.program)?;
+        self.next_end = None;
+        Ok(())
+    }
+
+    fn can_forget_keys(&self) -> bool {
+        self.sending.is_empty() && !self.came_back
+    }
+
     fn waits_for(&self) -> Option<EventTime> {
-        self.next_end.map(|end| EventTime(end.saturating_add(self.lateness)))
+        let next_end = self.next_end.map(EventTime).into_iter().chain(self.cold.next()).min();
+        next_end.map(|EventTime(end)| EventTime(end.saturating_add(self.lateness)))
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.timeline.rows()
+        self.timeline.rows() + self.cold.rows()
     }
 
     fn state_bytes(&self) -> usize {

@@ -152,6 +152,7 @@ pub(super) fn last(ids: &[usize], rows: &RecordBatch, rankings: &mut Rankings, k
     let mut stays: Vec<(u32, usize)> = newest.into_iter().map(|(id, row)| (row, id)).collect();
     stays.sort_unstable();
     let ids: Vec<usize> = stays.iter().map(|(_, id)| *id).collect();
+    keys.changed.touch(&ids);
     rankings.change(&ids, &ids, take(rows, stays.iter().map(|(row, _)| *row).collect())?, |_| 1)?;
     rankings.tidy(&ids)?;
     let all = concat_batches(&rows.schema(), [&stored, &take(rows, over_here)?])?;

@@ -88,6 +88,11 @@ impl Keys {
         ended.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// The watermark that ends the time of the first key.
+    pub(super) fn next_end(&self) -> Option<EventTime> {
+        self.ends.first().map(|(until, _)| EventTime(*until))
+    }
+
     /// Forgets the keys whose time by the wall clock is over.
     pub(super) fn take_due(&mut self, out: &mut Output) -> Vec<usize> {
         let Some(ttl) = &mut self.ttl else { return Vec::new() };

@@ -14,6 +14,7 @@ use super::keys::Keys;
 use super::pending::Pending;
 use super::plan::Design;
 use super::{Keep, LATE, MAIN};
+use crate::cold::Cold;
 use crate::columns::places;
 
 /// One subtask.
@@ -21,6 +22,8 @@ pub(super) struct Deduplicate {
     pub(super) intake: Intake,
     pub(super) judge: Judge,
     pub(super) keys: Keys,
+    /// Keys that have left memory.
+    pub(super) cold: Cold,
     /// Rows that wait for the watermark; without event time none does.
     pub(super) pending: Pending,
     event_time: bool,
@@ -55,6 +58,7 @@ impl Deduplicate {
         Ok(Deduplicate {
             judge: Judge::new(design.keep, &intake)?,
             keys: Keys::new(design.within, design.state_ttl),
+            cold: Cold::default(),
             pending: Pending::new(intake.kept().clone()),
             intake,
             event_time: design.event_time,
@@ -103,19 +107,29 @@ impl Deduplicate {
         }
         loop {
             let ended = self.keys.take_ended(self.watermark, self.batch_rows);
-            if ended.is_empty() {
+            if !ended.is_empty() {
+                self.end(&ended, out)?;
+            } else if self.within.is_some() && let Some(state) = self.cold.fetch_due(self.watermark, out)? {
+                self.load(&state)?;
+                continue;
+            } else {
                 self.keys.set_timer(out);
                 return Ok(Progress::Done);
             }
-            if let Judge::Last(rankings) = &self.judge {
-                let rows = judge::rows_of(rankings, self.intake.kept(), &ended)?;
-                self.send(Verdict { rows, weights: None }, out)?;
-            }
-            self.judge.forget(&ended)?;
-            if out.is_full() {
+            if out.is_full() || self.cold.rows() > 0 {
                 return Ok(Progress::More);
             }
         }
+    }
+
+    /// Forgets keys whose time is over; the last row of each is sent if that is what is kept.
+    fn end(&mut self, ended: &[usize], out: &mut Output) -> Result<()> {
+        if let Judge::Last(rankings) = &self.judge {
+            let rows = judge::rows_of(rankings, self.intake.kept(), ended)?;
+            self.send(Verdict { rows, weights: None }, out)?;
+        }
+        self.keys.changed.give_up(ended, |keys| self.judge.keys(keys))?;
+        self.judge.forget(ended)
     }
 
     fn judge_piece(&mut self, rows: RecordBatch, out: &mut Output) -> Result<()> {
@@ -209,13 +223,20 @@ impl Operator for Deduplicate {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        self.load(state)
+        self.load(state)?;
+        self.cold = Cold::at_start(state);
+        Ok(())
     }
 
     fn forget_keys(&mut self) -> Result<()> {
+        self.cold.left(self.keys.all().len() as u64, self.keys.next_end());
         self.judge = Judge::new(self.keep, &self.intake)?;
         self.keys = self.keys.emptied();
         Ok(())
+    }
+
+    fn can_forget_keys(&self) -> bool {
+        self.judging.is_none() && self.cold.has_asked(self.watermark)
     }
 
     fn waits_for(&self) -> Option<EventTime> {
@@ -223,8 +244,9 @@ impl Operator for Deduplicate {
     }
 
     fn rows_in_state(&self) -> u64 {
-        let open = if self.keep == Keep::Last && self.within.is_some() { self.keys.all().len() } else { 0 };
-        (self.pending.len() + open) as u64
+        let is_open = self.keep == Keep::Last && self.within.is_some();
+        let open = if is_open { self.keys.all().len() as u64 + self.cold.rows() } else { 0 };
+        self.pending.len() as u64 + open
     }
 
     fn state_bytes(&self) -> usize {

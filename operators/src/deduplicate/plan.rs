@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, Route, Spills, WindowUse,
+    Columns, Due, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, Route, Spills, Then, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::time::DurationText;
@@ -14,7 +14,7 @@ use millstream_expr::order::comparable;
 use millstream_expr::{Scalar, ScalarKey};
 
 use super::operator::Deduplicate;
-use super::state::{KEYS, PENDING};
+use super::state::{KEYS, PENDING, UNTIL};
 use super::{DeduplicateOptions, Keep, LATE, MAIN};
 use crate::bad_rows::rejected_output;
 use crate::order::Ties;
@@ -116,10 +116,13 @@ impl Planner<'_> {
         self.warn(&design, &mut warnings);
         let (outputs, bound) = (self.outputs(&design), self.bound());
         let state = [KEYS, PENDING].map(|name| StateDecl { name, keyed: true }).to_vec();
-        // With `within` keys end with the watermark, which names none of them.
-        let spills = design.within.is_none().then_some(Spills { state: &[KEYS], forgotten_after: state_ttl });
+        let then = if keep == Keep::First { Then::IsDropped } else { Then::ComesBack };
+        let spills = match within {
+            Some(_) => Spills::due(&[KEYS], Due { column: UNTIL, after_micros: [0, 0], then }),
+            None => Spills::keys(&[KEYS], state_ttl),
+        };
         let make = Make::Operator(Arc::new(DeduplicateFactory { design }));
-        Plan { state, spills, bound, warnings, in_order: by_coming, ..Plan::new(vec![input], outputs, make) }
+        Plan { state, spills: Some(spills), bound, warnings, in_order: by_coming, ..Plan::new(vec![input], outputs, make) }
     }
 
     fn outputs(&self, design: &Design) -> Vec<OutputPlan> {

@@ -21,6 +21,9 @@ use crate::top_n::rankings::Saved;
 pub(super) const KEYS: &str = "keys";
 pub(super) const PENDING: &str = "pending";
 
+/// The column of [`KEYS`] that says until when a key is remembered.
+pub(super) const UNTIL: &str = "until";
+
 /// How many columns of [`KEYS`] are numbers: until when a key is remembered, and when it was last touched.
 const NUMBERS: usize = 2;
 
@@ -114,6 +117,7 @@ impl Deduplicate {
             check_layout(saved, &self.keys_schema())?;
             let (keys, rows) = saved.columns()[NUMBERS..].split_at(self.intake.key_types().len());
             let ids = self.judge.numbers(keys, saved.num_rows())?;
+            self.cold.came_back(ids.len() as u64);
             for (row, &id) in ids.iter().enumerate() {
                 self.keys.restore(id, number(saved, 0).value(row));
                 self.keys.touch(id, ClockTime(number(saved, 1).value(row)));
@@ -126,7 +130,7 @@ impl Deduplicate {
     }
 
     fn keys_schema(&self) -> SchemaRef {
-        let numbers = ["until", "touched"].map(|name| Field::new(name, DataType::Int64, false));
+        let numbers = [UNTIL, "touched"].map(|name| Field::new(name, DataType::Int64, false));
         let keys = self.intake.key_types().iter().enumerate().map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true));
         let rows = self.intake.kept().fields().iter().map(|field| field.as_ref().clone());
         let rows = rows.filter(|_| matches!(self.judge, Judge::Last(_)));

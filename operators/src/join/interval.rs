@@ -5,7 +5,8 @@
 //! each of two partners is not behind the watermark when it comes, neither is the later of their times: pairs need no
 //! holding back of the watermark. What is sent by itself is older than it by the interval.
 
-mod saved;
+pub(super) mod saved;
+mod side;
 
 use arrow::array::{Int64Array, RecordBatch, UInt32Array};
 use millstream_api::plan::OperatorContext;
@@ -14,14 +15,12 @@ use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result
 use millstream_expr::Interner;
 
 use self::saved::{read_watermark, write_watermark};
-use super::by_key::ByKey;
-use super::due::Due;
-use super::late::LateRows;
-use super::pairs::{Keys, Pairs, Picked, Rows};
+use self::side::{Found, Side, Stamp};
+use super::pairs::{Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers, release};
-use super::rows::{KeptRows, Picks};
 use super::{Kind, MAIN};
+use crate::cold::Cold;
 
 /// One subtask.
 pub(super) struct IntervalJoin {
@@ -30,34 +29,16 @@ pub(super) struct IntervalJoin {
     interner: Interner,
     pairs: Pairs,
     work: Option<Work>,
+    /// Keys that have left memory.
+    cold: Cold,
+    /// Whether rows came back from there that may have to go.
+    came_back: bool,
     /// How far rows that are sent by themselves may be behind the node's watermark, in microseconds.
     hold_micros: i64,
     watermark: EventTime,
     read: bool,
     key_groups: u16,
     batch_rows: usize,
-}
-
-/// One side: what comes in, and what waits.
-struct Side {
-    keys: Keys,
-    late: LateRows,
-    rows: KeptRows,
-    by_key: ByKey<Stamp>,
-    /// The keys of all rows, by time.
-    due: Due<usize>,
-    /// How far before and after a row's time its partners may be.
-    span: [i64; 2],
-    /// Rows before this number have been written for a checkpoint.
-    written: u64,
-}
-
-/// A row that waits.
-#[derive(Clone, Copy)]
-struct Stamp {
-    time: i64,
-    number: u64,
-    matched: bool,
 }
 
 /// A batch that is looking for partners.
@@ -70,13 +51,6 @@ struct Work {
     /// The row at hand, and where in the other side's list of its key to go on.
     row: usize,
     next: Option<usize>,
-}
-
-/// A row of the batch at hand, and its partner's place in the list of their key.
-struct Found {
-    own: u32,
-    key: usize,
-    place: usize,
 }
 
 impl IntervalJoin {
@@ -92,6 +66,8 @@ impl IntervalJoin {
             sides,
             pairs: Pairs::new(design, context)?,
             work: None,
+            cold: Cold::default(),
+            came_back: false,
             watermark: EventTime::MIN,
             read: context.outputs[MAIN].read,
             key_groups: context.key_groups,
@@ -111,9 +87,34 @@ impl IntervalJoin {
                     false => self.keep(&work)?,
                 },
                 None if self.let_go(0, out)? || self.let_go(1, out)? => {}
-                None => return Ok(Progress::Done),
+                // Now keys may leave memory.
+                None if std::mem::take(&mut self.came_back) => return Ok(Progress::More),
+                None => match self.cold.fetch_due(self.past(), out)? {
+                    Some(state) => {
+                        self.take_back(&state)?;
+                        self.came_back = true;
+                    }
+                    None => return Ok(Progress::Done),
+                },
             }
         }
+    }
+
+    /// No partner comes any more for rows that wait until then.
+    fn past(&self) -> EventTime {
+        self.watermark.minus(1)
+    }
+
+    /// Adds rows as a snapshot has them.
+    fn take_back(&mut self, state: &StateReader) -> Result<()> {
+        let before = self.rows_in_memory();
+        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))?;
+        self.cold.came_back(self.rows_in_memory() - before);
+        Ok(())
+    }
+
+    fn rows_in_memory(&self) -> u64 {
+        self.sides.iter().map(|side| side.rows.len() as u64).sum()
     }
 
     /// Joins the next rows of the batch at hand; false when there are none.
@@ -212,11 +213,6 @@ impl IntervalJoin {
         Ok(true)
     }
 
-    /// Whether rows go by time alone, because nobody asks whether they had a partner: those that are past change nothing any more.
-    fn goes_by_time(&self) -> bool {
-        (0..2).all(|side| !self.kind.counts(side))
-    }
-
     /// Lets go of rows of a checkpoint for which no partner could come at its barrier any more: it has them as long as its chain lasts.
     fn forget_past(&mut self) -> Result<()> {
         for side in [0, 1] {
@@ -231,53 +227,6 @@ impl IntervalJoin {
     /// Forgets those of these keys for which no row waits.
     fn release(&mut self, keys: Vec<usize>) {
         release(&mut self.interner, &self.sides[0].keys, keys, |key| self.sides.iter().all(|side| side.by_key.of(key).is_none()));
-    }
-}
-
-impl Side {
-    fn new(design: &Design, context: &OperatorContext, side: usize, span: [i64; 2]) -> Result<Side> {
-        Ok(Side {
-            keys: Keys::new(design, context, side)?,
-            late: LateRows::new(context, side)?,
-            rows: KeptRows::new(context.inputs[side].schema.clone()),
-            by_key: ByKey::new(),
-            due: Due::new(),
-            span,
-            written: 0,
-        })
-    }
-
-    /// Puts rows away, each with its key, its time, and whether it has a partner.
-    fn keep(&mut self, rows: &RecordBatch, stamps: &[(usize, i64, bool)]) -> Result<()> {
-        let first = self.rows.add(rows)?;
-        for (number, &(key, time, matched)) in (first..).zip(stamps) {
-            self.by_key.insert(key, Stamp { time, number, matched }, |other, new| other.time <= new.time);
-        }
-        self.due.add(stamps.iter().map(|&(key, time, _)| (time, key)).collect());
-        Ok(())
-    }
-
-    /// Takes out the next rows for which no partner can come any more, and their keys.
-    fn take_past(&mut self, watermark: EventTime, most: usize) -> (Vec<Stamp>, Vec<usize>) {
-        let after = self.span[1];
-        let due = self.due.take(most, |time| watermark == EventTime::MAX || time.saturating_add(after) < watermark.0);
-        let keys: Vec<usize> = due.into_iter().map(|(_, key)| key).collect();
-        (keys.iter().filter_map(|&key| self.by_key.pop_first(key)).collect(), keys)
-    }
-
-    fn stamp(&self, pair: &Found) -> Option<&Stamp> {
-        self.by_key.of(pair.key)?.get(pair.place)
-    }
-
-    /// The partners of pairs.
-    fn find(&self, found: &[Found]) -> Result<Picks<'_>> {
-        self.rows.find(found.iter().map(|pair| self.stamp(pair).map_or(u64::MAX, |stamp| stamp.number)))
-    }
-
-    /// Notes that a row has a partner; gives it back if it had none.
-    fn note(&mut self, pair: &Found) -> Option<Stamp> {
-        let stamp = self.by_key.of_mut(pair.key)?.get_mut(pair.place)?;
-        (!std::mem::replace(&mut stamp.matched, true)).then_some(*stamp)
     }
 }
 
@@ -323,9 +272,12 @@ impl Operator for IntervalJoin {
         let side = &self.sides[input];
         let batch = side.late.without(batch, out.watermark().max(self.watermark), out)?;
         let (batch, columns) = side.keys.of(batch, out)?;
+        if let Some(state) = out.fetch(&columns, batch.rows())? {
+            self.take_back(&state)?;
+        }
         out.fates().taken += batch.rows() as u64;
         let times = batch.hidden().times.clone().ok_or_else(|| Error::internal("rows of an interval join have no time"))?;
-        let keys = numbers(&mut self.interner, &side.keys, &columns, batch.rows())?;
+        let keys = numbers(&mut self.interner, &self.sides[input].keys, &columns, batch.rows())?;
         let matched = vec![false; batch.rows()];
         self.work = Some(Work { side: input, rows: batch.records().clone(), times, keys, matched, row: 0, next: None });
         self.go_on(out).map(|_| ())
@@ -351,7 +303,7 @@ impl Operator for IntervalJoin {
     }
 
     fn note_changes(&mut self) -> bool {
-        self.goes_by_time()
+        self.kind.goes_by_time()
     }
 
     fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
@@ -361,19 +313,32 @@ impl Operator for IntervalJoin {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))?;
+        self.take_back(state)?;
+        self.cold = Cold::at_start(state);
         self.watermark = read_watermark(state);
-        if self.goes_by_time() { self.forget_past() } else { Ok(()) }
+        if self.kind.goes_by_time() { self.forget_past() } else { Ok(()) }
+    }
+
+    fn forget_keys(&mut self) -> Result<()> {
+        self.cold.left(self.rows_in_memory(), self.sides.iter().filter_map(Side::first_past).min());
+        self.sides.iter_mut().for_each(Side::clear);
+        self.interner = Interner::new(&self.sides[0].keys.types)?;
+        Ok(())
+    }
+
+    fn can_forget_keys(&self) -> bool {
+        self.work.is_none() && !self.came_back && self.cold.has_asked(self.past())
     }
 
     fn waits_for(&self) -> Option<EventTime> {
-        let alone = self.sides.iter().enumerate().filter(|(side, _)| self.kind.alone(*side));
-        let leaves = alone.filter_map(|(_, side)| Some(side.due.first()?.saturating_add(side.span[1]).saturating_add(1)));
-        leaves.min().map(EventTime)
+        let alone = |side: &usize| self.kind.alone(*side);
+        let in_memory = (0..2).filter(alone).filter_map(|side| self.sides[side].first_past());
+        let on_disk = self.cold.next().filter(|_| (0..2).any(|side| alone(&side)));
+        in_memory.chain(on_disk).min().map(|EventTime(past)| EventTime(past.saturating_add(1)))
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.sides.iter().map(|side| side.rows.len() as u64).sum()
+        self.rows_in_memory() + self.cold.rows()
     }
 
     fn state_bytes(&self) -> usize {

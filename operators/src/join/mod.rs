@@ -179,6 +179,12 @@ impl Kind {
     fn counts(self, side: usize) -> bool {
         self.alone(side) || (side == 0 && self == Kind::Semi)
     }
+
+    /// Whether rows of an interval join go by time alone, because nobody asks whether they had a partner: those that are past change
+    /// nothing any more.
+    fn goes_by_time(self) -> bool {
+        (0..2).all(|side| !self.counts(side))
+    }
 }
 
 impl NodeOptions for JoinOptions {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, WindowUse,
+    Columns, Due, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, Then, WindowUse,
 };
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed};
@@ -18,6 +18,7 @@ use super::as_of::AsOfJoin;
 use super::changes::Changes;
 use super::columns::Items;
 use super::interval::IntervalJoin;
+use super::interval::saved::TIME;
 use super::lookup::LookupJoin;
 use super::window::{WATERMARK, WindowJoin};
 use super::{JoinOptions, Kind, LATE, MAIN, Mode, WINDOW_END, WINDOW_START};
@@ -157,8 +158,12 @@ impl Planner<'_> {
         let mut state: Vec<StateDecl> = kept.map(|name| StateDecl { name, keyed: true }).collect();
         state.extend((windowed || mode == Mode::Interval).then_some(StateDecl { name: WATERMARK, keyed: false }));
         let reads_first = (mode == Mode::Lookup).then_some(1);
-        let can_spill = mode == Mode::Changes && !design.keys[0].is_empty();
-        let spills = can_spill.then_some(Spills { state: &ROWS, forgotten_after: design.state_ttl });
+        let spills = match mode {
+            Mode::Changes => Some(Spills::keys(&ROWS, design.state_ttl)),
+            Mode::Interval => Some(Spills::due(&ROWS, past(&design))),
+            _ => None,
+        };
+        let spills = spills.filter(|_| !design.keys[0].is_empty());
         let changes: &[&str] = if mode == Mode::Interval { &ROWS } else { &[] };
         let (bound, warnings) = (self.bound(), self.warnings());
         let make = Make::Operator(Arc::new(JoinFactory { design }));
@@ -301,6 +306,13 @@ impl Planner<'_> {
         });
         warnings
     }
+}
+
+/// When rows of an interval join have no partner any more. Where nobody asks whether they had one nothing follows from that.
+fn past(design: &Design) -> Due {
+    let [before, after] = design.interval;
+    let then = if design.kind.goes_by_time() { Then::IsDropped } else { Then::ComesBack };
+    Due { column: TIME, after_micros: [after, before], then }
 }
 
 /// The columns of `own` as they are in `came`.

@@ -161,7 +161,7 @@ impl Planner<'_> {
         };
         let (bound, warnings) = (self.bound(&design), self.warnings(&design));
         let can_spill = !windowed && !design.by.is_empty();
-        let spills = can_spill.then_some(Spills { state: &[ROWS], forgotten_after: design.state_ttl });
+        let spills = can_spill.then(|| Spills::keys(&[ROWS], design.state_ttl));
         let outputs = self.outputs(&design, scope, schema);
         let make = Make::Operator(Arc::new(TopNFactory { design }));
         Plan { parallelism, state, spills, bound, warnings, ..Plan::new(vec![input], outputs, make) }

@@ -127,8 +127,8 @@ impl Place {
     /// The same, taken to disk.
     fn on_disk(&self, id: u64) -> BTreeMap<i64, i64> {
         let scratch = Scratch::open(&self.folder.path().join("scratch"), 0).unwrap();
-        let spills = Spills { state: &[STATE], forgotten_after: None };
-        let mut disk = DiskState::new(&scratch, &spills, GROUPS, true).unwrap();
+        let spills = Spills::keys(&[STATE], None);
+        let mut disk = DiskState::new(&scratch, &spills, GROUPS, 1, true).unwrap();
         disk.load(&self.read(id), NODE, &(0..GROUPS), ClockTime(0)).unwrap();
         let (_, all) = disk.snapshot(StateEntries::new(), ClockTime(0)).unwrap();
         sums(&Pieces::OnDisk(Arc::new(all)).together(&(0..GROUPS)).unwrap())

@@ -29,10 +29,15 @@ const BLOCK_BYTES: usize = 256 * 1024;
 pub(super) fn pane_prefix((first, second): PaneKey) -> [u8; GROUP_AT] {
     let mut prefix = [0; GROUP_AT];
     for (bytes, number) in prefix.chunks_exact_mut(8).zip([first, second]) {
-        // The sign bit turned round, so that negative numbers come first.
-        bytes.copy_from_slice(&(number ^ i64::MIN).to_be_bytes());
+        bytes.copy_from_slice(&ordered(number));
     }
     prefix
+}
+
+/// A number as bytes that are in its order.
+pub(super) fn ordered(number: i64) -> [u8; 8] {
+    // The sign bit turned round, so that negative numbers come first.
+    (number ^ i64::MIN).to_be_bytes()
 }
 
 /// The keys of all blocks of a key group of a pane begin with it.

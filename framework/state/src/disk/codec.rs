@@ -1,7 +1,8 @@
 //! The state of one key as bytes: the rows of each name, in Arrow's row format.
 //!
 //! ```text
-//! value := written row*        written: when it left memory, as 8 bytes: microseconds of the wall clock
+//! value := at row*             at: when it left memory, as 8 bytes: microseconds of the wall clock; or, where event time ends
+//!                              something of keys, when that is
 //! row   := name length bytes   name: which state, as 1 byte; length: 4 bytes
 //! ```
 //!
@@ -80,9 +81,9 @@ fn have_same_types(one: &Schema, other: &Schema) -> bool {
 }
 
 /// Begins a value.
-pub(super) fn begin(written_at: i64, value: &mut Vec<u8>) {
+pub(super) fn begin(at: i64, value: &mut Vec<u8>) {
     value.clear();
-    value.extend_from_slice(&written_at.to_le_bytes());
+    value.extend_from_slice(&at.to_le_bytes());
 }
 
 /// Adds a row to a value.
@@ -92,8 +93,8 @@ pub(super) fn add(place: usize, row: &[u8], value: &mut Vec<u8>) {
     value.extend_from_slice(row);
 }
 
-/// When a value left memory.
-pub(super) fn written_at(value: &[u8]) -> Option<i64> {
+/// The instant with which a value begins.
+pub(super) fn at(value: &[u8]) -> Option<i64> {
     value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
 }
 
@@ -150,7 +151,7 @@ mod tests {
         let mut value = Vec::new();
         begin(9, &mut value);
         rows.iter().for_each(|row| add(1, row.data(), &mut value));
-        assert_eq!(written_at(&value), Some(9));
+        assert_eq!(at(&value), Some(9));
         let entries = decode(&codec, [(3, value.as_slice())].into_iter()).unwrap();
         assert_eq!(entries["right"][0].groups.as_deref(), Some(&[3u16; 3][..]));
         let back = &entries["right"][0].records;

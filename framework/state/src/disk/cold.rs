@@ -8,11 +8,13 @@ use arrow::array::ArrayRef;
 use fjall::{Keyspace, UserValue};
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::plan::Spills;
-use millstream_api::state::{ColdState, GONE, StateEntries, StateReader, key_columns};
+use millstream_api::EventTime;
+use millstream_api::plan::{Due, Spills, Then};
+use millstream_api::state::{ColdState, DueKeys, GONE, StateEntries, StateReader, key_columns};
 use millstream_api::time::ClockTime;
 
 use super::codec::{self, Codec};
+use super::due::DueIndex;
 use super::log::Log;
 use super::resident::Resident;
 use super::scratch::Scratch;
@@ -33,6 +35,11 @@ pub struct DiskState {
     /// With checkpoints only.
     log: Option<Log>,
     pub(super) forgotten_after: Option<Duration>,
+    /// Where event time ends something of keys: when, and which are next.
+    pub(super) due: Option<Due>,
+    pub(super) index: Option<DueIndex>,
+    /// What comes back at once of keys that are due has about so many bytes.
+    pub(super) part_bytes: usize,
     /// The key up to which the age of keys was looked at; `None`: not before `look_at`.
     aged_up_to: Option<Vec<u8>>,
     look_at: ClockTime,
@@ -48,11 +55,11 @@ impl std::fmt::Debug for DiskState {
 }
 
 impl DiskState {
-    /// No keys. `checkpoints`: whether to keep what checkpoints need.
+    /// No keys. `part_bytes`: what may come back at once of those that are due; `checkpoints`: whether to keep what checkpoints need.
     ///
     /// # Errors
     /// When the disk can't be written to.
-    pub fn new(scratch: &Arc<Scratch>, spills: &Spills, key_groups: u16, checkpoints: bool) -> Result<DiskState> {
+    pub fn new(scratch: &Arc<Scratch>, spills: &Spills, key_groups: u16, part_bytes: usize, checkpoints: bool) -> Result<DiskState> {
         Ok(DiskState {
             keyspace: scratch.keyspace()?,
             scratch: scratch.clone(),
@@ -60,6 +67,9 @@ impl DiskState {
             resident: Resident::new(key_groups),
             log: checkpoints.then(|| Log::new(true)),
             forgotten_after: spills.forgotten_after.map(|after| after.duration()),
+            due: spills.due,
+            index: spills.due.map(|_| DueIndex::new(scratch)).transpose()?,
+            part_bytes: part_bytes.max(1),
             aged_up_to: None,
             look_at: ClockTime(i64::MIN),
             counts: DiskCounts::default(),
@@ -87,7 +97,7 @@ impl DiskState {
             }
         }
         for number in 0..gone {
-            self.resident.slot_mut(number).on_disk = self.is_on_disk(number)?;
+            self.value_of(number)?;
         }
         let mut all = self.found(gone..self.resident.len() as u32)?.unwrap_or_default();
         for (name, rows) in piece {
@@ -101,10 +111,8 @@ impl DiskState {
     /// What is on disk of these keys.
     fn found(&mut self, numbers: impl IntoIterator<Item = u32>) -> Result<Option<StateEntries>> {
         let mut found: Vec<(u16, UserValue)> = Vec::new();
-        for number in numbers.into_iter().filter(|_| self.counts.keys > 0) {
-            let value = self.keyspace.get(self.resident.key(number));
-            if let Some(value) = value.map_err(|cause| self.scratch.failed("read state from", &cause))? {
-                self.resident.slot_mut(number).on_disk = true;
+        for number in numbers {
+            if let Some(value) = self.value_of(number)? {
                 found.push((self.resident.slot(number).group, value));
             }
         }
@@ -119,11 +127,27 @@ impl DiskState {
         entries.into_iter().partition(|(name, _)| self.codec.place(name).is_some())
     }
 
-    fn is_on_disk(&self, number: u32) -> Result<bool> {
+    /// What is on disk of a key, which is noted.
+    pub(super) fn value_of(&mut self, number: u32) -> Result<Option<UserValue>> {
         if self.counts.keys == 0 {
-            return Ok(false);
+            return Ok(None);
         }
-        self.keyspace.contains_key(self.resident.key(number)).map_err(|cause| self.scratch.failed("read state from", &cause))
+        let value = self.keyspace.get(self.resident.key(number)).map_err(|cause| self.scratch.failed("read state from", &cause))?;
+        self.resident.slot_mut(number).on_disk = value.is_some();
+        if let (Some(value), Some(_)) = (&value, self.due) {
+            self.resident.set_due(number, codec::at(value));
+        }
+        Ok(value)
+    }
+
+    /// Whether keys may have gone from disk of which pieces before have something.
+    pub(super) fn forgets(&self) -> bool {
+        self.forgotten_after.is_some() || self.due.is_some_and(|due| due.then == Then::IsDropped)
+    }
+
+    /// What the store takes on disk.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.keyspace.disk_space() + self.index.as_ref().map_or(0, |index| index.keyspace.disk_space())
     }
 
     /// Takes keys off the disk that were written so long ago that they would be forgotten when they come back. It looks at `most`
@@ -139,7 +163,7 @@ impl DiskState {
         let (mut last, mut seen) = (None, 0);
         for found in self.keyspace.range(from..).take(most) {
             let (key, value) = found.into_inner().map_err(failed)?;
-            if codec::written_at(&value).is_some_and(|at| ClockTime(at).plus(after) <= now) {
+            if codec::at(&value).is_some_and(|at| ClockTime(at).plus(after) <= now) {
                 aged.push(key.to_vec());
             }
             last = Some(key.to_vec());
@@ -175,6 +199,9 @@ impl OnDisk for DiskState {
             }
         }
         self.log = self.log.as_ref().map(|_| Log::new(false));
+        if let Some(index) = &mut self.index {
+            index.tell(&self.scratch, &mut in_memory)?;
+        }
         StateReader::new(in_memory, groups)
     }
 
@@ -223,5 +250,9 @@ impl ColdState for DiskState {
         // In the order of the disk, so that what lies together is read together.
         new.sort_unstable_by(|&a, &b| self.resident.key(a).cmp(self.resident.key(b)));
         self.found(new)?.map(|entries| StateReader::new(entries, &(0..u16::MAX))).transpose()
+    }
+
+    fn fetch_due(&mut self, until: EventTime) -> Result<DueKeys> {
+        self.take_due(until)
     }
 }

@@ -14,6 +14,7 @@
 //! - `codec`: the state of a key as bytes
 //! - `writer`: many keys to the store
 //! - [`cold`]: one subtask's keys: fetched, written (`write`), forgotten
+//! - `due`: which keys are due next by event time
 //! - `blocks`: panes as bytes, in the order of their windows
 //! - [`panes`]: one subtask's panes: added to, read part by part, removed
 //! - [`log`]: what has been written since the last checkpoint, and what the next one consists of
@@ -22,6 +23,7 @@
 mod blocks;
 mod codec;
 pub mod cold;
+mod due;
 pub mod log;
 pub mod panes;
 mod resident;

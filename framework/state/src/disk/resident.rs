@@ -16,6 +16,10 @@ pub(super) struct Resident {
     table: HashTable<u32>,
     slots: Vec<Slot>,
     bytes: Vec<u8>,
+    /// When what is on disk of each key is due, where that is known; the least number stands for nothing.
+    due: Vec<i64>,
+    /// Of keys that are due up to this instant the operator has let go of something.
+    asked: i64,
 }
 
 /// What is known of a key.
@@ -24,7 +28,7 @@ pub(super) struct Slot {
     start: usize,
     length: u32,
     pub(super) group: u16,
-    /// Whether its state may be another one than on disk.
+    /// Whether rows of it have come since it was written.
     pub(super) dirty: bool,
     pub(super) on_disk: bool,
 }
@@ -32,12 +36,12 @@ pub(super) struct Slot {
 impl Resident {
     /// No keys.
     pub(super) fn new(key_groups: u16) -> Resident {
-        Resident { key_groups, table: HashTable::new(), slots: Vec::new(), bytes: Vec::new() }
+        Resident { key_groups, table: HashTable::new(), slots: Vec::new(), bytes: Vec::new(), due: Vec::new(), asked: i64::MIN }
     }
 
     /// The number of a key, by its canonical bytes, and whether it is a new one.
     pub(super) fn number(&mut self, canonical: &[u8]) -> (u32, bool) {
-        let Resident { key_groups, table, slots, bytes } = self;
+        let Resident { key_groups, table, slots, bytes, .. } = self;
         let canonical_of = |slot: &Slot| slot.start + GROUP_BYTES..slot.start + slot.length as usize;
         let hash = xxh3_64(canonical);
         let is_same = |&number: &u32| bytes[canonical_of(&slots[number as usize])] == *canonical;
@@ -55,6 +59,36 @@ impl Resident {
                 (number, true)
             }
         }
+    }
+
+    /// The number of a key, if it is here.
+    pub(super) fn find(&self, canonical: &[u8]) -> Option<u32> {
+        let is_same = |&number: &u32| self.key(number)[GROUP_BYTES..] == *canonical;
+        self.table.find(xxh3_64(canonical), is_same).copied()
+    }
+
+    /// Notes when what is on disk of a key is due.
+    pub(super) fn set_due(&mut self, number: u32, due: Option<i64>) {
+        let place = number as usize;
+        if self.due.len() <= place {
+            self.due.resize(self.slots.len().max(place + 1), i64::MIN);
+        }
+        self.due[place] = due.unwrap_or(i64::MIN);
+    }
+
+    /// The operator lets go of all that is due up to this instant.
+    pub(super) fn asked_up_to(&mut self, until: i64) {
+        self.asked = self.asked.max(until);
+    }
+
+    /// Whether the state of a key may be another one than on disk.
+    pub(super) fn is_dirty(&self, number: u32) -> bool {
+        self.slot(number).dirty || self.due(number).is_some_and(|due| due <= self.asked)
+    }
+
+    /// When what is on disk of a key is due.
+    pub(super) fn due(&self, number: u32) -> Option<i64> {
+        self.due.get(number as usize).copied().filter(|due| *due != i64::MIN)
     }
 
     /// What is known of a key.
@@ -75,7 +109,7 @@ impl Resident {
 
     /// The numbers of the keys that may have changed, in the order in which keys are on disk.
     pub(super) fn dirty(&self) -> Vec<u32> {
-        let mut dirty: Vec<u32> = (0..self.slots.len() as u32).filter(|&number| self.slot(number).dirty).collect();
+        let mut dirty: Vec<u32> = (0..self.slots.len() as u32).filter(|&number| self.is_dirty(number)).collect();
         dirty.sort_unstable_by(|&a, &b| self.key(a).cmp(self.key(b)));
         dirty
     }
@@ -87,12 +121,12 @@ impl Resident {
 
     /// Lets go of all keys and of their memory.
     pub(super) fn clear(&mut self) {
-        *self = Resident::new(self.key_groups);
+        *self = Resident { asked: self.asked, ..Resident::new(self.key_groups) };
     }
 
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.table.allocation_size() + self.slots.capacity() * size_of::<Slot>() + self.bytes.capacity()
+        self.table.allocation_size() + self.slots.capacity() * size_of::<Slot>() + self.bytes.capacity() + self.due.capacity() * size_of::<i64>()
     }
 }
 
@@ -109,6 +143,13 @@ mod tests {
             resident.slot_mut(expected as u32).dirty = expected % 2 == 0;
         }
         assert_eq!(resident.number(b"key 7"), (7, false));
+        assert_eq!((resident.find(b"key 7"), resident.find(b"key")), (Some(7), None));
+        resident.set_due(7, Some(-5));
+        assert_eq!((resident.due(7), resident.due(6), resident.due(99)), (Some(-5), None, None));
+        assert_eq!((resident.is_dirty(6), resident.is_dirty(7)), (true, false));
+        resident.asked_up_to(-5);
+        assert!(resident.is_dirty(7));
+        resident.set_due(7, None);
         let dirty = resident.dirty();
         assert_eq!(dirty.len(), 50);
         assert!(dirty.is_sorted_by_key(|&number| resident.slot(number).group));

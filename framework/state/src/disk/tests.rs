@@ -22,7 +22,7 @@ use crate::snapshot::{JobSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use crate::{Manifest, Store};
 
 const GROUPS: u16 = 8;
-const SPILLS: Spills = Spills { state: &["sums"], forgotten_after: None };
+const SPILLS: Spills = Spills { state: &["sums"], forgotten_after: None, due: None };
 const NODE: &str = "totals";
 
 /// What an operator does: the sums of keys that are in memory. A sum of zero is a key that is gone.
@@ -76,7 +76,7 @@ impl Node {
     fn new(folder: &Path, parallelism: usize, from: Option<&JobSnapshot>) -> Node {
         let scratch = Scratch::open(folder, 0).unwrap();
         let subtask = |index: usize| {
-            let mut disk = DiskState::new(&scratch, &SPILLS, GROUPS, true).unwrap();
+            let mut disk = DiskState::new(&scratch, &SPILLS, GROUPS, 1, true).unwrap();
             let groups = owned_groups(index, parallelism, GROUPS);
             from.iter().for_each(|from| {
                 let in_memory = disk.load(from, NODE, &groups, ClockTime(0)).unwrap();
@@ -280,7 +280,7 @@ fn keys_that_are_old_enough_leave_the_disk() {
     let place = Place::new();
     let scratch = Scratch::open(&place.folder.path().join("scratch"), 0).unwrap();
     let spills = Spills { forgotten_after: Some("10s".parse().unwrap()), ..SPILLS };
-    let mut disk = DiskState::new(&scratch, &spills, GROUPS, false).unwrap();
+    let mut disk = DiskState::new(&scratch, &spills, GROUPS, 1, false).unwrap();
     let mut sums = Sums::default();
     let at = |second: usize| ClockTime(second as i64 * 1_000_000);
     for second in 0..60 {

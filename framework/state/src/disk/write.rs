@@ -13,13 +13,24 @@ use millstream_api::time::ClockTime;
 
 use super::codec;
 use super::cold::DiskState;
+use super::due::{self, Change, DueRows};
 use super::log::Log;
 use super::resident::GROUP_BYTES;
 use super::writer::Writer;
 use crate::part::{self, PART_BYTES};
 
-/// Rows of one name and group: its place in the codec, the rows, the same as bytes, the number of each row's key.
-type Changed = (usize, RecordBatch, Rows, Vec<u32>);
+/// Rows of one name and group.
+struct Changed {
+    /// The place of the name in the codec.
+    place: usize,
+    records: RecordBatch,
+    /// The same as bytes.
+    rows: Rows,
+    /// The number of each row's key.
+    numbers: Vec<u32>,
+    /// When they are due, where event time ends something of keys.
+    due: Option<DueRows>,
+}
 
 impl DiskState {
     /// Writes the keys that may have changed. `entries` has all keys that are in memory; a key that is not among them is gone.
@@ -30,16 +41,16 @@ impl DiskState {
         let keyspace = self.keyspace.clone();
         let mut writer = Writer::new(&keyspace, &scratch, dirty.len())?;
         let mut piece = StateEntries::new();
-        let mut piece_bytes = 0;
+        let (mut piece_bytes, mut changes) = (0, Vec::new());
         let groups_of: Vec<u16> = dirty.iter().map(|&number| self.resident.slot(number).group).collect();
         let mut from = 0;
         for of_keys in groups_of.chunk_by(|a, b| a == b) {
             let (group, keys) = (of_keys[0], &dirty[from..from + of_keys.len()]);
             from += of_keys.len();
             let of_group = self.changed(groups.remove(&group).unwrap_or_default())?;
-            let gone = self.write_group(keys, &of_group, now, &mut writer)?;
+            let gone = self.write_group(keys, &of_group, now, &mut writer, &mut changes)?;
             if log.is_some() {
-                piece_bytes += of_group.iter().map(|(_, _, rows, _)| rows.size()).sum::<usize>();
+                piece_bytes += of_group.iter().map(|changed| changed.rows.size()).sum::<usize>();
                 self.note(group, of_group, &gone, &mut piece)?;
             }
             if piece_bytes > PART_BYTES {
@@ -48,8 +59,11 @@ impl DiskState {
             }
         }
         writer.finish()?;
+        if let Some(index) = &mut self.index {
+            index.write(changes, &self.resident, &self.scratch)?;
+        }
         self.keep(&mut piece, log.as_ref())?;
-        self.counts.bytes = self.keyspace.disk_space();
+        self.counts.bytes = self.disk_bytes();
         Ok(())
     }
 
@@ -68,60 +82,85 @@ impl DiskState {
                 if is_new {
                     return Err(Error::internal(format!("state `{name}` has a key that was never asked for")));
                 }
-                let dirty = self.resident.slot(number).dirty;
+                let dirty = self.resident.is_dirty(number);
                 mask.push(dirty);
                 numbers.extend(dirty.then_some(number));
             }
             let batch = if numbers.len() < mask.len() { filter_record_batch(&batch, &BooleanArray::from(mask))? } else { batch };
             let rows = self.codec.form(place, &batch)?.rows(&batch)?;
-            changed.push((place, batch, rows, numbers));
+            let due = self.due.as_ref().map(|due| DueRows::of(due, place, &batch)).transpose()?;
+            changed.push(Changed { place, records: batch, rows, numbers, due });
         }
         Ok(changed)
     }
 
     /// Writes the changed keys of one group. The result: those of which pieces before may have something that does not hold now.
-    fn write_group(&mut self, keys: &[u32], rows: &[Changed], now: ClockTime, writer: &mut Writer<'_>) -> Result<Vec<u32>> {
+    fn write_group(
+        &mut self,
+        keys: &[u32],
+        rows: &[Changed],
+        now: ClockTime,
+        writer: &mut Writer<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<u32>> {
         let mut of_key: Vec<(u32, usize, usize)> = Vec::new();
-        for (index, (_, _, _, numbers)) in rows.iter().enumerate() {
-            of_key.extend(numbers.iter().enumerate().map(|(row, &number)| (number, index, row)));
+        for (index, changed) in rows.iter().enumerate() {
+            of_key.extend(changed.numbers.iter().enumerate().map(|(row, &number)| (number, index, row)));
         }
         of_key.sort_unstable();
         let (mut gone, mut value) = (Vec::new(), Vec::new());
         for &number in keys {
-            let from = of_key.partition_point(|(other, _, _)| *other < number);
-            let own = of_key[from..].iter().take_while(|(other, _, _)| *other == number);
-            codec::begin(now.0, &mut value);
+            let own = &of_key[of_key.partition_point(|(other, _, _)| *other < number)..];
+            let own = &own[..own.partition_point(|(other, _, _)| *other == number)];
+            let at = self.note_due(number, rows, own, changes).unwrap_or(now.0);
+            codec::begin(at, &mut value);
             for &(_, index, row) in own {
-                codec::add(rows[index].0, rows[index].2.row(row).data(), &mut value);
+                codec::add(rows[index].place, rows[index].rows.row(row).data(), &mut value);
             }
-            let is_there = value.len() > size_of::<i64>();
-            let slot = self.resident.slot_mut(number);
-            let was_there = std::mem::replace(&mut slot.on_disk, is_there);
-            slot.dirty = false;
-            match (was_there, is_there) {
-                (_, true) => {
-                    writer.put(self.resident.key(number), &value)?;
-                    self.counts.keys += u64::from(!was_there);
-                }
-                (true, false) => {
-                    writer.remove(self.resident.key(number))?;
-                    self.counts.keys -= 1;
-                }
-                (false, false) => {}
-            }
+            let was_there = self.put(number, (!own.is_empty()).then_some(&value), writer)?;
             // One that was forgotten on disk is still in a piece.
-            if was_there || (is_there && self.forgotten_after.is_some()) {
+            if was_there || (!own.is_empty() && self.forgets()) {
                 gone.push(number);
             }
         }
         Ok(gone)
     }
 
+    /// When a key with these rows is due; what that changes is put down.
+    fn note_due(&mut self, number: u32, rows: &[Changed], own: &[(u32, usize, usize)], changes: &mut Vec<Change>) -> Option<i64> {
+        let due = self.due?;
+        let own = own.iter().filter_map(|&(_, index, row)| Some((rows[index].due.as_ref()?, row)));
+        let after = due::of_key(&due, own);
+        due::changes(number, self.resident.due(number), after, changes);
+        let at = after.map(|(at, _)| at);
+        self.resident.set_due(number, at);
+        at
+    }
+
+    /// Writes a key, or removes it where it has no value. Whether it was there.
+    fn put(&mut self, number: u32, value: Option<&Vec<u8>>, writer: &mut Writer<'_>) -> Result<bool> {
+        let slot = self.resident.slot_mut(number);
+        let was_there = std::mem::replace(&mut slot.on_disk, value.is_some());
+        slot.dirty = false;
+        match value {
+            Some(value) => {
+                writer.put(self.resident.key(number), value)?;
+                self.counts.keys += u64::from(!was_there);
+            }
+            None if was_there => {
+                writer.remove(self.resident.key(number))?;
+                self.counts.keys -= 1;
+            }
+            None => {}
+        }
+        Ok(was_there)
+    }
+
     /// Adds a group to what is kept for the next checkpoint.
     fn note(&self, group: u16, rows: Vec<Changed>, gone: &[u32], piece: &mut StateEntries) -> Result<()> {
-        for (place, batch, _, _) in rows.into_iter().filter(|(_, batch, _, _)| batch.num_rows() > 0) {
-            let groups = Some(vec![group; batch.num_rows()].into());
-            piece.entry(self.codec.name(place).to_owned()).or_default().push(StateRows { groups, records: batch });
+        for Changed { place, records, .. } in rows.into_iter().filter(|changed| changed.records.num_rows() > 0) {
+            let groups = Some(vec![group; records.num_rows()].into());
+            piece.entry(self.codec.name(place).to_owned()).or_default().push(StateRows { groups, records });
         }
         if !gone.is_empty() {
             let keys = BinaryArray::from_iter_values(gone.iter().map(|&number| &self.resident.key(number)[GROUP_BYTES..]));

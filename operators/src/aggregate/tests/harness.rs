@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::on_disk::Panes;
 use crate::aggregate::AggregateOptions;
 use crate::encode::json::row_text;
+use crate::testing::cold::ColdKeys;
 use crate::testing::{Checkpointed, schema};
 
 pub(super) const KEY_GROUPS: u16 = 16;
@@ -61,8 +62,10 @@ pub(super) struct Harness {
     checkpointed: Vec<Option<Checkpointed>>,
     /// Where panes are that have left memory, of each subtask: all of them do now and then.
     cold: Vec<Option<Arc<Mutex<Panes>>>>,
+    /// The same of keys.
+    cold_keys: Vec<Option<Arc<Mutex<ColdKeys>>>>,
     /// Whether they do, and whether they do in this run.
-    spills_panes: bool,
+    may_spill: bool,
     spills: bool,
     /// How often subtasks were called.
     calls: usize,
@@ -84,7 +87,8 @@ impl Harness {
             subtasks: Vec::new(),
             checkpointed: Vec::new(),
             cold: Vec::new(),
-            spills_panes: false,
+            cold_keys: Vec::new(),
+            may_spill: false,
             spills: false,
             calls: 0,
             combines: false,
@@ -103,9 +107,9 @@ impl Harness {
         self.start(self.subtasks.len(), StateEntries::new());
     }
 
-    /// From here on panes leave memory after every other call.
+    /// From here on panes or keys leave memory after every other call.
     pub(super) fn spill(&mut self) {
-        (self.spills_panes, self.spills) = (true, true);
+        (self.may_spill, self.spills) = (true, true);
         self.start(self.subtasks.len(), StateEntries::new());
     }
 
@@ -134,14 +138,18 @@ impl Harness {
             outputs: outputs.clone(),
         };
         self.combiner = self.combines.then(|| factory.combiner(0, &context(0)).unwrap().unwrap());
+        self.cold_keys.clear();
         (self.subtasks, self.cold) = (0..parallelism)
             .map(|subtask| {
                 let mut operator = factory.make(&context(subtask)).unwrap();
                 let mut out = Output::new(3);
                 let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS)).unwrap();
                 let mut own = reader.entries().clone();
-                let cold = self.spills.then(|| Panes::loaded(&self.plan, &mut own));
+                let cold = (self.spills && self.plan.spills_panes.is_some()).then(|| Panes::loaded(&self.plan, &mut own));
                 cold.iter().for_each(|cold| out.set_cold_panes(cold.clone()));
+                let cold_keys = (self.spills && self.plan.spills.is_some()).then(|| ColdKeys::loaded(&self.plan, &mut own));
+                cold_keys.iter().for_each(|cold| out.set_cold_state(cold.clone()));
+                self.cold_keys.push(cold_keys);
                 operator.restore(&StateReader::new(own, &(0..KEY_GROUPS)).unwrap()).unwrap();
                 ((operator, out), cold)
             })
@@ -210,10 +218,16 @@ impl Harness {
         self.sent.extend(out.take_batches());
         while operator.resume(out).unwrap() == Progress::More {
             self.sent.extend(out.take_batches());
+            if let Some(cold) = self.cold_keys[subtask].as_ref().filter(|_| operator.can_forget_keys()) {
+                cold.lock().unwrap().evict(operator.as_mut());
+            }
         }
         self.sent.extend(out.take_batches());
         self.fates.add(&out.take_fates());
         self.calls += 1;
+        if let Some(cold) = self.cold_keys[subtask].as_ref().filter(|_| self.calls.is_multiple_of(2)) {
+            cold.lock().unwrap().evict(operator.as_mut());
+        }
         if let Some(cold) = self.cold[subtask].as_ref().filter(|_| self.calls.is_multiple_of(2)) {
             cold.lock().unwrap().evict(operator.as_mut());
         }
@@ -226,6 +240,9 @@ impl Harness {
         for cold in self.cold.iter().flatten() {
             let (name, rows) = cold.lock().unwrap().rows();
             entries.entry(name.to_owned()).or_default().extend(rows);
+        }
+        for cold in self.cold_keys.iter().flatten() {
+            cold.lock().unwrap().entries().into_iter().for_each(|(name, rows)| entries.entry(name).or_default().extend(rows));
         }
         for ((operator, _), checkpointed) in self.subtasks.iter_mut().zip(&mut self.checkpointed) {
             let mut writer = StateWriter::new();
@@ -240,7 +257,7 @@ impl Harness {
             }
         }
         // Back in memory, or to disk again.
-        self.spills = self.spills_panes && parallelism != 2;
+        self.spills = self.may_spill && parallelism != 2;
         self.start(parallelism, entries);
     }
 

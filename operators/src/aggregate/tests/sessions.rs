@@ -19,6 +19,8 @@ struct Case {
     lateness: i64,
     /// Whether rows are put together before they are routed.
     combines: bool,
+    /// Whether keys leave memory.
+    spills: bool,
     parallelism: usize,
     steps: Vec<Step>,
 }
@@ -78,6 +80,9 @@ fn run(case: &Case) -> Harness {
     if case.combines {
         harness.combine();
     }
+    if case.spills {
+        harness.spill();
+    }
     for step in &case.steps {
         match step {
             Step::Rows(rows) => harness.batch(rows),
@@ -115,7 +120,7 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
 
 fn cases() -> impl Strategy<Value = Case> {
     let lateness = prop_oneof![Just(0i64), 1i64..25];
-    (1i64..20, lateness, 1usize..4, steps(), any::<[bool; 2]>()).prop_map(|(gap, lateness, parallelism, steps, [combines, ends])| {
+    (1i64..20, lateness, 1usize..4, steps(), any::<[bool; 3]>()).prop_map(|(gap, lateness, parallelism, steps, [combines, spills, ends])| {
         let (mut watermark, mut position) = (i64::MIN, 0);
         let mut steps: Vec<Step> = steps
             .into_iter()
@@ -135,7 +140,7 @@ fn cases() -> impl Strategy<Value = Case> {
             })
             .collect();
         steps.extend(ends.then_some(Step::Watermark(i64::MAX)));
-        Case { gap, lateness, combines, parallelism, steps }
+        Case { gap, lateness, combines, spills, parallelism, steps }
     })
 }
 

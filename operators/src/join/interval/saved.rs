@@ -11,13 +11,17 @@ use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{EventTime, Result};
 use millstream_expr::Interner;
 
-use super::{Side, Stamp};
+use super::side::{Side, Stamp};
 use crate::columns::{records, sharing};
 use crate::join::probe::numbers;
 use crate::join::window::{WATERMARK, check_layout};
 
-/// How many columns of a snapshot are the join's own: time, and whether the row has had a partner.
+/// How many columns of a snapshot are the join's own: time, and whether the row has had a partner. Behind them are those of the row, then
+/// its key.
 const OWN: usize = 2;
+
+/// The first of them.
+pub(in crate::join) const TIME: &str = "time";
 
 /// Writes up to where rows have been let go of.
 pub(super) fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
@@ -47,7 +51,8 @@ impl Side {
             let groups = groups_of(&keys, stamps.len(), key_groups)?;
             let times = Int64Array::from_iter_values(stamps.iter().map(|stamp| stamp.time));
             let matched: BooleanArray = stamps.iter().map(|stamp| Some(stamp.matched)).collect();
-            let columns = [Arc::new(times) as ArrayRef, Arc::new(matched)].into_iter().chain(sharing(rows, &places)?).collect();
+            let own = [Arc::new(times) as ArrayRef, Arc::new(matched)];
+            let columns = own.into_iter().chain(sharing(rows, &places)?).chain(keys).collect();
             state.put_keyed(name, &groups, &records_of(&schema, columns)?)?;
         }
         self.written = self.rows.end();
@@ -58,9 +63,9 @@ impl Side {
     pub(super) fn load(&mut self, name: &str, interner: &mut Interner, state: &StateReader) -> Result<()> {
         for saved in state.get(name) {
             check_layout(&saved.schema(), &self.state_schema())?;
-            let rows = records(self.rows.schema(), saved.columns()[OWN..].to_vec(), saved.num_rows())?;
-            let columns = self.keys.again(&rows)?;
-            let keys = numbers(interner, &self.keys, &columns, rows.num_rows())?;
+            let first_key = saved.num_columns() - self.keys.types.len();
+            let rows = records(self.rows.schema(), saved.columns()[OWN..first_key].to_vec(), saved.num_rows())?;
+            let keys = numbers(interner, &self.keys, &saved.columns()[first_key..], rows.num_rows())?;
             let (times, matched) = (saved.column(0).as_primitive::<Int64Type>(), saved.column(1).as_boolean());
             let stamps = keys.into_iter().enumerate().map(|(row, key)| (key, times.value(row), matched.value(row)));
             self.keep(&rows, &stamps.collect::<Vec<_>>())?;
@@ -70,9 +75,10 @@ impl Side {
 
     /// The schema of its part of a snapshot.
     fn state_schema(&self) -> SchemaRef {
-        let own = [Field::new("time", DataType::Int64, false), Field::new("matched", DataType::Boolean, false)];
+        let own = [Field::new(TIME, DataType::Int64, false), Field::new("matched", DataType::Boolean, false)];
         let rows = self.rows.schema().fields().iter().enumerate();
         let rows = rows.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
-        Arc::new(Schema::new(own.into_iter().chain(rows).collect::<Vec<_>>()))
+        let keys = self.keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
+        Arc::new(Schema::new(own.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
     }
 }

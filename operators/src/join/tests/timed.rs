@@ -28,17 +28,22 @@ struct Course {
     steps: Vec<i64>,
     most: usize,
     parallelism: usize,
+    /// Whether keys leave memory, if they may.
+    spills: bool,
 }
 
 fn course() -> impl Strategy<Value = Course> {
-    (prop::collection::vec(row(), 0..60), prop::collection::vec(0..8i64, 60), 1..7usize, 1..4usize)
-        .prop_map(|(rows, steps, most, parallelism)| Course { rows, steps, most, parallelism })
+    (prop::collection::vec(row(), 0..60), prop::collection::vec(0..8i64, 60), 1..7usize, 1..4usize, any::<bool>())
+        .prop_map(|(rows, steps, most, parallelism, spills)| Course { rows, steps, most, parallelism, spills })
 }
 
 /// Sends all rows, with a restart at another parallelism in the middle. The result is the harness and the rows that were not late.
 fn run(course: &Course, options: Value, streams: [Stream; 2], keyed: bool) -> (Harness, Vec<Row>) {
     let parallelism = if keyed { course.parallelism } else { 1 };
     let mut harness = Harness::new(options, streams, parallelism);
+    if course.spills {
+        harness.spill();
+    }
     let (mut node, mut in_time) = (EventTime(-20), Vec::new());
     let all = batches(&course.rows, course.most);
     let mut late = [0i64; 2];

@@ -1,0 +1,247 @@
+//! When keys on disk are due by event time: an index beside them, in the order of these instants.
+//!
+//! ```text
+//! key   := due group canonical   due: 8 bytes, in the order of numbers; then the key as it lies on disk
+//! value := rows                  how many rows the key has, as 8 bytes
+//! ```
+//!
+//! A key on disk has one entry, which is changed when the key is written. So that of a key in memory may not hold any more; it says
+//! nothing, since what is in memory is looked at by the operator. Nothing is looked for before the place up to which all has been
+//! found: there only traces of entries that are gone may be left.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use fjall::{Keyspace, UserValue};
+use millstream_api::EventTime;
+use millstream_api::error::{Error, Result};
+use millstream_api::plan::{Due, Then};
+use millstream_api::state::{DueKeys, KEYS_ON_DISK, StateEntries, StateReader, StateRows, panes_on_disk};
+
+use super::blocks::ordered;
+use super::codec;
+use super::cold::DiskState;
+use super::resident::{GROUP_BYTES, Resident};
+use super::scratch::Scratch;
+use super::writer::Writer;
+
+/// Where the key begins in that of its entry.
+const KEY_AT: usize = size_of::<i64>();
+
+/// So many keys come back or are dropped at once at most.
+const MOST_KEYS: usize = 4096;
+
+/// The entries of one subtask's keys.
+pub(super) struct DueIndex {
+    pub(super) keyspace: Keyspace,
+    /// Entries before it are of keys that are in memory, or have gone.
+    from: Vec<u8>,
+    /// The instant of the first entry from there on, while it is known.
+    next: Option<Option<EventTime>>,
+}
+
+/// An entry that comes, with so many rows, or goes.
+pub(super) struct Change {
+    due: i64,
+    number: u32,
+    rows: Option<u64>,
+}
+
+/// What the index must know of rows of state.
+pub(super) struct DueRows {
+    instants: Int64Array,
+    after_micros: i64,
+    stand_for: Option<Int64Array>,
+}
+
+impl DueRows {
+    /// Of rows of the name at this place.
+    pub(super) fn of(due: &Due, place: usize, records: &RecordBatch) -> Result<DueRows> {
+        let number = |name: &str| records.column_by_name(name)?.as_primitive_opt::<Int64Type>().cloned();
+        let instants = number(due.column).ok_or_else(|| Error::internal(format!("rows of state have no `{}`", due.column)))?;
+        let after_micros = due.after_micros.get(place).copied().unwrap_or_default();
+        Ok(DueRows { instants, after_micros, stand_for: number("n2") })
+    }
+
+    fn due(&self, row: usize) -> i64 {
+        // The least number stands for no instant.
+        self.instants.value(row).saturating_add(self.after_micros).max(i64::MIN + 1)
+    }
+
+    fn rows(&self, row: usize) -> u64 {
+        self.stand_for.as_ref().map_or(1, |rows| rows.value(row).unsigned_abs())
+    }
+}
+
+/// When a key with these rows is due, and how many rows they stand for; `None`: it has none.
+pub(super) fn of_key<'r>(due: &Due, rows: impl Iterator<Item = (&'r DueRows, usize)>) -> Option<(i64, u64)> {
+    let of_rows = rows.map(|(of, row)| (of.due(row), of.rows(row)));
+    of_rows.reduce(|(one, rows), (other, more)| match due.then {
+        Then::ComesBack => (one.min(other), rows + more),
+        Then::IsDropped => (one.max(other), rows + more),
+    })
+}
+
+/// What writing a key changes: it was due at one instant and is at another.
+pub(super) fn changes(number: u32, before: Option<i64>, after: Option<(i64, u64)>, to: &mut Vec<Change>) {
+    let gone = before.filter(|before| after.is_none_or(|(due, _)| due != *before));
+    to.extend(gone.map(|due| Change { due, number, rows: None }));
+    to.extend(after.map(|(due, rows)| Change { due, number, rows: Some(rows) }));
+}
+
+impl DueIndex {
+    /// No entries.
+    pub(super) fn new(scratch: &Scratch) -> Result<DueIndex> {
+        Ok(DueIndex { keyspace: scratch.keyspace()?, from: Vec::new(), next: None })
+    }
+
+    /// Writes what has changed of keys in memory.
+    pub(super) fn write(&mut self, mut changes: Vec<Change>, resident: &Resident, scratch: &Scratch) -> Result<()> {
+        changes.sort_unstable_by(|a, b| a.due.cmp(&b.due).then_with(|| resident.key(a.number).cmp(resident.key(b.number))));
+        self.next = None;
+        let mut writer = Writer::new(&self.keyspace, scratch, changes.len())?;
+        for (index, change) in changes.iter().enumerate() {
+            let mut entry = ordered(change.due).to_vec();
+            entry.extend_from_slice(resident.key(change.number));
+            match change.rows {
+                Some(rows) => writer.put(&entry, &rows.to_le_bytes())?,
+                None => writer.remove(&entry)?,
+            }
+            if index == 0 && entry < self.from {
+                self.from = entry;
+            }
+        }
+        writer.finish()
+    }
+
+    /// The next entries up to an instant, each with its rows.
+    fn up_to(&self, until: i64, scratch: &Arc<Scratch>) -> impl Iterator<Item = Result<(Vec<u8>, u64)>> + use<> {
+        let end = until.checked_add(1).map_or(Bound::Unbounded, |end| Bound::Excluded(ordered(end).to_vec()));
+        // Both bounds are one, and out of order, when all up to there has been found.
+        let is_through = matches!(&end, Bound::Excluded(end) if *end <= self.from);
+        let found = (!is_through).then(|| self.keyspace.range((Bound::Included(self.from.clone()), end)));
+        let scratch = scratch.clone();
+        found.into_iter().flatten().map(move |found| {
+            let (key, value) = found.into_inner().map_err(|cause| scratch.failed("read state from", &cause))?;
+            // Copied: as it is found a key holds the block of the file that it is in.
+            Ok((key.to_vec(), value.first_chunk().map_or(0, |rows| u64::from_le_bytes(*rows))))
+        })
+    }
+
+    /// This entry is dealt with.
+    fn pass(&mut self, entry: &[u8]) {
+        self.from.clear();
+        self.from.extend_from_slice(entry);
+        self.from.push(0);
+        self.next = None;
+    }
+
+    /// All entries up to an instant are dealt with.
+    fn pass_all(&mut self, until: i64) {
+        let behind = until.checked_add(1).map_or_else(|| vec![u8::MAX; KEY_AT + 1], |next| ordered(next).to_vec());
+        if behind > self.from {
+            (self.from, self.next) = (behind, None);
+        }
+    }
+
+    /// The instant of the next entry.
+    fn next(&mut self, scratch: &Arc<Scratch>) -> Result<Option<EventTime>> {
+        if let Some(next) = self.next {
+            return Ok(next);
+        }
+        let first = self.up_to(i64::MAX, scratch).next().transpose()?;
+        let next = first.and_then(|(entry, _)| entry.first_chunk().map(|due| EventTime(i64::from_be_bytes(*due) ^ i64::MIN)));
+        self.next = Some(next);
+        Ok(next)
+    }
+
+    /// Tells an operator what is on disk of its keys at the start.
+    pub(super) fn tell(&mut self, scratch: &Arc<Scratch>, state: &mut StateEntries) -> Result<()> {
+        let rows = self.up_to(i64::MAX, scratch).map(|entry| entry.map(|(_, rows)| rows)).sum::<Result<u64>>()?;
+        if let Some(EventTime(next)) = self.next(scratch)? {
+            let records = panes_on_disk([((next, 0), rows)])?;
+            state.insert(KEYS_ON_DISK.to_owned(), vec![StateRows { groups: None, records }]);
+        }
+        Ok(())
+    }
+}
+
+impl DiskState {
+    /// What follows for keys that are due up to an instant.
+    pub(super) fn take_due(&mut self, until: EventTime) -> Result<DueKeys> {
+        let Some((mut index, due)) = self.index.take().zip(self.due) else { return Ok(DueKeys::default()) };
+        self.resident.asked_up_to(until.0);
+        let taken = match due.then {
+            Then::ComesBack => self.come_back(&mut index, until.0),
+            Then::IsDropped => self.drop_due(&mut index, until.0),
+        };
+        self.index = Some(index);
+        taken
+    }
+
+    fn come_back(&mut self, index: &mut DueIndex, until: i64) -> Result<DueKeys> {
+        let scratch = self.scratch.clone();
+        let (mut found, mut bytes): (Vec<(u16, UserValue)>, usize) = (Vec::new(), 0);
+        let mut is_through = true;
+        for entry in index.up_to(until, &scratch) {
+            if bytes >= self.part_bytes || found.len() >= MOST_KEYS {
+                is_through = false;
+                break;
+            }
+            let (entry, _) = entry?;
+            index.pass(&entry);
+            let (number, is_new) = self.resident.number(&entry[KEY_AT + GROUP_BYTES..]);
+            if !is_new {
+                continue;
+            }
+            self.resident.slot_mut(number).dirty = true;
+            let value = self.value_of(number)?.ok_or_else(|| Error::internal("a key is due that is not on disk"))?;
+            bytes += value.len();
+            found.push((self.resident.slot(number).group, value));
+        }
+        if is_through {
+            index.pass_all(until);
+        }
+        self.counts.lookups += found.len() as u64;
+        if found.is_empty() {
+            return Ok(DueKeys { next: index.next(&scratch)?, ..DueKeys::default() });
+        }
+        let entries = codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value)))?;
+        Ok(DueKeys { back: Some(StateReader::new(entries, &(0..u16::MAX))?), ..DueKeys::default() })
+    }
+
+    fn drop_due(&mut self, index: &mut DueIndex, until: i64) -> Result<DueKeys> {
+        let scratch = self.scratch.clone();
+        let mut dropped_rows = 0;
+        let mut is_through = false;
+        while !is_through {
+            let entries = index.up_to(until, &scratch).take(MOST_KEYS).collect::<Result<Vec<_>>>()?;
+            is_through = entries.len() < MOST_KEYS;
+            if let Some((last, _)) = entries.last() {
+                index.pass(last);
+            }
+            let is_on_disk_only = |entry: &[u8]| self.resident.find(&entry[KEY_AT + GROUP_BYTES..]).is_none();
+            let mut dropped: Vec<(Vec<u8>, u64)> = entries.into_iter().filter(|(entry, _)| is_on_disk_only(entry)).collect();
+            remove(&index.keyspace, dropped.iter().map(|(entry, _)| entry.as_slice()), &scratch)?;
+            dropped.sort_unstable_by(|(a, _), (b, _)| a[KEY_AT..].cmp(&b[KEY_AT..]));
+            remove(&self.keyspace, dropped.iter().map(|(entry, _)| &entry[KEY_AT..]), &scratch)?;
+            self.counts.keys -= dropped.len() as u64;
+            dropped_rows += dropped.iter().map(|(_, rows)| rows).sum::<u64>();
+        }
+        index.pass_all(until);
+        Ok(DueKeys { next: index.next(&scratch)?, dropped_rows, back: None })
+    }
+}
+
+fn remove<'k>(from: &Keyspace, keys: impl ExactSizeIterator<Item = &'k [u8]>, scratch: &Scratch) -> Result<()> {
+    let mut writer = Writer::new(from, scratch, keys.len())?;
+    for key in keys {
+        writer.remove(key)?;
+    }
+    writer.finish()
+}
+
+#[cfg(test)]
+mod tests;
