@@ -22,7 +22,8 @@
 //! - `late`, `sessions`: rows that came too late, and who cannot read sessions
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 //! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time;
-//!   `changed`: those that have another state than was last written; `cold`: those that are on disk until event time ends something of them
+//!   `changed`: those that have another state than was last written; `cold`: those that are on disk until event time ends something of them;
+//!   `stored_windows`: windows that are, until they close
 
 pub mod aggregate;
 pub mod bad_rows;
@@ -50,6 +51,7 @@ pub mod unnest;
 pub mod window;
 
 mod order;
+mod stored_windows;
 #[cfg(test)]
 mod testing;
 mod ttl;

@@ -162,3 +162,132 @@ fn keys_leave_memory_and_come_back() {
     let in_memory = played("memory", "", &some, None).run().observe();
     assert!(in_memory.nodes.iter().all(|node| node.disk.is_none()));
 }
+
+/// A node of every type of whose keys event time ends something, or that keeps rows of windows.
+const TIMED: &str = "
+name = 'script'
+[sources.rows]
+type = 'script'
+schema = { k = 'string', v = 'bigint', at = 'timestamp not null' }
+time = { by = 'at', max_delay = '5s' }
+[sources.others]
+type = 'script'
+schema = { k = 'string', v = 'bigint', at = 'timestamp not null' }
+time = { by = 'at', max_delay = '1s' }
+[operators.gaps]
+type = 'window'
+input = 'rows'
+kind = 'session'
+gap = '8s'
+[operators.sessions]
+type = 'aggregate'
+input = 'gaps'
+by = ['k']
+compute = ['count(*) as n', 'array_agg(v) as all_of_them']
+allowed_lateness = '3s'
+[operators.first]
+type = 'deduplicate'
+input = 'rows'
+by = ['k']
+within = '9s'
+[operators.last]
+type = 'deduplicate'
+input = 'rows'
+by = ['k', 'v']
+keep = 'last'
+within = '12s'
+[operators.hops]
+type = 'window'
+input = 'rows'
+kind = 'hop'
+size = '20s'
+slide = '5s'
+[operators.other_hops]
+type = 'window'
+input = 'others'
+kind = 'hop'
+size = '20s'
+slide = '5s'
+[operators.two]
+type = 'top_n'
+input = 'hops'
+by = ['k']
+order = ['v desc']
+n = 2
+rank_as = 'rank'
+";
+
+/// The joins over the same: their names, modes and kinds.
+const JOINS: [(&str, &str, &str); 8] = [
+    ("i_inner", "interval", "inner"),
+    ("i_left", "interval", "left"),
+    ("i_right", "interval", "right"),
+    ("i_full", "interval", "full"),
+    ("i_semi", "interval", "semi"),
+    ("i_anti", "interval", "anti"),
+    ("w_full", "window", "full"),
+    ("w_anti", "window", "anti"),
+];
+
+/// A row: whether it is one of the others, its key, value, and by how many seconds it is behind its place.
+type TimedRow = (bool, Option<&'static str>, i64, i64);
+
+fn start_timed(state: &str) -> Script {
+    let join = |(name, mode, kind): &(&str, &str, &str)| {
+        let inputs = if *mode == "window" { ["hops", "other_hops"] } else { ["rows", "others"] };
+        let how = if *mode == "window" { "" } else { "before = '6s'\nafter = '4s'\n" };
+        let [left, right] = inputs;
+        let columns =
+            if matches!(*kind, "semi" | "anti") { "'left.k as k', 'left.v as v'" } else { "'left.k as k', 'left.v as v', 'right.v as w'" };
+        format!(
+            "[operators.{name}]\ntype = 'join'\nmode = '{mode}'\nkind = '{kind}'\nleft = '{left}'\nright = '{right}'\n{how}\
+             on = 'left.k = right.k and left.v <= right.v'\ncolumns = [{columns}]\n"
+        )
+    };
+    let joins: String = JOINS.iter().map(join).collect();
+    let sinks: String = timed_sinks().map(|name| format!("[sinks.out_{name}]\ntype = 'collect'\ninput = '{name}'\n")).collect();
+    let settings = [format!("runtime.state={state}"), "runtime.workers=2".to_owned(), "runtime.batch_rows=3".to_owned()];
+    support::start(&[TIMED, &joins, &sinks].concat(), &settings.each_ref().map(String::as_str), 7)
+}
+
+fn timed_sinks() -> impl Iterator<Item = &'static str> {
+    let joins = JOINS.iter().map(|(name, ..)| *name);
+    ["sessions", "first", "last", "two"].into_iter().chain(joins)
+}
+
+fn timed_rows() -> impl Strategy<Value = Vec<TimedRow>> {
+    let key = prop_oneof![Just(None), Just(Some("a")), Just(Some("b")), Just(Some("a key that is longer than a view"))];
+    proptest::collection::vec((any::<bool>(), key, 0..3i64, 0..9i64), 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5))]
+    #[test]
+    fn what_event_time_ends_leaves_at_the_same_moment(rows in timed_rows(), crash in proptest::option::of(0..30usize)) {
+        let [mut memory, mut disk] = ["memory", "disk"].map(start_timed);
+        for (place, (is_other, key, value, behind)) in rows.iter().enumerate() {
+            if crash == Some(place) {
+                disk.checkpoint().unwrap();
+                disk.crash_and_restore(&["runtime.workers=3"]).unwrap();
+            }
+            let at = rfc3339(((place as i64 * 2 - behind).max(0)) * 1_000_000);
+            let source = if *is_other { "others" } else { "rows" };
+            let line = format!("{}\n", json!({ "k": key, "v": value, "at": at }));
+            for script in [&mut memory, &mut disk] {
+                script.send(source, &line).unwrap();
+            }
+            for name in timed_sinks() {
+                let of = |script: &Script| script.rows(&format!("out_{name}")).unwrap();
+                prop_assert_eq!(of(&disk), of(&memory), "{} behind row {}", name, place);
+            }
+        }
+        for script in [&mut memory, &mut disk] {
+            script.end().unwrap();
+        }
+        for name in timed_sinks() {
+            let of = |script: &Script| script.rows(&format!("out_{name}")).unwrap();
+            prop_assert_eq!(of(&disk), of(&memory), "{}", name);
+        }
+        prop_assert_eq!(fates(&disk), fates(&memory));
+    }
+}

@@ -177,8 +177,8 @@ pub struct Plan {
     /// The names of keyed state whose keys cannot leave memory, and of which checkpoints may all the same have only what has changed
     /// ([`Operator::note_changes`]).
     pub changes: &'static [&'static str],
-    /// The name of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
-    pub spills_panes: Option<&'static str>,
+    /// The names of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
+    pub spills_panes: &'static [&'static str],
     /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
     /// key`. `None`: nothing does, or there is no state.
     pub bound: Option<String>,
@@ -204,13 +204,18 @@ impl Plan {
             state: Vec::new(),
             spills: None,
             changes: &[],
-            spills_panes: None,
+            spills_panes: &[],
             bound: None,
             warnings: Diagnostics::default(),
             reads: Vec::new(),
             writes: None,
             make,
         }
+    }
+
+    /// Whether something of its keyed state may leave memory for disk.
+    pub fn can_leave_memory(&self) -> bool {
+        self.spills.is_some() || !self.spills_panes.is_empty()
     }
 
     /// The names of the keyed state of which checkpoints may have only what has changed.

@@ -83,6 +83,9 @@ pub struct PanePart {
     pub places: u32,
 }
 
+/// Who takes rows of a state of this name.
+pub type TakeRows<'t> = dyn FnMut(&str, StateRows) -> Result<()> + 't;
+
 /// Panes of one subtask whose groups are on disk, not in memory: what has come to the same window or slice.
 ///
 /// They are not looked up when rows come: what comes later begins anew in memory, as a partial result, and all that is there of a pane
@@ -100,11 +103,11 @@ pub trait ColdPanes: Send + Debug {
     /// The parts in which these panes are to be read, each of which fits into memory.
     fn parts(&self, panes: &[PaneKey]) -> Vec<PanePart>;
 
-    /// What panes have of a part, some rows after the other. Of a key there may be several rows.
+    /// What panes have of a part, some rows after the other, with the name of their state. Of a key there may be several rows.
     ///
     /// # Errors
     /// When the disk cannot be read, or `take` says so.
-    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut dyn FnMut(StateRows) -> Result<()>) -> Result<()>;
+    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut TakeRows<'_>) -> Result<()>;
 
     /// Lets go of panes.
     ///

@@ -167,6 +167,150 @@ fn windows_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
     assert_eq!(folder.names(), ["out.ndjson", "state", "topology.toml"]);
 }
 
+/// All that event time ends, each with more keys than memory holds: sessions, rows that wait for partners, windows, keys that are
+/// remembered for a while.
+const TIMED: &str = r#"
+name = "timed"
+
+[runtime]
+workers    = 2
+memory     = "16MiB"
+batch_rows = 1000
+state      = "disk"
+
+[checkpoint]
+store    = "file:./state"
+interval = "50ms"
+
+[sources.left]
+type    = "generate"
+rows    = 60000
+rate    = 10000
+columns = ["counter as n", "concat('a key with some text in it ', counter * counter % 20011) as k", "to_timestamp_micros(counter * 1000) as at"]
+time    = { by = "at", max_delay = "0s" }
+
+[sources.right]
+type    = "generate"
+rows    = 60000
+rate    = 10000
+columns = ["counter as n", "concat('a key with some text in it ', counter * 7 % 20011) as k", "to_timestamp_micros(counter * 1000) as at"]
+time    = { by = "at", max_delay = "0s" }
+
+[operators.visits]
+type  = "window"
+input = "left"
+kind  = "session"
+gap   = "10s"
+
+[operators.sessions]
+type    = "aggregate"
+input   = "visits"
+by      = ["k"]
+compute = ["count(*) as times", "max(n) as last"]
+
+[operators.pairs]
+type    = "join"
+left    = "left"
+right   = "right"
+mode    = "interval"
+before  = "5s"
+after   = "5s"
+on      = "left.k = right.k"
+columns = ["left.n as l", "right.n as r"]
+
+[operators.alone]
+type    = "join"
+left    = "left"
+right   = "right"
+mode    = "interval"
+kind    = "full"
+before  = "2s"
+after   = "5s"
+on      = "left.k = right.k"
+columns = ["left.n as l", "right.n as r"]
+
+[operators.firsts]
+type   = "deduplicate"
+input  = "left"
+by     = ["k"]
+within = "10s"
+
+[operators.lasts]
+type   = "deduplicate"
+input  = "left"
+by     = ["k"]
+keep   = "last"
+within = "10s"
+
+[operators.left_hops]
+type  = "window"
+input = "left"
+kind  = "hop"
+size  = "20s"
+slide = "10s"
+
+[operators.right_hops]
+type  = "window"
+input = "right"
+kind  = "hop"
+size  = "20s"
+slide = "10s"
+
+[operators.both]
+type    = "join"
+left    = "left_hops"
+right   = "right_hops"
+mode    = "window"
+kind    = "left"
+on      = "left.k = right.k"
+columns = ["left.n as l", "right.n as r"]
+
+[operators.best]
+type  = "top_n"
+input = "left_hops"
+by    = ["k"]
+order = ["n desc"]
+n     = 1
+"#;
+
+/// Those whose rows are compared.
+const OF_TIMED: [&str; 7] = ["sessions", "pairs", "alone", "firsts", "lasts", "both", "best"];
+
+#[test]
+fn what_event_time_ends_survives_kills_and_goes_between_memory_and_disk() {
+    let sinks = OF_TIMED.map(|name| format!("\n[sinks.to_{name}]\ntype = \"file\"\ninput = \"{name}\"\npath = \"{name}.ndjson\"\n"));
+    let text = [TIMED, &sinks.concat()].concat();
+    let in_memory = ["--set", "runtime.state=memory", "--set", "runtime.memory=1GiB"];
+    let at = |rate: usize, others: &[&str]| -> Vec<String> {
+        let rates = ["left", "right"].map(|source| format!("sources.{source}.rate={rate}"));
+        let words = ["run", "topology.toml", "--set", &rates[0], "--set", &rates[1]];
+        words.iter().chain(others).map(|word| (*word).to_owned()).collect()
+    };
+    let run = |folder: &Folder, arguments: Vec<String>| {
+        let ended = folder.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+    };
+    let undisturbed = Folder::with(&[("topology.toml", &text)]);
+    run(&undisturbed, at(1_000_000, &in_memory));
+
+    let folder = Folder::with(&[("topology.toml", &text)]);
+    for (rate, others) in [(5000, [].as_slice()), (800, &["--set", "runtime.workers=3"]), (800, &in_memory), (800, &[])] {
+        kill(&folder, &at(rate, others).iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    run(&folder, at(1_000_000, &[]));
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    for name in OF_TIMED {
+        let [rows, expected] = [&folder, &undisturbed].map(|folder| sorted(folder.read(&format!("{name}.ndjson"))));
+        assert!(expected.len() > 1000, "{name} has {} rows", expected.len());
+        assert!(rows == expected, "{name}: {} rows, expected {}", rows.len(), expected.len());
+    }
+}
+
 #[test]
 fn a_checkpoint_of_keys_on_disk_can_be_looked_into() {
     let slow = COUNTS.replace("rows    = 100000\n", "");

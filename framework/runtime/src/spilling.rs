@@ -101,8 +101,8 @@ impl Disk {
             Share::Bytes(share) => share / READ_PART,
             Share::Always => READ_BYTES_IN_TEST,
         };
-        if let Some(name) = node.plan.spills_panes {
-            let panes = Arc::new(Mutex::new(DiskPanes::new(&self.scratch, name, part_bytes, checkpoints)?));
+        if !node.plan.spills_panes.is_empty() {
+            let panes = Arc::new(Mutex::new(DiskPanes::new(&self.scratch, node.plan.spills_panes, part_bytes, checkpoints)?));
             return Ok(spilling(panes.clone(), Cold::Panes(panes)));
         }
         let Some(spills) = &node.plan.spills else { return Ok(None) };

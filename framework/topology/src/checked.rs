@@ -142,8 +142,7 @@ impl<'r> Checked<'r> {
             role: declaration.role,
             line: self.lines[index],
             parallelism,
-            on_disk: declaration.common.state.unwrap_or(self.settings.runtime.state) == StateHome::Disk
-                && (plan.spills.is_some() || plan.spills_panes.is_some()),
+            on_disk: declaration.common.state.unwrap_or(self.settings.runtime.state) == StateHome::Disk && plan.can_leave_memory(),
             on_bad_row: declaration.common.on_bad_row,
             description: declaration.common.description.clone(),
             inputs: inputs.into_iter().zip(routes).map(|((node, port), route)| Input { node, port, route }).collect(),

@@ -300,7 +300,7 @@ fn under(mut diagnostic: Diagnostic, key: &str) -> Diagnostic {
 
 /// State that is wanted on disk and cannot go there.
 fn stays_in_memory(node: &Declaration<'_>, plan: &Plan) -> Option<Diagnostic> {
-    if node.common.state != Some(StateHome::Disk) || plan.spills.is_some() || plan.spills_panes.is_some() {
+    if node.common.state != Some(StateHome::Disk) || plan.can_leave_memory() {
         return None;
     }
     let (message, help) = if plan.state.iter().any(|state| state.keyed) {

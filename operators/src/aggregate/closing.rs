@@ -64,7 +64,7 @@ impl Windowed {
     /// All that is on disk of a part of the window, without key groups for which it had closed before.
     fn read_part(&self, closing: &mut Closing, part: &PanePart, out: &Output) -> Result<Pane> {
         let mut pane = self.program.pane()?;
-        out.cold_panes()?.read(&closing.panes, part, &mut |rows| {
+        out.cold_panes()?.read(&closing.panes, part, &mut |_, rows| {
             let rows = rows.of_groups(|group| self.floors.of(group) <= closing.due.number)?;
             let rows = self.layout.read(&rows.records)?;
             pane.rows += rows.count();

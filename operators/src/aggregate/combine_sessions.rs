@@ -10,9 +10,9 @@ use millstream_api::plan::OperatorContext;
 use millstream_api::{Batch, Combiner, EventTime, Result};
 use millstream_expr::{Groups, Interner};
 
+use super::open_sessions::{columns, fresh, join, times, too_late};
 use super::plan::Design;
 use super::program::Program;
-use super::open_sessions::{columns, fresh, join, times, too_late};
 use super::state::{Layout, Rows};
 use super::timeline::Timeline;
 

@@ -216,7 +216,7 @@ impl Planner<'_> {
             Some(gap) => Some(Spills::due(&[SESSIONS], Due { column: LAST, after_micros: [gap, 0], then: Then::ComesBack })),
             None => (!self.windowed).then(|| Spills::keys(&[GROUPS], design.state_ttl)),
         };
-        let spills_panes = (can_spill && spills.is_none()).then_some(PANES);
+        let spills_panes: &[&str] = if can_spill && spills.is_none() { &[PANES] } else { &[] };
         let spills = spills.filter(|_| can_spill);
         let factory = AggregateFactory { design };
         let keyed = |name| StateDecl { name, keyed: true };

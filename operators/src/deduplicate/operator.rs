@@ -109,7 +109,9 @@ impl Deduplicate {
             let ended = self.keys.take_ended(self.watermark, self.batch_rows);
             if !ended.is_empty() {
                 self.end(&ended, out)?;
-            } else if self.within.is_some() && let Some(state) = self.cold.fetch_due(self.watermark, out)? {
+            } else if self.within.is_some()
+                && let Some(state) = self.cold.fetch_due(self.watermark, out)?
+            {
                 self.load(&state)?;
                 continue;
             } else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::filter;
+use arrow::compute::{concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::batch::{Hidden, Windows};
 use millstream_api::error::ErrorKind;
@@ -21,6 +21,7 @@ use super::probe::{Index, NO_KEY, Probe, numbers};
 use super::windows::{OpenWindows, Pane, constant, places, runs};
 use super::{Kind, MAIN};
 use crate::columns::records;
+use crate::stored_windows::StoredWindows;
 
 /// The name of the piece of state that has the watermark.
 pub(super) const WATERMARK: &str = "watermark";
@@ -34,6 +35,8 @@ pub(super) struct WindowJoin {
     sides: [Intake; 2],
     pairs: Pairs,
     open: OpenWindows,
+    /// Windows of which something is on disk.
+    stored: StoredWindows,
     closing: Option<Closing>,
     read: bool,
     key_groups: u16,
@@ -60,6 +63,7 @@ impl WindowJoin {
             sides: [Intake::new(design, context, 0)?, Intake::new(design, context, 1)?],
             pairs: Pairs::new(design, context)?,
             open: OpenWindows::default(),
+            stored: StoredWindows::default(),
             closing: None,
             read: context.outputs[MAIN].read,
             key_groups: context.key_groups,
@@ -79,11 +83,55 @@ impl WindowJoin {
                     self.closing = None;
                 }
             }
-            let Some((window, pane)) = self.open.next_closed(self.watermark) else { return Ok(Progress::Done) };
-            if self.read {
-                self.closing = Some(Closing::new(window, &pane, &self.sides, self.kind, self.pairs.conditional())?);
+            if self.stored.is_closing() {
+                self.closing = self.read_part(out)?;
+                continue;
+            }
+            let Some(window) = self.next_window().filter(|(_, end)| *end <= self.watermark.0) else { return Ok(Progress::Done) };
+            let pane = self.open.take(window);
+            if self.stored.has(window) {
+                let mut state = StateWriter::new();
+                pane.iter().try_for_each(|pane| self.save(window, pane, &mut state))?;
+                self.stored.begin(window, state, self.read, out)?;
+            } else if let Some(pane) = pane.filter(|_| self.read) {
+                let rows = [pane.side(0, &self.sides[0].kept)?, pane.side(1, &self.sides[1].kept)?];
+                self.closing = Some(Closing::new(window, rows, &self.sides, self.kind, self.pairs.conditional())?);
             }
         }
+    }
+
+    /// The window with rows that closes first.
+    fn next_window(&self) -> Option<Window> {
+        self.open.first().into_iter().chain(self.stored.first()).min_by_key(|(start, end)| (*end, *start))
+    }
+
+    /// The next part of the window that closes from disk.
+    fn read_part(&mut self, out: &Output) -> Result<Option<Closing>> {
+        let mut rows: [Vec<RecordBatch>; 2] = [Vec::new(), Vec::new()];
+        let window = self.stored.next_part(out, &mut |name, saved| {
+            let side = usize::from(name == ROWS[1]);
+            rows[side].push(self.sides[side].read(&saved.records)?);
+            Ok(())
+        })?;
+        let Some(window) = window else { return Ok(None) };
+        let rows = [0, 1].map(|side| concat_batches(&self.sides[side].kept, &rows[side]));
+        let [left, right] = rows;
+        Closing::new(window, [left?, right?], &self.sides, self.kind, self.pairs.conditional()).map(Some)
+    }
+
+    /// Writes the rows of a window.
+    fn save(&self, (start, end): Window, pane: &Pane, state: &mut StateWriter) -> Result<()> {
+        for (side, intake) in self.sides.iter().enumerate() {
+            let kept = pane.side(side, &intake.kept)?;
+            let rows = kept.num_rows();
+            // The number of rows is put down with the first one: only the sum over all subtasks matters.
+            let last = (0..rows).map(|row| if row == 0 { pane.last_rows[side] as i64 } else { 0 });
+            let last: ArrayRef = Arc::new(last.map(Some).collect::<Int64Array>());
+            let columns = [constant(start, rows), constant(end, rows), last].into_iter().chain(kept.columns().iter().cloned());
+            let groups = key_groups(intake.key_columns(&kept), rows, self.key_groups)?;
+            state.put_keyed(ROWS[side], &groups, &RecordBatch::try_new(intake.state_schema(), columns.collect())?)?;
+        }
+        Ok(())
     }
 }
 
@@ -110,6 +158,12 @@ impl Intake {
     /// The key's columns among those that are kept.
     fn key_columns<'a>(&self, kept: &'a RecordBatch) -> &'a [ArrayRef] {
         &kept.columns()[kept.num_columns() - self.keys.types.len()..]
+    }
+
+    /// The columns that are kept, of rows of a snapshot.
+    fn read(&self, saved: &RecordBatch) -> Result<RecordBatch> {
+        check_layout(&saved.schema(), &self.state_schema())?;
+        records(&self.kept, saved.columns()[NUMBERS..].to_vec(), saved.num_rows())
     }
 
     /// The schema of its part of a snapshot.
@@ -144,18 +198,7 @@ impl Operator for WindowJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        for ((start, end), pane) in self.open.iter() {
-            for (side, intake) in self.sides.iter().enumerate() {
-                let kept = pane.side(side, &intake.kept)?;
-                let rows = kept.num_rows();
-                // The number of rows is put down with the first one: only the sum over all subtasks matters.
-                let last = (0..rows).map(|row| if row == 0 { pane.last_rows[side] as i64 } else { 0 });
-                let last: ArrayRef = Arc::new(last.map(Some).collect::<Int64Array>());
-                let columns = [constant(start, rows), constant(end, rows), last].into_iter().chain(kept.columns().iter().cloned());
-                let groups = key_groups(intake.key_columns(&kept), rows, self.key_groups)?;
-                state.put_keyed(ROWS[side], &groups, &RecordBatch::try_new(intake.state_schema(), columns.collect())?)?;
-            }
-        }
+        self.open.iter().try_for_each(|(window, pane)| self.save(window, pane, state))?;
         let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
         state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![constant(self.watermark.0, 1)])?);
         Ok(())
@@ -164,15 +207,15 @@ impl Operator for WindowJoin {
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         for (side, intake) in self.sides.iter().enumerate() {
             for saved in state.get(ROWS[side]) {
-                check_layout(&saved.schema(), &intake.state_schema())?;
+                let kept = intake.read(saved)?;
                 let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
-                let kept = records(&intake.kept, saved.columns()[NUMBERS..].to_vec(), saved.num_rows())?;
                 for (window, from, length) in runs(&number(0), &number(1)) {
                     let last = number(2).slice(from, length).values().iter().sum::<i64>().unsigned_abs();
                     self.open.add(side, window, &kept.slice(from, length), (0..length as u32).collect(), last);
                 }
             }
         }
+        self.stored = StoredWindows::at_start(state);
         // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
         for saved in state.get(WATERMARK) {
             let saved = saved.column(0).as_primitive::<Int64Type>().values().iter().min().map_or(EventTime::MIN, |w| EventTime(*w));
@@ -181,16 +224,23 @@ impl Operator for WindowJoin {
         Ok(())
     }
 
+    fn forget_keys(&mut self) -> Result<()> {
+        for (window, pane) in std::mem::take(&mut self.open).iter() {
+            self.stored.left(window, pane.last_rows.iter().sum());
+        }
+        Ok(())
+    }
+
     fn waits_for(&self) -> Option<EventTime> {
-        self.open.next_close()
+        self.next_window().map(|(_, end)| EventTime(end))
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.open.iter().map(|(_, pane)| pane.last_rows.iter().sum::<u64>()).sum()
+        self.open.iter().map(|(_, pane)| pane.last_rows.iter().sum::<u64>()).sum::<u64>() + self.stored.rows()
     }
 
     fn state_bytes(&self) -> usize {
-        self.open.size_bytes()
+        self.open.size_bytes() + self.stored.size_bytes()
     }
 }
 
@@ -217,8 +267,7 @@ struct Closing {
 }
 
 impl Closing {
-    fn new(window: Window, pane: &Pane, sides: &[Intake; 2], kind: Kind, conditional: bool) -> Result<Closing> {
-        let rows = [pane.side(0, &sides[0].kept)?, pane.side(1, &sides[1].kept)?];
+    fn new(window: Window, rows: [RecordBatch; 2], sides: &[Intake; 2], kind: Kind, conditional: bool) -> Result<Closing> {
         let mut interner = Interner::new(&sides[0].keys.types)?;
         let mut ids = |side: usize| numbers(&mut interner, &sides[side].keys, sides[side].key_columns(&rows[side]), rows[side].num_rows());
         let (left, mut right) = (ids(0)?, ids(1)?);

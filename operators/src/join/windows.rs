@@ -164,18 +164,16 @@ impl OpenWindows {
         self.bytes += share;
     }
 
-    /// Takes out the next window that is closed at this watermark.
-    pub(super) fn next_closed(&mut self, watermark: EventTime) -> Option<(Window, Pane)> {
-        let first = self.panes.first_entry().filter(|first| first.key().0 <= watermark.0)?;
-        let (end, start) = *first.key();
-        let pane = first.remove();
+    /// Takes out a window.
+    pub(super) fn take(&mut self, (start, end): Window) -> Option<Pane> {
+        let pane = self.panes.remove(&(end, start))?;
         self.bytes -= pane.bytes;
-        Some(((start, end), pane))
+        Some(pane)
     }
 
-    /// The watermark at which the next window closes.
-    pub(super) fn next_close(&self) -> Option<EventTime> {
-        self.panes.first_key_value().map(|(&(end, _), _)| EventTime(end))
+    /// The window that closes first.
+    pub(super) fn first(&self) -> Option<Window> {
+        self.panes.first_key_value().map(|(&(end, start), _)| (start, end))
     }
 
     /// All windows.

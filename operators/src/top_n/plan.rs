@@ -160,11 +160,12 @@ impl Planner<'_> {
             false => vec![StateDecl { name: ROWS, keyed: true }],
         };
         let (bound, warnings) = (self.bound(&design), self.warnings(&design));
-        let can_spill = !windowed && !design.by.is_empty();
-        let spills = can_spill.then(|| Spills::keys(&[ROWS], design.state_ttl));
+        let has_key = !design.by.is_empty();
+        let spills = (has_key && !windowed).then(|| Spills::keys(&[ROWS], design.state_ttl));
+        let spills_panes: &[&str] = if has_key && windowed { &[PANES] } else { &[] };
         let outputs = self.outputs(&design, scope, schema);
         let make = Make::Operator(Arc::new(TopNFactory { design }));
-        Plan { parallelism, state, spills, bound, warnings, ..Plan::new(vec![input], outputs, make) }
+        Plan { parallelism, state, spills, spills_panes, bound, warnings, ..Plan::new(vec![input], outputs, make) }
     }
 
     fn outputs(&self, design: &Design, scope: &SchemaRef, schema: SchemaRef) -> Vec<OutputPlan> {

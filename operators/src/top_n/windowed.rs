@@ -19,6 +19,7 @@ use super::rankings::{Place, Rankings};
 use super::state::Layout;
 use super::{LATE, MAIN};
 use crate::late::LateRows;
+use crate::stored_windows::StoredWindows;
 
 /// The names of the state's pieces.
 pub(super) const PANES: &str = "panes";
@@ -32,6 +33,8 @@ pub(super) struct Windowed {
     implicit: Option<Aligned>,
     /// The windows that are open and have rows, by end and start.
     panes: BTreeMap<(i64, i64), Pane>,
+    /// Those of which something is on disk.
+    stored: StoredWindows,
     batch_rows: usize,
     late: LateRows,
     read: bool,
@@ -74,6 +77,7 @@ impl Windowed {
             program,
             implicit: windows.aligned().filter(|_| implicit).cloned(),
             panes: BTreeMap::new(),
+            stored: StoredWindows::default(),
             batch_rows: context.batch_rows.max(1),
             late: LateRows::new(context, 0, LATE)?,
             read: context.outputs[MAIN].read,
@@ -119,13 +123,40 @@ impl Windowed {
                 }
                 self.closing = None;
             }
-            let Some(first) = self.panes.first_entry().filter(|first| first.key().0 <= self.watermark.0) else {
-                return Ok(Progress::Done);
-            };
-            let &(end, start) = first.key();
-            let pane = first.remove();
-            self.closing = self.read.then(|| Closing::new((start, end), pane.rankings));
+            if self.stored.is_closing() {
+                self.closing = self.read_part(out)?;
+                continue;
+            }
+            let Some((start, end)) = self.next_window().filter(|(_, end)| *end <= self.watermark.0) else { return Ok(Progress::Done) };
+            let pane = self.panes.remove(&(end, start));
+            if self.stored.has((start, end)) {
+                let mut state = StateWriter::new();
+                pane.iter().try_for_each(|pane| self.save((start, end), pane, &mut state))?;
+                self.stored.begin((start, end), state, self.read, out)?;
+            } else {
+                self.closing = pane.filter(|_| self.read).map(|pane| Closing::new((start, end), pane.rankings));
+            }
         }
+    }
+
+    /// The window with rows that closes first.
+    fn next_window(&self) -> Option<Window> {
+        let in_memory = self.panes.first_key_value().map(|(&(end, start), _)| (start, end));
+        in_memory.into_iter().chain(self.stored.first()).min_by_key(|(start, end)| (*end, *start))
+    }
+
+    /// The next part of the window that closes from disk.
+    fn read_part(&mut self, out: &Output) -> Result<Option<Closing>> {
+        let mut rankings = self.program.rankings()?;
+        let window = self.stored.next_part(out, &mut |_, saved| {
+            self.layout.read(&saved.records)?.into_iter().try_for_each(|rows| rows.load(&mut rankings, |_, _| {}))
+        })?;
+        Ok(window.map(|window| Closing::new(window, rankings)))
+    }
+
+    fn save(&self, window: Window, pane: &Pane, state: &mut StateWriter) -> Result<()> {
+        let rows = pane.rankings.save(0..pane.rankings.total())?;
+        self.layout.write_window(PANES, window, pane.last_rows, rows, state)
     }
 }
 
@@ -248,10 +279,7 @@ impl Operator for Windowed {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        for (&(end, start), pane) in &self.panes {
-            let rows = pane.rankings.save(0..pane.rankings.total())?;
-            self.layout.write_window(PANES, (start, end), pane.last_rows, rows, state)?;
-        }
+        self.panes.iter().try_for_each(|(&(end, start), pane)| self.save((start, end), pane, state))?;
         let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
         let watermark = Int64Array::from_value(self.watermark.0, 1);
         state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
@@ -266,6 +294,7 @@ impl Operator for Windowed {
                 rows.load(&mut pane.rankings, |_, _| {})?;
             }
         }
+        self.stored = StoredWindows::at_start(state);
         // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
         for records in state.get(WATERMARK) {
             let saved = records.column(0).as_primitive::<Int64Type>();
@@ -275,15 +304,22 @@ impl Operator for Windowed {
         Ok(())
     }
 
+    fn forget_keys(&mut self) -> Result<()> {
+        for ((end, start), pane) in std::mem::take(&mut self.panes) {
+            self.stored.left((start, end), pane.last_rows);
+        }
+        Ok(())
+    }
+
     fn waits_for(&self) -> Option<EventTime> {
-        self.panes.first_key_value().map(|(&(end, _), _)| EventTime(end))
+        self.next_window().map(|(_, end)| EventTime(end))
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.panes.values().map(|pane| pane.last_rows).sum()
+        self.panes.values().map(|pane| pane.last_rows).sum::<u64>() + self.stored.rows()
     }
 
     fn state_bytes(&self) -> usize {
-        self.panes.values().map(|pane| pane.rankings.size_bytes()).sum()
+        self.panes.values().map(|pane| pane.rankings.size_bytes()).sum::<usize>() + self.stored.size_bytes()
     }
 }

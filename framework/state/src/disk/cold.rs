@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use fjall::{Keyspace, UserValue};
+use millstream_api::EventTime;
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::EventTime;
 use millstream_api::plan::{Due, Spills, Then};
 use millstream_api::state::{ColdState, DueKeys, GONE, StateEntries, StateReader, key_columns};
 use millstream_api::time::ClockTime;

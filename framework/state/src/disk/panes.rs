@@ -13,7 +13,8 @@ use fjall::{Keyspace, UserValue};
 use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::state::{
-    ColdPanes, GONE_PANES, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateReader, StateRows, StateWriter, key_columns, panes_on_disk,
+    ColdPanes, GONE_PANES, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateReader, StateRows, StateWriter, TakeRows, key_columns,
+    panes_on_disk,
 };
 use millstream_api::time::ClockTime;
 use xxhash_rust::xxh3::xxh3_64;
@@ -64,7 +65,7 @@ struct Loaded {
 pub struct DiskPanes {
     keyspace: Keyspace,
     codec: Codec,
-    name: &'static str,
+    names: &'static [&'static str],
     panes: BTreeMap<PaneKey, Stored>,
     /// The key groups of which something was written.
     groups: BTreeSet<u16>,
@@ -88,16 +89,16 @@ impl std::fmt::Debug for DiskPanes {
 }
 
 impl DiskPanes {
-    /// No panes. `name`: that of their state; `part_bytes`: what may be read back at once; `checkpoints`: whether to keep what
+    /// No panes. `names`: those of their state; `part_bytes`: what may be read back at once; `checkpoints`: whether to keep what
     /// checkpoints need.
     ///
     /// # Errors
     /// When the disk can't be written to.
-    pub fn new(scratch: &Arc<Scratch>, name: &'static str, part_bytes: usize, checkpoints: bool) -> Result<DiskPanes> {
+    pub fn new(scratch: &Arc<Scratch>, names: &'static [&'static str], part_bytes: usize, checkpoints: bool) -> Result<DiskPanes> {
         Ok(DiskPanes {
             keyspace: scratch.keyspace()?,
-            codec: Codec::new(&[name]),
-            name,
+            codec: Codec::new(names),
+            names,
             panes: BTreeMap::new(),
             groups: BTreeSet::new(),
             removed: Vec::new(),
@@ -113,15 +114,17 @@ impl DiskPanes {
 impl DiskPanes {
     /// Takes what one subtask has in a checkpoint, piece by piece. What of it stays in memory.
     fn load_task(&mut self, entries: StateEntries, pieces: Option<&Pieces>, groups: &Range<u16>) -> Result<StateEntries> {
-        let (panes, warm): (StateEntries, StateEntries) = entries.into_iter().partition(|(name, _)| name == self.name);
+        let (mut panes, warm) = self.divided(entries);
+        for rows in panes.values_mut().flatten() {
+            *rows = rows.of_groups(|group| groups.contains(&group))?;
+        }
         let mut own = Loaded::default();
-        let of_groups = |rows: &StateRows| rows.of_groups(|group| groups.contains(&group));
-        let rows = panes.values().flatten().map(of_groups).collect::<Result<Vec<_>>>()?;
-        self.replay(rows, &[], &mut own)?;
+        self.replay(panes, &[], &mut own)?;
         if let Some(pieces) = pieces {
-            pieces.each(groups, &mut |mut piece| {
+            pieces.each(groups, &mut |piece| {
                 let gone = gone_panes(&piece)?;
-                self.replay(piece.remove(self.name).unwrap_or_default(), &gone, &mut own)
+                let (panes, _) = self.divided(piece);
+                self.replay(panes, &gone, &mut own)
             })?;
         }
         own.panes.into_iter().for_each(|(pane, stored)| self.put(pane, stored));
@@ -129,53 +132,76 @@ impl DiskPanes {
     }
 
     /// What a piece takes back and what it adds. Only this subtask's groups: the same panes may be there of others.
-    fn replay(&mut self, rows: Vec<StateRows>, gone: &[PaneKey], own: &mut Loaded) -> Result<()> {
+    fn replay(&mut self, panes: StateEntries, gone: &[PaneKey], own: &mut Loaded) -> Result<()> {
         for &pane in gone {
             if own.panes.remove(&pane).is_some() {
                 let prefixes: Vec<_> = own.groups.iter().map(|&group| blocks::group_prefix(pane, group)).collect();
                 prefixes.iter().try_for_each(|prefix| self.remove_all(prefix))?;
             }
         }
-        own.groups.extend(rows.iter().filter_map(|rows| rows.groups.as_ref()).flat_map(|groups| groups.iter().copied()));
-        for (pane, stored) in self.write(&rows, None)? {
+        let rows = panes.values().flatten();
+        own.groups.extend(rows.filter_map(|rows| rows.groups.as_ref()).flat_map(|groups| groups.iter().copied()));
+        for (pane, stored) in self.write(&panes, None)? {
             own.panes.entry(pane).or_default().add(stored);
         }
         Ok(())
     }
 
+    /// What of state may leave memory, and what does not.
+    fn divided(&self, entries: StateEntries) -> (StateEntries, StateEntries) {
+        entries.into_iter().partition(|(name, _)| self.names.contains(&name.as_str()))
+    }
+
     /// Puts rows beside those that are there. What has come to each pane.
-    fn write(&mut self, rows: &[StateRows], log: Option<Log>) -> Result<BTreeMap<PaneKey, Stored>> {
-        let ordered = Ordered::new(rows)?;
+    fn write(&mut self, panes: &StateEntries, log: Option<Log>) -> Result<BTreeMap<PaneKey, Stored>> {
         let mut added: BTreeMap<PaneKey, Stored> = BTreeMap::new();
-        if ordered.len() == 0 {
-            return Ok(added);
+        let mut piece = StateEntries::new();
+        for (name, rows) in panes {
+            let ordered = Ordered::new(rows)?;
+            if ordered.len() == 0 {
+                continue;
+            }
+            if log.is_some() {
+                piece.extend(self.take_removed()?);
+            }
+            self.write_named(name, &ordered, &mut piece, log.as_ref(), &mut added)?;
         }
+        self.keep(&mut piece, log.as_ref())?;
+        Ok(added)
+    }
+
+    fn write_named(
+        &mut self,
+        name: &str,
+        ordered: &Ordered<'_>,
+        piece: &mut StateEntries,
+        log: Option<&Log>,
+        added: &mut BTreeMap<PaneKey, Stored>,
+    ) -> Result<()> {
+        let place = self.codec.place(name).ok_or_else(|| Error::internal("panes of another state are to go to disk"))?;
         let (keyspace, scratch) = (self.keyspace.clone(), self.scratch.clone());
         let mut writer = Writer::new(&keyspace, &scratch, ordered.len())?;
-        let mut piece = if log.is_some() { self.take_removed()? } else { StateEntries::new() };
         let mut piece_bytes = 0;
         for chunk in ordered.chunks() {
             let chunk = chunk?;
-            let form = self.codec.form(0, &chunk.records)?;
+            let form = self.codec.form(place, &chunk.records)?;
             let mut put = |Block { pane, group, value, count, stands_for }: Block<'_>| {
                 self.next += 1;
                 self.groups.insert(group);
                 added.entry(pane).or_default().add(Stored { rows: count as u64, bytes: value.len() as u64, stands_for });
                 writer.put(&blocks::key(pane, group, self.next), value)
             };
-            piece_bytes += chunk.blocks(0, form, &mut put)?;
+            piece_bytes += chunk.blocks(place, form, &mut put)?;
             if log.is_some() {
                 let rows = StateRows { groups: Some(chunk.groups.into()), records: chunk.records };
-                piece.entry(self.name.to_owned()).or_default().push(rows);
+                piece.entry(name.to_owned()).or_default().push(rows);
             }
             if piece_bytes > PART_BYTES {
-                self.keep(&mut piece, log.as_ref())?;
+                self.keep(piece, log)?;
                 piece_bytes = 0;
             }
         }
-        writer.finish()?;
-        self.keep(&mut piece, log.as_ref())?;
-        Ok(added)
+        writer.finish()
     }
 
     /// The panes that were removed since the last piece, as a piece.
@@ -197,8 +223,8 @@ impl DiskPanes {
         }
     }
 
-    fn add_rows(&mut self, rows: &[StateRows]) -> Result<()> {
-        for (pane, stored) in self.write(rows, self.log.clone())? {
+    fn add_rows(&mut self, panes: &StateEntries) -> Result<()> {
+        for (pane, stored) in self.write(panes, self.log.clone())? {
             self.put(pane, stored);
         }
         self.counts.bytes = self.keyspace.disk_space();
@@ -219,25 +245,31 @@ impl DiskPanes {
         self.panes.entry(pane).or_default().add(stored);
     }
 
-    /// Blocks, each with its group, as rows: those of a part.
-    fn decoded(&mut self, values: &[(u16, UserValue)], part: &PanePart) -> Result<Option<StateRows>> {
+    /// Gives `take` blocks, each with its group, as rows: those of a part.
+    fn decoded(&mut self, values: &[(u16, UserValue)], part: &PanePart, take: &mut TakeRows<'_>) -> Result<()> {
         let entries = codec::decode(&self.codec, values.iter().map(|(group, value)| (*group, &**value)))?;
-        let Some(rows) = entries.into_values().flatten().next() else { return Ok(None) };
-        self.counts.lookups += rows.records.num_rows() as u64;
-        if part.places < 2 {
-            return Ok(Some(rows));
+        for (name, rows) in entries {
+            for rows in rows {
+                self.counts.lookups += rows.records.num_rows() as u64;
+                take(&name, if part.places < 2 { rows } else { of_place(&rows, part)? })?;
+            }
         }
-        let keys = CanonicalKeys::new(&key_columns(&rows.records))?;
-        let mut bytes = Vec::new();
-        let is_here = |row: usize| {
-            bytes.clear();
-            keys.encode(row, &mut bytes);
-            // Other bits than those that decide the group.
-            Some((xxh3_64(&bytes) >> 32) as u32 % part.places == part.place)
-        };
-        let mask: BooleanArray = (0..rows.records.num_rows()).map(is_here).collect();
-        rows.filter(&mask).map(Some)
+        Ok(())
     }
+}
+
+/// Of rows of a part's key groups those that are in the part.
+fn of_place(rows: &StateRows, part: &PanePart) -> Result<StateRows> {
+    let keys = CanonicalKeys::new(&key_columns(&rows.records))?;
+    let mut bytes = Vec::new();
+    let is_here = |row: usize| {
+        bytes.clear();
+        keys.encode(row, &mut bytes);
+        // Other bits than those that decide the group.
+        Some((xxh3_64(&bytes) >> 32) as u32 % part.places == part.place)
+    };
+    let mask: BooleanArray = (0..rows.records.num_rows()).map(is_here).collect();
+    rows.filter(&mask)
 }
 
 impl OnDisk for DiskPanes {
@@ -255,9 +287,9 @@ impl OnDisk for DiskPanes {
         StateReader::new(in_memory, groups)
     }
 
-    fn evict(&mut self, mut entries: StateEntries, _: ClockTime) -> Result<()> {
+    fn evict(&mut self, entries: StateEntries, _: ClockTime) -> Result<()> {
         self.counts.evictions += 1;
-        self.add_rows(&entries.remove(self.name).unwrap_or_default())
+        self.add_rows(&self.divided(entries).0)
     }
 
     /// What is in memory of panes then is part of the result: it begins anew as a partial result once it leaves.
@@ -281,9 +313,8 @@ impl OnDisk for DiskPanes {
 }
 
 impl ColdPanes for DiskPanes {
-    fn add(&mut self, mut state: StateEntries) -> Result<()> {
-        let rows = state.remove(self.name).ok_or_else(|| Error::internal("panes of another state are to go to disk"))?;
-        self.add_rows(&rows)
+    fn add(&mut self, state: StateEntries) -> Result<()> {
+        self.add_rows(&state)
     }
 
     fn parts(&self, panes: &[PaneKey]) -> Vec<PanePart> {
@@ -295,7 +326,7 @@ impl ColdPanes for DiskPanes {
         of_groups.flat_map(|of| (0..places).map(|place| PanePart { groups: of[0]..of[of.len() - 1] + 1, place, places })).collect()
     }
 
-    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut dyn FnMut(StateRows) -> Result<()>) -> Result<()> {
+    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut TakeRows<'_>) -> Result<()> {
         let (mut values, mut bytes) = (Vec::new(), 0);
         for pane in panes {
             let range = blocks::group_prefix(*pane, part.groups.start)..blocks::group_prefix(*pane, part.groups.end);
@@ -304,12 +335,12 @@ impl ColdPanes for DiskPanes {
                 bytes += value.len();
                 values.push((blocks::group_of(&key)?, value));
                 if bytes > READ_BYTES {
-                    self.decoded(&std::mem::take(&mut values), part)?.into_iter().try_for_each(&mut *take)?;
+                    self.decoded(&std::mem::take(&mut values), part, take)?;
                     bytes = 0;
                 }
             }
         }
-        if values.is_empty() { Ok(()) } else { self.decoded(&values, part)?.into_iter().try_for_each(take) }
+        self.decoded(&values, part, take)
     }
 
     fn remove(&mut self, panes: &[PaneKey]) -> Result<()> {

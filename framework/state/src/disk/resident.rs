@@ -126,7 +126,10 @@ impl Resident {
 
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.table.allocation_size() + self.slots.capacity() * size_of::<Slot>() + self.bytes.capacity() + self.due.capacity() * size_of::<i64>()
+        self.table.allocation_size()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.bytes.capacity()
+            + self.due.capacity() * size_of::<i64>()
     }
 }
 

@@ -145,7 +145,7 @@ impl Harness {
                 let mut out = Output::new(3);
                 let reader = StateReader::new(entries.clone(), &owned_groups(subtask, parallelism, KEY_GROUPS)).unwrap();
                 let mut own = reader.entries().clone();
-                let cold = (self.spills && self.plan.spills_panes.is_some()).then(|| Panes::loaded(&self.plan, &mut own));
+                let cold = (self.spills && !self.plan.spills_panes.is_empty()).then(|| Panes::loaded(&self.plan, &mut own));
                 cold.iter().for_each(|cold| out.set_cold_panes(cold.clone()));
                 let cold_keys = (self.spills && self.plan.spills.is_some()).then(|| ColdKeys::loaded(&self.plan, &mut own));
                 cold_keys.iter().for_each(|cold| out.set_cold_state(cold.clone()));

@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::plan::Plan;
 use millstream_api::state::{
-    ColdPanes, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateRows, StateWriter, key_columns, pane_columns, panes_on_disk,
+    ColdPanes, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateRows, StateWriter, TakeRows, key_columns, pane_columns, panes_on_disk,
 };
 use millstream_api::{Operator, Result};
 
@@ -24,7 +24,7 @@ pub(super) struct Panes {
 impl Panes {
     /// Those of these rows of a checkpoint that are of panes; what is left says which there are.
     pub(super) fn loaded(plan: &Plan, entries: &mut StateEntries) -> Arc<Mutex<Panes>> {
-        let name = plan.spills_panes.unwrap();
+        let name = plan.spills_panes[0];
         let panes = Panes { name, rows: entries.remove(name).unwrap_or_default() };
         let mut known: BTreeMap<PaneKey, u64> = BTreeMap::new();
         for rows in &panes.rows {
@@ -79,7 +79,7 @@ impl ColdPanes for Panes {
         (0..KEY_GROUPS).step_by(4).flat_map(of_group).collect()
     }
 
-    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut dyn FnMut(StateRows) -> Result<()>) -> Result<()> {
+    fn read(&mut self, panes: &[PaneKey], part: &PanePart, take: &mut TakeRows<'_>) -> Result<()> {
         for rows in &self.rows {
             let rows = rows.of_groups(|group| part.groups.contains(&group))?;
             let columns = CanonicalKeys::new(&key_columns(&rows.records))?;
@@ -88,7 +88,7 @@ impl ColdPanes for Panes {
                 columns.encode(row, &mut bytes);
                 bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>() % part.places == part.place
             };
-            take(filtered(&rows, |row, pane| panes.contains(&pane) && is_here(row)))?;
+            take(self.name, filtered(&rows, |row, pane| panes.contains(&pane) && is_here(row)))?;
         }
         Ok(())
     }

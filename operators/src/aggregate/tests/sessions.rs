@@ -120,28 +120,30 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
 
 fn cases() -> impl Strategy<Value = Case> {
     let lateness = prop_oneof![Just(0i64), 1i64..25];
-    (1i64..20, lateness, 1usize..4, steps(), any::<[bool; 3]>()).prop_map(|(gap, lateness, parallelism, steps, [combines, spills, ends])| {
-        let (mut watermark, mut position) = (i64::MIN, 0);
-        let mut steps: Vec<Step> = steps
-            .into_iter()
-            .map(|step| match step {
-                Step::Watermark(next) => {
-                    watermark = watermark.max(next);
-                    Step::Watermark(watermark)
-                }
-                Step::Rows(rows) => {
-                    let mut number = || {
-                        position += 1;
-                        position
-                    };
-                    Step::Rows(rows.into_iter().map(|row| Row { position: number(), ..row }).collect())
-                }
-                restore => restore,
-            })
-            .collect();
-        steps.extend(ends.then_some(Step::Watermark(i64::MAX)));
-        Case { gap, lateness, combines, spills, parallelism, steps }
-    })
+    (1i64..20, lateness, 1usize..4, steps(), any::<[bool; 3]>()).prop_map(
+        |(gap, lateness, parallelism, steps, [combines, spills, ends])| {
+            let (mut watermark, mut position) = (i64::MIN, 0);
+            let mut steps: Vec<Step> = steps
+                .into_iter()
+                .map(|step| match step {
+                    Step::Watermark(next) => {
+                        watermark = watermark.max(next);
+                        Step::Watermark(watermark)
+                    }
+                    Step::Rows(rows) => {
+                        let mut number = || {
+                            position += 1;
+                            position
+                        };
+                        Step::Rows(rows.into_iter().map(|row| Row { position: number(), ..row }).collect())
+                    }
+                    restore => restore,
+                })
+                .collect();
+            steps.extend(ends.then_some(Step::Watermark(i64::MAX)));
+            Case { gap, lateness, combines, spills, parallelism, steps }
+        },
+    )
 }
 
 proptest! {

@@ -81,7 +81,7 @@ impl Node {
     fn new(folder: &Path, parallelism: usize, from: Option<&JobSnapshot>) -> Node {
         let scratch = Scratch::open(folder, 0).unwrap();
         let subtask = |index: usize| {
-            let mut panes = DiskPanes::new(&scratch, NAME, 200, true).unwrap();
+            let mut panes = DiskPanes::new(&scratch, &[NAME], 200, true).unwrap();
             if let Some(from) = from {
                 let told = panes.load(from, NODE, &owned_groups(index, parallelism, GROUPS), NOW).unwrap();
                 let known: Vec<PaneKey> = told.get(PANES_ON_DISK).flat_map(pane_list).collect();
@@ -120,7 +120,7 @@ impl Node {
             let parts = subtask.parts(panes);
             for part in parts {
                 let mut of_part = Sums::new();
-                let mut take = |rows: StateRows| {
+                let mut take = |_: &str, rows: StateRows| {
                     sum(&rows, &mut of_part);
                     Ok(())
                 };
@@ -256,14 +256,14 @@ fn what_is_large_is_read_in_parts_that_are_small() {
     let place = Place::new();
     let scratch = Scratch::open(&place.scratch(), 0).unwrap();
     for (part_bytes, least) in [(usize::MAX, 1), (200_000, 6), (4_000, 200)] {
-        let mut panes = DiskPanes::new(&scratch, NAME, part_bytes, false).unwrap();
+        let mut panes = DiskPanes::new(&scratch, &[NAME], part_bytes, false).unwrap();
         panes.add(entries(&many((0, 0), 0..20_000))).unwrap();
         let parts = panes.parts(&[(0, 0)]);
         assert!(parts.len() >= least, "{} parts", parts.len());
         let (mut all, mut largest) = (0, 0);
         for part in &parts {
             let mut count = 0;
-            let mut take = |rows: StateRows| {
+            let mut take = |_: &str, rows: StateRows| {
                 count += rows.records.num_rows();
                 Ok(())
             };
