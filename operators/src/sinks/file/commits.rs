@@ -224,6 +224,8 @@ impl Target {
 
     /// Appends a segment behind the first `length` bytes of the file, and removes it.
     fn append(&self, checkpoint: CheckpointId, length: u64) -> Result<()> {
+        // One that is shorter would be filled up with zeros.
+        self.check_length(length)?;
         let segment = self.segment(checkpoint);
         let append = || -> std::io::Result<()> {
             let mut from = File::open(&segment)?;

@@ -95,6 +95,22 @@ fn the_first_segment_becomes_the_file_and_later_ones_are_appended_to_it() {
 }
 
 #[test]
+fn a_file_that_was_cut_is_not_filled_up() {
+    let run = Run::new("rows.ndjson");
+    let mut sink = run.sink();
+    write(&mut sink, 1);
+    prepare(&mut sink, 1);
+    sink.commit(1).unwrap();
+    write(&mut sink, 2);
+    let second = prepare(&mut sink, 2);
+    std::fs::write(run.folder.path().join("rows.ndjson"), "{").unwrap();
+    let wanted = "rows.ndjson has 1 bytes, and checkpoints have written 8";
+    let refused = [sink.commit(2).unwrap_err(), run.restored(&second).map(|_| ()).unwrap_err()];
+    assert!(refused.iter().all(|error| error.to_string().contains(wanted)), "{refused:?}");
+    assert_eq!(run.text(), "{");
+}
+
+#[test]
 fn an_empty_input_gives_an_empty_file_with_its_header() {
     for (name, text) in [("rows.csv", "n\n"), ("rows.ndjson", "")] {
         let run = Run::new(name);
