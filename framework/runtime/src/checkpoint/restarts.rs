@@ -56,7 +56,7 @@ impl Restarts {
         if newest != self.newest {
             (self.newest, self.in_a_row) = (newest, 0);
         }
-        let what = format!("{node}: {error}");
+        let what = told(node, error);
         self.same = if self.last.as_ref() == Some(&what) { self.same + 1 } else { 1 };
         self.last = Some(what);
         if self.same >= self.policy.same_failures && self.policy.restarts > 0 {
@@ -70,6 +70,16 @@ impl Restarts {
         let doubled = self.policy.delay.saturating_mul(1u32.checked_shl(self.in_a_row).unwrap_or(u32::MAX));
         self.in_a_row += 1;
         Verdict::Restart(doubled.min(self.policy.max_delay))
+    }
+}
+
+/// What a failure is recognised by.
+fn told(node: &str, error: &Error) -> String {
+    let text = format!("{node}: {error}");
+    match error.kind() {
+        // How far it is beyond a limit depends on timing.
+        ErrorKind::Limit => text.chars().filter(|c| !c.is_ascii_digit()).collect(),
+        _ => text,
     }
 }
 
@@ -109,6 +119,9 @@ mod tests {
         let said = "it has failed 3 times at the same place, so it would go on failing".to_owned();
         assert_eq!(it.judge("sums", &poison(), Some(3)), Verdict::GiveUp(Some(said)));
         assert_eq!(it.judge("other", &poison(), Some(3)), wait(1), "another node is another place");
+        let full = |bytes: u32| Error::new(ErrorKind::Limit, format!("keyed state is {bytes} bytes"));
+        let verdicts = [1_000_017, 1_000_333, 1_002_001].map(|bytes| it.judge("sums", &full(bytes), Some(3)));
+        assert!(matches!(verdicts[2], Verdict::GiveUp(Some(_))), "however far it is beyond the limit: {verdicts:?}");
     }
 
     #[test]
