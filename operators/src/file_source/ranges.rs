@@ -58,7 +58,8 @@ impl RangedFile {
         let failed = |error| cannot_read(&file.name, error);
         let open = File::open(&file.path).map_err(failed)?;
         let metadata = open.metadata().map_err(failed)?;
-        if !metadata.is_file() {
+        // Some file systems say 0 of what they make up when it is read.
+        if !metadata.is_file() || metadata.len() == 0 {
             return Ok(None);
         }
         let has_mark = head(&open, BYTE_ORDER_MARK.len()).map_err(failed)? == BYTE_ORDER_MARK;
