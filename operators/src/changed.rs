@@ -102,12 +102,18 @@ impl ChangedKeys {
             state.put_gone(&keys, count, key_groups)?;
         }
         self.gone_bytes = 0;
-        self.tidy();
-        let changed = std::mem::take(&mut self.changed);
-        let before: Vec<usize> = changed.iter().copied().filter(|&id| self.keys[id].is_written).collect();
-        changed.iter().for_each(|&id| self.keys[id] = Known { is_changed: false, is_written: true });
+        let (changed, before) = self.take_changed();
         state.put_gone(&columns(&before)?, before.len(), key_groups)?;
         Ok(changed)
+    }
+
+    /// Those that are to be written now, and those of them of which something was written before.
+    pub(crate) fn take_changed(&mut self) -> (Vec<usize>, Vec<usize>) {
+        self.tidy();
+        let changed = std::mem::take(&mut self.changed);
+        let before = changed.iter().copied().filter(|&id| self.keys[id].is_written).collect();
+        changed.iter().for_each(|&id| self.keys[id] = Known { is_changed: false, is_written: true });
+        (changed, before)
     }
 
     /// Memory in bytes.

@@ -5,16 +5,15 @@ pub(crate) mod cold;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use hashbrown::HashSet;
 use millstream_api::batch::Hidden;
-use millstream_api::key_group::CanonicalKeys;
 use millstream_api::operator::Fates;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, Inputs, Make, OperatorContext, Plan, Shape, SinkContext};
 use millstream_api::registry::{InputKeys, NodeOptions, read};
-use millstream_api::state::{GONE, StateEntries, StateWriter, key_columns};
+use millstream_api::state::gone::{is_gone, together};
+use millstream_api::state::{StateEntries, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::types::ColumnType;
 use millstream_api::view::Views;
@@ -251,7 +250,7 @@ fn make_sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path:
 
 /// What checkpoints have of one subtask that notes what changes, as a store would have it.
 pub(crate) struct Checkpointed {
-    state: StateEntries,
+    pieces: Vec<StateEntries>,
     names: &'static [&'static str],
 }
 
@@ -264,28 +263,35 @@ impl Checkpointed {
         }
         let mut state = StateWriter::new();
         operator.snapshot(&mut state).unwrap();
-        Some(Checkpointed { state: state.into_entries(), names })
+        Some(Checkpointed::of(state, names))
+    }
+
+    /// Begins with all state, of which that of these names is noted.
+    pub(crate) fn of(all: StateWriter, names: &'static [&'static str]) -> Checkpointed {
+        Checkpointed { pieces: vec![all.into_entries()], names }
     }
 
     /// One more checkpoint. All that it has.
     pub(crate) fn take(&mut self, operator: &mut dyn Operator) -> StateEntries {
         let mut changes = StateWriter::new();
         operator.snapshot_changes(&mut changes).unwrap();
-        let mut changes = changes.into_entries();
-        let gone = changes.remove(GONE).unwrap_or_default();
-        let gone = gone.iter().flat_map(|rows| rows.records.column(0).as_binary::<i32>().iter().flatten().map(<[u8]>::to_vec));
-        let gone: HashSet<Vec<u8>> = gone.collect();
-        self.state.retain(|name, _| self.names.contains(&name.as_str()));
-        for rows in self.state.values_mut().flatten() {
-            let keys = CanonicalKeys::new(&key_columns(&rows.records)).unwrap();
-            let stays = |row| {
-                let mut bytes = Vec::new();
-                keys.encode(row, &mut bytes);
-                Some(!gone.contains(&bytes))
-            };
-            *rows = rows.filter(&(0..rows.records.num_rows()).map(stays).collect()).unwrap();
-        }
-        changes.into_iter().for_each(|(name, rows)| self.state.entry(name).or_default().extend(rows));
-        self.state.clone()
+        self.add(changes)
+    }
+
+    /// One more checkpoint, which has these changes. All that it has.
+    pub(crate) fn add(&mut self, changes: StateWriter) -> StateEntries {
+        // What is not noted stands for itself.
+        self.pieces.iter_mut().for_each(|piece| piece.retain(|name, _| is_gone(name) || self.names.contains(&name.as_str())));
+        self.pieces.push(changes.into_entries());
+        together(self.pieces.clone()).unwrap()
+    }
+
+    /// What the last checkpoint has written of state that is noted: how many keys, groups and panes that are gone, and how many rows.
+    pub(crate) fn written(&self) -> (usize, usize) {
+        let count = |wanted: &dyn Fn(&str) -> bool| {
+            let rows = self.pieces.last().unwrap().iter().filter(|(name, _)| wanted(name)).flat_map(|(_, rows)| rows);
+            rows.map(|rows| rows.records.num_rows()).sum()
+        };
+        (count(&is_gone), count(&|name| self.names.contains(&name)))
     }
 }

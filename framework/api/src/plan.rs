@@ -174,8 +174,8 @@ pub struct Plan {
     pub state: Vec<StateDecl>,
     /// Whether keys may leave memory for disk, and what of the state belongs to them.
     pub spills: Option<Spills>,
-    /// The names of keyed state whose keys cannot leave memory, and of which checkpoints may all the same have only what has changed
-    /// ([`Operator::note_changes`]).
+    /// The names of state that does not leave memory key by key, and of which checkpoints may all the same have only what has changed
+    /// ([`Operator::note_changes`], [`Sink::note_changes`](crate::Sink::note_changes)).
     pub changes: &'static [&'static str],
     /// The names of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
     pub spills_panes: &'static [&'static str],
@@ -218,7 +218,7 @@ impl Plan {
         self.spills.is_some() || !self.spills_panes.is_empty()
     }
 
-    /// The names of the keyed state of which checkpoints may have only what has changed.
+    /// The names of the state of which checkpoints may have only what has changed.
     pub fn noted(&self) -> &'static [&'static str] {
         self.spills.as_ref().map_or(self.changes, |spills| spills.state)
     }

@@ -1,7 +1,7 @@
 //! The [`Sink`] trait: writes rows outside, in two phases where there are checkpoints.
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::CheckpointId;
 use crate::operator::Fates;
 use crate::state::{StateReader, StateWriter};
@@ -30,6 +30,25 @@ pub trait Sink: Send {
     fn prepare(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
         let _ = (checkpoint, state);
         Ok(())
+    }
+
+    /// Begins to note what changes, so that [`prepare_changes`](Sink::prepare_changes) can write it: asked once, before anything comes
+    /// in, where there are checkpoints. `false`: it notes nothing, and always writes all. Only of a sink whose plan names
+    /// state that is [noted](crate::plan::Plan::noted).
+    fn note_changes(&mut self) -> bool {
+        false
+    }
+
+    /// As [`prepare`](Sink::prepare), and of the state that is noted it writes only what has changed since either was called last, as
+    /// [`Operator::snapshot_changes`](crate::Operator::snapshot_changes) does.
+    fn prepare_changes(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        let _ = (checkpoint, state);
+        Err(Error::internal("changes are to be written, and the sink has not noted them"))
+    }
+
+    /// Memory of what it keeps, in bytes, roughly. Only of a sink that notes what changes.
+    fn state_bytes(&self) -> usize {
+        0
     }
 
     /// The checkpoint exists: makes visible what was prepared for it and for those before it, some of which may never have

@@ -6,6 +6,7 @@
 //! their groups: at a barrier the whole pipeline would wait for that. For the same reason rows that lie among others can be written as
 //! their [places](picked).
 
+pub mod gone;
 pub mod picked;
 
 use std::collections::BTreeMap;
@@ -13,14 +14,12 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::builder::BinaryBuilder;
-use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use crate::error::{Error, Result};
-use crate::key_group::{CanonicalKeys, group_of_key};
 use crate::time::EventTime;
 
 /// One named piece of a node's state, declared by its plan.
@@ -125,10 +124,6 @@ pub fn pane_columns(records: &RecordBatch) -> Option<[&Int64Array; 2]> {
 /// Under this name a subtask that goes on from a checkpoint is told of the panes that are on disk: rows of [`panes_on_disk`].
 pub const PANES_ON_DISK: &str = "(panes on disk)";
 
-/// The name under which changes have the panes whose state is gone: what was written of them before does not hold any more. Rows of
-/// [`panes_on_disk`].
-pub const GONE_PANES: &str = "(gone panes)";
-
 /// Panes and how many rows each stands for, in the form in which they are written.
 ///
 /// # Errors
@@ -149,10 +144,6 @@ pub fn panes_on_disk(panes: impl IntoIterator<Item = (PaneKey, u64)>) -> Result<
 pub fn key_columns(records: &RecordBatch) -> Vec<ArrayRef> {
     (0..).map_while(|place| records.column_by_name(&format!("k{place}")).cloned()).collect()
 }
-
-/// The name under which changes have the keys whose state is gone or written anew, by their canonical bytes. No node can call its
-/// state so.
-pub const GONE: &str = "(gone)";
 
 /// Rows of one name, as a subtask wrote them. Columns may be [`picked`].
 #[derive(Clone, Debug, PartialEq)]
@@ -194,6 +185,8 @@ impl StateRows {
     }
 }
 
+pub use self::gone::{GONE, GONE_GROUPS, GONE_PANES};
+
 /// What one subtask wrote, by name, in the order of writing.
 pub type StateEntries = BTreeMap<String, Vec<StateRows>>;
 
@@ -223,28 +216,6 @@ impl StateWriter {
         Ok(())
     }
 
-    /// Of changes ([`Operator::snapshot_changes`](crate::Operator::snapshot_changes)): what was written of these keys before does
-    /// not count any more. What is written of them now does.
-    ///
-    /// # Errors
-    /// When a column is of a type that cannot be a key.
-    pub fn put_gone(&mut self, keys: &[ArrayRef], rows: usize, key_groups: u16) -> Result<()> {
-        if rows == 0 {
-            return Ok(());
-        }
-        let canonical = CanonicalKeys::new(keys)?;
-        let (mut groups, mut bytes) = (Vec::with_capacity(rows), Vec::new());
-        let mut gone = BinaryBuilder::with_capacity(rows, 0);
-        for row in 0..rows {
-            bytes.clear();
-            canonical.encode(row, &mut bytes);
-            groups.push(group_of_key(&bytes, key_groups));
-            gone.append_value(&bytes);
-        }
-        self.add(GONE, StateRows { groups: Some(groups.into()), records: gone_records(gone.finish())? });
-        Ok(())
-    }
-
     /// Writes state of this subtask that has no key.
     pub fn put(&mut self, name: &str, records: RecordBatch) {
         self.add(name, StateRows { groups: None, records });
@@ -258,15 +229,6 @@ impl StateWriter {
     pub fn into_entries(self) -> StateEntries {
         self.entries
     }
-}
-
-/// Keys that are gone, by their canonical bytes, in the form in which they are written.
-///
-/// # Errors
-/// Only internal ones.
-pub fn gone_records(canonical: BinaryArray) -> Result<RecordBatch> {
-    let schema = Schema::new(vec![Field::new("key", DataType::Binary, false)]);
-    Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(canonical)])?)
 }
 
 /// Gives a fresh subtask the state that is its own.
@@ -316,17 +278,5 @@ mod tests {
         let values: Vec<i64> = reader.get("keys").flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
         assert_eq!(values, [10, 11, 12]);
         assert_eq!(reader.get("all").count(), 1);
-    }
-
-    #[test]
-    fn keys_that_are_gone_are_in_their_groups() {
-        let keys: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![Some(42), None]))];
-        let mut writer = StateWriter::new();
-        writer.put_gone(&keys, 0, 128).unwrap();
-        writer.put_gone(&keys, 2, 128).unwrap();
-        let entries = writer.into_entries();
-        assert_eq!(entries[GONE].len(), 1);
-        assert_eq!(entries[GONE][0].groups.as_deref(), Some(&crate::key_group::key_groups(&keys, 2, 128).unwrap()[..]));
-        assert_eq!(entries[GONE][0].records.column(0).as_binary::<i32>().value(1), [0]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a checkpoint is given of keyed state in memory: all of it, or what has changed since the barrier before.
+//! What a checkpoint is given of state in memory whose changes are noted: all of it, or what has changed since the barrier before.
 //!
 //! Which of the two cannot show in what a run computes or in what it goes on from.
 
@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use millstream_api::Result;
 use millstream_api::message::CheckpointId;
-use millstream_api::state::{GONE, StateEntries, StateWriter};
+use millstream_api::state::gone::is_gone;
+use millstream_api::state::{StateEntries, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_state::changes::{Changes, ChangesSnapshot};
 use millstream_state::pieces::Pieces;
@@ -15,10 +16,10 @@ use millstream_topology::Node;
 use crate::operator_task::OperatorParts;
 use crate::worker::Worker;
 
-/// The state of one subtask whose operator notes what changes.
+/// The state of one subtask whose operator or sink notes what changes.
 pub struct Changing {
     changes: Changes,
-    /// The names of the keyed state that it notes.
+    /// The names of the state that it notes.
     names: &'static [&'static str],
 }
 
@@ -26,8 +27,7 @@ impl Changing {
     /// Of a worker of this node without state yet; `None`: it notes nothing, and all of its state is in each checkpoint.
     pub(crate) fn of(worker: &mut Worker, node: &Node, checkpoints: bool) -> Option<Changing> {
         let names = node.plan.noted();
-        let Worker::Operator(operator) = worker else { return None };
-        let is_noted = checkpoints && !node.on_disk && !names.is_empty() && operator.note_changes();
+        let is_noted = checkpoints && !node.on_disk && !names.is_empty() && worker.note_changes();
         is_noted.then(|| Changing { changes: Changes::default(), names })
     }
 
@@ -41,11 +41,10 @@ impl Changing {
         node: &str,
     ) -> Result<(StateEntries, ChangesSnapshot)> {
         let divided = |state: StateWriter| -> (StateEntries, StateEntries) {
-            state.into_entries().into_iter().partition(|(name, _)| name == GONE || self.names.contains(&name.as_str()))
+            state.into_entries().into_iter().partition(|(name, _)| is_gone(name) || self.names.contains(&name.as_str()))
         };
-        let state_bytes = if let Worker::Operator(operator) = worker { operator.state_bytes() } else { 0 };
-        if all.is_none() && !self.changes.wants_all(state_bytes) {
-            let (changed, whole) = divided(worker.snapshot_changes(node)?);
+        if all.is_none() && !self.changes.wants_all(worker.state_bytes()) {
+            let (changed, whole) = divided(worker.snapshot_changes(id, node)?);
             return Ok((whole, self.changes.changed(changed)));
         }
         let all = all.map_or_else(|| worker.snapshot(id, node), Ok)?;

@@ -313,14 +313,18 @@ impl OperatorTask {
     /// All inputs have ended. What a sink has written since the last barrier belongs to the next checkpoint, whose barrier will
     /// not come here any more. An operator has nothing left that anybody could need.
     fn end(&mut self) -> Result<()> {
-        let mut entries = StateEntries::new();
-        if let Some(phases) = &mut self.phases {
-            phases.prepared += 1;
-            entries = self.parts.worker.snapshot(phases.prepared, &self.parts.id.node)?.into_entries();
-        } else if self.parts.snapshots.keeps_sinks() && matches!(self.parts.worker, Worker::Sink { .. }) {
-            entries = self.parts.worker.snapshot(CheckpointId::MAX, &self.parts.id.node)?.into_entries();
-        }
-        let snapshot = self.snapshot_of(entries, true);
+        let last = match &mut self.phases {
+            Some(phases) => {
+                phases.prepared += 1;
+                Some(phases.prepared)
+            }
+            None => (self.parts.snapshots.keeps_sinks() && matches!(self.parts.worker, Worker::Sink { .. })).then_some(CheckpointId::MAX),
+        };
+        let (entries, pieces) = match last {
+            Some(id) => state_at(&mut self.parts, id, None, self.output.now())?,
+            None => (StateEntries::new(), None),
+        };
+        let snapshot = TaskSnapshot { pieces, ..self.snapshot_of(entries, true) };
         self.parts.snapshots.task_ended(&self.parts.id, snapshot);
         self.close(Finish::End)
     }

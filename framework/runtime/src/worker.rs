@@ -64,15 +64,38 @@ impl Worker {
         Ok(state)
     }
 
-    /// What an operator's state has changed to since it was written down last.
-    pub(crate) fn snapshot_changes(&mut self, node: &str) -> Result<StateWriter> {
+    /// Has the node note what changes, so that it can write that down at a barrier. Whether it does.
+    pub(crate) fn note_changes(&mut self) -> bool {
+        match self {
+            Worker::Operator(operator) => operator.note_changes(),
+            Worker::Sink { sink, .. } => sink.note_changes(),
+        }
+    }
+
+    /// What the node's state has changed to since it was written down last.
+    pub(crate) fn snapshot_changes(&mut self, checkpoint: CheckpointId, node: &str) -> Result<StateWriter> {
         let mut state = StateWriter::new();
-        if let Worker::Operator(operator) = self {
-            reached(Step::BeforeSnapshot, node);
-            operator.snapshot_changes(&mut state)?;
-            reached(Step::AfterSnapshot, node);
+        match self {
+            Worker::Operator(operator) => {
+                reached(Step::BeforeSnapshot, node);
+                operator.snapshot_changes(&mut state)?;
+                reached(Step::AfterSnapshot, node);
+            }
+            Worker::Sink { sink, .. } => {
+                reached(Step::BeforePrepare, node);
+                sink.prepare_changes(checkpoint, &mut state)?;
+                reached(Step::AfterPrepare, node);
+            }
         }
         Ok(state)
+    }
+
+    /// Memory of the node's state.
+    pub(crate) fn state_bytes(&self) -> usize {
+        match self {
+            Worker::Operator(operator) => operator.state_bytes(),
+            Worker::Sink { sink, .. } => sink.state_bytes(),
+        }
     }
 
     /// Lets a sink make visible what a checkpoint covers.

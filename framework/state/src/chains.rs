@@ -94,7 +94,16 @@ impl StoredPieces {
     /// # Errors
     /// When one is missing or damaged (the message names the next older checkpoint), or `take` says so.
     pub fn each(&self, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
-        self.parts.iter().try_for_each(|part| take(self.store.part(self.checkpoint, &part.file, part)?))
+        self.parts.iter().try_for_each(|part| take(self.read(part)?))
+    }
+
+    /// The same, the last one first.
+    pub(crate) fn each_back(&self, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
+        self.parts.iter().rev().try_for_each(|part| take(self.read(part)?))
+    }
+
+    fn read(&self, part: &PartRecord) -> Result<StateEntries> {
+        self.store.part(self.checkpoint, &part.file, part)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keyed state in memory, of which a checkpoint writes only what has changed since the last one.
+//! State in memory, of which a checkpoint writes only what has changed since the last one.
 //!
 //! At a barrier a subtask hands in all of its keys, a *base*, or those that have changed since the barrier before. Changes are kept
 //! here until a checkpoint that has them exists: one that fails, or that nobody hears of again, loses none. They are given up for a
@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_api::error::{Error, Result};
-use millstream_api::state::{GONE, StateEntries};
+use millstream_api::state::{GONE, GONE_GROUPS, StateEntries};
 
 use crate::chains::Chain;
 use crate::manifest::PartRecord;
@@ -113,9 +113,14 @@ impl ChangesSnapshot {
 
     /// Writes what the last checkpoint does not have. What the checkpoint at this barrier consists of.
     pub(crate) fn write(&self, put: &mut dyn FnMut(&[u8]) -> Result<PartRecord>) -> Result<Chain> {
+        let last = self.changes.locked().chain.clone();
+        // A task that is over stands in every later checkpoint as it ended.
+        if last.covers == self.barrier {
+            return Ok(last);
+        }
         let mut chain = match &self.what {
             What::Base(_) => Chain::default(),
-            What::Pieces(_) => self.changes.locked().chain.clone(),
+            What::Pieces(_) => last,
         };
         match &self.what {
             What::Base(entries) => part::each(entries, PART_BYTES, &mut |bytes| {
@@ -165,7 +170,7 @@ impl ChangesSnapshot {
 fn replaced(piece: &StateEntries, bytes: u64) -> u64 {
     let count = |name: &str| piece.get(name).into_iter().flatten().map(|rows| rows.records.num_rows() as u64).sum::<u64>();
     let rows: u64 = piece.keys().map(|name| count(name)).sum();
-    bytes / rows.max(1) * (2 * count(GONE)).min(rows)
+    bytes / rows.max(1) * (2 * (count(GONE) + count(GONE_GROUPS))).min(rows)
 }
 
 #[cfg(test)]

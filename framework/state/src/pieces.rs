@@ -7,11 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BinaryArray, BooleanArray};
-use hashbrown::HashSet;
-use millstream_api::error::{Error, ErrorKind, Result};
-use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{GONE, GONE_PANES, PaneKey, StateEntries, StateRows, key_columns, pane_columns};
+use millstream_api::error::{Error, Result};
+use millstream_api::state::StateEntries;
+use millstream_api::state::gone::together;
 
 use crate::chains::{Chain, StoredPieces};
 use crate::changes::ChangesSnapshot;
@@ -37,17 +35,26 @@ impl Pieces {
     /// # Errors
     /// When one can't be read, or `take` says so.
     pub fn each(&self, groups: &Range<u16>, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
-        let mut take = |mut piece: StateEntries| {
-            for rows in piece.values_mut().flatten() {
-                *rows = rows.of_groups(|group| groups.contains(&group))?;
-            }
-            take(piece)
-        };
+        let mut take = |piece| take(of_groups(piece, groups)?);
         match self {
             Pieces::OnDisk(pieces) => pieces.each(&mut take),
             Pieces::InMemory(pieces) => pieces.each(&mut take),
             Pieces::Kept(pieces) => pieces.iter().cloned().try_for_each(take),
             Pieces::Stored(pieces) if pieces.overlaps(groups) => pieces.each(&mut take),
+            Pieces::Stored(_) => Ok(()),
+        }
+    }
+
+    /// The same, the last one first: so whoever takes them knows of each what is gone of it.
+    ///
+    /// # Errors
+    /// As of [`each`](Pieces::each).
+    pub fn each_back(&self, groups: &Range<u16>, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
+        match self {
+            // What is of one moment says nothing of itself.
+            Pieces::OnDisk(_) | Pieces::InMemory(_) => self.each(groups, take),
+            Pieces::Kept(pieces) => pieces.iter().rev().try_for_each(|piece| take(of_groups(piece.clone(), groups)?)),
+            Pieces::Stored(pieces) if pieces.overlaps(groups) => pieces.each_back(&mut |piece| take(of_groups(piece, groups)?)),
             Pieces::Stored(_) => Ok(()),
         }
     }
@@ -84,110 +91,9 @@ impl Pieces {
     }
 }
 
-/// The canonical bytes of the keys of which no piece before this one holds.
-pub(crate) fn gone(piece: &StateEntries) -> Result<Vec<Vec<u8>>> {
-    let mut keys = Vec::new();
-    for rows in piece.get(GONE).into_iter().flatten() {
-        let column = rows.records.columns().first().and_then(|column| column.as_any().downcast_ref::<BinaryArray>());
-        let column = column.ok_or_else(|| Error::new(ErrorKind::State, "damaged: the keys that are gone are not in the form of keys"))?;
-        keys.extend(column.iter().flatten().map(<[u8]>::to_vec));
+fn of_groups(mut piece: StateEntries, groups: &Range<u16>) -> Result<StateEntries> {
+    for rows in piece.values_mut().flatten() {
+        *rows = rows.of_groups(|group| groups.contains(&group))?;
     }
-    Ok(keys)
-}
-
-/// The panes of which no piece before this one holds.
-pub(crate) fn gone_panes(piece: &StateEntries) -> Result<Vec<PaneKey>> {
-    let mut panes = Vec::new();
-    for rows in piece.get(GONE_PANES).into_iter().flatten() {
-        let columns = pane_columns(&rows.records);
-        let [first, second] =
-            columns.ok_or_else(|| Error::new(ErrorKind::State, "damaged: the panes that are gone are not in their form"))?;
-        panes.extend(first.values().iter().copied().zip(second.values().iter().copied()));
-    }
-    Ok(panes)
-}
-
-/// Pieces as one. Rows keep their order.
-fn together(pieces: Vec<StateEntries>) -> Result<StateEntries> {
-    let (mut gone_later, mut gone_panes_later) = (HashSet::new(), HashSet::new());
-    let mut all = StateEntries::new();
-    for mut piece in pieces.into_iter().rev() {
-        let (gone, panes) = (gone(&piece)?, gone_panes(&piece)?);
-        piece.remove(GONE);
-        piece.remove(GONE_PANES);
-        for (name, rows) in piece {
-            for rows in rows.iter().rev() {
-                let rows = without_panes(without(rows, &gone_later)?, &gone_panes_later)?;
-                if rows.records.num_rows() > 0 {
-                    all.entry(name.clone()).or_default().push(rows);
-                }
-            }
-        }
-        gone_later.extend(gone);
-        gone_panes_later.extend(panes);
-    }
-    all.values_mut().for_each(|rows| rows.reverse());
-    Ok(all)
-}
-
-/// The rows whose keys are not among these.
-fn without(rows: &StateRows, gone: &HashSet<Vec<u8>>) -> Result<StateRows> {
-    if gone.is_empty() {
-        return Ok(rows.clone());
-    }
-    let keys = CanonicalKeys::new(&key_columns(&rows.records))?;
-    let mut bytes = Vec::new();
-    let stays = |row: usize| {
-        bytes.clear();
-        keys.encode(row, &mut bytes);
-        Some(!gone.contains(&bytes))
-    };
-    let mask: BooleanArray = (0..rows.records.num_rows()).map(stays).collect();
-    if mask.false_count() > 0 { rows.filter(&mask) } else { Ok(rows.clone()) }
-}
-
-/// The rows whose panes are not among these. Other rows have none.
-fn without_panes(rows: StateRows, gone: &HashSet<PaneKey>) -> Result<StateRows> {
-    let Some([first, second]) = pane_columns(&rows.records).filter(|_| !gone.is_empty()) else { return Ok(rows) };
-    let panes = first.values().iter().zip(second.values());
-    let mask: BooleanArray = panes.map(|(first, second)| Some(!gone.contains(&(*first, *second)))).collect();
-    if mask.false_count() > 0 { rows.filter(&mask) } else { Ok(rows) }
-}
-
-#[cfg(test)]
-mod tests {
-    use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
-    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-    use millstream_api::key_group::key_groups;
-    use millstream_api::state::StateWriter;
-
-    use super::*;
-
-    fn piece(gone: &[i64], rows: &[(i64, i64)]) -> StateEntries {
-        let mut writer = StateWriter::new();
-        let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
-        writer.put_gone(&[column(gone.to_vec())], gone.len(), 8).unwrap();
-        let columns = vec![column(rows.iter().map(|row| row.0).collect()), column(rows.iter().map(|row| row.1).collect())];
-        let schema = Schema::new(["k0", "v"].map(|name| Field::new(name, DataType::Int64, false)).to_vec());
-        let groups = key_groups(&columns[..1], rows.len(), 8).unwrap();
-        writer.put_keyed("rows", &groups, &RecordBatch::try_new(Arc::new(schema), columns).unwrap()).unwrap();
-        writer.into_entries()
-    }
-
-    #[test]
-    fn what_a_later_piece_takes_back_does_not_count_and_rows_are_added() {
-        let pieces = vec![
-            piece(&[], &[(1, 10), (2, 20), (3, 30)]),
-            piece(&[], &[(2, 21), (4, 40)]),
-            piece(&[1, 3, 9], &[(1, 11), (1, 12)]),
-            piece(&[4], &[(3, 31)]),
-        ];
-        let all = together(pieces).unwrap();
-        let number = |column: &ArrayRef| column.as_primitive::<Int64Type>().values().to_vec();
-        let rows: Vec<(i64, i64)> =
-            all["rows"].iter().flat_map(|rows| number(rows.records.column(0)).into_iter().zip(number(rows.records.column(1)))).collect();
-        assert_eq!(rows, [(2, 20), (2, 21), (1, 11), (1, 12), (3, 31)]);
-        assert_eq!(all.len(), 1);
-        assert!(all["rows"].iter().all(|rows| rows.groups.as_ref().unwrap().len() == rows.records.column(0).len()));
-    }
+    Ok(piece)
 }

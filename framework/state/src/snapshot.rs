@@ -228,20 +228,30 @@ impl SnapshotListener for MemoryCheckpoints {
         true
     }
 
-    fn task_snapshot(&self, checkpoint: CheckpointId, task: &TaskId, mut snapshot: TaskSnapshot) {
+    fn task_snapshot(&self, checkpoint: CheckpointId, task: &TaskId, snapshot: TaskSnapshot) {
         let mut collected = self.locked();
+        let snapshot = collected.kept(task, snapshot);
+        collected.parts.entry(checkpoint).or_default().insert(task.clone(), snapshot);
+    }
+
+    fn task_ended(&self, task: &TaskId, snapshot: TaskSnapshot) {
+        let mut collected = self.locked();
+        let snapshot = collected.kept(task, snapshot);
+        collected.ended.insert(task.clone(), snapshot);
+    }
+}
+
+impl Collected {
+    /// The same, with all pieces of state that is noted.
+    fn kept(&self, task: &TaskId, mut snapshot: TaskSnapshot) -> TaskSnapshot {
         if let Some(Pieces::InMemory(changes)) = &snapshot.pieces {
-            let before = collected.parts.values().rev().find_map(|parts| match parts.get(task)?.pieces.as_ref()? {
+            let before = self.parts.values().rev().find_map(|parts| match parts.get(task)?.pieces.as_ref()? {
                 Pieces::Kept(pieces) => Some(pieces.clone()),
                 _ => None,
             });
             snapshot.pieces = Some(Pieces::Kept(Arc::new(changes.kept(&before.unwrap_or_default()))));
         }
-        collected.parts.entry(checkpoint).or_default().insert(task.clone(), snapshot);
-    }
-
-    fn task_ended(&self, task: &TaskId, snapshot: TaskSnapshot) {
-        self.locked().ended.insert(task.clone(), snapshot);
+        snapshot
     }
 }
 

@@ -222,6 +222,25 @@ fn a_checkpoint_writes_what_has_changed() {
 }
 
 #[test]
+fn what_a_task_that_is_over_has_is_written_once() {
+    let place = Place::new();
+    let mut node = Node::default();
+    node.take(&many(0..50_000));
+    place.write(1, &mut node);
+    node.take(&many(0..100));
+    for first in [2, 4] {
+        let last = node.snapshot();
+        let write = |id| place.store.write(about(id), &last, &|| Ok(())).unwrap().bytes;
+        let (all, again) = (write(first), write(first + 1));
+        assert!(2 * again < all, "{again} of {all}");
+        place.store.tidy(first + 1, 1).unwrap();
+        assert_eq!(place.in_memory(first + 1), node.sums);
+        // The other one is of all that there is.
+        node.changes = Changes::default();
+    }
+}
+
+#[test]
 fn changes_that_no_checkpoint_takes_do_not_pile_up() {
     let mut node = Node::default();
     let place = Place::new();

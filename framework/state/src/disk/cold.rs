@@ -10,6 +10,7 @@ use millstream_api::EventTime;
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::plan::{Due, Spills, Then};
+use millstream_api::state::gone::gone_keys;
 use millstream_api::state::{ColdState, DueKeys, GONE, StateEntries, StateReader, key_columns};
 use millstream_api::time::ClockTime;
 
@@ -21,7 +22,6 @@ use super::scratch::Scratch;
 use super::view::DiskSnapshot;
 use super::writer::Writer;
 use super::{DiskCounts, OnDisk};
-use crate::pieces;
 use crate::snapshot::JobSnapshot;
 
 /// Keys that are looked at in one go for their age, at least.
@@ -80,7 +80,7 @@ impl DiskState {
         for rows in piece.values_mut().flatten() {
             *rows = rows.of_groups(|group| groups.contains(&group))?;
         }
-        for key in pieces::gone(&piece)? {
+        for key in gone_keys(&piece)? {
             let (number, _) = self.resident.number(&key);
             self.resident.slot_mut(number).dirty = true;
         }

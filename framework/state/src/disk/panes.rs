@@ -12,8 +12,9 @@ use arrow::array::BooleanArray;
 use fjall::{Keyspace, UserValue};
 use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
+use millstream_api::state::gone::Gone;
 use millstream_api::state::{
-    ColdPanes, GONE_PANES, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateReader, StateRows, StateWriter, TakeRows, key_columns,
+    ColdPanes, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateReader, StateRows, StateWriter, TakeRows, key_columns,
     panes_on_disk,
 };
 use millstream_api::time::ClockTime;
@@ -27,7 +28,7 @@ use super::view::DiskSnapshot;
 use super::writer::Writer;
 use super::{DiskCounts, OnDisk};
 use crate::part::{self, PART_BYTES};
-use crate::pieces::{Pieces, gone_panes};
+use crate::pieces::Pieces;
 use crate::snapshot::JobSnapshot;
 
 /// Rows that are read at once have about so many bytes.
@@ -52,13 +53,6 @@ impl Stored {
         self.bytes += other.bytes;
         self.stands_for += other.stands_for;
     }
-}
-
-/// What was loaded of one subtask of a checkpoint.
-#[derive(Default)]
-struct Loaded {
-    panes: BTreeMap<PaneKey, Stored>,
-    groups: BTreeSet<u16>,
 }
 
 /// Panes of one subtask that are on disk.
@@ -112,37 +106,31 @@ impl DiskPanes {
 }
 
 impl DiskPanes {
-    /// Takes what one subtask has in a checkpoint, piece by piece. What of it stays in memory.
+    /// Takes what one subtask has in a checkpoint, the last piece first, so that of each it is known what is gone of it. What
+    /// stays in memory.
     fn load_task(&mut self, entries: StateEntries, pieces: Option<&Pieces>, groups: &Range<u16>) -> Result<StateEntries> {
         let (mut panes, warm) = self.divided(entries);
         for rows in panes.values_mut().flatten() {
             *rows = rows.of_groups(|group| groups.contains(&group))?;
         }
-        let mut own = Loaded::default();
-        self.replay(panes, &[], &mut own)?;
+        self.load_rows(&panes)?;
+        let mut gone = Gone::default();
         if let Some(pieces) = pieces {
-            pieces.each(groups, &mut |piece| {
-                let gone = gone_panes(&piece)?;
-                let (panes, _) = self.divided(piece);
-                self.replay(panes, &gone, &mut own)
+            pieces.each_back(groups, &mut |piece| {
+                let (mut panes, rest) = self.divided(piece);
+                for rows in panes.values_mut().flatten() {
+                    *rows = gone.without(rows)?;
+                }
+                self.load_rows(&panes)?;
+                gone.add(&rest)
             })?;
         }
-        own.panes.into_iter().for_each(|(pane, stored)| self.put(pane, stored));
         Ok(warm)
     }
 
-    /// What a piece takes back and what it adds. Only this subtask's groups: the same panes may be there of others.
-    fn replay(&mut self, panes: StateEntries, gone: &[PaneKey], own: &mut Loaded) -> Result<()> {
-        for &pane in gone {
-            if own.panes.remove(&pane).is_some() {
-                let prefixes: Vec<_> = own.groups.iter().map(|&group| blocks::group_prefix(pane, group)).collect();
-                prefixes.iter().try_for_each(|prefix| self.remove_all(prefix))?;
-            }
-        }
-        let rows = panes.values().flatten();
-        own.groups.extend(rows.filter_map(|rows| rows.groups.as_ref()).flat_map(|groups| groups.iter().copied()));
-        for (pane, stored) in self.write(&panes, None)? {
-            own.panes.entry(pane).or_default().add(stored);
+    fn load_rows(&mut self, panes: &StateEntries) -> Result<()> {
+        for (pane, stored) in self.write(panes, None)? {
+            self.put(pane, stored);
         }
         Ok(())
     }
@@ -207,9 +195,7 @@ impl DiskPanes {
     /// The panes that were removed since the last piece, as a piece.
     fn take_removed(&mut self) -> Result<StateEntries> {
         let mut writer = StateWriter::new();
-        if !self.removed.is_empty() {
-            writer.put(GONE_PANES, panes_on_disk(std::mem::take(&mut self.removed).into_iter().map(|pane| (pane, 0)))?);
-        }
+        writer.put_gone_panes(std::mem::take(&mut self.removed))?;
         Ok(writer.into_entries())
     }
 

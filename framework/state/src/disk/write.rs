@@ -8,7 +8,8 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::row::Rows;
 use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
-use millstream_api::state::{GONE, StateEntries, StateRows, gone_records, key_columns};
+use millstream_api::state::gone::gone_records;
+use millstream_api::state::{GONE, StateEntries, StateRows, key_columns};
 use millstream_api::time::ClockTime;
 
 use super::codec;

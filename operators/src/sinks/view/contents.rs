@@ -7,8 +7,13 @@
 //! rows that came and were not withdrawn: by the plan there is at most one in the end, but changes of different routing keys
 //! overtake each other, so that for a moment there can be two, or a withdrawal whose row is still to come (a *debt*).
 
+mod saved;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+use self::saved::Changed;
+pub(super) use self::saved::Kept;
 
 /// What decides which rows a view keeps.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,16 +65,6 @@ pub(super) struct Change {
     pub(super) is_withdrawn: bool,
 }
 
-/// Equal rows of one key, for a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kept {
-    /// The key, or the number of arrival.
-    pub(super) key: Bytes,
-    pub(super) held: Held,
-    /// How many there are; a debt is negative.
-    pub(super) count: i64,
-}
-
 /// A change of what readers see: the row of a key before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
@@ -113,6 +108,9 @@ pub(super) struct Contents {
     by_age: BTreeSet<(Held, Bytes)>,
     /// How often a row was withdrawn that is still to come.
     debts: HashMap<Held, u64>,
+    /// What rows and keys take, in bytes.
+    bytes: usize,
+    changed: Changed,
 }
 
 impl Contents {
@@ -158,6 +156,7 @@ impl Contents {
     /// Notes how a key looks before it is changed.
     fn touch(&mut self, key: &Bytes) {
         let before = self.get(key).cloned();
+        self.changed.note(key, || before.is_some());
         self.touched.push((key.clone(), before));
     }
 
@@ -193,17 +192,21 @@ impl Contents {
         }
         self.touch(&key);
         self.note_age(&change.held, &key);
-        self.rows.insert(key, vec![change.held]);
+        self.bytes += cost(&key, &change.held);
+        if let Some(old) = self.rows.insert(key.clone(), vec![change.held]) {
+            self.bytes -= old.iter().map(|held| cost(&key, held)).sum::<usize>();
+        }
     }
 
     /// A row of an updating stream comes.
     fn add(&mut self, change: Change) {
         let new = change.held;
-        if let Some(count) = self.debts.get_mut(&new) {
-            *count -= 1;
-            if *count == 0 {
-                self.debts.remove(&new);
-            }
+        if let Some(&count) = self.debts.get(&new) {
+            self.note_debts();
+            match count {
+                1 => self.debts.remove(&new),
+                _ => self.debts.insert(new, count - 1),
+            };
             return;
         }
         let key = match change.key {
@@ -216,7 +219,12 @@ impl Contents {
         };
         self.touch(&key);
         self.note_age(&new, &key);
-        self.rows.entry(key).or_default().push(new);
+        self.push(key, new);
+    }
+
+    fn push(&mut self, key: Bytes, held: Held) {
+        self.bytes += cost(&key, &held);
+        self.rows.entry(key).or_default().push(held);
     }
 
     /// A row of an updating stream is withdrawn: only its equal leaves.
@@ -226,6 +234,7 @@ impl Contents {
             None => self.by_row.get(&change.held).and_then(|keys| keys.last().cloned()),
         };
         if !key.is_some_and(|key| self.remove(&key, &change.held)) {
+            self.note_debts();
             *self.debts.entry(change.held).or_default() += 1;
         }
     }
@@ -236,6 +245,7 @@ impl Contents {
         self.touch(key);
         let Some(held) = self.rows.get_mut(key) else { return false };
         held.remove(place);
+        self.bytes -= cost(key, gone);
         let is_last = !held.contains(gone);
         if held.is_empty() {
             self.rows.remove(key);
@@ -276,8 +286,9 @@ impl Contents {
             while self.remove(&key, &oldest) {}
             self.by_age.remove(&(oldest, key));
         }
-        if self.rules.retain_us.is_some() && !self.debts.is_empty() {
+        if self.rules.retain_us.is_some() && self.debts.keys().any(|withdrawn| self.is_old(withdrawn.rank)) {
             // Their rows are older as well and will not be let in.
+            self.note_debts();
             let mut debts = std::mem::take(&mut self.debts);
             debts.retain(|withdrawn, _| !self.is_old(withdrawn.rank));
             self.debts = debts;
@@ -295,31 +306,13 @@ impl Contents {
         self.newest = newest;
     }
 
-    /// Everything, for a checkpoint.
-    pub(super) fn kept(&self) -> Vec<Kept> {
-        let rows = self.rows.iter().flat_map(|(key, held)| held.iter().map(|held| Kept { key: key.clone(), held: held.clone(), count: 1 }));
-        let debts = self.debts.iter().map(|(withdrawn, count)| Kept {
-            key: Bytes::default(),
-            held: withdrawn.clone(),
-            count: -i64::try_from(*count).unwrap_or(i64::MAX),
-        });
-        rows.chain(debts).collect()
+    /// Memory in bytes, without what readers share.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes + self.changed.size_bytes()
     }
+}
 
-    /// Takes back a part of what [`kept`](Contents::kept) gave.
-    pub(super) fn restore(&mut self, kept: Kept, has_key: bool) {
-        if kept.count < 0 {
-            self.debts.insert(kept.held, kept.count.unsigned_abs());
-            return;
-        }
-        if !has_key {
-            let arrival = <[u8; 8]>::try_from(kept.key.as_ref()).map_or(0, u64::from_be_bytes);
-            self.arrivals = self.arrivals.max(arrival);
-            if self.rules.updating {
-                self.by_row.entry(kept.held.clone()).or_default().push(kept.key.clone());
-            }
-        }
-        self.note_age(&kept.held, &kept.key);
-        self.rows.entry(kept.key).or_default().push(kept.held);
-    }
+/// What a row takes: its bytes and those of its key with their counts of owners, and the places that it has here.
+fn cost(key: &Bytes, held: &Held) -> usize {
+    key.len() + held.row.len() + 2 * 16 + size_of::<(Bytes, Held)>()
 }

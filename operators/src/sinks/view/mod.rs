@@ -38,6 +38,9 @@ const ROWS: &str = "rows";
 /// The state with one row that says how far the view has come.
 const PROGRESS: &str = "progress";
 
+/// A view is in one subtask, so its keys need no key groups.
+const ONE_GROUP: u16 = 1;
+
 struct ViewFactory {
     settings: Settings,
 }
@@ -106,12 +109,24 @@ impl Sink for ViewSink {
     }
 
     fn prepare(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
-        if let Some(pending) = &mut self.pending {
-            pending.close(checkpoint, self.contents.version());
-        }
-        state.put(ROWS, to_state(self.contents.kept())?);
-        state.put(PROGRESS, progress_to_state(self.contents.progress())?);
-        Ok(())
+        let kept = self.contents.kept();
+        self.put(checkpoint, kept, state)
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.contents.note_changes();
+        true
+    }
+
+    fn prepare_changes(&mut self, checkpoint: CheckpointId, state: &mut StateWriter) -> Result<()> {
+        let (gone, kept) = self.contents.kept_changes();
+        let keys: ArrayRef = Arc::new(BinaryArray::from_iter_values(&gone));
+        state.put_gone(&[keys], gone.len(), ONE_GROUP)?;
+        self.put(checkpoint, kept, state)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.contents.size_bytes()
     }
 
     fn commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
@@ -138,6 +153,20 @@ impl Sink for ViewSink {
     }
 }
 
+impl ViewSink {
+    /// Writes these rows, and how far the view has come.
+    fn put(&mut self, checkpoint: CheckpointId, kept: Vec<Kept>, state: &mut StateWriter) -> Result<()> {
+        if let Some(pending) = &mut self.pending {
+            pending.close(checkpoint, self.contents.version());
+        }
+        if !kept.is_empty() {
+            state.put(ROWS, to_state(kept)?);
+        }
+        state.put(PROGRESS, progress_to_state(self.contents.progress())?);
+        Ok(())
+    }
+}
+
 /// How new a row is; rows of one time are ordered by their place in the source if `by_position`.
 fn rank(batch: &Batch, row: usize, by_position: bool) -> Rank {
     let place = batch.hidden().origin.as_ref().filter(|_| by_position);
@@ -150,7 +179,7 @@ fn to_state(kept: Vec<Kept>) -> Result<RecordBatch> {
     let bytes = |of: fn(&Kept) -> &[u8]| Arc::new(BinaryArray::from_iter_values(kept.iter().map(of))) as ArrayRef;
     let numbers = |of: fn(&Kept) -> i64| Arc::new(Int64Array::from_iter_values(kept.iter().map(of))) as ArrayRef;
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("key", bytes(|kept| &kept.key)),
+        ("k0", bytes(|kept| &kept.key)),
         ("row", bytes(|kept| &kept.held.row)),
         ("count", numbers(|kept| kept.count)),
         ("time", numbers(|kept| kept.held.rank.time)),

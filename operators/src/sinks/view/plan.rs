@@ -97,6 +97,7 @@ impl NodeOptions for ViewOptions {
         Ok(Plan {
             parallelism: Parallelism::One("a view is one table"),
             state: [ROWS, PROGRESS].map(|name| StateDecl { name, keyed: false }).into(),
+            changes: &[ROWS],
             bound,
             warnings: found,
             ..Plan::new(vec![input], Vec::new(), make)

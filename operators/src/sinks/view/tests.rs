@@ -1,5 +1,7 @@
 //! A view driven as the runtime drives it, and read as a server reads it.
 
+mod checkpoints;
+
 use std::path::Path;
 
 use millstream_api::Stream;

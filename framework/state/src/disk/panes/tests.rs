@@ -214,6 +214,35 @@ proptest! {
     }
 }
 
+#[test]
+fn of_what_was_noted_in_memory_that_which_holds_comes_to_disk() {
+    let key = |key: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![key])) };
+    let piece = |panes: &[PaneKey], groups: &[(PaneKey, i64)], of: &[(PaneKey, i64, i64)]| {
+        let mut writer = StateWriter::new();
+        writer.put_gone_panes(panes.iter().copied()).unwrap();
+        groups.iter().for_each(|(pane, gone)| writer.put_gone_groups(*pane, &[key(*gone)], 1, GROUPS).unwrap());
+        writer.into_entries().into_iter().chain(entries(of)).collect::<StateEntries>()
+    };
+    let pieces = vec![
+        piece(&[], &[], &[((0, 1), 7, 10), ((0, 1), 8, 20), ((0, 2), 7, 30), ((5, 5), 7, 40)]),
+        piece(&[(5, 5)], &[((0, 1), 7), ((0, 2), 8)], &[((0, 1), 7, 11), ((5, 5), 8, 41)]),
+        piece(&[(0, 2)], &[((0, 1), 8)], &[]),
+    ];
+    let snapshot = TaskSnapshot {
+        watermark: EventTime::MIN,
+        entries: StateEntries::new(),
+        pieces: Some(Pieces::Kept(Arc::new(pieces))),
+        positions: Vec::new(),
+        counts: TaskCounts::default(),
+        ended: false,
+    };
+    let from = JobSnapshot::new([(TaskId { node: NODE.to_owned(), subtask: 0 }, snapshot)].into());
+    let expected = Sums::from([(((0, 1), 7), 11), (((5, 5), 8), 41)]);
+    assert_eq!(in_memory(&from), expected);
+    let place = Place::new();
+    assert_eq!(Node::new(&place.scratch(), 2, Some(&from)).read(&[(0, 1), (0, 2), (5, 5)]), expected);
+}
+
 fn many(pane: PaneKey, keys: Range<i64>) -> Vec<(PaneKey, i64, i64)> {
     keys.map(|key| (pane, key, 1)).collect()
 }
