@@ -23,7 +23,7 @@
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 //! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time;
 //!   `changed`: those that have another state than was last written; `cold`: those that are on disk until event time ends something of them;
-//!   `stored_windows`: windows that are, until they close
+//!   `stored_windows`: windows that are, until they close; `floors`: up to where state is past
 
 pub mod aggregate;
 pub mod bad_rows;
@@ -36,6 +36,7 @@ pub mod encode;
 pub mod event_time;
 pub mod file_source;
 pub mod filter;
+mod floors;
 pub mod generate;
 pub mod http_source;
 pub mod join;

@@ -6,7 +6,8 @@ use millstream_api::state::{PaneKey, PanePart, StateWriter};
 use millstream_api::{Output, Result};
 
 use super::pane::Pane;
-use super::windowed::{Windowed, final_rows, write_pane};
+use super::saved::write_pane;
+use super::windowed::{Windowed, final_rows};
 use super::windows::Due;
 
 /// Where it stands.

@@ -8,7 +8,7 @@
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
 //! - `places`, `windows`: which pane a row goes to; the panes that are open, which window closes next
-//! - `stored`, `floors`: the panes that are on disk; up to where windows had closed in the run before
+//! - `stored`: the panes that are on disk
 //! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
 //! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
@@ -16,7 +16,7 @@
 //! - `windowed`, `sessions`, `running`: the operators
 //! - `closing`: a window that is read back from disk
 //! - `combine`, `combine_sessions`: groups of windows and sessions on the sender's side
-//! - `state`: panes to and from a snapshot
+//! - `state`, `saved`: groups to and from a snapshot; what of panes is written
 
 mod checks;
 mod closing;
@@ -24,7 +24,6 @@ mod combine;
 mod combine_sessions;
 mod early;
 mod early_sessions;
-mod floors;
 mod items;
 mod open_sessions;
 mod pane;
@@ -33,6 +32,7 @@ mod places;
 mod plan;
 mod program;
 mod running;
+mod saved;
 mod sessions;
 mod slices;
 mod state;

@@ -7,6 +7,8 @@ use arrow::datatypes::DataType;
 use millstream_api::Result;
 use millstream_expr::{Arguments, BoundAggregate, Evaluated, Groups, Interner, RowOrder};
 
+use crate::changed::ChangedKeys;
+
 /// Keys and arguments of rows, evaluated.
 pub(super) struct Evaluations {
     pub(super) keys: Vec<ArrayRef>,
@@ -58,13 +60,29 @@ pub(super) struct Pane {
     counts: Vec<i64>,
     /// What [`size_bytes`](Pane::size_bytes) gave after the last change.
     pub(super) measured_bytes: usize,
+    written: Option<Written>,
+}
+
+/// What checkpoints have of a pane.
+struct Written {
+    /// How many groups they have.
+    groups: usize,
+    changed: ChangedKeys,
+}
+
+/// Groups of a pane that have changed since they were written.
+pub(super) struct ChangedGroups {
+    pub(super) all: Vec<usize>,
+    /// Those of which something was written before.
+    pub(super) written: Vec<usize>,
 }
 
 impl Pane {
     /// A pane without groups.
     pub(super) fn new(key_types: &[DataType], aggregates: &[BoundAggregate]) -> Result<Self> {
         let groups = aggregates.iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
-        Ok(Pane { interner: Interner::new(key_types)?, groups, ids: Vec::new(), rows: 0, counts: Vec::new(), measured_bytes: 0 })
+        let (ids, counts) = (Vec::new(), Vec::new());
+        Ok(Pane { interner: Interner::new(key_types)?, groups, ids, rows: 0, counts, measured_bytes: 0, written: None })
     }
 
     /// Takes rows in.
@@ -75,6 +93,7 @@ impl Pane {
             groups.update(arguments, &self.ids, total, rows.order.as_ref())?;
         }
         self.rows += rows.rows as u64;
+        self.note();
         Ok(())
     }
 
@@ -104,6 +123,7 @@ impl Pane {
         for (groups, state) in self.groups.iter_mut().zip(states) {
             groups.merge(state, &self.ids, total)?;
         }
+        self.note();
         Ok(())
     }
 
@@ -111,6 +131,56 @@ impl Pane {
     pub(super) fn state(&mut self) -> Result<(Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
         let states = self.groups.iter_mut().map(|groups| groups.state()).collect::<Result<_>>()?;
         Ok((self.interner.all_columns()?, states))
+    }
+
+    /// Keys and states of some groups.
+    pub(super) fn state_of(&mut self, groups: &[usize]) -> Result<(Vec<ArrayRef>, Vec<Vec<ArrayRef>>)> {
+        let states = self.groups.iter_mut().map(|state| state.state_at(groups)).collect::<Result<_>>()?;
+        Ok((self.keys_of(groups)?, states))
+    }
+
+    /// The keys of some groups.
+    pub(super) fn keys_of(&self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
+        self.interner.columns(groups)
+    }
+
+    /// Notes that the groups of the rows at hand have changed, and the first one, with which the number of rows is put down.
+    fn note(&mut self) {
+        if let Some(written) = &mut self.written {
+            written.changed.touch(&self.ids);
+            written.changed.touch(&[0]);
+        }
+    }
+
+    /// Whether checkpoints have something of it.
+    pub(super) fn is_written(&self) -> bool {
+        self.written.is_some()
+    }
+
+    /// All groups have been written for a checkpoint.
+    pub(super) fn all_written(&mut self) {
+        let groups = self.len();
+        let mut changed = ChangedKeys::default();
+        changed.begin();
+        changed.all_written(groups);
+        self.written = Some(Written { groups, changed });
+    }
+
+    /// From now on no checkpoint has anything of it.
+    pub(super) fn none_written(&mut self) {
+        self.written = None;
+    }
+
+    /// The groups that have changed since they were last written; `None`: all are to be written, because that is not much more.
+    pub(super) fn take_changed(&mut self) -> Option<ChangedGroups> {
+        let groups = self.len();
+        let known = self.written.as_mut()?;
+        let (all, written) = known.changed.take_changed();
+        if 2 * written.len() > known.groups {
+            return None;
+        }
+        known.groups = groups;
+        Some(ChangedGroups { all, written })
     }
 
     /// Keys and results of all groups, a row for each.
@@ -127,6 +197,7 @@ impl Pane {
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
-        self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>()
+        let noted = self.written.as_ref().map_or(0, |written| written.changed.size_bytes());
+        self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>() + noted
     }
 }

@@ -18,7 +18,6 @@ use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
 use super::combine::Combine;
 use super::combine_sessions::CombineSessions;
 use super::early::SENT;
-use super::floors::CLOSED;
 use super::items::Function;
 use super::running::{GROUPS, Running};
 use super::sessions::{LAST, SESSIONS, Sessions};
@@ -26,6 +25,7 @@ use super::state::WATERMARK;
 use super::windowed::{PANES, Windowed};
 use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound, window_bounds};
 use crate::bad_rows::rejected_output;
+use crate::floors::CLOSED;
 
 /// The options, resolved.
 #[derive(Clone)]
@@ -218,6 +218,7 @@ impl Planner<'_> {
         };
         let spills_panes: &[&str] = if can_spill && spills.is_none() { &[PANES] } else { &[] };
         let spills = spills.filter(|_| can_spill);
+        let changes: &[&str] = if self.windowed { &[PANES] } else { &[] };
         let factory = AggregateFactory { design };
         let keyed = |name| StateDecl { name, keyed: true };
         let watermark = StateDecl { name: WATERMARK, keyed: false };
@@ -233,6 +234,7 @@ impl Planner<'_> {
             state,
             spills,
             spills_panes,
+            changes,
             bound,
             warnings,
             ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory)))

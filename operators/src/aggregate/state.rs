@@ -73,6 +73,11 @@ impl Layout {
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
+    /// `runtime.key_groups`.
+    pub(super) fn key_groups(&self) -> u16 {
+        self.key_groups
+    }
+
     /// The columns of the rows.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.schema

@@ -40,10 +40,10 @@ impl OpenPanes {
         !self.stored.is_empty() && !self.stored_of(due).is_empty()
     }
 
-    /// Where something is on disk under keys that do not say which windows have closed: the first that has not.
-    pub(super) fn cursor_of_stored(&self) -> Option<i64> {
+    /// Where something is on disk or in checkpoints under keys that do not say which windows have closed: the first that has not.
+    pub(super) fn cursor_to_write(&self) -> Option<i64> {
         match &self.kind {
-            Kind::Implicit { cursor, .. } if !self.stored.is_empty() => Some(*cursor),
+            Kind::Implicit { cursor, .. } if self.gone.is_some() || !self.stored.is_empty() => Some(*cursor),
             _ => None,
         }
     }

@@ -13,7 +13,6 @@ use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result
 
 use super::closing::Closing;
 use super::early::{Early, Rows};
-use super::floors::Floors;
 use super::pane::Pane;
 use super::plan::Design;
 use super::program::{Finished, Program};
@@ -21,6 +20,7 @@ use super::slices::Slices;
 use super::state::{self, Layout, read_watermark, write_watermark};
 use super::windows::{Due, OpenPanes, PaneKey};
 use super::{LATE, MAIN};
+use crate::floors::Floors;
 use crate::late::LateRows;
 
 /// The name of the state.
@@ -118,6 +118,17 @@ impl Windowed {
             }
         };
         Ok(())
+    }
+
+    /// Writes what is no pane: up to where windows have closed, and rows that were sent early.
+    fn write_rest(&self, state: &mut StateWriter) -> Result<()> {
+        if let Some(cursor) = self.open.cursor_to_write() {
+            self.floors.write(self.groups.clone(), cursor, state)?;
+        }
+        if let Some(early) = &self.early {
+            early.snapshot(&self.program, state)?;
+        }
+        write_watermark(self.watermark, state)
     }
 
     /// Merges groups into a pane.
@@ -237,16 +248,18 @@ impl Operator for Windowed {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        for (key, pane) in self.open.iter_mut() {
-            write_pane(&self.layout, key, pane, state)?;
-        }
-        if let Some(cursor) = self.open.cursor_of_stored() {
-            self.floors.write(self.groups.clone(), cursor, state)?;
-        }
-        if let Some(early) = &self.early {
-            early.snapshot(&self.program, state)?;
-        }
-        write_watermark(self.watermark, state)
+        self.write_all(state)?;
+        self.write_rest(state)
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.open.gone = Some(Vec::new());
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.write_changes(state)?;
+        self.write_rest(state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -283,16 +296,6 @@ impl Operator for Windowed {
     fn state_bytes(&self) -> usize {
         self.open.size_bytes() + self.early.as_ref().map_or(0, Early::size_bytes)
     }
-}
-
-/// Writes a pane under a key.
-pub(super) fn write_pane(layout: &Layout, (a, b): PaneKey, pane: &mut Pane, state: &mut StateWriter) -> Result<()> {
-    let groups = pane.len();
-    let (keys, states) = pane.state()?;
-    // The pane's rows are put down with its first group: only their sum over all subtasks matters.
-    let rows = (0..groups).map(|group| if group == 0 { pane.rows as i64 } else { 0 });
-    let numbers = [Int64Array::from_value(a, groups), Int64Array::from_value(b, groups), rows.map(Some).collect()];
-    layout.write(PANES, numbers, keys, states, state)
 }
 
 /// The same window for each of so many rows.

@@ -43,6 +43,8 @@ pub(super) struct OpenPanes {
     pub(super) bytes: usize,
     /// The rows of each pane of which something is on disk.
     pub(super) stored: BTreeMap<PaneKey, u64>,
+    /// Panes of which checkpoints have something, and that have gone since the last one; `None`: nobody asks.
+    pub(super) gone: Option<Vec<PaneKey>>,
 }
 
 pub(super) enum Kind {
@@ -61,7 +63,7 @@ impl OpenPanes {
             Some(slices) => Kind::Implicit { slices, cursor: i64::MIN },
             None => Kind::Explicit,
         };
-        OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0, stored: BTreeMap::new() }
+        OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0, stored: BTreeMap::new(), gone: None }
     }
 
     /// Looks at the rows of a batch as a whole.
@@ -208,21 +210,29 @@ impl OpenPanes {
         let Due { window, number } = due;
         match &mut self.kind {
             Kind::Explicit => {
-                let mut pane = self.panes.remove(&(window.1, window.0)).ok_or_else(|| Error::internal("a window without a pane"))?;
+                let key = (window.1, window.0);
+                let mut pane = self.panes.remove(&key).ok_or_else(|| Error::internal("a window without a pane"))?;
                 self.bytes -= pane.measured_bytes;
+                note_gone(&mut self.gone, key, &pane);
                 f(&mut pane)
             }
             Kind::Implicit { slices, cursor } => {
                 let next = slices.next(number);
                 let result = match slices.cumulates() {
-                    true => gather(&mut self.panes, &mut self.bytes, window, number, next, program, f)?,
+                    true => {
+                        let (result, gone) = gather(&mut self.panes, &mut self.bytes, window, number, next, program, f)?;
+                        self.gone.iter_mut().for_each(|all| all.extend(&gone));
+                        result
+                    }
                     false => merged(&mut self.panes, window, number, program, f)?,
                 };
                 *cursor = next;
                 while let Some(first) = self.panes.first_entry()
                     && slices.numbers(first.key().0).1 < next
                 {
-                    self.bytes -= first.remove().measured_bytes;
+                    let (key, pane) = first.remove_entry();
+                    self.bytes -= pane.measured_bytes;
+                    note_gone(&mut self.gone, key, &pane);
                 }
                 Ok(result)
             }
@@ -259,11 +269,12 @@ impl OpenPanes {
         self.panes.keys().copied()
     }
 
-    /// All panes, each under the key by which it is to be restored: windows that have closed stay closed.
+    /// All panes, each under the key by which it is to be restored: windows that have closed stay closed. Where checkpoints have
+    /// what changes a pane keeps its key, and they say which windows have closed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PaneKey, &mut Pane)> {
         let cursor = match self.kind {
-            Kind::Implicit { cursor, .. } => Some(cursor),
-            Kind::Explicit => None,
+            Kind::Implicit { cursor, .. } if self.gone.is_none() => Some(cursor),
+            _ => None,
         };
         self.panes.iter_mut().map(move |(&(a, b), pane)| ((a, cursor.map_or(b, |cursor| b.max(cursor))), pane))
     }
@@ -315,8 +326,15 @@ fn merged<T>(
     }
 }
 
+/// Notes that a pane has gone, if checkpoints have something of it.
+fn note_gone(gone: &mut Option<Vec<PaneKey>>, key: PaneKey, pane: &Pane) {
+    if let Some(gone) = gone.as_mut().filter(|_| pane.is_written()) {
+        gone.push(key);
+    }
+}
+
 /// Calls `f` with the slices of a window merged, and keeps them so for the next one, which holds them all. So a slice is
-/// merged once, however many windows grow over it.
+/// merged once, however many windows grow over it. Beside what `f` gives the panes of which checkpoints have something that is gone now.
 fn gather<T>(
     panes: &mut BTreeMap<PaneKey, Pane>,
     bytes: &mut usize,
@@ -325,13 +343,16 @@ fn gather<T>(
     next: i64,
     program: &Program,
     f: impl FnOnce(&mut Pane) -> Result<T>,
-) -> Result<T> {
+) -> Result<(T, Vec<PaneKey>)> {
+    let mut gone = Some(Vec::new());
     let of_window = panes.range((window.0, i64::MIN)..(window.1, i64::MIN));
     let keys: Vec<PaneKey> = of_window.map(|(key, _)| *key).filter(|(_, first)| *first <= number).collect();
     let mut all = program.pane()?;
     for key in &keys {
         let Some(mut part) = panes.remove(key) else { continue };
         *bytes -= part.measured_bytes;
+        note_gone(&mut gone, *key, &part);
+        part.none_written();
         // The first part has what was gathered so far: it is taken as it is.
         if all.len() == 0 {
             part.measured_bytes = 0;
@@ -346,13 +367,14 @@ fn gather<T>(
     let key = (window.0, next);
     if let Some(mut waiting) = panes.remove(&key) {
         *bytes -= waiting.measured_bytes;
+        note_gone(&mut gone, key, &waiting);
         all.merge(&mut waiting)?;
         all.rows += waiting.rows;
     }
     all.measured_bytes = all.size_bytes();
     *bytes += all.measured_bytes;
     panes.insert(key, all);
-    Ok(result)
+    Ok((result, gone.unwrap_or_default()))
 }
 
 pub(super) fn times(batch: &Batch) -> Result<&[i64]> {

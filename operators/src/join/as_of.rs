@@ -4,13 +4,16 @@
 //! order, and the answer is final. Of each key those versions are kept that the watermark has not passed, and the newest one
 //! of the others. A further condition is asked of the version that was found; it does not look for another one.
 
+mod saved;
+
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use millstream_api::batch::{Hidden, Origin};
-use millstream_api::key_group::key_groups;
+use millstream_api::key_group::owned_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
@@ -20,10 +23,9 @@ use super::by_key::ByKey;
 use super::due::Due;
 use super::late::LateRows;
 use super::pairs::{Keys, Pairs, Picked, Rows};
-use super::plan::{Design, ROWS};
+use super::plan::Design;
 use super::probe::{NO_KEY, numbers, release};
 use super::rows::KeptRows;
-use super::window::check_layout;
 use super::{Kind, MAIN};
 use crate::columns::records;
 use crate::order::RowSorter;
@@ -40,6 +42,8 @@ pub(super) struct AsOfJoin {
     watermark: EventTime,
     read: bool,
     key_groups: u16,
+    /// The key groups that are its own.
+    groups: Range<u16>,
     batch_rows: usize,
 }
 
@@ -50,6 +54,8 @@ struct Waiting {
     due: Due<(usize, u64)>,
     /// How many there are of each key.
     of_key: Vec<u32>,
+    /// Rows before this number have been written for a checkpoint.
+    written: u64,
 }
 
 /// Rows of the right side.
@@ -62,6 +68,8 @@ struct Versions {
     sorter: RowSorter,
     /// Whether equal times are decided by split and position, which then are the last two columns that are kept.
     origin: bool,
+    /// Number and time of those that have come since they were last written for a checkpoint; `None`: nobody asks.
+    new: Option<Vec<(u64, i64)>>,
 }
 
 /// A row of the right side.
@@ -82,11 +90,12 @@ impl AsOfJoin {
             keys,
             late: [LateRows::new(context, 0)?, LateRows::new(context, 1)?],
             pairs: Pairs::new(design, context)?,
-            waiting: Waiting { rows: KeptRows::new(context.inputs[0].schema.clone()), due: Due::new(), of_key: Vec::new() },
+            waiting: Waiting::new(&context.inputs[0].schema),
             versions: Versions::new(design, &context.inputs[1].schema)?,
             watermark: EventTime::MIN,
             read: context.outputs[MAIN].read,
             key_groups: context.key_groups,
+            groups: owned_groups(context.subtask, context.parallelism, context.key_groups),
             batch_rows: context.batch_rows.max(1),
         })
     }
@@ -167,6 +176,10 @@ struct Asked {
 }
 
 impl Waiting {
+    fn new(schema: &SchemaRef) -> Waiting {
+        Waiting { rows: KeptRows::new(schema.clone()), due: Due::new(), of_key: Vec::new(), written: 0 }
+    }
+
     fn keep(&mut self, rows: &RecordBatch, stamps: &[(usize, i64)]) -> Result<()> {
         let first = self.rows.add(rows)?;
         for &(key, _) in stamps.iter().filter(|(key, _)| *key != NO_KEY) {
@@ -210,6 +223,7 @@ impl Versions {
             tie_bytes: 0,
             sorter: RowSorter::new(&[], &design.ties, input)?,
             origin: design.ties.origin,
+            new: None,
         })
     }
 
@@ -247,6 +261,9 @@ impl Versions {
             self.tie_bytes += version.tie.len();
             self.by_key.insert(keys[row], version, |other, new| (other.time, &other.tie) <= (new.time, &new.tie));
             due.push((times[row], keys[row]));
+            if let Some(new) = &mut self.new {
+                new.push((first + place as u64, times[row]));
+            }
         }
         self.due.add(due);
         Ok(())
@@ -269,6 +286,7 @@ impl Versions {
         if watermark == EventTime::MAX {
             self.rows = KeptRows::new(self.rows.schema().clone());
             (self.by_key, self.due, self.tie_bytes) = (ByKey::new(), Due::new(), 0);
+            self.new = self.new.as_ref().map(|_| Vec::new());
         }
         let passed = self.due.take(limit, |time| is_passed(time, watermark));
         if passed.is_empty() {
@@ -284,6 +302,7 @@ impl Versions {
             }
         }
         self.rows.tidy()?;
+        self.tidy_new();
         Ok(Some(passed.into_iter().map(|(_, key)| key).collect()))
     }
 }
@@ -318,32 +337,24 @@ impl Operator for AsOfJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let (times, left): (Vec<i64>, Vec<u64>) = self.waiting.due.iter().map(|(time, (_, number))| (time, number)).unzip();
-        let left = self.waiting.rows.gather(&left)?;
-        put(state, ROWS[0], &self.keys[0].again(&left)?, times, &left, self.key_groups)?;
-        let (times, right): (Vec<i64>, Vec<u64>) = self.versions.by_key.iter().map(|(_, version)| (version.time, version.number)).unzip();
-        let right = self.versions.rows.gather(&right)?;
-        put(state, ROWS[1], &self.keys[1].again(&right)?, times, &right, self.key_groups)
+        self.waiting.written = 0;
+        let versions = self.versions.all();
+        self.save(versions, state)
+    }
+
+    /// What is past is known by its time, so that nothing else of what was written changes.
+    fn note_changes(&mut self) -> bool {
+        self.versions.new = Some(Vec::new());
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let versions = self.versions.not_written();
+        self.save(versions, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for side in [0, 1] {
-            let schema = [self.waiting.rows.schema(), self.versions.rows.schema()][side].clone();
-            for saved in state.get(ROWS[side]) {
-                check_layout(&saved.schema(), &state_schema(&schema))?;
-                let times = saved.column(0).as_primitive::<Int64Type>().values();
-                let kept = records(&schema, saved.columns()[1..].to_vec(), saved.num_rows())?;
-                let keys = numbers(&mut self.interner, &self.keys[side], &self.keys[side].again(&kept)?, kept.num_rows())?;
-                if side == 0 {
-                    let stamps: Vec<(usize, i64)> = keys.into_iter().zip(times.iter().copied()).collect();
-                    self.waiting.keep(&kept, &stamps)?;
-                } else {
-                    let batch = self.versions.batch(&self.input_of_versions(), &kept)?;
-                    self.versions.keep(&batch, &keys, times)?;
-                }
-            }
-        }
-        Ok(())
+        self.load(state)
     }
 
     fn waits_for(&self) -> Option<EventTime> {
@@ -356,29 +367,8 @@ impl Operator for AsOfJoin {
 
     fn state_bytes(&self) -> usize {
         let waiting = self.waiting.rows.size_bytes() + self.waiting.due.size_bytes() + self.waiting.of_key.capacity() * size_of::<u32>();
-        let versions = self.versions.rows.size_bytes() + self.versions.by_key.size_bytes() + self.versions.due.size_bytes();
+        let new = self.versions.new.as_ref().map_or(0, |new| new.capacity() * size_of::<(u64, i64)>());
+        let versions = self.versions.rows.size_bytes() + self.versions.by_key.size_bytes() + self.versions.due.size_bytes() + new;
         self.interner.size_bytes() + waiting + versions + self.versions.tie_bytes
     }
-}
-
-impl AsOfJoin {
-    /// The columns of the right side as they come in.
-    fn input_of_versions(&self) -> SchemaRef {
-        let kept = self.versions.rows.schema().fields();
-        let own = kept.len() - if self.versions.origin { 2 } else { 0 };
-        Arc::new(Schema::new(kept.iter().take(own).cloned().collect::<Vec<_>>()))
-    }
-}
-
-/// The schema of a side's part of a snapshot.
-fn state_schema(rows: &Schema) -> SchemaRef {
-    let rows = rows.fields().iter().enumerate().map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
-    Arc::new(Schema::new(std::iter::once(Field::new("time", DataType::Int64, false)).chain(rows).collect::<Vec<_>>()))
-}
-
-fn put(state: &mut StateWriter, name: &str, keys: &[ArrayRef], times: Vec<i64>, rows: &RecordBatch, groups: u16) -> Result<()> {
-    let groups = key_groups(keys, rows.num_rows(), groups)?;
-    let times: ArrayRef = Arc::new(Int64Array::from(times));
-    let columns = std::iter::once(times).chain(rows.columns().iter().cloned()).collect();
-    state.put_keyed(name, &groups, &records(&state_schema(rows.schema_ref()), columns, rows.num_rows())?)
 }

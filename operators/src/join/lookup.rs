@@ -45,6 +45,8 @@ struct Table {
     keys: Vec<usize>,
     bytes: usize,
     whole: Option<Whole>,
+    /// How many rows have been written for a checkpoint.
+    written: usize,
 }
 
 struct Whole {
@@ -180,7 +182,7 @@ impl LookupJoin {
 
 impl Table {
     fn new(schema: SchemaRef) -> Table {
-        Table { schema, pieces: Vec::new(), keys: Vec::new(), bytes: 0, whole: None }
+        Table { schema, pieces: Vec::new(), keys: Vec::new(), bytes: 0, whole: None, written: 0 }
     }
 
     fn add(&mut self, rows: &RecordBatch, keys: impl Iterator<Item = usize>) -> Result<()> {
@@ -212,6 +214,20 @@ impl Table {
 
     fn all(&self) -> &[RecordBatch] {
         self.whole.as_ref().map_or(&self.pieces, |whole| std::slice::from_ref(&whole.rows))
+    }
+
+    fn len(&self) -> usize {
+        self.all().iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// The rows that have come after so many.
+    fn since(&self, number: usize) -> impl Iterator<Item = RecordBatch> + '_ {
+        let starts = self.all().iter().scan(0, |start, rows| Some(std::mem::replace(start, *start + rows.num_rows())));
+        let pieces = starts.zip(self.all()).map(move |(start, rows)| {
+            let skipped = number.saturating_sub(start).min(rows.num_rows());
+            rows.slice(skipped, rows.num_rows() - skipped)
+        });
+        pieces.filter(|rows| rows.num_rows() > 0)
     }
 
     fn state_schema(&self) -> SchemaRef {
@@ -248,10 +264,21 @@ impl Operator for LookupJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        for rows in self.table.all() {
-            let groups = key_groups(&self.keys[1].again(rows)?, rows.num_rows(), self.key_groups)?;
+        self.table.written = 0;
+        self.snapshot_changes(state)
+    }
+
+    /// Rows only come, and none once the table is whole.
+    fn note_changes(&mut self) -> bool {
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        for rows in self.table.since(self.table.written) {
+            let groups = key_groups(&self.keys[1].again(&rows)?, rows.num_rows(), self.key_groups)?;
             state.put_keyed(ROWS[1], &groups, &records(&self.table.state_schema(), rows.columns().to_vec(), rows.num_rows())?)?;
         }
+        self.table.written = self.table.len();
         Ok(())
     }
 
@@ -266,7 +293,7 @@ impl Operator for LookupJoin {
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.table.all().iter().map(|rows| rows.num_rows() as u64).sum::<u64>() + self.unanswered
+        self.table.len() as u64 + self.unanswered
     }
 
     fn state_bytes(&self) -> usize {

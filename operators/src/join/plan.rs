@@ -23,6 +23,7 @@ use super::lookup::LookupJoin;
 use super::window::{WATERMARK, WindowJoin};
 use super::{JoinOptions, Kind, LATE, MAIN, Mode, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
+use crate::floors::CLOSED;
 use crate::order::Ties;
 
 /// The names of the rows in state, by side.
@@ -157,6 +158,7 @@ impl Planner<'_> {
         let kept = ROWS.iter().filter(|name| mode != Mode::Lookup || **name == ROWS[1]);
         let mut state: Vec<StateDecl> = kept.map(|name| StateDecl { name, keyed: true }).collect();
         state.extend((windowed || mode == Mode::Interval).then_some(StateDecl { name: WATERMARK, keyed: false }));
+        state.extend((mode == Mode::AsOf).then_some(StateDecl { name: CLOSED, keyed: true }));
         let reads_first = (mode == Mode::Lookup).then_some(1);
         let spills = match mode {
             Mode::Changes => Some(Spills::keys(&ROWS, design.state_ttl)),
@@ -165,10 +167,9 @@ impl Planner<'_> {
         };
         let spills = spills.filter(|_| !design.keys[0].is_empty());
         let spills_panes: &[&str] = if windowed && !design.keys[0].is_empty() { &ROWS } else { &[] };
-        let changes: &[&str] = if mode == Mode::Interval { &ROWS } else { &[] };
         let (bound, warnings) = (self.bound(), self.warnings());
         let make = Make::Operator(Arc::new(JoinFactory { design }));
-        Plan { parallelism, reads_first, state, spills, spills_panes, changes, bound, warnings, ..Plan::new(inputs, outputs, make) }
+        Plan { parallelism, reads_first, state, spills, spills_panes, changes: &ROWS, bound, warnings, ..Plan::new(inputs, outputs, make) }
     }
 
     /// Whether rows of the result have event time.

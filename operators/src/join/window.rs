@@ -119,13 +119,24 @@ impl WindowJoin {
         Closing::new(window, [left?, right?], &self.sides, self.kind, self.pairs.conditional()).map(Some)
     }
 
-    /// Writes the rows of a window.
+    /// Writes all that has not been written, and up to where windows have closed.
+    fn save_all(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.open.iter().try_for_each(|(window, pane)| self.save(window, pane, state))?;
+        if self.open.gone.is_some() {
+            self.open.iter_mut().for_each(|(_, pane)| pane.all_written());
+        }
+        let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
+        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![constant(self.watermark.0, 1)])?);
+        Ok(())
+    }
+
+    /// Writes the rows of a window that have not been written.
     fn save(&self, (start, end): Window, pane: &Pane, state: &mut StateWriter) -> Result<()> {
         for (side, intake) in self.sides.iter().enumerate() {
-            let kept = pane.side(side, &intake.kept)?;
+            let (kept, last_rows) = pane.not_written(side, &intake.kept)?;
             let rows = kept.num_rows();
             // The number of rows is put down with the first one: only the sum over all subtasks matters.
-            let last = (0..rows).map(|row| if row == 0 { pane.last_rows[side] as i64 } else { 0 });
+            let last = (0..rows).map(|row| if row == 0 { last_rows as i64 } else { 0 });
             let last: ArrayRef = Arc::new(last.map(Some).collect::<Int64Array>());
             let columns = [constant(start, rows), constant(end, rows), last].into_iter().chain(kept.columns().iter().cloned());
             let groups = key_groups(intake.key_columns(&kept), rows, self.key_groups)?;
@@ -198,10 +209,20 @@ impl Operator for WindowJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        self.open.iter().try_for_each(|(window, pane)| self.save(window, pane, state))?;
-        let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
-        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![constant(self.watermark.0, 1)])?);
-        Ok(())
+        self.open.gone.iter_mut().for_each(Vec::clear);
+        self.open.iter_mut().for_each(|(_, pane)| pane.none_written());
+        self.save_all(state)
+    }
+
+    /// Rows come to windows that are open, and go with them.
+    fn note_changes(&mut self) -> bool {
+        self.open.gone = Some(Vec::new());
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        state.put_gone_panes(self.open.gone.replace(Vec::new()).unwrap_or_default())?;
+        self.save_all(state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {

@@ -42,12 +42,42 @@ pub(super) struct Pane {
     /// Rows of which this is the last window.
     pub(super) last_rows: [u64; 2],
     bytes: usize,
+    /// What checkpoints have of it.
+    written: Option<Written>,
+}
+
+/// How much of a window has been written.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    parts: [usize; 2],
+    last_rows: [u64; 2],
 }
 
 impl Pane {
     /// All rows of a side.
     pub(super) fn side(&self, side: usize, schema: &SchemaRef) -> Result<RecordBatch> {
-        let parts: Vec<RecordBatch> = self.parts[side].iter().map(Part::records).collect::<Result<_>>()?;
+        self.since(0, side, schema)
+    }
+
+    /// The rows of a side that have not been written for a checkpoint, and of how many this is the last window.
+    pub(super) fn not_written(&self, side: usize, schema: &SchemaRef) -> Result<(RecordBatch, u64)> {
+        let written = self.written.unwrap_or_default();
+        Ok((self.since(written.parts[side], side, schema)?, self.last_rows[side] - written.last_rows[side]))
+    }
+
+    /// All has been written.
+    pub(super) fn all_written(&mut self) {
+        self.written = Some(Written { parts: [0, 1].map(|side| self.parts[side].len()), last_rows: self.last_rows });
+    }
+
+    /// No checkpoint has anything of it.
+    pub(super) fn none_written(&mut self) {
+        self.written = None;
+    }
+
+    /// The rows of a side behind so many parts.
+    fn since(&self, parts: usize, side: usize, schema: &SchemaRef) -> Result<RecordBatch> {
+        let parts: Vec<RecordBatch> = self.parts[side][parts..].iter().map(Part::records).collect::<Result<_>>()?;
         match parts.as_slice() {
             [one] => Ok(one.clone()),
             several => Ok(concat_batches(schema, several)?),
@@ -60,6 +90,8 @@ impl Pane {
 pub(super) struct OpenWindows {
     panes: BTreeMap<(i64, i64), Pane>,
     bytes: usize,
+    /// Windows of which checkpoints have something, and that have closed since the last one; `None`: nobody asks.
+    pub(super) gone: Option<Vec<Window>>,
 }
 
 /// Where the rows of a batch go.
@@ -168,6 +200,9 @@ impl OpenWindows {
     pub(super) fn take(&mut self, (start, end): Window) -> Option<Pane> {
         let pane = self.panes.remove(&(end, start))?;
         self.bytes -= pane.bytes;
+        if let Some(gone) = self.gone.as_mut().filter(|_| pane.written.is_some()) {
+            gone.push((start, end));
+        }
         Some(pane)
     }
 
@@ -179,6 +214,11 @@ impl OpenWindows {
     /// All windows.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Window, &Pane)> {
         self.panes.iter().map(|(&(end, start), pane)| ((start, end), pane))
+    }
+
+    /// The same, to be changed in place.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Window, &mut Pane)> {
+        self.panes.iter_mut().map(|(&(end, start), pane)| ((start, end), pane))
     }
 
     /// Memory in bytes.

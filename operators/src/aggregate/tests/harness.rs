@@ -154,7 +154,10 @@ impl Harness {
                 ((operator, out), cold)
             })
             .unzip();
-        self.checkpointed = self.subtasks.iter_mut().map(|(operator, _)| Checkpointed::begin(operator.as_mut(), &self.plan)).collect();
+        // Of what leaves memory the store knows what changes.
+        let (plan, notes) = (&self.plan, !self.spills);
+        let begin = |operator: &mut Box<dyn Operator>| if notes { Checkpointed::begin(operator.as_mut(), plan) } else { None };
+        self.checkpointed = self.subtasks.iter_mut().map(|(operator, _)| begin(operator)).collect();
         self.stream.schema = physical;
     }
 
@@ -231,6 +234,18 @@ impl Harness {
         if let Some(cold) = self.cold[subtask].as_ref().filter(|_| self.calls.is_multiple_of(2)) {
             cold.lock().unwrap().evict(operator.as_mut());
         }
+    }
+
+    /// One more checkpoint: how much of state that is noted was written, as [`Checkpointed::written`] counts it.
+    pub(super) fn checkpoint(&mut self) -> (usize, usize) {
+        let mut written = (0, 0);
+        for ((operator, _), checkpointed) in self.subtasks.iter_mut().zip(&mut self.checkpointed) {
+            let checkpointed = checkpointed.as_mut().unwrap();
+            checkpointed.take(operator.as_mut());
+            let (gone, rows) = checkpointed.written();
+            written = (written.0 + gone, written.1 + rows);
+        }
+        written
     }
 
     /// Takes a snapshot, lets all subtasks die and starts others from it.

@@ -145,6 +145,18 @@ impl Harness {
         self.checkpointed = self.subtasks.iter_mut().map(|subtask| if self.spills { None } else { noted(subtask) }).collect();
     }
 
+    /// One more checkpoint: how much of state that is noted was written, as [`Checkpointed::written`] counts it.
+    pub(super) fn checkpoint(&mut self) -> (usize, usize) {
+        let mut written = (0, 0);
+        for ((operator, _), checkpointed) in self.subtasks.iter_mut().zip(&mut self.checkpointed) {
+            let checkpointed = checkpointed.as_mut().unwrap();
+            checkpointed.take(operator.as_mut());
+            let (gone, rows) = checkpointed.written();
+            written = (written.0 + gone, written.1 + rows);
+        }
+        written
+    }
+
     /// Takes a snapshot of all subtasks, lets them go and starts others from it.
     pub(super) fn restart(&mut self, parallelism: usize) {
         let mut entries = StateEntries::new();

@@ -1,8 +1,9 @@
-//! Up to which window the windows of each key group have closed, where that is not said by the panes themselves.
+//! Up to where the state of each key group is past, where that is not said by what is written of it: the first window that may be open,
+//! or the watermark up to which rows were answered.
 //!
-//! A pane in memory is written under the first window that it is still open for. What is on disk stays under the key by which it came
-//! there. So a checkpoint says up to where its windows had closed: by key group, since the subtasks of a node may have come to
-//! different ones, and groups of several may come together in another run.
+//! What has left memory, or was written by an earlier checkpoint, stays as it is written, though event time goes on. So each
+//! checkpoint says up to where it is past: by key group, since the subtasks of a node may have come to different places, and groups of
+//! several may come together in another run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,15 +14,15 @@ use millstream_api::Result;
 use millstream_api::state::{StateReader, StateRows, StateWriter};
 
 /// The name of the state.
-pub(super) const CLOSED: &str = "closed";
+pub(crate) const CLOSED: &str = "closed";
 
-/// The first window that may be open, by key group; those of which nothing is known have all windows open.
+/// The first window or instant that may not be past, by key group; of those of which nothing is known none is.
 #[derive(Debug, Default)]
-pub(super) struct Floors(BTreeMap<u16, i64>);
+pub(crate) struct Floors(BTreeMap<u16, i64>);
 
 impl Floors {
     /// What a checkpoint says.
-    pub(super) fn read(state: &StateReader) -> Floors {
+    pub(crate) fn read(state: &StateReader) -> Floors {
         let mut floors = BTreeMap::new();
         for rows in state.entries().get(CLOSED).into_iter().flatten() {
             let windows = rows.records.column(0).as_primitive::<Int64Type>().values();
@@ -33,26 +34,26 @@ impl Floors {
         Floors(floors)
     }
 
-    /// Writes them for these key groups; `cursor`: windows before it have closed in all of them.
-    pub(super) fn write(&self, groups: impl Iterator<Item = u16>, cursor: i64, state: &mut StateWriter) -> Result<()> {
+    /// Writes them for these key groups; `cursor`: what is before it is past in all of them.
+    pub(crate) fn write(&self, groups: impl Iterator<Item = u16>, cursor: i64, state: &mut StateWriter) -> Result<()> {
         let (groups, windows): (Vec<u16>, Vec<i64>) = groups.map(|group| (group, self.of(group).max(cursor))).unzip();
         let schema = Schema::new(vec![Field::new("window", DataType::Int64, false)]);
         let windows: ArrayRef = Arc::new(Int64Array::from(windows));
         state.put_keyed(CLOSED, &groups, &RecordBatch::try_new(Arc::new(schema), vec![windows])?)
     }
 
-    /// The first window of a group that may be open.
-    pub(super) fn of(&self, group: u16) -> i64 {
+    /// The first window or instant of a group that may not be past.
+    pub(crate) fn of(&self, group: u16) -> i64 {
         self.0.get(&group).copied().unwrap_or(i64::MIN)
     }
 
-    /// The first window that may be open in some group, if all that are known are all that there are.
-    pub(super) fn least(&self) -> i64 {
+    /// The first window or instant that may not be past in some group, if all that are known are all that there are.
+    pub(crate) fn least(&self) -> i64 {
         self.0.values().min().copied().unwrap_or(i64::MIN)
     }
 
     /// The second numbers of rows of panes, none before the floor of its group.
-    pub(super) fn raise(&self, rows: &StateRows, windows: &Int64Array) -> Int64Array {
+    pub(crate) fn raise(&self, rows: &StateRows, windows: &Int64Array) -> Int64Array {
         match &rows.groups {
             Some(groups) if !self.0.is_empty() => {
                 windows.values().iter().zip(groups.iter()).map(|(window, group)| Some((*window).max(self.of(*group)))).collect()

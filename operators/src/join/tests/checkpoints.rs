@@ -1,0 +1,75 @@
+//! What checkpoints write of joins that note what changes: little, where little has changed. That it is enough, the models say.
+
+use std::ops::Range;
+
+use millstream_api::stream::{Judge, WindowKind, Windowed};
+use millstream_api::{EventTime, Stream};
+
+use super::harness::{Harness, Row};
+use super::properties::{CONDITIONS, KINDS, options, streams};
+use crate::join::MAIN;
+
+/// A row of each of these keys.
+fn rows(side: usize, keys: Range<i64>, time: i64) -> Vec<Row> {
+    keys.map(|key| Row { side, key: Some(key), value: key, time, mark: i64::MIN, weight: 1 }).collect()
+}
+
+fn sent(harness: &Harness) -> i64 {
+    harness.applied(MAIN).values().sum()
+}
+
+#[test]
+fn a_table_is_written_once() {
+    let mut harness = Harness::new(options("lookup", KINDS[0], CONDITIONS[0].0, false), streams(|stream| stream), 2);
+    harness.rows(&rows(1, 0..999, 0));
+    assert_eq!(harness.checkpoint(), (0, 999));
+    harness.rows(&rows(1, 999..1_001, 0));
+    assert_eq!(harness.checkpoint(), (0, 2));
+    harness.end(1);
+    assert_eq!(harness.checkpoint(), (0, 0), "it lies there in another way, and is the same");
+    harness.rows(&rows(0, 0..9, 0));
+    assert_eq!(harness.checkpoint(), (0, 0));
+    harness.restart(3);
+    harness.end(1);
+    harness.rows(&rows(0, 995..1_005, 0));
+    assert_eq!(sent(&harness), 9 + 6);
+}
+
+#[test]
+fn versions_and_rows_that_wait_are_written_once() {
+    let timed = || streams(|stream| Stream { event_time: true, ..stream });
+    let mut harness = Harness::new(options("as_of", KINDS[1], CONDITIONS[0].0, false), timed(), 2);
+    harness.rows(&rows(1, 0..999, 0));
+    harness.rows(&rows(0, 0..9, 50));
+    harness.watermark(EventTime(10));
+    assert_eq!(harness.checkpoint(), (0, 1_008));
+    harness.rows(&rows(1, 0..2, 20));
+    harness.rows(&rows(0, 0..2, 60));
+    assert_eq!(harness.checkpoint(), (0, 4));
+    harness.watermark(EventTime(55));
+    assert_eq!(harness.checkpoint(), (0, 0), "what is past is known by its time");
+    assert_eq!((sent(&harness), harness.rows_in_state()), (9, 999 + 2));
+    harness.restart(3);
+    harness.watermark(EventTime::MAX);
+    assert_eq!((sent(&harness), harness.rows_in_state()), (11, 0));
+    assert!(harness.applied(MAIN).keys().all(|row| row.contains("\"w\":")), "each has found a version");
+}
+
+#[test]
+fn rows_of_open_windows_are_written_once() {
+    let windowed = Windowed { windows: WindowKind::hop(100, 100, 0), judge: Judge::Reader, explicit: false };
+    let streams = streams(|stream| Stream { event_time: true, windowed: Some(windowed.clone()), ..stream });
+    let mut harness = Harness::new(options("window", KINDS[0], CONDITIONS[0].0, true), streams, 1);
+    harness.rows(&rows(0, 0..99, 10));
+    harness.rows(&rows(1, 0..99, 110));
+    assert_eq!(harness.checkpoint(), (0, 198));
+    harness.rows(&rows(1, 7..9, 10));
+    assert_eq!(harness.checkpoint(), (0, 2));
+    harness.watermark(EventTime(100));
+    assert_eq!(harness.checkpoint(), (1, 0), "a window has gone");
+    assert_eq!(sent(&harness), 2);
+    harness.rows(&rows(0, 90..110, 120));
+    harness.restart(3);
+    harness.watermark(EventTime::MAX);
+    assert_eq!((sent(&harness), harness.rows_in_state()), (2 + 9, 0));
+}
