@@ -15,6 +15,8 @@ pub enum Mode {
     Merged,
     /// Made before the clock starts, and handed over when they are due: for latency.
     Live,
+    /// Made by the source `nexmark` as they are taken, so that a run can last: for checkpoints.
+    Made,
 }
 
 impl Mode {
@@ -25,6 +27,7 @@ impl Mode {
             Mode::Ndjson => "ndjson",
             Mode::Merged => "merged",
             Mode::Live => "live",
+            Mode::Made => "made",
         }
     }
 }
@@ -64,6 +67,17 @@ pub struct Arguments {
     /// ten times the events beside the others, 2.3 kB for each of `--events`.
     #[arg(long)]
     pub report: Option<PathBuf>,
+    /// Measures what checkpoints cost and writes it into `performance.md` in this folder: each query that is asked for with and without a
+    /// checkpoint every ten seconds, in turn, `--runs` times, with the first number of `--workers`. A run lasts `--lasting` seconds, which
+    /// `--events` events show beforehand how many it takes: so a query takes a minute for each of the runs.
+    #[arg(long, conflicts_with_all = ["report", "json"])]
+    pub overhead: Option<PathBuf>,
+    /// With `--overhead`: about how many seconds a run lasts.
+    #[arg(long, default_value_t = 30)]
+    pub lasting: u64,
+    /// With `--overhead`: a run is shorter where it would take more memory than so many MiB, because state grows with the input.
+    #[arg(long, default_value_t = 6144)]
+    pub most_mib: u64,
     /// Writes the result of a query that is read from files to this file as JSON lines instead of measuring.
     #[arg(long, conflicts_with = "report")]
     pub write: Option<PathBuf>,

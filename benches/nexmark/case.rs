@@ -29,10 +29,7 @@ pub struct Case<'a> {
 /// # Errors
 /// When there is no such query.
 pub fn asked_for(arguments: &Arguments) -> Result<Vec<Case<'_>>, String> {
-    let queries: Vec<Query> = match arguments.queries.is_empty() {
-        true => Query::all().collect(),
-        false => arguments.queries.iter().map(|name| Query::named(name)).collect::<Result<_, _>>()?,
-    };
+    let queries = queries(arguments)?;
     let modes: &[Mode] = if arguments.modes.is_empty() { &[Mode::Ndjson, Mode::Memory] } else { &arguments.modes };
     let mut cases = Vec::new();
     for &mode in modes {
@@ -44,6 +41,17 @@ pub fn asked_for(arguments: &Arguments) -> Result<Vec<Case<'_>>, String> {
         }
     }
     Ok(cases)
+}
+
+/// The queries that the command line asks for.
+///
+/// # Errors
+/// When there is no such query.
+pub fn queries(arguments: &Arguments) -> Result<Vec<Query>, String> {
+    match arguments.queries.is_empty() {
+        true => Ok(Query::all().collect()),
+        false => arguments.queries.iter().map(|name| Query::named(name)).collect(),
+    }
 }
 
 /// Runs the cases in turn, so that what the machine does beside shows in all of them alike, and gives the median of each over so many runs.
@@ -85,13 +93,16 @@ pub fn write_inputs(cases: &[Case<'_>], arguments: &Arguments) -> Result<(), Str
     cases.iter().try_for_each(|case| match case.mode {
         Mode::Ndjson => input::write_by_type(&arguments.data, case.events),
         Mode::Merged => input::write_merged(&arguments.data, case.events),
-        Mode::Memory | Mode::Live => Ok(()),
+        Mode::Memory | Mode::Live | Mode::Made => Ok(()),
     })
 }
 
 impl Case<'_> {
     /// One measurement in a process of its own, kept on some of the cores if there is a way.
-    fn measure_apart(&self, arguments: &Arguments, cores: Option<&Cores>) -> Result<Figures, String> {
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn measure_apart(&self, arguments: &Arguments, cores: Option<&Cores>) -> Result<Figures, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
         // How long results take is measured as a user would run it.
         let pinned = cores.filter(|_| self.mode != Mode::Live).and_then(|cores| cores.command(&program, self.workers));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Figures {
     /// The query.
     pub query: String,
-    /// `memory`, `ndjson`, `merged` or `live`.
+    /// `memory`, `ndjson`, `merged`, `live` or `made`.
     pub mode: String,
     /// `runtime.workers`.
     pub workers: usize,
@@ -27,6 +27,15 @@ pub struct Figures {
     pub seconds: f64,
     /// User and system time of all threads, in seconds.
     pub cpu_seconds: f64,
+    /// Of that the system's, in hundredths as it counts them.
+    #[serde(default)]
+    pub system_seconds: f64,
+    /// How many checkpoints were written, with the last one at the end.
+    #[serde(default)]
+    pub checkpoints_written: u64,
+    /// How many bytes they have written.
+    #[serde(default)]
+    pub checkpoint_bytes: u64,
     /// The most memory that was resident, in MiB.
     pub peak_mib: f64,
     /// How long results took; absent where events came as fast as they were taken.
@@ -80,7 +89,20 @@ impl Figures {
             values.sort_by(f64::total_cmp);
             values[values.len() / 2]
         };
-        Ok(Figures { seconds: middle(|f| f.seconds), cpu_seconds: middle(|f| f.cpu_seconds), peak_mib: middle(|f| f.peak_mib), ..first })
+        let of_counts = |of: fn(&Figures) -> u64| {
+            let mut values: Vec<u64> = runs.iter().map(of).collect();
+            values.sort_unstable();
+            values[values.len() / 2]
+        };
+        Ok(Figures {
+            seconds: middle(|f| f.seconds),
+            cpu_seconds: middle(|f| f.cpu_seconds),
+            system_seconds: middle(|f| f.system_seconds),
+            checkpoints_written: of_counts(|f| f.checkpoints_written),
+            checkpoint_bytes: of_counts(|f| f.checkpoint_bytes),
+            peak_mib: middle(|f| f.peak_mib),
+            ..first
+        })
     }
 }
 

@@ -4,19 +4,22 @@
 //! cargo run --release -p millstream-benches --bin nexmark -- --events 2000000 --runs 3
 //! cargo run --release -p millstream-benches --bin nexmark -- --modes live --queries q1,q5
 //! cargo run --release -p millstream-benches --bin nexmark -- --report docs
+//! cargo run --release -p millstream-benches --bin nexmark -- --overhead docs
 //! ```
 //!
 //! - *In process* (`memory`): all events are made before the clock starts and handed over in memory, in the order of their numbers, in
 //!   batches of about 8192 bids with all columns, each type as a stream of its own.
 //! - *NDJSON*: events are read from a file for each type that the query reads (`ndjson`), or from one file of all types (`merged`), one
 //!   JSON object a line; the whole process is measured, from start to end.
+//! - *Made*: events are made as they are taken, so that a run can last and nothing of it lies in memory or in a file beforehand.
 //! - *Live*: events come against the clock, 10,000 in a second, and what is measured is how long results take.
 //!
 //! Every measurement is a process of its own, kept on as many cores as it has workers where events do not come against the clock; the cases are
 //! run in turn, and of several runs the medians are shown. Events are those of the input. Every run prints the checksum of its output, which must not depend on anything but the query and the number of events.
 //!
 //! In reading order: [`arguments`], [`case`], [`query`], [`input`] (files), [`memory`] and [`live`] (events in memory), [`discard`] (the
-//! sink), [`measure`], [`cores`], [`figures`]; [`table`], [`goals`], [`chart`], [`sections`] and [`report`] show them.
+//! sink), [`measure`], [`cores`], [`figures`]; [`table`], [`goals`], [`chart`], [`sections`] and [`report`] show them;
+//! [`overhead`] is what checkpoints cost.
 
 mod arguments;
 mod case;
@@ -29,6 +32,7 @@ mod input;
 mod live;
 mod measure;
 mod memory;
+mod overhead;
 mod query;
 mod report;
 mod sections;
@@ -65,11 +69,14 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     if let Some(folder) = &arguments.report {
         return report::write(folder, arguments);
     }
+    if let Some(folder) = &arguments.overhead {
+        return overhead::write(folder, arguments);
+    }
     let cases = asked_for(arguments)?;
     let Some(first) = cases.first() else { return Err("there is nothing to measure".to_owned()) };
     if let Some(path) = &arguments.write {
         write_inputs(&cases[..1], arguments)?;
-        let written = measure::run(first, arguments, Some(path))?;
+        let (written, _) = measure::run(first, arguments, Some(path))?;
         return Ok(written.ledger.node("out").map(|row| format!("{} rows", row.rows_in)).unwrap_or_default());
     }
     if arguments.here {

@@ -60,6 +60,9 @@ impl Query {
         let mut text = String::new();
         match mode {
             Mode::Memory | Mode::Live => text.push_str("[sources.nexmark]\ntype = \"memory\"\ntime = { by = \"date_time\" }\n\n"),
+            Mode::Made => {
+                let _ = writeln!(text, "[sources.nexmark]\ntype = \"nexmark\"\nevents = {events}\ntime = {{ by = \"date_time\" }}\n");
+            }
             Mode::Ndjson => self.kinds().into_iter().try_for_each(|kind| {
                 let columns = columns(kind).map(|(name, type_name)| format!("{name} = \"{type_name} not null\""));
                 file_source(&mut text, kind.name(), &input::path(data, kind, events), &columns.collect::<Vec<_>>())
@@ -75,7 +78,7 @@ impl Query {
         let sink = rest.clone().find(|part| part.starts_with("[sinks."));
         for part in rest.filter(|part| !part.starts_with("[sinks.")) {
             let part = match mode {
-                Mode::Memory | Mode::Live => part.to_owned(),
+                Mode::Memory | Mode::Live | Mode::Made => part.to_owned(),
                 // From files a type is one stream, under the name that the query knows it by.
                 Mode::Ndjson | Mode::Merged => {
                     Kind::ALL.iter().fold(part.to_owned(), |part, kind| part.replace(&stream(*kind), &format!("\"{}\"", kind.name())))
@@ -160,7 +163,7 @@ mod tests {
         registry.add::<memory::MemoryOptions>();
         registry.add::<discard::DiscardOptions>();
         for query in Query::all() {
-            for mode in [Mode::Memory, Mode::Ndjson, Mode::Merged] {
+            for mode in [Mode::Memory, Mode::Ndjson, Mode::Merged, Mode::Made] {
                 let text = format!("name = \"n\"\n{}", query.topology(mode, 100, data.path(), None).unwrap());
                 let outcome = millstream_topology::load_text("bench.toml", &text, &folder, &BTreeMap::new(), &[], &registry);
                 assert!(outcome.topology.is_some(), "{} {}:\n{}\n{text}", query.name, mode.name(), outcome.report.render());

@@ -10,9 +10,8 @@ use crate::goals::QUERIES;
 use crate::query::Query;
 use crate::{chart, input, sections};
 
-/// Around what is written into the document.
-const BEGIN: &str = "<!-- nexmark: written by the command above -->";
-const END: &str = "<!-- end of nexmark -->";
+/// What is written into the document, and around it.
+const PART: &str = "nexmark";
 
 /// Between checkpoints, where they are on: so short that there are some in a run of a second.
 pub const INTERVAL: &str = "250ms";
@@ -26,17 +25,15 @@ const LONG: u64 = 10;
 /// # Errors
 /// When a measurement fails, or a file can't be read or written.
 pub fn write(folder: &Path, arguments: &Arguments) -> Result<String, String> {
-    let document = folder.join("performance.md");
-    let old = fs::read_to_string(&document).map_err(|e| format!("{}: {e}", document.display()))?;
     // Whether there is a place for it is asked before all the work.
-    replaced(&old, "")?;
+    replaced(&read(folder)?, PART, "")?;
     let figures = measure_all(&cases(arguments.events)?, arguments, arguments.runs)?;
     let long = measure_long(arguments)?;
     let all = figures.iter().chain(&long);
     let json = all.map(|f| serde_json::to_string(f).map_err(|e| e.to_string())).collect::<Result<Vec<_>, _>>()?;
     let text = sections::render(&figures, &long);
     let write = |name: &str, text: String| fs::write(folder.join(name), text).map_err(|e| format!("{}: {e}", folder.join(name).display()));
-    write("performance.md", replaced(&old, &text)?)?;
+    write_part(folder, PART, &text)?;
     write("performance.json", format!("[\n{}\n]\n", json.join(",\n")))?;
     write("performance.svg", chart::draw(&figures))?;
     Ok(text)
@@ -72,11 +69,34 @@ fn measure_long(arguments: &Arguments) -> Result<Vec<Figures>, String> {
     figures
 }
 
-fn replaced(document: &str, text: &str) -> Result<String, String> {
-    let missing = || format!("performance.md has no line `{BEGIN}` and a line `{END}` after it, between which to write");
-    let (before, rest) = document.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    Ok(format!("{before}{BEGIN}\n\n{text}\n\n{END}{after}"))
+/// The document.
+///
+/// # Errors
+/// When it can't be read.
+pub fn read(folder: &Path) -> Result<String, String> {
+    let document = folder.join("performance.md");
+    fs::read_to_string(&document).map_err(|e| format!("{}: {e}", document.display()))
+}
+
+/// Writes a part of the document, which lies as it is now.
+///
+/// # Errors
+/// When it can't be read or written, or has no place for it.
+pub fn write_part(folder: &Path, part: &str, text: &str) -> Result<(), String> {
+    let document = folder.join("performance.md");
+    fs::write(&document, replaced(&read(folder)?, part, text)?).map_err(|e| format!("{}: {e}", document.display()))
+}
+
+/// The document with this text as a part of it.
+///
+/// # Errors
+/// When it has no place for it.
+pub fn replaced(document: &str, part: &str, text: &str) -> Result<String, String> {
+    let (begin, end) = (format!("<!-- {part}: written by the command above -->"), format!("<!-- end of {part} -->"));
+    let missing = || format!("performance.md has no line `{begin}` and a line `{end}` after it, between which to write");
+    let (before, rest) = document.split_once(&begin).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(&end).ok_or_else(missing)?;
+    Ok(format!("{before}{begin}\n\n{text}\n\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -85,9 +105,9 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_marks_is_replaced() {
-        let document = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
-        assert_eq!(replaced(&document, "new").unwrap(), format!("above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"));
-        assert!(replaced("nothing", "new").is_err());
+        let document = |text: &str| format!("above\n<!-- p: written by the command above -->\n{text}\n<!-- end of p -->\nbelow\n");
+        assert_eq!(replaced(&document("old"), "p", "new").unwrap(), document("\nnew\n"));
+        assert!(replaced(&document("old"), "q", "new").is_err());
     }
 
     #[test]

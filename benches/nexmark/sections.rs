@@ -138,6 +138,9 @@ mod tests {
             checksum: "c".to_owned(),
             seconds: 1.0,
             cpu_seconds: 0.5,
+            system_seconds: 0.1,
+            checkpoints_written: 0,
+            checkpoint_bytes: 0,
             peak_mib,
             latency: None,
         }

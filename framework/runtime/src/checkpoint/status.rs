@@ -17,8 +17,10 @@ pub struct CheckpointStatus {
     pub duration_us: Option<i64>,
     /// Of that, how long it took until all tasks had come to its barrier.
     pub alignment_us: Option<i64>,
-    /// How large it is.
+    /// How many bytes it has written: what an earlier one has of its state it only names.
     pub bytes: Option<u64>,
+    /// How many bytes all of them have written.
+    pub written_bytes: u64,
     /// How many this run has written.
     pub completed: u64,
     /// How many have failed.
@@ -47,6 +49,7 @@ impl Shared {
         status.duration_us = Some(written.0 - began.0);
         status.alignment_us = Some(whole.0 - began.0);
         status.bytes = Some(bytes);
+        status.written_bytes += bytes;
         status.completed += 1;
     }
 

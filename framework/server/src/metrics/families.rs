@@ -220,9 +220,17 @@ pub const FAMILIES: &[Family] = &[
             each_status(scrape, |status| status.alignment_us.iter().for_each(|took| sample(&[], seconds(*took as f64))));
         },
     ),
-    gauge("millstream_checkpoint_bytes", &[], "How large the newest checkpoint is.", |scrape, sample| {
+    gauge("millstream_checkpoint_bytes", &[], "How many bytes the newest checkpoint has written.", |scrape, sample| {
         each_status(scrape, |status| status.bytes.iter().for_each(|bytes| sample(&[], *bytes as f64)));
     }),
+    counter(
+        "millstream_checkpoint_written_bytes_total",
+        &[],
+        "How many bytes the checkpoints of this run have written.",
+        |scrape, sample| {
+            each_status(scrape, |status| sample(&[], status.written_bytes as f64));
+        },
+    ),
     counter(
         "millstream_restarts_total",
         &[],
