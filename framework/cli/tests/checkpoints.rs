@@ -119,7 +119,8 @@ fn going_back_wants_a_yes_and_cuts_the_file_back() {
 fn a_damaged_checkpoint_names_the_one_before() {
     let folder = folder(&hourly(SLOW));
     interrupt(&folder, &["run", "topology.toml"], "INT");
-    let newest = std::fs::read_dir(folder.path("state")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).max().unwrap();
+    let folders = std::fs::read_dir(folder.path("state")).unwrap().map(|e| e.unwrap().path());
+    let newest = folders.filter(|folder| folder.join("manifest").exists()).max().unwrap();
     let manifest = std::fs::read_to_string(newest.join("manifest")).unwrap();
     std::fs::write(newest.join("manifest"), manifest.replace("departures", "departuers")).unwrap();
     let refused = folder.run(&["run", "topology.toml"]);

@@ -14,8 +14,7 @@ use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::state::gone::Gone;
 use millstream_api::state::{
-    ColdPanes, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateReader, StateRows, StateWriter, TakeRows, key_columns,
-    panes_on_disk,
+    ColdPanes, PANES_ON_DISK, PaneKey, PanePart, StateEntries, StateReader, StateRows, StateWriter, TakeRows, key_columns, panes_on_disk,
 };
 use millstream_api::time::ClockTime;
 use xxhash_rust::xxh3::xxh3_64;
