@@ -179,9 +179,10 @@ pub struct Plan {
     pub changes: &'static [&'static str],
     /// The names of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
     pub spills_panes: &'static [&'static str],
-    /// What keeps its state from growing for ever, as `check --explain` shows it: `windows that are open`, `one row for each
-    /// key`. `None`: nothing does, or there is no state.
+    /// What keeps its state from growing for ever, for `check --explain`: `windows that are open`. `None`: nothing, or there is no state.
     pub bound: Option<String>,
+    /// Of a source: the columns whose texts are JSON, so that a type that was inferred is shown as a schema has to say it.
+    pub json_columns: Vec<String>,
     /// Things to warn of.
     pub warnings: Diagnostics,
     /// The files that it reads.
@@ -206,6 +207,7 @@ impl Plan {
             changes: &[],
             spills_panes: &[],
             bound: None,
+            json_columns: Vec::new(),
             warnings: Diagnostics::default(),
             reads: Vec::new(),
             writes: None,
@@ -382,8 +384,7 @@ pub trait SinkFactory: Send + Sync {
         Delivery::Immediate
     }
 
-    /// Whether it writes in two phases: with checkpoints, what can be seen of it is what the checkpoints cover, not more and
-    /// not less, and going back to an older one cuts it back.
+    /// Whether it writes in two phases: what can be seen of it is what checkpoints cover, and going back to an older one cuts it back.
     fn two_phase(&self) -> bool {
         false
     }

@@ -205,6 +205,26 @@ fn a_file_becomes_a_topology_that_reads_it() {
     assert!(folder.read("sniffed/topology.toml").contains("a = \"boolean\"\n"));
 }
 
+/// A column of numbers and texts is `json`, and a topology that says `string` of it could not read the file.
+#[test]
+fn what_was_inferred_is_said_as_a_schema_says_it() {
+    let rows = "{\"a\": 1.5, \"raw\": {\"x\": 1}}\n{\"a\": \"b\", \"raw\": [2]}\n";
+    let asks = "name = \"asks\"\n[sources.s]\ntype = \"file\"\npath = \"mixed.ndjson\"\nformat = \"json\"\n\
+                [sinks.o]\ntype = \"stdout\"\ninput = \"s\"\n[sinks.r]\ntype = \"discard\"\ninput = \"s.rejected\"\n";
+    let folder = Folder::with(&[("mixed.ndjson", rows), ("asks.toml", asks)]);
+    let shown = folder.run(&["check", "asks.toml", "--schemas"]).out;
+    assert!(shown.contains("  defines s\n    a    json\n    raw  json\n"), "{shown}");
+    assert!(shown.contains("    raw     string not null\n"), "the side stream has a column of that name as well:\n{shown}");
+    let graph = folder.run(&["graph", "asks.toml", "--format", "json"]).out;
+    assert_eq!(graph.matches("\"type\": \"json\"").count(), 2, "{graph}");
+
+    assert_eq!(folder.run(&["new", "--from", "mixed.ndjson"]).code, Some(0));
+    assert!(folder.read("mixed/topology.toml").contains("a   = \"json\"\nraw = \"json\"\n"));
+    let (written, inferred) = (folder.run(&["run", "mixed/topology.toml"]), folder.run(&["run", "asks.toml"]));
+    assert_eq!((written.code, written.out.lines().count()), (Some(0), 2 + 2), "{}", written.err);
+    assert_eq!((inferred.code, inferred.out.lines().count()), (Some(0), 2), "{}", inferred.err);
+}
+
 #[test]
 fn a_file_that_makes_no_topology_says_why_and_leaves_nothing() {
     let folder = Folder::with(&[("empty.csv", ""), ("broken.ndjson", "no json\n"), ("bytes", "\u{0}\u{1}\u{2}")]);

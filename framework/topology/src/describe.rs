@@ -6,7 +6,6 @@ use arrow::datatypes::Field;
 use millstream_api::plan::{Route, Shape};
 use millstream_api::registry::Role;
 use millstream_api::stream::{Judge, Windowed};
-use millstream_api::types::SqlName;
 
 use crate::declare::role_name;
 use crate::graph::{Input, Node, NodeOutput, Topology};
@@ -91,7 +90,9 @@ fn describe_output(node: &Node, output: &NodeOutput, out: &mut String) -> std::f
     writeln!(out, "  defines {}{properties}", output.name)?;
     // The columns of side streams nobody reads would only be in the way.
     if output.shape.read || output.name == node.name || node.role == Role::Source && !output.name.ends_with(".rejected") {
-        describe_columns(output.stream.schema.fields().iter().map(AsRef::as_ref), &output.shape, out)?;
+        let fields = output.stream.schema.fields().iter();
+        let columns: Vec<_> = fields.map(|field| (field.name().as_str(), column_type(node, output, field))).collect();
+        describe_columns(&columns, &output.shape, out)?;
     }
     Ok(())
 }
@@ -105,19 +106,19 @@ fn windows(windowed: &Windowed, judges: bool) -> String {
     }
 }
 
-fn describe_columns<'a>(fields: impl Iterator<Item = &'a Field> + Clone, shape: &Shape, out: &mut String) -> std::fmt::Result {
-    let name_width = fields.clone().map(|field| field.name().chars().count()).max().unwrap_or_default();
-    let type_width = fields.clone().map(|field| sql_type(field).chars().count()).max().unwrap_or_default();
-    for field in fields {
-        let unread = shape.read && shape.schema.column_with_name(field.name()).is_none();
+fn describe_columns(columns: &[(&str, String)], shape: &Shape, out: &mut String) -> std::fmt::Result {
+    let name_width = columns.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let type_width = columns.iter().map(|(_, sql_type)| sql_type.chars().count()).max().unwrap_or_default();
+    for (name, sql_type) in columns {
+        let unread = shape.read && shape.schema.column_with_name(name).is_none();
         let remark = if unread { "  not read" } else { "" };
-        let line = format!("    {:name_width$}  {:type_width$}{remark}", field.name(), sql_type(field));
+        let line = format!("    {name:name_width$}  {sql_type:type_width$}{remark}");
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
-fn sql_type(field: &Field) -> String {
+fn column_type(node: &Node, output: &NodeOutput, field: &Field) -> String {
     let not_null = if field.is_nullable() { "" } else { " not null" };
-    format!("{}{not_null}", SqlName(field.data_type()))
+    format!("{}{not_null}", node.sql_type(output, field))
 }

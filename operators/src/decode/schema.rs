@@ -133,6 +133,11 @@ pub fn flowing(columns: &[ColumnSpec], physical: &Schema) -> Result<Vec<ColumnSp
     physical.fields().iter().map(|field| find(field.name()).ok_or_else(|| missing(field.name()))).collect()
 }
 
+/// The names of the columns that are `json`. Inside, nothing tells them from strings.
+pub fn json_columns(columns: &[ColumnSpec]) -> Vec<String> {
+    columns.iter().filter(|column| column.json).map(|column| column.name.clone()).collect()
+}
+
 /// The columns as an Arrow schema.
 pub fn arrow_schema(columns: &[ColumnSpec]) -> SchemaRef {
     let field = |c: &ColumnSpec| Field::new(&c.name, c.column_type.data_type.clone(), c.column_type.nullable);

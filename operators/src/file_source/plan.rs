@@ -17,7 +17,7 @@ use super::paths::{InputFile, list, may_come};
 use super::reader::{FileFactory, Manner};
 use super::reading::FileShape;
 use crate::decode::infer::{Inference, Inferred};
-use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name};
+use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name, json_columns};
 
 /// More files are not read side by side: each is open, and has a block under way.
 const MOST_TOGETHER: usize = 256;
@@ -47,9 +47,10 @@ impl NodeOptions for FileSourceOptions {
         let stream = errors.ok(self.stream(manner, &columns));
         let Some(stream) = stream else { return Err(errors) };
         let reads = files.iter().map(|file| file.path.clone()).collect();
+        let json_columns = json_columns(&columns);
         let factory = FileFactory::new(inputs.folder.clone(), self.path, files, format, columns).reading(manner);
         let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
-        (plan.warnings, plan.reads) = (warnings, reads);
+        (plan.warnings, plan.reads, plan.json_columns) = (warnings, reads, json_columns);
         errors.into_result(plan)
     }
 
@@ -68,8 +69,9 @@ impl NodeOptions for FileSourceOptions {
             return Err(errors);
         };
         let stream = self.stream(manner, &columns)?;
+        let json_columns = json_columns(&columns);
         let factory = FileFactory::new(inputs.folder.clone(), self.path, Vec::new(), format, columns);
-        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
+        Ok(Plan { json_columns, ..Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))) })
     }
 }
 
