@@ -53,6 +53,9 @@ const MOST_ROWS: usize = 20;
 /// Missing rows after a `-`, others after `sign`, their values in columns under the columns' names.
 fn aligned(expect: &Expect, comparison: &Comparison, missing: &[usize], others: &[usize], sign: &str) -> Vec<String> {
     let columns = columns(expect, &comparison.actual);
+    if columns.is_empty() {
+        return vec!["name columns under `rows` to see them: nobody else reads any".to_owned()];
+    }
     let head = columns.iter().map(|column| expect.columns.get(*column).map_or(WEIGHT, String::as_str).to_owned()).collect();
     let mut lines: Vec<(&str, Vec<String>)> = vec![(" ", head)];
     for row in missing.iter().take(MOST_ROWS) {

@@ -57,6 +57,38 @@ FAILED  does not
     assert_eq!(untimed(&ended.out), expected);
 }
 
+/// Nobody but the test reads these streams, and it names none of their columns.
+#[test]
+fn rows_of_side_streams_that_should_not_be_there_are_shown() {
+    let tests = r#"
+[[tests]]
+name  = "nothing is put aside"
+steps = [
+    { end = "trucks" },
+    { send = "cars", rows = '''
+        {"road": "A1", "at": 600, "speed": 1}
+        {"road": "A2", "at": 0, "speed": 2}
+        no json
+    ''' },
+    { expect_rejected = "cars", rows = [] },
+    { expect_late = "minutes", rows = [] },
+]
+"#;
+    let folder = Folder::with(&[("topology.toml", &format!("{TRAFFIC}{tests}"))]);
+    let ended = folder.run(&["test", "topology.toml"]);
+    let expected = r#"FAILED  nothing is put aside
+  topology.toml:69: expect_rejected = "cars": 1 unexpected
+      reason                                                        place                      raw
+    + "this line is not a JSON object: expected ident at column 2"  "cars: row 3 of the step"  "no json"
+  topology.toml:70: expect_late = "minutes": 1 unexpected
+    name columns under `rows` to see them: nobody else reads any
+0 passed, 1 failed
+"#;
+    assert_eq!(untimed(&ended.out), expected);
+    assert_eq!(folder.run(&["test", "topology.toml", "--update"]).code, Some(0));
+    assert!(folder.read("topology.toml").contains("raw = \"no json\""));
+}
+
 #[test]
 fn update_writes_the_rows_that_are_there() {
     let folder = Folder::with(&[("topology.toml", &format!("{TRAFFIC}{FAILING}"))]);

@@ -207,6 +207,10 @@ impl Test<'_, '_> {
             let tap = self.taps.entry(place).or_insert_with(|| Tap::new(name, place, path, key));
             let named = rows.iter().flatten().filter_map(|(column, _)| columns.get(*column));
             tap.columns.extend(named.cloned());
+            if key == "expect_rejected" {
+                // They are there whatever is computed, and without them an unexpected row would have nothing to show.
+                tap.columns.extend(columns.iter().cloned());
+            }
         }
         let as_changes = rows.iter().flatten().any(|(column, _)| *column == columns.len());
         let node = node.unwrap_or_else(|| Tap::node_name(name));
