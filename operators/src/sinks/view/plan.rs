@@ -114,7 +114,9 @@ impl ViewOptions {
         }
         bounds.extend(self.retain.map(|retain| format!("rows of the last {retain} of event time")));
         bounds.extend(self.max_rows.map(|most| format!("{most} rows")));
-        if bounds.is_empty() && stream.updating {
+        if bounds.is_empty() && has_one_row(stream) {
+            bounds.push("one row".to_owned());
+        } else if bounds.is_empty() && stream.updating {
             bounds.push("the rows of its input that are not withdrawn".to_owned());
         } else if bounds.is_empty() && stream.bounded {
             bounds.push("every row of an input that ends".to_owned());
@@ -169,11 +171,13 @@ impl ViewOptions {
     fn unfit_bounds(&self, (name, stream): &(String, Stream)) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         if self.retain.is_some() && !stream.event_time {
-            found.push(
-                Diagnostic::error("no-event-time", format!("`retain` counts event time, and `{name}` has none"))
-                    .key("retain")
-                    .help("give the source `time`, or bound the view by `key` or `max_rows`"),
-            );
+            // A running aggregate has no event time, wherever its rows come from, and `max_rows` is not for streams that update.
+            let help = match stream.updating {
+                true => "leave it out: with `key` there is one row of each; or aggregate per window, whose rows have a time",
+                false => "give the source `time`, or bound the view by `key` or `max_rows`",
+            };
+            let message = format!("`retain` counts event time, and `{name}` has none");
+            found.push(Diagnostic::error("no-event-time", message).key("retain").help(help));
         }
         if self.max_rows.is_some() && stream.updating {
             let message = format!("`{name}` is updating: which rows are left would depend on when others are withdrawn");
@@ -181,13 +185,11 @@ impl ViewOptions {
                 Diagnostic::error("view-bound", message).key("max_rows").help("bound the stream before it is updating, or use `key`"),
             );
         }
-        if self.key.is_empty() && self.retain.is_none() && self.max_rows.is_none() {
+        if self.key.is_empty() && self.retain.is_none() && self.max_rows.is_none() && !has_one_row(stream) {
             let (message, help) = if stream.updating {
                 let message = "this view keeps every row that is not withdrawn, so that only its input bounds its memory";
-                (
-                    message,
-                    "bound the stream before it, for example by `state_ttl` or fewer keys; `key` names what its rows are told apart by",
-                )
+                // Not by `state_ttl`: what is forgotten is not withdrawn.
+                (message, "have keys of which there are only so many; or aggregate per window, and `retain` the windows of a time")
             } else {
                 let message = "this view keeps every row, so that its memory grows with the input";
                 (message, "`key` keeps one row for each key, `retain` those of a time, `max_rows` the newest")
@@ -196,4 +198,9 @@ impl ViewOptions {
         }
         found
     }
+}
+
+/// Whether the stream never has more than one row: a running aggregate without `by`.
+fn has_one_row(stream: &Stream) -> bool {
+    stream.unique_key.as_ref().is_some_and(Vec::is_empty)
 }
