@@ -58,11 +58,7 @@ impl Resumed {
 /// When the store cannot be used, or something needs a word from the user.
 pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     let (Some(settings), Some(store)) = (&topology.checkpoint, open_store(topology)?) else {
-        return match args.fresh || args.from.is_some() {
-            true => Err(state_error("the topology has no [checkpoint]")
-                .help("leave --fresh and --from out: without checkpoints every run begins anew")),
-            false => Ok(Beginning::Without),
-        };
+        return Ok(Beginning::Without);
     };
     let store = store.take(&format!("process {}, {}", std::process::id(), topology.name))?;
     let there = store.checkpoints()?;

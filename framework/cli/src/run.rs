@@ -28,9 +28,8 @@ pub fn run(args: &Run, registry: &Registry, console: &Console) -> Status {
     let Some((topology, _)) = checked(&args.file, registry, console) else {
         return Status::Wrong;
     };
-    if args.keep_serving && topology.server.is_none() {
-        let help = "add [server] with listen = \"127.0.0.1:8080\" to the topology";
-        console.trouble(&Trouble::new("--keep-serving: the topology has no [server]", Some(help)));
+    if let Some(trouble) = unfit(args, &topology) {
+        console.trouble(&trouble);
         return Status::Wrong;
     }
     let file = topology.file.display().to_string();
@@ -50,6 +49,19 @@ pub fn run(args: &Run, registry: &Registry, console: &Console) -> Status {
             Status::Failed
         }
     }
+}
+
+/// An argument that means nothing for this topology.
+fn unfit(args: &Run, topology: &Topology) -> Option<Trouble> {
+    if args.keep_serving && topology.server.is_none() {
+        let help = "add [server] with listen = \"127.0.0.1:8080\" to the topology";
+        return Some(Trouble::new("--keep-serving: the topology has no [server]", Some(help)));
+    }
+    let argument = if args.fresh { "--fresh" } else { "--from" };
+    ((args.fresh || args.from.is_some()) && topology.checkpoint.is_none()).then(|| {
+        let help = "leave it out: without checkpoints every run begins anew";
+        Trouble::new(format!("{argument}: the topology has no [checkpoint]"), Some(help))
+    })
 }
 
 /// Lets sinks make visible what the last checkpoint covers: they do so when they take back their state.

@@ -163,6 +163,17 @@ fn keep_serving_needs_a_server() {
     assert!(ended.err.contains("the topology has no [server]"), "{}", ended.err);
 }
 
+/// The command line is wrong, not the pipeline: nothing was tried.
+#[test]
+fn without_checkpoints_there_are_none_to_go_on_from_or_leave() {
+    let folder = Folder::with(&[("topology.toml", HOURLY), ("in.ndjson", FLIGHTS)]);
+    for arguments in [&["run", "topology.toml", "--fresh"][..], &["run", "topology.toml", "--from", "1"]] {
+        let refused = folder.run(arguments);
+        let said = format!("error: {}: the topology has no [checkpoint]\nhelp: ", arguments[2]);
+        assert_eq!((refused.code, refused.err.starts_with(&said)), (Some(2), true), "{}", refused.err);
+    }
+}
+
 const COMMITTED: &str = r#"
 name       = "committed"
 server     = { listen = "127.0.0.1:0" }
