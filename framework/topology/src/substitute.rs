@@ -128,7 +128,7 @@ fn malformed(range: Range<usize>, message: String) -> Mistake {
 
 const HELP: &str = "write ${NAME}, ${NAME:-default} or ${file:PATH}; $${ stands for ${ itself";
 
-/// The value of what stands between the braces.
+/// The value of what stands between the braces, of which the first `}` is the end.
 fn value<'a>(inside: &'a str, outside: Outside<'a>) -> Result<Cow<'a, str>, (&'static str, String, String)> {
     if let Some(path) = inside.strip_prefix("file:") {
         return secret_in(path, outside);
@@ -141,6 +141,11 @@ fn value<'a>(inside: &'a str, outside: Outside<'a>) -> Result<Cow<'a, str>, (&'s
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
         return Err(("bad-variable", format!("`{name}` is not the name of a variable"), HELP.to_owned()));
+    }
+    if default.is_some_and(|default| default.contains("${")) {
+        // The first `}` would end it, and the rest would be left standing as text.
+        let help = "set the variable, or let the default be plain text".to_owned();
+        return Err(("bad-variable", format!("the default of `{name}` cannot have a `${{` in it"), help));
     }
     let given = outside.env.get(name).map(String::as_str);
     match (given, default) {
@@ -197,6 +202,14 @@ mod tests {
         let found: Vec<(&str, Range<usize>)> = mistakes.iter().map(|m| (m.code, m.range.clone())).collect();
         assert_eq!(found, [("variable-not-set", 0..4), ("bad-variable", 5..10), ("bad-variable", 16..19)]);
         assert_eq!(mistakes[0].help, "set it, or give a default: ${M:-value}");
+    }
+
+    #[test]
+    fn a_default_is_plain_text_whether_it_is_needed_or_not() {
+        for text in ["${M:-a${N}}", "${N:-a${N}}", "${M:-$${N}", "${M:-${file:token}}"] {
+            let mistakes = expand(text, outside(&env(), Path::new("."), false)).unwrap_err();
+            assert_eq!((mistakes.len(), mistakes[0].code), (1, "bad-variable"), "{text}");
+        }
     }
 
     #[test]
