@@ -11,8 +11,9 @@ use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion_common::{Result, internal_err};
 use datafusion_expr::{ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
-use crate::growth::{self, longest_bytes};
+use crate::growth;
 use crate::physical::failure::RowFailure;
+use crate::texts::longest_bytes;
 
 /// How many bytes the result on one row may have, about.
 pub(crate) const RESULT_LIMIT: i64 = 64 * 1024;

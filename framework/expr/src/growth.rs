@@ -4,9 +4,7 @@
 //! A result may be as long as [`RESULT_LIMIT`](crate::bounded::RESULT_LIMIT), or [`GROWTH_LIMIT`] times what it is made of. Mostly the longest
 //! texts of a batch tell that all rows are within it; only else are rows looked at.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
@@ -15,6 +13,7 @@ use regex::Regex;
 
 use crate::bounded::RESULT_LIMIT;
 use crate::physical::failure::RowFailure;
+use crate::texts::{Texts, longest_bytes};
 
 /// How many times longer than its text a result may be that is longer than any may.
 const GROWTH_LIMIT: u64 = 16;
@@ -47,7 +46,7 @@ fn replaced(text: &ColumnarValue, from: &ColumnarValue, to: &ColumnarValue, rows
     if longest <= GROWTH_LIMIT || longest.saturating_mul(longest_bytes(text)?) <= RESULT_LIMIT.unsigned_abs() {
         return Ok(());
     }
-    let [text, from, to] = [text, from, to].map(Column::of);
+    let [text, from, to] = [text, from, to].map(Texts::of);
     let (text, from, to) = (text?, from?, to?);
     for row in 0..rows {
         let (Some(text), Some(from), Some(to)) = (text.at(row), from.at(row), to.at(row)) else { continue };
@@ -72,9 +71,9 @@ fn regexp_replaced(
     if longest <= GROWTH_LIMIT / 4 || most <= RESULT_LIMIT.unsigned_abs() {
         return Ok(());
     }
-    let [text, pattern, to] = [text, pattern, to].map(Column::of);
+    let [text, pattern, to] = [text, pattern, to].map(Texts::of);
     let (text, pattern, to) = (text?, pattern?, to?);
-    let flags = flags.map(Column::of).transpose()?;
+    let flags = flags.map(Texts::of).transpose()?;
     for row in 0..rows {
         let (Some(text), Some(pattern), Some(to)) = (text.at(row), pattern.at(row), to.at(row)) else { continue };
         let flags = flags.as_ref().and_then(|flags| flags.at(row)).unwrap_or_default();
@@ -109,7 +108,7 @@ fn joined(list: &ColumnarValue, between: &[ColumnarValue], rows: usize) -> Resul
         return Ok(());
     }
     let lists = list.to_array(rows)?;
-    let between = between.iter().map(Column::of).collect::<Result<Vec<_>>>()?;
+    let between = between.iter().map(Texts::of).collect::<Result<Vec<_>>>()?;
     for row in 0..rows {
         let Some((items, bytes)) = items(&lists, row)? else { continue };
         let longest = between.iter().filter_map(|text| text.at(row)).map(|text| text.len() as u64).max().unwrap_or(0);
@@ -138,34 +137,10 @@ fn compared(one: &ColumnarValue, other: &ColumnarValue, rows: usize) -> Result<(
     if longest_bytes(one)?.saturating_mul(longest_bytes(other)?) <= COMPARED_LIMIT {
         return Ok(());
     }
-    let (one, other) = (Column::of(one)?, Column::of(other)?);
-    let bytes = |column: &Column, row: usize| column.at(row).map_or(0, |text| text.len() as u64);
+    let (one, other) = (Texts::of(one)?, Texts::of(other)?);
+    let bytes = |column: &Texts, row: usize| column.at(row).map_or(0, |text| text.len() as u64);
     if (0..rows).any(|row| bytes(&one, row).saturating_mul(bytes(&other, row)) > COMPARED_LIMIT) {
         return Err(RowFailure("the texts of `levenshtein` are longer than 16 KiB".to_owned()).into());
     }
     Ok(())
-}
-
-/// The bytes of the longest text among these.
-pub(crate) fn longest_bytes(texts: &ColumnarValue) -> Result<u64> {
-    let texts = Column::of(texts)?;
-    Ok(texts.0.iter().flatten().map(|text| text.len() as u64).max().unwrap_or(0))
-}
-
-/// Texts, one for each row or one for all.
-struct Column(StringViewArray);
-
-impl Column {
-    fn of(argument: &ColumnarValue) -> Result<Column> {
-        let texts = match argument {
-            ColumnarValue::Scalar(text) => text.to_array_of_size(1)?,
-            ColumnarValue::Array(texts) => Arc::clone(texts),
-        };
-        Ok(Column(cast(&texts, &DataType::Utf8View)?.as_string_view().clone()))
-    }
-
-    fn at(&self, row: usize) -> Option<&str> {
-        let row = if self.0.len() == 1 { 0 } else { row };
-        (row < self.0.len() && self.0.is_valid(row)).then(|| self.0.value(row))
-    }
 }

@@ -6,8 +6,8 @@
 //! - `sql`, `nesting`, `arrows`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
 //! - `stack`: room for deep expressions
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
-//! - `functions`: which functions there are; `adapted`, `bounded`, `formats`, `time_text`: what is ours about them
-//! - `json`: parts of JSON texts
+//! - `functions`: which functions there are; `adapted`, `bounded`, `growth`: what is ours about DataFusion's
+//! - `formats`, `time_text`, `time_reading`, `json`, on `texts`: functions of our own, of times and of JSON
 //! - `names`: columns, functions and constructs, checked on the syntax tree
 //! - `syntax` and `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
@@ -43,6 +43,7 @@ mod shorthands;
 mod sql;
 mod stack;
 mod syntax;
+mod texts;
 mod time_reading;
 mod time_text;
 mod types;

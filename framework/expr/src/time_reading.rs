@@ -7,17 +7,17 @@
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
-use arrow::compute::cast;
+use arrow::array::{ArrayRef, Date32Array, TimestampMicrosecondArray};
 use arrow::datatypes::DataType;
 use chrono::format::{ParseErrorKind, ParseResult, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, TimeDelta};
-use datafusion_common::{Result, ScalarValue, plan_err};
+use datafusion_common::{Result, plan_err};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use millstream_api::types::{UTC, timestamp_type};
 
 use crate::formats::Template;
 use crate::physical::failure::RowFailure;
+use crate::texts::{Texts, computed};
 
 /// The function of this name that reads by formats, if there is one.
 pub(crate) fn reading_by_format(name: &str) -> Option<ScalarUDF> {
@@ -69,17 +69,11 @@ impl ScalarUDFImpl for TimeReading {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let one_row = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        let rows = if one_row { 1 } else { args.number_rows };
         let Some((texts, formats)) = args.args.split_first() else { return plan_err!("`{}` reads a text", self.name) };
-        let texts = cast(&texts.to_array(rows)?, &DataType::Utf8View)?;
+        let texts = Texts::of(texts)?;
         let mut formats = formats.iter().map(Formats::new).collect::<Result<Vec<Formats>>>()?;
-        let mut times: Vec<Option<i64>> = Vec::with_capacity(rows);
-        for (row, text) in texts.as_string_view().iter().enumerate() {
-            times.push(text.map_or(Ok(None), |text| read(text, &mut formats, row))?);
-        }
-        let found = self.values(times);
-        Ok(if one_row { ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?) } else { ColumnarValue::Array(found) })
+        let mut time = |row: usize| texts.at(row).map_or(Ok(None), |text| read(text, &mut formats, row));
+        computed(&args, |rows| Ok(self.values((0..rows).map(&mut time).collect::<Result<_>>()?)))
     }
 }
 
@@ -95,28 +89,19 @@ impl TimeReading {
 
 /// One argument that is a format: the same for all rows, or each row's own.
 struct Formats {
-    texts: ArrayRef,
+    texts: Texts,
     /// The last one, and what it means to chrono.
     last: Option<(String, String)>,
 }
 
 impl Formats {
     fn new(argument: &ColumnarValue) -> Result<Formats> {
-        let texts = match argument {
-            ColumnarValue::Scalar(text) => text.to_array_of_size(1)?,
-            ColumnarValue::Array(texts) => Arc::clone(texts),
-        };
-        Ok(Formats { texts: cast(&texts, &DataType::Utf8View)?, last: None })
+        Ok(Formats { texts: Texts::of(argument)?, last: None })
     }
 
     /// The format of a row as it is written, and as strftime's; `None`: it is null.
     fn of(&mut self, row: usize) -> Result<Option<&(String, String)>> {
-        let texts = self.texts.as_string_view();
-        let row = if texts.len() == 1 { 0 } else { row };
-        if texts.is_null(row) {
-            return Ok(None);
-        }
-        let format = texts.value(row);
+        let Some(format) = self.texts.at(row) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(last, _)| last != format) {
             self.last = Some((format.to_owned(), Template::Java.reading(format).map_err(RowFailure)?));
         }

@@ -1,7 +1,7 @@
 //! `json_value`, `json_query`, `json_exists`, `->` and `->>`: parts of JSON texts.
 //!
-//! A column of type `json` is text, and nothing is built of it: a path is followed through the text (`walk`), and what it leads to
-//! is a part of that. What is no JSON leads nowhere, which is null, as where a key is missing.
+//! A column of type `json` is text, and no tree is built of it: a path is followed through the text (`walk`), and what it leads to
+//! is a part of that text. In a text that is not JSON a path leads nowhere, which gives null, as does a key that is missing.
 
 mod path;
 mod walk;
@@ -11,11 +11,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBuilder, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion_common::{Result, ScalarValue, plan_err};
+use datafusion_common::{Result, plan_err};
 use datafusion_expr::{ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 pub(crate) use self::path::{Path, Step};
 use crate::physical::failure::RowFailure;
+use crate::texts::computed;
 
 /// The function for `->`.
 pub(crate) const PART: &str = "json_part";
@@ -92,20 +93,19 @@ impl ScalarUDFImpl for JsonFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let one_row = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        let rows = if one_row { 1 } else { args.number_rows };
         let [documents, paths] = args.args.as_slice() else {
             return Err(RowFailure(format!("`{}` has other arguments", self.name)).into());
         };
-        let documents = cast(&documents.to_array(rows)?, &DataType::Utf8View)?;
-        let found = match paths {
-            ColumnarValue::Scalar(path) => {
-                let path = self.path(&path.to_array_of_size(1)?, 0)?;
-                self.each(&documents, |_| Ok(path.clone()))?
+        computed(&args, |rows| {
+            let documents = cast(&documents.to_array(rows)?, &DataType::Utf8View)?;
+            match paths {
+                ColumnarValue::Scalar(path) => {
+                    let path = self.path(&path.to_array_of_size(1)?, 0)?;
+                    self.each(&documents, |_| Ok(path.clone()))
+                }
+                ColumnarValue::Array(paths) => self.each(&documents, |row| self.path(paths, row)),
             }
-            ColumnarValue::Array(paths) => self.each(&documents, |row| self.path(paths, row))?,
-        };
-        Ok(if one_row { ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?) } else { ColumnarValue::Array(found) })
+        })
     }
 }
 
@@ -126,6 +126,7 @@ impl JsonFunction {
         Ok(Some(Path::parse(text).map_err(RowFailure)?))
     }
 
+    /// What is given of each document, of which `path` says for its row where to look.
     fn each(&self, documents: &ArrayRef, path: impl Fn(usize) -> Result<Option<Path>>) -> Result<ArrayRef> {
         let documents = documents.as_string_view();
         let found = |row: usize| -> Result<Option<&str>> {

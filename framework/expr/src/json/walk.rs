@@ -1,7 +1,7 @@
 //! Following a path through a JSON text without building anything of it.
 //!
 //! What is beside the path is passed over: of strings only their ends matter, of objects and lists within others only their
-//! brackets. So a text may be nested as deeply as it likes, and is no JSON where it is looked at closely only if it is not.
+//! brackets. So depth costs no stack, and a mistake beside the path may go unseen.
 
 use std::borrow::Cow;
 
@@ -17,12 +17,12 @@ pub(super) fn follow<'a>(text: &'a str, path: &Path) -> Option<&'a str> {
         };
     }
     // An outermost value has to be whole too.
-    (value(part)? == part.len()).then_some(part)
+    (value_end(part)? == part.len()).then_some(part)
 }
 
 const WHITE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// The value of a key; of one that comes twice the last, as in a row of a file.
+/// The value of a key; if the key comes twice, the last one counts, as in a row of a file.
 fn member<'a>(object: &'a str, wanted: &str) -> Option<&'a str> {
     let mut rest = object.strip_prefix('{')?.trim_start_matches(WHITE);
     let mut found = None;
@@ -30,9 +30,9 @@ fn member<'a>(object: &'a str, wanted: &str) -> Option<&'a str> {
         return None;
     }
     loop {
-        let key = string(rest)?;
+        let key = string_end(rest)?;
         let after = rest[key..].trim_start_matches(WHITE).strip_prefix(':')?.trim_start_matches(WHITE);
-        let end = value(after)?;
+        let end = value_end(after)?;
         if unquoted(&rest[..key]).as_deref() == Some(wanted) {
             found = Some(&after[..end]);
         }
@@ -52,7 +52,7 @@ fn element(list: &str, place: i64) -> Option<&str> {
         return None;
     }
     loop {
-        let end = value(rest)?;
+        let end = value_end(rest)?;
         elements.push(&rest[..end]);
         rest = rest[end..].trim_start_matches(WHITE);
         if let Some(after) = rest.strip_prefix(']') {
@@ -67,44 +67,46 @@ fn element(list: &str, place: i64) -> Option<&str> {
 }
 
 /// Where the value ends that a text begins with.
-fn value(text: &str) -> Option<usize> {
+fn value_end(text: &str) -> Option<usize> {
     match text.as_bytes().first()? {
-        b'"' => string(text),
-        b'{' | b'[' => nested(text),
+        b'"' => string_end(text),
+        b'{' | b'[' => nested_end(text),
         _ => {
             let end = text.find(|c: char| WHITE.contains(&c) || matches!(c, ',' | ']' | '}' | ':' | '"' | '{' | '[')).unwrap_or(text.len());
-            plain(&text[..end]).then_some(end)
+            is_plain(&text[..end]).then_some(end)
         }
     }
 }
 
 /// Whether this is a number, a boolean or null.
-fn plain(word: &str) -> bool {
-    matches!(word, "true" | "false" | "null") || is_number(word.strip_prefix('-').unwrap_or(word)).is_some()
+fn is_plain(word: &str) -> bool {
+    matches!(word, "true" | "false" | "null") || is_number(word.strip_prefix('-').unwrap_or(word))
 }
 
 /// Whether this is a number without its sign: no zero before a digit, and digits on both sides of a point.
-fn is_number(word: &str) -> Option<()> {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let whole = digits(word);
-    (whole == 1 || whole > 1 && !word.starts_with('0')).then_some(())?;
-    let mut rest = &word[whole..];
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let count = digits(fraction);
-        (count > 0).then_some(())?;
-        rest = &fraction[count..];
-    }
-    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
-        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        let count = digits(exponent);
-        (count > 0).then_some(())?;
-        rest = &exponent[count..];
-    }
-    rest.is_empty().then_some(())
+fn is_number(word: &str) -> bool {
+    let has_needless_zero = word.starts_with('0') && word[1..].starts_with(|c: char| c.is_ascii_digit());
+    let rest = after_digits(word).and_then(after_fraction).and_then(after_exponent);
+    rest == Some("") && !has_needless_zero
+}
+
+/// What comes after the digits at the beginning; `None`: there are none.
+fn after_digits(text: &str) -> Option<&str> {
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    (rest.len() < text.len()).then_some(rest)
+}
+
+fn after_fraction(text: &str) -> Option<&str> {
+    text.strip_prefix('.').map_or(Some(text), after_digits)
+}
+
+fn after_exponent(text: &str) -> Option<&str> {
+    let Some(exponent) = text.strip_prefix(['e', 'E']) else { return Some(text) };
+    after_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
 }
 
 /// Where the string ends that a text begins with, its closing quote included.
-fn string(text: &str) -> Option<usize> {
+fn string_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     if bytes.first() != Some(&b'"') {
         return None;
@@ -120,13 +122,13 @@ fn string(text: &str) -> Option<usize> {
 }
 
 /// Where the object or list ends that a text begins with.
-fn nested(text: &str) -> Option<usize> {
+fn nested_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut at, mut open) = (0, Vec::new());
     loop {
         match bytes.get(at)? {
             b'"' => {
-                at += string(&text[at..])?;
+                at += string_end(&text[at..])?;
                 continue;
             }
             b'{' => open.push(b'}'),
