@@ -239,23 +239,26 @@ pub(super) fn comparable(data_type: DataType) -> Result<DataType, &'static str> 
 /// Fresh accumulators.
 pub(super) fn groups(spec: &Spec) -> Result<Box<dyn Groups>> {
     let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
-    let standing = spec.retracting && spec.function.retraction() == Retraction::KeepsValues;
-    match (&spec.function, spec.distinct) {
-        (Function::ArrayAgg, true) if !standing => return Ok(Box::new(FirstSeen::new(argument, Shape::List)?)),
-        (Function::StringAgg(separator), true) if !standing => {
-            return Ok(Box::new(FirstSeen::new(argument, Shape::Text(separator.clone()))?));
-        }
-        _ => {}
-    }
-    let once = spec.distinct && spec.function.ordered();
-    let plain = match standing {
-        true => standing_groups(&spec.function, &argument, spec.field.data_type(), once)?,
-        false => plain_groups(&spec.function, &argument, spec.field.data_type())?,
+    let (function, result) = (&spec.function, spec.field.data_type());
+    let standing = spec.retracting && function.retraction() == Retraction::KeepsValues;
+    // Where the order of rows shows in the result, it also says which of equal values is the one that counts.
+    let once = spec.distinct && function.ordered();
+    let groups = match (standing, once) {
+        (true, _) => standing_groups(function, &argument, result, once)?,
+        (false, true) => first_seen_groups(function, &argument)?,
+        (false, false) => plain_groups(function, &argument, result)?,
     };
-    if !spec.distinct || once {
-        return Ok(plain);
-    }
-    Ok(Box::new(Distinct::new(&argument, plain)?))
+    if spec.distinct && !once { Ok(Box::new(Distinct::new(&argument, groups)?)) } else { Ok(groups) }
+}
+
+/// Those in which each value counts once, where its first row stands.
+fn first_seen_groups(function: &Function, argument: &DataType) -> Result<Box<dyn Groups>> {
+    let shape = match function {
+        Function::ArrayAgg => Shape::List,
+        Function::StringAgg(separator) => Shape::Text(separator.clone()),
+        other => return Err(Error::internal(format!("`{}` does not take `distinct`", other.name()))),
+    };
+    Ok(Box::new(FirstSeen::new(argument.clone(), shape)?))
 }
 
 fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> Result<Box<dyn Groups>> {
@@ -279,20 +282,21 @@ fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> 
     })
 }
 
-/// Those that keep every value, so that rows can be withdrawn; `once`: of equal ones the first is the result's.
+/// Those that keep every value, so that rows can be withdrawn; `once`: of equal values only the first is in the result.
 fn standing_groups(function: &Function, argument: &DataType, result: &DataType, once: bool) -> Result<Box<dyn Groups>> {
-    let (order, made) = match function {
+    let listed = if once { By::FirstRow } else { By::Row };
+    let (by, made) = match function {
         Function::Min => (By::Value, Made::First),
         Function::Max => (By::Value, Made::Last),
         Function::Median => (By::Value, Made::Median(result.clone())),
         Function::Spread(measure) => (By::Value, Made::Spread(*measure)),
         Function::FirstValue => (By::Row, Made::First),
         Function::LastValue => (By::Row, Made::Last),
-        Function::ArrayAgg => (By::Row, Made::List { once }),
-        Function::StringAgg(separator) => (By::Row, Made::Text { separator: separator.clone(), once }),
+        Function::ArrayAgg => (listed, Made::List),
+        Function::StringAgg(separator) => (listed, Made::Text(separator.clone())),
         other => return Err(Error::internal(format!("`{}` keeps no values", other.name()))),
     };
-    Ok(Box::new(Standing::new(argument.clone(), order, made)?))
+    Ok(Box::new(Standing::new(argument.clone(), by, made)?))
 }
 
 fn exact_finish(function: &Function, argument: &DataType, result: &DataType) -> Finish {

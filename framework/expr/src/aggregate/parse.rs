@@ -4,6 +4,7 @@
 //! own. Expressions over calls (`sum(a) / count(*)`) are taken apart by [`super::item`].
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -13,7 +14,6 @@ use datafusion_sql::sqlparser::ast::{
 };
 use millstream_api::plan::Columns;
 use millstream_api::types::SqlName;
-use std::sync::Arc;
 
 use super::Spec;
 use super::function::{DistinctUse, Function, comparable};

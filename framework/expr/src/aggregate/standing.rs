@@ -32,6 +32,8 @@ pub(super) enum By {
     Value,
     /// That of their rows.
     Row,
+    /// That of their rows, each value once, where the first row that has it stands.
+    FirstRow,
 }
 
 /// What is made of the values that stand.
@@ -43,15 +45,9 @@ pub(super) enum Made {
     Median(DataType),
     /// By value, so that the order of coming does not show even in the last digit.
     Spread(Measure),
-    /// `once`: of equal values the first.
-    List {
-        once: bool,
-    },
+    List,
     /// With the separator; nulls are left out.
-    Text {
-        separator: String,
-        once: bool,
-    },
+    Text(String),
 }
 
 /// A value that stands, or that was withdrawn before it came.
@@ -82,15 +78,15 @@ impl Standing {
 
     fn change(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>, weight: i64) -> Result<()> {
         grow_maps(&mut self.groups, total);
-        let nulls = self.by == By::Row && !matches!(self.made, Made::Text { .. });
+        let by_rows = self.by != By::Value;
+        let nulls = by_rows && !matches!(self.made, Made::Text(_));
         let part = if nulls { arguments.passing() } else { arguments.taking_part() };
-        let once = matches!(self.made, Made::List { once: true } | Made::Text { once: true, .. });
         let values = match self.by {
-            By::Row if !once => arguments.values[0].clone(),
-            _ => normalised(&arguments.values[0]),
+            By::Row => arguments.values[0].clone(),
+            By::Value | By::FirstRow => normalised(&arguments.values[0]),
         };
         let values = self.converter.convert_columns(&[values])?;
-        let keys = if self.by == By::Row { Some(Keys::of(order)?) } else { None };
+        let keys = if by_rows { Some(Keys::of(order)?) } else { None };
         let mut bytes = Vec::new();
         each(groups, part.as_ref(), |row, group| {
             bytes.clear();
@@ -126,11 +122,11 @@ impl Standing {
         match &self.made {
             Made::First => chosen.extend(standing.next().map(|(bytes, held)| value(bytes, held))),
             Made::Last => chosen.extend(standing.next_back().map(|(bytes, held)| value(bytes, held))),
-            Made::List { once: true } | Made::Text { once: true, .. } => {
+            Made::List | Made::Text(_) if self.by == By::FirstRow => {
                 let mut seen = HashSet::new();
                 chosen.extend(standing.map(|(bytes, held)| value(bytes, held)).filter(|value| seen.insert(*value)));
             }
-            Made::Spread(_) | Made::List { .. } | Made::Text { .. } => {
+            Made::Spread(_) | Made::List | Made::Text(_) => {
                 standing
                     .for_each(|(bytes, held)| chosen.extend(std::iter::repeat_n(value(bytes, held), held.count.unsigned_abs() as usize)));
             }
@@ -213,8 +209,8 @@ impl Groups for Standing {
         let values = self.values(&chosen)?;
         let values = match &self.made {
             Made::Median(result) => return Ok(between(&values, &lengths, result)),
-            Made::List { .. } => list_of(values, &lengths)?,
-            Made::Text { separator, .. } => texts_of(&values, &lengths, separator),
+            Made::List => list_of(values, &lengths)?,
+            Made::Text(separator) => texts_of(&values, &lengths, separator),
             Made::Spread(measure) => return Ok(measured(&values, &lengths, *measure)),
             Made::First | Made::Last => one_each(&values, &lengths)?,
         };

@@ -3,11 +3,12 @@
 //! Values stay in Arrow arrays; nothing is boxed. Arrays of like size are joined, so that many small batches cost a
 //! logarithmic number of copies and leave few arrays.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::DataType;
 use millstream_api::Result;
-use std::sync::Arc;
 
 /// Values at positions from 0 on.
 pub(super) struct Store {
