@@ -36,19 +36,18 @@ pub(crate) struct TextShape {
     pub(crate) compression: Compression,
     /// About how long a block is.
     pub(crate) block_bytes: usize,
-    /// Who counts lines.
-    pub(crate) counting: Counting,
-    /// Whether several threads read and decode.
-    pub(crate) is_shared: bool,
+    pub(crate) division: Division,
 }
 
-/// Who counts the lines of a block, so that those of the next one have their numbers.
+/// What of the work is done by whoever has the turn to read, and what by the decoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counting {
-    /// Whoever reads it: the next one may be of another file.
-    Reader,
-    /// Whoever decodes it, by the way: blocks follow one another, and are put in order once they are decoded.
-    Decoder,
+pub(crate) enum Division {
+    /// The lines of a block are counted when it is read: the next one may be of another file.
+    CountedWhenRead,
+    /// Decoders count lines as they find them: blocks follow one another, and have their numbers once they are in order again.
+    CountedWhenDecoded,
+    /// Decoders also read, several at a time, where a file can be read so.
+    ReadByDecoders,
 }
 
 /// The line at which a block starts.
@@ -87,7 +86,7 @@ pub(crate) struct TextFile {
     input: Input,
     /// The byte of the text at which `rest` starts.
     offset: u64,
-    /// The line at which it starts; with [`Counting::Decoder`] that of the first block.
+    /// The line at which it starts; where decoders count, that of the first block.
     line: u64,
     /// Whether a block has been read.
     begun: bool,
@@ -159,7 +158,7 @@ impl TextFile {
     /// When the file can't be read, or a record has no end.
     pub(crate) fn next(&mut self, mut buffer: Vec<u8>, shape: &TextShape, ending: Ending) -> Result<Result<PlacedBlock, Vec<u8>>> {
         self.fill(&mut buffer, shape, ending)?;
-        Ok(if buffer.is_empty() { Err(buffer) } else { Ok(self.place(buffer, shape.counting)) })
+        Ok(if buffer.is_empty() { Err(buffer) } else { Ok(self.place(buffer, shape.division)) })
     }
 
     /// Goes over a byte order mark; false when what is there may become one.
@@ -248,14 +247,12 @@ impl TextFile {
     }
 
     /// Makes a block of the bytes at which the file stands, and goes past them.
-    fn place(&mut self, bytes: Vec<u8>, counting: Counting) -> PlacedBlock {
-        let offset = self.offset;
+    fn place(&mut self, bytes: Vec<u8>, division: Division) -> PlacedBlock {
+        let (offset, is_counted_here) = (self.offset, division == Division::CountedWhenRead);
         self.offset += bytes.len() as u64;
-        let first_line = match (counting, std::mem::replace(&mut self.begun, true)) {
-            (Counting::Decoder, true) => FirstLine::Next,
-            _ => FirstLine::At(self.line),
-        };
-        if counting == Counting::Reader {
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        let first_line = if is_first || is_counted_here { FirstLine::At(self.line) } else { FirstLine::Next };
+        if is_counted_here {
             self.line += count_lines(&bytes) as u64;
         }
         let block = Block { bytes, header: self.header.clone() };
@@ -308,7 +305,7 @@ impl Framing {
 /// # Errors
 /// When the file can't be read.
 pub(crate) fn header_names(input: &InputFile, dialect: &Dialect, compression: Compression) -> Result<Vec<String>> {
-    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096, counting: Counting::Reader, is_shared: false };
+    let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096, division: Division::CountedWhenRead };
     let opened = TextFile::open(input, &shape, Ending::Final)?;
     let names = opened.map(|mut open| open.read_names(dialect, Ending::Final)).transpose()?;
     Ok(names.flatten().unwrap_or_default())

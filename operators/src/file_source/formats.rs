@@ -2,7 +2,7 @@
 
 use millstream_api::error::Result;
 
-use super::blocks::{Counting, Framing, TextShape};
+use super::blocks::{Division, Framing, TextShape};
 use super::compression::Compression;
 use super::parquet::ParquetShape;
 use super::pipeline::Decoder;
@@ -30,18 +30,11 @@ pub(crate) enum TextFormat {
 
 impl Format {
     /// How files are read.
-    pub(crate) fn shape(
-        &self,
-        all: &[ColumnSpec],
-        wanted: &[ColumnSpec],
-        block_bytes: usize,
-        counting: Counting,
-        is_shared: bool,
-    ) -> FileShape {
+    pub(crate) fn shape(&self, all: &[ColumnSpec], wanted: &[ColumnSpec], block_bytes: usize, division: Division) -> FileShape {
         match self {
             Format::Text(format, compression) => {
                 let (framing, compression) = (format.framing(all, wanted), *compression);
-                FileShape::Text(TextShape { framing, compression, block_bytes, counting, is_shared })
+                FileShape::Text(TextShape { framing, compression, block_bytes, division })
             }
             Format::Parquet => FileShape::Parquet(ParquetShape { wanted: wanted.to_vec() }),
         }

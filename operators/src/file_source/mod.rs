@@ -3,10 +3,15 @@
 //! All files are one split, read in the byte order of their names, so that event time has one order however many threads
 //! decode; unless each is a split of its own (`together`) or they are followed as they grow (`follow`).
 //!
-//! Modules in reading order: [`options`] is what the user writes and [`plan`] how it is planned, [`formats`] and [`paths`] which files,
-//! [`compression`] unpacks them, [`blocks`] cuts text, [`ranges`] gives out lines unread and [`parquet`] row groups, [`reading`] says which piece is next,
-//! [`follow`] where files grow, [`pipeline`] decodes the pieces side by side and puts them back in order, [`alone`] decodes them where there is
-//! one worker, [`placing`] says where rows stand, [`position`] where to go on, [`reader`] the source itself.
+//! Modules in reading order:
+//!
+//! - [`options`], [`plan`]: what the user writes, and how it is planned
+//! - [`formats`], [`paths`], [`compression`]: which files, and how they are packed
+//! - [`blocks`], [`ranges`], [`parquet`]: what is read at once: text, lines that several threads read, row groups
+//! - [`reading`]: which piece is next; [`follow`]: the same where files grow
+//! - [`pipeline`]: decodes pieces side by side and puts them back in order; [`alone`]: decodes them where there is one worker
+//! - [`placing`], [`position`]: where rows stand, and where to go on
+//! - [`reader`]: the source itself
 
 mod alone;
 mod blocks;
@@ -30,7 +35,7 @@ use std::fmt;
 
 use millstream_api::{Error, Registry};
 
-pub(crate) use blocks::{Framing, MAX_RECORD_BYTES, count_lines};
+pub(crate) use blocks::{BYTE_ORDER_MARK, Framing, MAX_RECORD_BYTES, count_lines};
 pub use compression::Compression;
 pub(crate) use formats::TextFormat;
 pub use options::{FileFormat, FileSourceOptions};

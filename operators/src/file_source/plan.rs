@@ -9,7 +9,7 @@ use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::types::{ColumnType, TimestampForm};
 
-use super::blocks::{Counting, Ending, TextFile, header_names};
+use super::blocks::{Division, Ending, TextFile, header_names};
 use super::formats::{Format, TextFormat};
 use super::options::{FileFormat, FileSourceOptions};
 use super::parquet;
@@ -214,7 +214,7 @@ fn infer_from(file: &InputFile, format: &Format, inference: &mut Inference) -> R
         Format::Text(TextFormat::Csv(dialect), compression) if dialect.header => header_names(file, dialect, *compression)?,
         _ => Vec::new(),
     };
-    let FileShape::Text(shape) = format.shape(&[], &[], SAMPLE_BLOCK_BYTES, Counting::Reader, false) else { return Ok(()) };
+    let FileShape::Text(shape) = format.shape(&[], &[], SAMPLE_BLOCK_BYTES, Division::CountedWhenRead) else { return Ok(()) };
     let Some(mut open) = TextFile::open(file, &shape, Ending::Final)? else { return Ok(()) };
     while inference.wants_more()
         && let Ok(placed) = open.next(Vec::new(), &shape, Ending::Final)?

@@ -1,8 +1,8 @@
 //! Files of lines as ranges of bytes: which lines are of a range is certain before anybody has read it.
 //!
-//! A range has the lines that start in it. So whoever has the turn only says which range is whose, and several threads read at the same time,
-//! each what it decodes: to read costs a fifth of what decoding does, and would keep the others waiting. It needs a file that can be read anywhere,
-//! as it is, and records that are told from one another by line ends alone.
+//! A range has the lines that start in it. So whoever has the turn only says which range is whose, and several threads read at the
+//! same time, each what it decodes: reading costs a fifth of what decoding does, and one that reads would keep the others waiting.
+//! It needs a file that is not packed and can be read anywhere, and records that only line ends tell apart.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use millstream_api::error::Result;
 
-use super::blocks::{BYTE_ORDER_MARK, Counting, FirstLine, Framing, MAX_RECORD_BYTES, PlacedBlock, TextShape, line_at, too_long};
+use super::blocks::{BYTE_ORDER_MARK, Division, FirstLine, Framing, MAX_RECORD_BYTES, PlacedBlock, TextShape, line_at, too_long};
 use super::cannot_read;
 use super::compression::{Compression, head};
 use super::paths::InputFile;
@@ -32,7 +32,7 @@ pub(crate) struct RangedFile {
     line: Option<u64>,
 }
 
-/// Some of its bytes.
+/// A range of its bytes, for whoever decodes it to read.
 pub(crate) struct LineRange {
     file: InputFile,
     open: Arc<File>,
@@ -46,15 +46,15 @@ pub(crate) struct LineRange {
 }
 
 impl RangedFile {
-    /// The file from its beginning, if it can be read so.
+    /// The file from its beginning, if decoders read and it can be read so.
     ///
     /// # Errors
     /// When it can't be opened.
     pub(crate) fn open(file: &InputFile, shape: &TextShape) -> Result<Option<RangedFile>> {
-        if !shape.is_shared || shape.framing != Framing::Lines || shape.compression.of(&file.name) != Compression::None {
+        let can_be_read_so = shape.framing == Framing::Lines && shape.compression.of(&file.name) == Compression::None;
+        if shape.division != Division::ReadByDecoders || !can_be_read_so {
             return Ok(None);
         }
-        debug_assert_eq!(shape.counting, Counting::Decoder);
         let failed = |error| cannot_read(&file.name, error);
         let open = File::open(&file.path).map_err(failed)?;
         let metadata = open.metadata().map_err(failed)?;
@@ -177,9 +177,9 @@ mod tests {
     use super::*;
     use crate::file_source::blocks::{Ending, TextFile};
 
-    fn shape(is_shared: bool, block_bytes: usize) -> TextShape {
+    fn shape(division: Division, block_bytes: usize) -> TextShape {
         let (framing, compression) = (Framing::Lines, Compression::Auto);
-        TextShape { framing, compression, block_bytes, counting: Counting::Decoder, is_shared }
+        TextShape { framing, compression, block_bytes, division }
     }
 
     /// The bytes of all blocks, which are checked to follow one another from this offset on.
@@ -209,7 +209,7 @@ mod tests {
             std::fs::write(&path, &text).unwrap();
             let file = InputFile::new(&path, "in.ndjson").unwrap();
             let start = if text.starts_with('\u{feff}') { 3 } else { 0 };
-            let open = || RangedFile::open(&file, &shape(true, block_bytes)).unwrap().unwrap();
+            let open = || RangedFile::open(&file, &shape(Division::ReadByDecoders, block_bytes)).unwrap().unwrap();
             prop_assert_eq!(&read(open(), block_bytes, start as u64)[..], &text.as_bytes()[start..]);
             let starts: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).chain([start]).collect();
             let from = *from.get(&starts);
@@ -220,11 +220,15 @@ mod tests {
     #[test]
     fn what_is_packed_or_read_by_one_thread_is_no_ranged_file() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, is_shared, is_ranged) in [("a.json", true, true), ("a.json", false, false), ("a.json.gz", true, false)] {
+        for (name, division, is_ranged) in [
+            ("a.json", Division::ReadByDecoders, true),
+            ("a.json", Division::CountedWhenDecoded, false),
+            ("a.json.gz", Division::ReadByDecoders, false),
+        ] {
             let path = folder.path().join(name);
             std::fs::write(&path, "{}\n").unwrap();
             let file = InputFile::new(&path, name).unwrap();
-            assert_eq!(RangedFile::open(&file, &shape(is_shared, 100)).unwrap().is_some(), is_ranged, "{name}");
+            assert_eq!(RangedFile::open(&file, &shape(division, 100)).unwrap().is_some(), is_ranged, "{name}");
         }
     }
 
@@ -234,14 +238,11 @@ mod tests {
         let path = folder.path().join("in.ndjson");
         std::fs::write(&path, "{}\n".repeat(100)).unwrap();
         let file = InputFile::new(&path, "in.ndjson").unwrap();
-        let ranged = RangedFile::open(&file, &shape(true, 90)).unwrap().unwrap();
+        let ranged = RangedFile::open(&file, &shape(Division::ReadByDecoders, 90)).unwrap().unwrap();
         File::options().write(true).open(&path).unwrap().set_len(150).unwrap();
         assert_eq!(read(ranged, 90, 0).len(), 150);
-        let whole = TextFile::open(&file, &shape(false, 90), Ending::Final).unwrap().unwrap().next(
-            Vec::new(),
-            &shape(false, 1 << 20),
-            Ending::Final,
-        );
+        let whole = shape(Division::CountedWhenDecoded, 1 << 20);
+        let whole = TextFile::open(&file, &whole, Ending::Final).unwrap().unwrap().next(Vec::new(), &whole, Ending::Final);
         assert_eq!(whole.unwrap().unwrap().block.bytes.len(), 150, "as when one thread reads it");
     }
 }

@@ -11,7 +11,7 @@ use millstream_api::plan::{SourceContext, SourceFactory};
 use millstream_api::source::{Next, Pauses, Position, SourcePart, SourceRows};
 
 use super::alone::Alone;
-use super::blocks::Counting;
+use super::blocks::Division;
 use super::compression::Compression;
 use super::follow::Followed;
 use super::formats::Format;
@@ -95,17 +95,20 @@ impl FileFactory {
         }
     }
 
-    /// What reads the files, and where each split stands.
+    /// What reads the files, and where each split stands. `alone`: one thread reads and decodes.
     fn reading_from(
         &self,
         wanted: &[ColumnSpec],
         positions: &[(u32, Position)],
         pauses: Option<&Pauses>,
-        is_shared: bool,
+        alone: bool,
     ) -> Result<(Box<dyn Reading>, Stands)> {
-        let counting = if self.manner == Manner::Follow { Counting::Reader } else { Counting::Decoder };
-        let is_shared = is_shared && self.manner != Manner::Follow;
-        let shape = self.format.shape(&self.columns, wanted, self.block_bytes, counting, is_shared);
+        let division = match self.manner {
+            Manner::Follow => Division::CountedWhenRead,
+            _ if alone => Division::CountedWhenDecoded,
+            _ => Division::ReadByDecoders,
+        };
+        let shape = self.format.shape(&self.columns, wanted, self.block_bytes, division);
         if let (Manner::Follow, FileShape::Text(shape)) = (self.manner, &shape) {
             let position: FollowPosition = match positions.first() {
                 Some((_, position)) => from_position(position)?,
@@ -141,7 +144,7 @@ impl SourceFactory for FileFactory {
         let wanted = self.wanted(context)?;
         let pauses = (self.manner == Manner::Together).then(|| Pauses::new(self.files.len()));
         let alone = self.manner == Manner::InOrder && context.workers <= 1;
-        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref(), !alone)?;
+        let (reading, stands) = self.reading_from(&wanted, &context.positions, pauses.as_ref(), alone)?;
         let decoder = || self.format.decoder(&wanted, context.batch_rows);
         let state = match decoder()? {
             Decoder::Text(decoder) if alone => State::Alone(Alone::new(reading, decoder)),

@@ -6,9 +6,7 @@ use millstream_api::error::{Error, ErrorKind, Result};
 
 use crate::decode::Block;
 use crate::decode::csv::{Header, record};
-use crate::file_source::{Framing, MAX_RECORD_BYTES, count_lines};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+use crate::file_source::{BYTE_ORDER_MARK, Framing, MAX_RECORD_BYTES, count_lines};
 
 /// Whole records.
 #[derive(Debug)]
