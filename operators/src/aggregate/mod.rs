@@ -58,7 +58,7 @@ const MAIN: usize = 0;
 /// Of a windowed aggregate only.
 const LATE: usize = 1;
 
-/// Their names.
+/// The columns that a windowed aggregate adds.
 const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
 
@@ -129,7 +129,7 @@ pub enum Emit {
     Every(DurationText),
 }
 
-/// The columns that a windowed aggregate adds.
+/// The fields of `window_start` and `window_end`.
 fn window_bounds() -> [Field; 2] {
     [WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false))
 }

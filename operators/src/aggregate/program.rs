@@ -28,8 +28,8 @@ pub(super) struct Program {
     /// Evaluated on finished groups, each column of which is in `grouped`.
     results: Vec<BoundScalar>,
     having: Option<BoundScalar>,
-    /// The columns that it needs, and those that these need.
-    asked: Columns,
+    /// The columns that `having` needs, and those from which these are calculated.
+    in_having: Columns,
     /// Keys, functions and, per window, its bounds; all nullable, since a bad result is null until it is taken out.
     grouped: SchemaRef,
     /// The same, then the results that are calculated from them.
@@ -48,15 +48,6 @@ pub(super) struct Finished {
     /// The groups whose result is bad.
     pub(super) bad: Vec<BadValue>,
     passes: Option<BooleanArray>,
-}
-
-/// What `having` needs of a group's row, directly or by way of results that are calculated.
-fn asked(design: &Design, results: &[&Scalar]) -> Columns {
-    let mut asked = design.having.as_ref().map(|having| having.columns().clone()).unwrap_or_default();
-    let by_way = results.iter().filter(|result| asked.contains(result.field().name()));
-    let behind: Vec<String> = by_way.flat_map(|result| result.columns().iter().cloned()).collect();
-    asked.extend(behind);
-    asked
 }
 
 impl Program {
@@ -82,7 +73,7 @@ impl Program {
             aggregates: aggregates.iter().map(|aggregate| aggregate.bind(input)).collect::<Result<_>>()?,
             results: results.iter().map(|result| result.bind(&grouped)).collect::<Result<_>>()?,
             having: design.having.as_ref().map(|having| having.bind(&computed)).transpose()?,
-            asked: asked(design, &results),
+            in_having: in_having(design, &results),
             output_places: places(&computed, &output)?,
             output,
             grouped,
@@ -166,7 +157,7 @@ impl Program {
         let mut bad = Bad::default();
         let mut columns = keys;
         for result in results {
-            bad.of(&self.asked, self.grouped.field(columns.len()).name()).extend(result.bad);
+            bad.of(&self.in_having, self.grouped.field(columns.len()).name()).extend(result.bad);
             columns.push(result.values);
         }
         if let Some(Windows { start, end }) = windows {
@@ -178,7 +169,7 @@ impl Program {
             None => None,
             Some(having) => {
                 let evaluated = having.evaluate(&computed)?;
-                bad.asked.extend(evaluated.bad);
+                bad.in_having.extend(evaluated.bad);
                 Some(evaluated.values.as_boolean().clone())
             }
         };
@@ -193,7 +184,7 @@ impl Program {
         let mut columns = grouped.columns().to_vec();
         for result in &self.results {
             let evaluated = result.evaluate(&grouped)?;
-            bad.of(&self.asked, self.computed.field(columns.len()).name()).extend(evaluated.bad);
+            bad.of(&self.in_having, self.computed.field(columns.len()).name()).extend(evaluated.bad);
             columns.push(evaluated.values);
         }
         records(&self.computed, columns, grouped.num_rows())
@@ -219,22 +210,31 @@ impl Program {
     }
 }
 
+/// The columns of a group's row that `having` needs, directly or for results that it needs.
+fn in_having(design: &Design, results: &[&Scalar]) -> Columns {
+    let mut needed = design.having.as_ref().map(|having| having.columns().clone()).unwrap_or_default();
+    let needed_results = results.iter().filter(|result| needed.contains(result.field().name()));
+    let behind: Vec<String> = needed_results.flat_map(|result| result.columns().iter().cloned()).collect();
+    needed.extend(behind);
+    needed
+}
+
 /// Bad results of groups, by whether `having` needs them.
 #[derive(Default)]
 struct Bad {
-    asked: Vec<BadValue>,
+    in_having: Vec<BadValue>,
     others: Vec<BadValue>,
 }
 
 impl Bad {
-    /// Those of a column.
-    fn of(&mut self, asked: &Columns, column: &str) -> &mut Vec<BadValue> {
-        if asked.contains(column) { &mut self.asked } else { &mut self.others }
+    /// Where those of this column belong.
+    fn of(&mut self, in_having: &Columns, column: &str) -> &mut Vec<BadValue> {
+        if in_having.contains(column) { &mut self.in_having } else { &mut self.others }
     }
 
     /// Those that count, one for each group: a group that `having` leaves out needs no other results.
     fn where_passed(self, passes: Option<&BooleanArray>) -> Vec<BadValue> {
-        let Bad { asked: mut bad, others } = self;
+        let Bad { in_having: mut bad, others } = self;
         let is_needed = |value: &BadValue| passes.is_none_or(|passes| passes.is_valid(value.row) && passes.value(value.row));
         bad.extend(others.into_iter().filter(is_needed));
         bad.sort_by_key(|value| value.row);

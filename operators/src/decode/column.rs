@@ -29,7 +29,8 @@ pub(crate) type Mismatch = String;
 
 /// The values of a column; a row that is null has some value, too.
 ///
-/// Each value of a text asks which of these its column is: a byte of its own says it quicker than a capacity that is none.
+/// With `repr(u8)` a byte of its own says which of these it is, which is asked for each value that is read. Otherwise it would stand
+/// in the capacity of a vector, as one that no vector can have, which takes longer to tell.
 #[derive(Debug)]
 #[repr(u8)]
 pub(crate) enum Values {
@@ -66,8 +67,8 @@ pub(crate) struct Column {
     pub(crate) last_date: LastDate,
     /// The type, for messages.
     data_type: DataType,
-    /// The rows that are null, rising and apart from one another, so that a value that is not null costs nothing here, nor do many in a row that are:
-    /// where lines of several kinds are mixed, a kind has none of some columns.
+    /// The rows that are null, as ranges that rise and do not touch: a value that is not null costs nothing here, and a long run of
+    /// nulls costs little. Where lines of several kinds are mixed, there are such runs: a kind has no values of some columns.
     nulls: Vec<Range<usize>>,
 }
 

@@ -4,9 +4,15 @@
 //! rows, in order, saying after each where it stands. Decoders keep nothing between blocks that could change what they give
 //! (only guesses that make them faster), so blocks may be decoded on any thread in any order.
 //!
-//! Nothing here opens a file. Modules in reading order: [`schema`] is what the user declares, [`column`] and [`strings`] what is being built,
-//! [`text`], [`number`] and [`instant`] single values, [`marks`] where a scanner must stop, [`json`], [`csv`] and [`debezium`] the formats, [`csv_scan`] its usual records, [`csv_keys`] its keys, [`infer`] a schema from sample rows,
-//! [`seam`] what fuzz targets call.
+//! Nothing here opens a file. Modules in reading order:
+//!
+//! - [`schema`]: what the user declares
+//! - [`column`], [`strings`]: what is being built
+//! - [`text`], [`number`], [`instant`]: single values
+//! - [`marks`]: where a scanner must stop
+//! - [`json`], [`csv`], [`debezium`]: the formats; `csv_scan`: the usual records of CSV; [`csv_keys`]: its keys in the file
+//! - [`infer`]: a schema from sample rows
+//! - [`seam`]: what fuzz targets call
 
 pub(crate) mod column;
 pub(crate) mod csv;

@@ -42,8 +42,8 @@ pub(crate) fn signed_integer(bytes: &[u8], at: u32) -> Option<(i64, u32)> {
     Some((if negative { -value } else { value }, start + count as u32))
 }
 
-/// The place after the digits at byte `at`, if they are an integer as JSON has them, of at most 15 digits and without a sign, and sixteen bytes can
-/// be read at once. What comes next is not looked at.
+/// The place after the digits at byte `at`, if they are an integer as JSON has them, of at most 15 digits and without a sign, and if
+/// sixteen bytes can be read at once. What comes next is not looked at.
 #[inline(always)]
 pub(crate) fn integer_end(bytes: &[u8], at: u32) -> Option<u32> {
     let start = at as usize;
@@ -139,7 +139,7 @@ mod tests {
             let (quick, signed) = (integer(text.as_bytes(), 0), signed_integer(text.as_bytes(), 0));
             if let Some((value, found)) = signed {
                 prop_assert_eq!((Ok(value), found as usize), (text[..end].parse(), end));
-            prop_assert_eq!(integer_end(text.as_bytes(), 0), quick.map(|(_, end)| end));
+                prop_assert_eq!(integer_end(text.as_bytes(), 0), quick.map(|(_, end)| end));
                 prop_assert!(quick.is_none_or(|quick| Some(quick) == signed));
                 prop_assert!(quick.is_some() || text.starts_with('-') || text.len() < 16);
             } else {

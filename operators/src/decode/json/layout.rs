@@ -1,7 +1,7 @@
 //! How lines of one shape are read.
 //!
-//! Keys and the punctuation around them are plain bytes here, compared sixteen at a time. A line whose bytes are not those of the layout, or of which
-//! a value does not fit, is given up, with the columns as they were before.
+//! Keys and the punctuation around them are plain bytes here, compared sixteen at a time. A line whose bytes are not those of the
+//! layout, or of which a value does not fit, is given up, with the columns as they were before.
 //!
 //! A text that has been the same in the first lines (the type of an event is, where lines of several types are mixed) becomes part of what is
 //! compared, and is added once for all the lines that were read in one go.
@@ -92,7 +92,7 @@ impl Layout {
         self.steps.first().is_some_and(|first| first.before.after(text.bytes, at).is_some())
     }
 
-    /// Adds those that are.
+    /// Adds what is the same in each of so many lines: nulls of columns that have no key, and texts that are part of the line.
     fn add_once(&self, lines: usize, columns: &mut ColumnSet) {
         for &column in &self.shape.absent {
             columns.columns[column].append_fillers(lines);

@@ -1,8 +1,8 @@
 //! JSON lines: one object a line.
 //!
 //! Two decoders in one. [`row`] takes any well-formed object and says precisely what is wrong with anything else. [`scanner`]
-//! knows the shapes that lines of this input usually have ([`shape`], [`layout`]) and is several times faster on those; whatever it does not expect,
-//! it leaves to the general one. They agree on every line; a test holds that.
+//! knows the shapes that lines of this input usually have ([`shape`], [`layout`], [`fixed`]) and is several times faster on those;
+//! whatever it does not expect, it leaves to the general one. They agree on every line; a test holds that.
 //!
 //! A block is taken a piece at a time: what is found out about the bytes of a piece is used while they are in the core's nearest cache.
 

@@ -196,6 +196,7 @@ proptest! {
         prop_assert_eq!(concat_batches(&arrow_schema(&specs), &batches).unwrap(), records);
         prop_assert_eq!(bad, general.into_iter().flat_map(|batch| batch.bad).map(|bad| bad.placed("in", 1)).collect::<Vec<_>>());
     }
+
     #[test]
     fn texts_that_stay_the_same_for_a_while_do_not_make_them_differ(
         runs in prop::collection::vec((0usize..4, prop::sample::select(vec!["bid", "a\u{e9}", "", "x\\n", "a text of more than twelve bytes"]), 1usize..150), 1..8),
