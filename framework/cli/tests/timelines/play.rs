@@ -30,7 +30,7 @@ pub fn play(scene: &Scene) -> Vec<Played> {
     millstream_operators::register(&mut registry);
     // One row a batch and one subtask each: every step is seen by itself.
     let settings = ["runtime.workers=1", "runtime.batch_rows=1"];
-    let mut script = Script::start(registry, scene.topology, &settings, 1).unwrap();
+    let mut script = Script::start(registry, &scene.text(), &settings, 1).unwrap();
     let mut seen = vec![0; scene.sinks.len()];
     let step = |step: &Step| {
         match step {

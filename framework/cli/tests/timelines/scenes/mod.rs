@@ -12,7 +12,8 @@ pub struct Scene {
     /// The file's name.
     pub name: &'static str,
     pub title: &'static str,
-    pub topology: &'static str,
+    /// Its sources and operators.
+    pub topology: String,
     /// The sources, in the order of their colours.
     pub sources: &'static [&'static str],
     /// The node whose watermark is drawn.
@@ -26,6 +27,8 @@ pub struct Scene {
 /// A `collect` sink and how its rows are drawn.
 pub struct Sink {
     pub name: &'static str,
+    /// The stream that it reads.
+    pub input: &'static str,
     pub shape: Shape,
     /// The columns that are shown.
     pub columns: &'static [&'static str],
@@ -44,11 +47,24 @@ pub enum Shape {
     Text,
 }
 
+impl Scene {
+    /// The topology as in a file.
+    pub fn text(&self) -> String {
+        let sink = |sink: &Sink| format!("[sinks.{}]\ntype = \"collect\"\ninput = \"{}\"\n", sink.name, sink.input);
+        format!("name = \"{}\"\n{}\n{}", self.name, self.topology, self.sinks.iter().map(sink).collect::<String>())
+    }
+}
+
 /// One step.
 pub enum Step {
     Send { source: &'static str, seconds: u32, label: String, row: Value },
     Advance(&'static str),
     End,
+}
+
+/// A source of rows with a time `t` and other columns; `event_time` is what its `time` says.
+fn source(name: &str, columns: &str, event_time: &str) -> String {
+    format!("[sources.{name}]\ntype = \"script\"\nschema = {{ t = \"timestamp\", {columns} }}\ntime = {{ {event_time} }}\n")
 }
 
 fn send(source: &'static str, seconds: u32, label: &str, columns: Value) -> Step {

@@ -2,37 +2,38 @@
 
 use serde_json::json;
 
-use super::{Scene, Shape, Sink, Step, send, ticks};
+use super::{Scene, Shape, Sink, Step, send, source, ticks};
+
+/// Rows with a key, counted in each of their windows.
+fn counted(max_delay: &str, windows: &str, counts: &str) -> String {
+    let rows = source("rows", "k = \"string\"", &format!("by = \"t\", max_delay = \"{max_delay}\""));
+    format!(
+        r#"{rows}
+        [operators.windows]
+        type  = "window"
+        input = "rows"
+        {windows}
+        [operators.counts]
+        type    = "aggregate"
+        input   = "windows"
+        compute = ["count(*) as n"]
+        {counts}
+        "#
+    )
+}
+
+const TUMBLE: &str = "kind = \"tumble\"\nsize = \"10s\"";
+const OUT: Sink = Sink { name: "out", input: "counts", shape: Shape::Bar, columns: &["n"] };
+const LATE: Sink = Sink { name: "late", input: "counts.late", shape: Shape::Late, columns: &[] };
 
 pub fn late_rows() -> Scene {
     Scene {
         name: "late-rows",
         title: "Windows of 10 s, max_delay = 4 s: the row of 8 s comes too late, that of 13 s does not",
-        topology: r#"
-            name = "late-rows"
-            [sources.rows]
-            type   = "script"
-            schema = { t = "timestamp", k = "string" }
-            time   = { by = "t", max_delay = "4s" }
-            [operators.windows]
-            type  = "window"
-            input = "rows"
-            kind  = "tumble"
-            size  = "10s"
-            [operators.counts]
-            type    = "aggregate"
-            input   = "windows"
-            compute = ["count(*) as n"]
-            [sinks.out]
-            type  = "collect"
-            input = "counts"
-            [sinks.late]
-            type  = "collect"
-            input = "counts.late"
-        "#,
+        topology: counted("4s", TUMBLE, ""),
         sources: &["rows"],
         watermark_of: "counts",
-        sinks: &[Sink { name: "out", shape: Shape::Bar, columns: &["n"] }, Sink { name: "late", shape: Shape::Late, columns: &[] }],
+        sinks: &[OUT, LATE],
         axis: (0, 30),
         steps: [ticks("rows", &[3, 7, 12, 6, 16, 13, 8, 21]), vec![Step::End]].into_iter().flatten().collect(),
     }
@@ -42,32 +43,10 @@ pub fn sessions() -> Scene {
     Scene {
         name: "sessions",
         title: "Sessions with a gap of 5 s, max_delay = 6 s: the row of 10 s makes two sessions one",
-        topology: r#"
-            name = "sessions"
-            [sources.rows]
-            type   = "script"
-            schema = { t = "timestamp", k = "string" }
-            time   = { by = "t", max_delay = "6s" }
-            [operators.windows]
-            type  = "window"
-            input = "rows"
-            kind  = "session"
-            gap   = "5s"
-            [operators.counts]
-            type    = "aggregate"
-            input   = "windows"
-            by      = ["k"]
-            compute = ["count(*) as n"]
-            [sinks.out]
-            type  = "collect"
-            input = "counts"
-            [sinks.late]
-            type  = "collect"
-            input = "counts.late"
-        "#,
+        topology: counted("6s", "kind = \"session\"\ngap = \"5s\"", "by = [\"k\"]"),
         sources: &["rows"],
         watermark_of: "counts",
-        sinks: &[Sink { name: "out", shape: Shape::Bar, columns: &["n"] }, Sink { name: "late", shape: Shape::Late, columns: &[] }],
+        sinks: &[OUT, LATE],
         axis: (0, 35),
         steps: [ticks("rows", &[3, 7, 13, 10, 20, 12, 26]), vec![Step::End]].into_iter().flatten().collect(),
     }
@@ -77,29 +56,10 @@ pub fn early_rows() -> Scene {
     Scene {
         name: "early-rows",
         title: "emit = { every = \"5s\" }: what is known so far every 5 s of the clock, and the final row at the close",
-        topology: r#"
-            name = "early-rows"
-            [sources.rows]
-            type   = "script"
-            schema = { t = "timestamp", k = "string" }
-            time   = { by = "t", max_delay = "2s" }
-            [operators.windows]
-            type  = "window"
-            input = "rows"
-            kind  = "tumble"
-            size  = "10s"
-            [operators.counts]
-            type    = "aggregate"
-            input   = "windows"
-            compute = ["count(*) as n"]
-            emit    = { every = "5s" }
-            [sinks.out]
-            type  = "collect"
-            input = "counts"
-        "#,
+        topology: counted("2s", TUMBLE, "emit = { every = \"5s\" }"),
         sources: &["rows"],
         watermark_of: "counts",
-        sinks: &[Sink { name: "out", shape: Shape::Bar, columns: &["n"] }],
+        sinks: &[OUT],
         axis: (0, 20),
         steps: [
             ticks("rows", &[3, 7]),
@@ -120,7 +80,6 @@ pub fn updating() -> Scene {
         name: "updating",
         title: "A running count for each k, and how many k have each count: an update withdraws the old row",
         topology: r#"
-            name = "updating"
             [sources.rows]
             type   = "script"
             schema = { t = "timestamp", k = "string" }
@@ -134,13 +93,11 @@ pub fn updating() -> Scene {
             input   = "counts"
             by      = ["n"]
             compute = ["count(*) as keys"]
-            [sinks.out]
-            type  = "collect"
-            input = "histogram"
-        "#,
+        "#
+        .to_owned(),
         sources: &["rows"],
         watermark_of: "rows",
-        sinks: &[Sink { name: "out", shape: Shape::Text, columns: &["n", "keys"] }],
+        sinks: &[Sink { name: "out", input: "histogram", shape: Shape::Text, columns: &["n", "keys"] }],
         axis: (0, 10),
         steps: vec![
             send("rows", 1, "a", json!({ "k": "a" })),
