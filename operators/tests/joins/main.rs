@@ -169,13 +169,19 @@ left = 'items'
 right = 'bids'
 mode = 'changes'
 kind = 'anti'
-on = 'name is not distinct from item'
+on = 'name is not distinct from item and price <> 6'
 columns = ['name', 'seller']
 [sinks.out]
 type = 'collect'
 input = 'unsold'
 ";
-    crashed_in_mid_stream(operators, "out", &expect![[r#""#]]);
+    crashed_in_mid_stream(
+        operators,
+        "out",
+        &expect![[r#"
+        {"name":"shoe","seller":"bob"}
+    "#]],
+    );
 }
 
 #[test]
