@@ -3,8 +3,10 @@
 //! This crate knows no actor, no async runtime and no SQL. Modules in reading order:
 //!
 //! - [`time`]: event time, clock time, durations and sizes as they are written in a topology file
+//! - [`calendar`], [`window`]: days of a time zone; windows, and which of them an instant is in
 //! - [`types`]: SQL column types and the Arrow types behind them
-//! - [`batch`]: the unit of data: Arrow columns, and beside them event time, weight, lateness mark, window, origin and count
+//! - [`batch`]: the unit of data: Arrow columns, and beside them event time, weight, lateness mark, window, origin and count;
+//!   `memory`: what it takes
 //! - [`stream`]: what the plan knows of a stream: schema, event time, updating, windowed
 //! - [`message`]: the grammar of what travels on an edge
 //! - [`error`]: failures while running, and bad rows

@@ -60,17 +60,17 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// Begins to note what changes, so that [`snapshot_changes`](Operator::snapshot_changes) can write it: asked once, before
-    /// anything comes in, where there are checkpoints and keys stay in memory. `false`: it notes nothing, and always writes all.
-    /// Only of a node whose plan names state that is [noted](crate::plan::Plan::noted).
+    /// Begins to note what changes, so that [`snapshot_changes`](Operator::snapshot_changes) can write it; `false`: it notes nothing,
+    /// and always writes all. Called once, before anything comes in, where there are checkpoints and keys stay in memory, of a node
+    /// whose plan names state that is [noted](crate::plan::Plan::noted).
     fn note_changes(&mut self) -> bool {
         false
     }
 
-    /// Writes what has changed since it, or [`snapshot`](Operator::snapshot), was called last: with
-    /// [`StateWriter::put_gone`] the keys of which what was written does not hold any more, then all state of these keys that is
-    /// left, and rows that have come to others. What was written of other keys holds; of rows that nothing will come to any more, because
-    /// event time has passed them, that does no harm. State that is not [noted](crate::plan::Plan::noted) is written whole.
+    /// Writes what has changed since this or [`snapshot`](Operator::snapshot) was called last: with [`StateWriter::put_gone`] the keys
+    /// whose written rows do not hold any more, then all that is left of these keys, and rows that were added to others. Everything else
+    /// that was written still holds; it may include rows that event time has passed, which do no harm. State that is not
+    /// [noted](crate::plan::Plan::noted) is written whole.
     fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
         let _ = state;
         Err(Error::internal("changes are to be written, and the operator has not noted them"))

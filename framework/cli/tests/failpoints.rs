@@ -1,6 +1,6 @@
 //! A process that dies at any step of a checkpoint, in front of any sink, goes on as if it had not.
 //!
-//! Random kills (`kill.rs`) seldom hit the moments that matter. Here each is hit: the binary of the tests has failpoints
+//! Random kills (`kill`) seldom hit the moments that matter. Here each is hit: the binary of the tests has failpoints
 //! (`framework/state/src/failpoint.rs`), which the one that ships has not.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 #![cfg(unix)]

@@ -37,12 +37,12 @@ fn topology(path: &Path, cut: Cut) -> Topology {
     load(&text, path.parent().unwrap(), &env, cut)
 }
 
-/// The names of the nodes whose keys may leave memory.
+/// How many nodes there are whose keys may leave memory.
 fn on_disk(topology: &Topology) -> usize {
     topology.nodes.iter().filter(|node| node.on_disk).count()
 }
 
-fn folders(of: &str) -> Vec<PathBuf> {
+fn paths_in(of: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(of);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -58,7 +58,7 @@ fn shaken(path: &Path, turns: usize) -> [Rows; 2] {
 #[test]
 fn every_conformance_case_gives_the_published_rows() {
     let (mut failures, mut nodes) = (Vec::new(), 0);
-    for case in folders("tests/conformance/cases") {
+    for case in paths_in("tests/conformance/cases") {
         let path = case.join("topology.toml");
         nodes += on_disk(&topology(&path, ON_DISK));
         let expected = read_rows(&case.join("expected.ndjson"));
@@ -75,7 +75,7 @@ fn every_conformance_case_gives_the_published_rows() {
 fn every_nexmark_query_gives_what_it_gives_in_memory() {
     let mut nodes = 0;
     let is_query = |path: &PathBuf| path.extension().is_some_and(|end| end == "toml") && !path.ends_with("events.toml");
-    for path in folders("../../config/nexmark").into_iter().filter(is_query) {
+    for path in paths_in("../../config/nexmark").into_iter().filter(is_query) {
         let in_memory = straight(&topology(&path, IN_MEMORY), 0);
         nodes += on_disk(&topology(&path, ON_DISK));
         for (rows, how) in shaken(&path, 100).iter().zip(["undisturbed", "restored"]) {

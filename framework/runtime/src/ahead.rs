@@ -2,9 +2,11 @@
 //! fill the state of a join or a window.
 //!
 //! Each source says how far the slowest of its splits has come that runs and is not idle; one that wants to read on asks how far
-//! its splits may have come: no further ahead of its own slowest one, and of those of the sources that it meets. The slowest of all never waits, so there is no deadlock: what it waits for, if anything, is
-//! its own input, or room downstream, which a source that waits does not take. A source that waits still obeys orders, so
-//! barriers and stops get through, and it is not idle.
+//! its splits may have come: no further ahead than this of its own slowest one, and of those of the sources that it meets.
+//!
+//! The slowest of all never waits for another, so there is no deadlock: what it waits for, if anything, is its own input, or room
+//! downstream, which a source that waits does not take. A source that waits still obeys orders, so barriers and stops get through,
+//! and it is not idle.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -15,7 +15,7 @@
 //! - [`task`]: what a runner drives
 //! - [`worker`] and [`operator_task`]: an operator or sink, and what stands between inbox and outbox around it
 //! - [`memory`]: the bound of keyed state; [`spilling`]: keys of an operator that leave memory for disk
-//! - [`changing`]: what a checkpoint is given of those that stay
+//! - [`changing`]: what a checkpoint is given of keys that stay in memory
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
 //! - `early`: what is written down when a barrier comes in a table that is still read
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on

@@ -1,8 +1,8 @@
 //! Views, health and metrics of a running topology over HTTP.
 //!
-//! It only reads, and takes a checkpoint when asked to: nothing that comes from the network changes what a pipeline computes. It runs on threads of its own,
-//! knows no node type and no actor of the pipeline, and reaches the data through [`millstream_api::view::View`] and taps alone.
-//! Modules in reading order:
+//! It only reads, and takes a checkpoint when asked to: nothing that comes from the network changes what a pipeline computes. It runs
+//! on threads of its own, knows no node type and no actor of the pipeline, and reaches the data through
+//! [`millstream_api::view::View`] and taps alone. Modules in reading order:
 //!
 //! - [`server`]: binds, starts and stops
 //! - [`health`]: what `GET /health` and `GET /ready` say

@@ -1,6 +1,7 @@
 //! State as text: what a checkpoint holds of a node, row by row, for people and other programs.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, UInt16Array};
 use arrow::compute::cast;
@@ -9,7 +10,6 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::state::{StateEntries, StateRows};
-use std::sync::Arc;
 
 /// Writes the rows of all entries (of one state name, if that is given, and with this value in one of their columns) as JSON
 /// lines: the state's name, the key group, then the columns as the node has written them. How many that were.

@@ -9,11 +9,12 @@
 //! - `settings`, `checkpoint`, `declare`: the tables that are not nodes, and those that are
 //! - `resolve`: names to edges, cycles, order
 //! - `plan`: forward over the graph: every node is planned from the streams that it reads
-//! - `tables`: lookups that would wait for themselves
+//! - `tables`, `files`: lookups that would wait for themselves; files that one node writes and another uses
 //! - `windows`, `columns`: backward: who judges lateness, which columns flow
 //! - `checked`: everything that is known of a topology, before it is fixed who reads what
 //! - `cases`: the tests in the file; `tests_file`: those in a file of their own
-//! - `graph`: what is left behind for the runtime; `signature`: whether state fits another version of it; `describe`: the same as text; `draw`: as a drawing; `explain`: what follows from it
+//! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing; `explain`: what follows from it
+//! - `signature`: whether state fits another version of the graph
 //! - `report`: all that was found wrong on the way
 
 pub mod cases;

@@ -16,6 +16,7 @@ mod columns;
 mod cut;
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt16Array};
 use arrow::compute::concat_batches;
@@ -25,7 +26,6 @@ use arrow::ipc::writer::StreamWriter;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::state::{StateEntries, StateRows};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::buffer::Buffer;
@@ -97,7 +97,7 @@ fn write_section(entries: &[(&str, StateRows)], part: &mut Buffer) -> Result<Sec
     let twins = twins(&all.iter().map(|rows| &rows.records).collect::<Vec<_>>());
     let counts = all.iter().map(|rows| rows.records.num_rows()).collect();
     let written = all.iter().map(|rows| with_groups(without_twins(&rows.records, &twins)?, rows)).collect::<Result<_>>()?;
-    let written = few(written)?.iter().map(tight).collect::<Result<_>>()?;
+    let written = join_small(written)?.iter().map(tight).collect::<Result<_>>()?;
     let written = shortened(written)?;
     part.pad(ALIGNMENT);
     let offset = part.len();
@@ -110,7 +110,7 @@ fn write_section(entries: &[(&str, StateRows)], part: &mut Buffer) -> Result<Sec
 }
 
 /// Joins batches that are small: each that is written costs some hundred bytes. Large ones are not copied once more for that.
-fn few(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+fn join_small(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
     let bytes: usize = batches.iter().map(size).sum();
     match batches.len() == 1 || bytes / batches.len() >= LARGE_BYTES {
         true => Ok(batches),
@@ -169,11 +169,11 @@ pub fn decode(bytes: &[u8]) -> Result<StateEntries> {
 fn read_section(section: &Section, stream: &[u8]) -> Result<Vec<StateRows>> {
     let reader = StreamReader::try_new(Cursor::new(stream), None).map_err(unreadable)?;
     let batches = reader.map(|batch| spread(&batch.map_err(unreadable)?)).collect::<Result<Vec<_>>>()?;
-    apart(batches, &section.rows)?.into_iter().map(|records| as_rows(section, records)).collect()
+    cut_apart(batches, &section.rows)?.into_iter().map(|records| as_rows(section, records)).collect()
 }
 
 /// Batches with so many rows each, as they were before some were joined.
-fn apart(batches: Vec<RecordBatch>, counts: &[usize]) -> Result<Vec<RecordBatch>> {
+fn cut_apart(batches: Vec<RecordBatch>, counts: &[usize]) -> Result<Vec<RecordBatch>> {
     if batches.iter().map(RecordBatch::num_rows).eq(counts.iter().copied()) {
         return Ok(batches);
     }
