@@ -117,7 +117,7 @@ impl OperatorFactory for UnionFactory {
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
         let schema = context.outputs[MAIN].schema.clone();
         let places = context.inputs.iter().map(|input| places(&input.schema, &schema)).collect::<Result<_>>()?;
-        Ok(Box::new(Union { places, schema, event_time: self.event_time }))
+        Ok(Box::new(Union { places, schema, event_time: self.event_time, origin: context.outputs[MAIN].origin }))
     }
 }
 
@@ -125,6 +125,8 @@ struct Union {
     places: Vec<Vec<usize>>,
     schema: SchemaRef,
     event_time: bool,
+    /// Whether split and position go on. They may have come for other readers of some of the inputs only.
+    origin: bool,
 }
 
 impl Operator for Union {
@@ -144,7 +146,7 @@ impl Union {
             hidden.times = None;
             hidden.marks = None;
         }
-        hidden.origin = hidden.origin.map(|origin| self.renumbered(input, origin));
+        hidden.origin = hidden.origin.filter(|_| self.origin).map(|origin| self.renumbered(input, origin));
         hidden
     }
 
@@ -192,10 +194,24 @@ mod tests {
 
     #[test]
     fn splits_of_different_inputs_stay_apart() {
-        let union = Union { places: vec![vec![], vec![], vec![]], schema: schema("a bigint"), event_time: true };
+        let union = Union { places: vec![vec![], vec![], vec![]], schema: schema("a bigint"), event_time: true, origin: true };
         let origin = || Origin { split: vec![0, 1].into(), position: vec![5, 6].into() };
         assert_eq!(union.renumbered(1, origin()).split.values().as_ref(), &[1, 4]);
         assert_eq!(union.renumbered(2, origin()).split.values().as_ref(), &[2, 5]);
+    }
+
+    #[test]
+    fn what_others_need_of_one_input_does_not_go_on() {
+        let mut node = plan(vec![timed(schema("a bigint")), timed(schema("a bigint"))]);
+        let come = at(batch(&[("a", ints([Some(1)]))]), &[9]);
+        let hidden = Hidden { origin: Some(Origin { split: vec![0].into(), position: vec![5].into() }), ..come.hidden().clone() };
+        let batches: Vec<Batch> = [come.clone(), come.with_hidden(hidden).unwrap()]
+            .into_iter()
+            .enumerate()
+            .map(|(input, batch)| node.run(input, batch).0[0].1.clone())
+            .collect();
+        let together = Batch::concat(&batches[0].schema(), &batches).unwrap();
+        assert_eq!((together.rows(), together.hidden().origin.is_none()), (2, true));
     }
 
     #[test]
