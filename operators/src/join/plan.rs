@@ -167,9 +167,11 @@ impl Planner<'_> {
         };
         let spills = spills.filter(|_| !design.keys[0].is_empty());
         let spills_panes: &[&str] = if windowed && !design.keys[0].is_empty() { &ROWS } else { &[] };
+        // Of mode `changes` the keys can leave memory, and those are noted.
+        let changes: &[&str] = if mode == Mode::Changes { &[] } else { &ROWS };
         let (bound, warnings) = (self.bound(), self.warnings());
         let make = Make::Operator(Arc::new(JoinFactory { design }));
-        Plan { parallelism, reads_first, state, spills, spills_panes, changes: &ROWS, bound, warnings, ..Plan::new(inputs, outputs, make) }
+        Plan { parallelism, reads_first, state, spills, spills_panes, changes, bound, warnings, ..Plan::new(inputs, outputs, make) }
     }
 
     /// Whether rows of the result have event time.
