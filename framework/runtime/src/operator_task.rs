@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use millstream_api::message::{CheckpointId, Item};
 use millstream_api::operator::{Fates, Progress};
-use millstream_api::plan::OutputPlan;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateEntries, StateReader};
 use millstream_api::time::ClockTime;
@@ -57,11 +56,6 @@ pub struct OperatorParts {
     pub snapshots: Arc<dyn SnapshotListener>,
     /// Of a sink with checkpoints: the number before that of the next one.
     pub two_phase: Option<CheckpointId>,
-}
-
-/// Which ports are a node's own streams, by its plan.
-pub fn counted_ports(outputs: &[OutputPlan]) -> Vec<bool> {
-    outputs.iter().map(|output| !matches!(output.side.as_deref(), Some("late" | "rejected"))).collect()
 }
 
 /// What to do once the operator has said all it had to say.

@@ -6,7 +6,7 @@
 use arrow::array::{ArrayRef, UInt32Array};
 use millstream_api::key_group::{key_groups, owner};
 use millstream_api::message::Item;
-use millstream_api::plan::KeyValues;
+use millstream_api::plan::{KeyValues, OutputPlan};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Result};
 
@@ -189,6 +189,11 @@ impl OutEdge {
         let parts = partition(batch, keys, key_groups, self.lanes.len())?;
         self.lanes.iter_mut().zip(parts).filter(|(_, part)| part.rows() > 0).try_for_each(|(lane, part)| lane.push(part, since))
     }
+}
+
+/// Which ports are a node's own streams, by its plan.
+pub fn counted_ports(outputs: &[OutputPlan]) -> Vec<bool> {
+    outputs.iter().map(|output| !matches!(output.side.as_deref(), Some("late" | "rejected"))).collect()
 }
 
 /// The lane on which least is under way; of several the first after `last`.

@@ -169,7 +169,7 @@ left = 'items'
 right = 'bids'
 mode = 'changes'
 kind = 'anti'
-on = 'name is not distinct from item and price <> 6'
+on = '(name is not distinct from item) and price <> 6'
 columns = ['name', 'seller']
 [sinks.out]
 type = 'collect'
