@@ -175,7 +175,7 @@ pub struct Plan {
     /// Whether keys may leave memory for disk, and what of the state belongs to them.
     pub spills: Option<Spills>,
     /// The names of state that does not leave memory key by key, and of which checkpoints may all the same have only what has changed
-    /// ([`Operator::note_changes`], [`Sink::note_changes`](crate::Sink::note_changes)).
+    /// ([`Operator::note_changes`], [`Sink::note_changes`]).
     pub changes: &'static [&'static str],
     /// The names of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
     pub spills_panes: &'static [&'static str],
