@@ -14,7 +14,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan,
 use crate::error::ExprError;
 use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, depth, read_too_often};
 use crate::stack::with_room;
-use crate::{arrows, distinct, shorthands};
+use crate::{arrows, shorthands};
 
 /// How many bytes an expression may have.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
@@ -71,10 +71,6 @@ fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<
     if rest.token != Token::EOF {
         return Err(syntax(format!("`{}` is left over after the expression", rest.token), places.range(rest.span))
             .help("a name is given with `as`; a column name that is not a plain word is put in double quotes"));
-    }
-    if let Some(operand) = distinct::swallowed(&tree) {
-        let message = "what `is distinct from` compares with has an `and` or `or` that is not in parentheses";
-        return Err(syntax(message, places.of(&operand)).help("put the comparison in parentheses: `(a is distinct from b) and c`"));
     }
     arrows::bind_tighter(&mut tree);
     let depth = depth + shorthands::write_out(&mut tree, text)?;
