@@ -249,6 +249,7 @@ impl Contents {
         let is_last = !held.contains(gone);
         if held.is_empty() {
             self.rows.remove(key);
+            self.changed.forget(key);
         }
         if is_last {
             self.by_age.remove(&(gone.clone(), key.clone()));

@@ -37,6 +37,15 @@ impl Changed {
         }
     }
 
+    /// A key has no rows any more. If nothing was written of it nobody need know that it was there: keys that come and go between two
+    /// checkpoints take no room.
+    pub(super) fn forget(&mut self, key: &Bytes) {
+        if self.keys.get(key) == Some(&false) {
+            self.keys.remove(key);
+            self.bytes -= key.len() + size_of::<(Bytes, bool)>();
+        }
+    }
+
     fn take(&mut self) -> HashMap<Bytes, bool> {
         self.bytes = 0;
         std::mem::take(&mut self.keys)

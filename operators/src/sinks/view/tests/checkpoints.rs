@@ -71,6 +71,23 @@ fn rows_that_leave_and_debts_are_in_it() {
     assert_eq!(has.written(), (2, 2), "a is too old now, and of debts nothing is left");
 }
 
+#[test]
+fn rows_that_come_and_go_between_two_checkpoints_take_no_room() {
+    let options = json!({ "max_rows": 2 });
+    let (mut view, mut has) = noting(&options, &input());
+    view.write(at(row("k", 0), &[0])).write(at(row("k", 1), &[1]));
+    checkpoint(&mut view, &mut has);
+    view.write(at(row("k", 2), &[2]));
+    let bytes = view.sink.state_bytes();
+    for i in 3..1_000 {
+        view.write(at(row("k", i), &[i]));
+    }
+    assert!(view.sink.state_bytes() <= 2 * bytes, "{bytes} {}", view.sink.state_bytes());
+    let all = checkpoint(&mut view, &mut has);
+    assert_eq!(has.written(), (2, 2), "the rows of before, and the last ones");
+    assert_eq!(restored(all, &options, &input()).rows(), view.rows());
+}
+
 /// All state of a view, in no order.
 fn state_of(view: &mut Driven) -> Vec<String> {
     let mut state = StateWriter::new();
