@@ -15,7 +15,8 @@
 //! - *Live*: events come against the clock, 10,000 in a second, and what is measured is how long results take.
 //!
 //! Every measurement is a process of its own, kept on as many cores as it has workers where events do not come against the clock; the cases are
-//! run in turn, and of several runs the medians are shown. Events are those of the input. Every run prints the checksum of its output, which must not depend on anything but the query and the number of events.
+//! run in turn, and of several runs the medians are shown. Events are those of the input. Every run prints the checksum of its output, which must
+//! not depend on anything but the query and the number of events.
 //!
 //! In reading order: [`arguments`], [`case`], [`query`], [`input`] (files), [`memory`] and [`live`] (events in memory), [`discard`] (the
 //! sink), [`measure`], [`cores`], [`figures`]; [`table`], [`goals`], [`chart`], [`sections`] and [`report`] show them;

@@ -59,7 +59,7 @@ fn pairs(query: Query, arguments: &Arguments, cores: Option<&Cores>) -> Result<P
     Ok(pairs)
 }
 
-/// How many events a run of so many seconds takes that needs no more memory than this, after a short one over `short_events`.
+/// How many events make a run that lasts so long and needs no more memory than this, to judge by a short one over `short_events`.
 fn events(short: &Figures, short_events: u64, seconds: u64, most_mib: u64) -> u64 {
     let for_time = short_events as f64 * seconds as f64 / short.seconds.max(0.01);
     let grown_mib = (short.peak_mib - EMPTY_MIB).max(1.0);
@@ -75,21 +75,20 @@ impl Pairs {
             let (least, most) = (all.clone().fold(f64::INFINITY, f64::min), all.fold(0.0, f64::max));
             format!("{least:.1} to {most:.1}")
         };
-        let spans = [span(&self.without), span(&self.with)];
+        let (span_without, span_with) = (span(&self.without), span(&self.with));
         let [without, with] = [Figures::median(self.without)?, Figures::median(self.with)?];
         if !with.has_result_of(&without) {
             return Err(format!("the results of {} differ: {} and {}", with.query, without.result(), with.result()));
         }
         let time = |f: &Figures| format!("{:.1} + {:.1}", f.cpu_seconds - f.system_seconds, f.system_seconds);
-        let [of_without, of_with] = spans;
         Ok(vec![
             with.query.clone(),
             format!("{:.1}", with.events as f64 / 1e6),
             format!("{:.0}", without.seconds),
             time(&without),
-            of_without,
+            span_without,
             time(&with),
-            of_with,
+            span_with,
             format!("{:.3}", with.cpu_seconds / without.cpu_seconds.max(0.01)),
             with.checkpoints_written.to_string(),
             format!("{:.1}", with.checkpoint_bytes as f64 / 1e6),

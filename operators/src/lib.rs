@@ -12,11 +12,11 @@
 //! - [`event_time`]: gives rows a new event time
 //! - [`unnest`]: a list becomes rows
 //! - [`nexmark`]: a source that generates the Nexmark benchmark's events
-//! - [`file_source`]: a source that reads JSON lines and CSV, with [`decode`] for the formats
-//! - [`stdin`]: a source that reads the same from standard input
+//! - [`file_source`]: a source that reads JSON lines, CSV and Parquet, with [`decode`] for text
+//! - [`stdin`]: a source that reads JSON lines and CSV from standard input
 //! - [`generate`]: a source of rows that are made up
 //! - [`http_source`]: a source to which others post rows
-//! - [`sinks`]: `file`, `stdout`, `view`, `discard`
+//! - [`sinks`]: `file`, `http`, `stdout`, `view`, `discard`
 //! - [`encode`]: columns to JSON, CSV and tables
 //! - [`columns`]: columns by name, logical and physical
 //! - `late`, `sessions`: rows that came too late, and who cannot read sessions

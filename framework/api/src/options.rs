@@ -95,7 +95,7 @@ pub struct OperatorCommon {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SinkCommon {
-    /// What happens to a row that cannot be written.
+    /// What happens to a row that cannot be written. A sink has no side streams: `reject` means `skip`.
     pub on_bad_row: OnBadRow,
     /// Number of subtasks, for sinks that can have more than one.
     pub parallelism: Option<NonZeroUsize>,

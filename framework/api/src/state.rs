@@ -44,8 +44,8 @@ pub trait ColdState: Send + Debug {
     /// When the disk cannot be read.
     fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>>;
 
-    /// Of keys that are on disk and not in memory those of which something is [due](crate::plan::Due) up to this instant: some of them
-    /// after the others.
+    /// Of keys that are on disk and not in memory those of which something is [due](crate::plan::Due) up to this instant, a few at a
+    /// time.
     ///
     /// # Errors
     /// When the disk cannot be read or written to.

@@ -94,7 +94,7 @@ impl OpenPanes {
         gone
     }
 
-    /// Takes over which panes are on disk at the start. `cursor`: windows before it have closed.
+    /// Takes over which panes are on disk at the start. `before`: windows before this one have closed.
     pub(super) fn restore_stored(&mut self, state: &StateReader, before: i64) -> Result<()> {
         for records in state.get(PANES_ON_DISK) {
             let [first, second, rows]: [&Int64Array; 3] = [0, 1, 2].map(|column| records.column(column).as_primitive::<Int64Type>());

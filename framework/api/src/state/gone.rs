@@ -153,7 +153,7 @@ impl Gone {
     }
 }
 
-/// The canonical bytes of the keys of which no piece before this one holds.
+/// The canonical bytes of the keys of which no earlier piece says anything that still holds.
 ///
 /// # Errors
 /// When they are not in the form in which they are written.

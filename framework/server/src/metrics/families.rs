@@ -85,7 +85,7 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "millstream_node_row_fates_total",
         &["node", "fate"],
-        "What became of the rows that came in: passed, filtered, taken, late, rejected, skipped or expired. What is missing to the rows in is in state.",
+        "What became of the rows that came in: passed, filtered, taken, late, rejected, skipped or expired. The rest of the rows in is in state.",
         |scrape, sample| each_node(scrape, |node| fates(node, sample)),
     ),
     counter(

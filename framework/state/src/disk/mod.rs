@@ -70,7 +70,7 @@ pub trait OnDisk: Send + Debug {
     /// When the checkpoint cannot be read or the disk not be written to.
     fn load(&mut self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader>;
 
-    /// All that may leaves memory: `entries` is what the operator has just written, and lets go of.
+    /// All that may leave memory does: `entries` is what the operator has just written, and lets go of.
     ///
     /// # Errors
     /// When the disk can't be written to.

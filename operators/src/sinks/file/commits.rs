@@ -2,8 +2,8 @@
 //!
 //! Rows go into a *segment*, a file of its own. At a barrier the segment is closed, flushed and given the checkpoint's name:
 //! `.NAME.7.pending`. When the checkpoint exists, JSON lines and CSV are appended to the file and the segment goes; the first one
-//! becomes the file, which saves a copy. Parquet, which cannot be appended to, gets the name of a part: `STEM-7.parquet`. A crash in between is made good at the next start:
-//! the state of the sink says how long the file was and which segments belong to the checkpoint.
+//! becomes the file, which saves a copy. Parquet, which cannot be appended to, gets the name of a part: `STEM-7.parquet`. A crash in
+//! between is made good at the next start: the state of the sink says how long the file was and which segments belong to the checkpoint.
 //!
 //! | after a restart from checkpoint 7 | then |
 //! |---|---|
