@@ -3,7 +3,7 @@
 //! Mostly it does nothing at run time: an aggregate behind it knows the windows from the plan, computes them from event time
 //! and judges lateness itself, and rows pass through untouched. Only where a reader wants to see the windows, the plan asks
 //! for *explicit* ones: then each row leaves once for each of its windows (see [`expand`]), and if the reader does not
-//! judge lateness, it is judged here.
+//! judge lateness, it is judged here. `kinds` and `length` read the keys: which belong to which kind, and what a length means.
 
 mod expand;
 mod kinds;

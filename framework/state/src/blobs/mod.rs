@@ -1,7 +1,7 @@
 //! Where bytes are kept: anything that names whole objects, writes them durably, and can refuse to write over one.
 //!
 //! In production that is `object_store`, over a folder ([`folder`]) or a bucket ([`s3`]); a test can stand something in between
-//! that fails. What the names mean is not known here.
+//! that fails. How a file comes to be on disk is in `durable`. What the names mean is not known here.
 
 mod durable;
 pub mod folder;

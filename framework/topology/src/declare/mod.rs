@@ -1,7 +1,8 @@
 //! The nodes of a topology as they are declared: type, options, shared keys and the names of what they read.
 //!
 //! Each key of a node's table belongs to one of four: `type`, the type's input keys, its own options, the keys that all
-//! nodes of its role share. A node with a mistake in it stays, so that others may name it.
+//! nodes of its role share (`inputs` and `common` read the second and the last; `node` all of them). A node with a mistake in it
+//! stays, so that others may name it.
 
 mod common;
 mod inputs;

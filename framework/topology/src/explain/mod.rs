@@ -1,5 +1,5 @@
-//! Three questions that the plan answers before a row has flowed, for `check --explain`: what bounds each node's state, which
-//! rows can be late or rejected and where they go, and what holds of a row on its way from a source to a sink.
+//! Three questions that the plan answers before a row has flowed, for `check --explain`: what bounds each node's state (`state`), which
+//! rows can be late or rejected and where they go (`outcasts`), and what holds of a row on its way from a source to a sink (`delivery`).
 //!
 //! Nothing here decides anything, and nothing is said that the plan does not know.
 

@@ -3,6 +3,7 @@
 //! serde stops at the first mistake, knows no places and suggests nothing; so everything that a schema can say is checked
 //! here first: unknown and missing keys, types, lists of allowed words, bounds, durations and sizes, all in one go. What
 //! only a struct's own `Deserialize` knows is left to it. A text that came from outside the file takes the key's type here.
+//! `schema` reads a schema, `fields` checks the keys of a table, `choice` a value that may have one of several shapes.
 
 mod choice;
 mod fields;

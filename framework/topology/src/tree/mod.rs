@@ -1,8 +1,8 @@
 //! The topology file as a tree of typed values, each with its place, tables in the order of the file.
 //!
 //! This is where types and places come from. It must not know what any key means, and nothing in it depends on the
-//! environment: variables and the command line come in [`crate::layers`]. A file is written in TOML, YAML or JSON; behind this
-//! module nobody knows in which, except who writes into the file.
+//! environment: variables and the command line come in [`crate::layers`]. A file is written in TOML, YAML or JSON (`toml`, `yaml`,
+//! `json`); behind this module nobody knows in which, except who writes into the file.
 
 mod json;
 mod toml;

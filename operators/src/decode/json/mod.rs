@@ -2,7 +2,8 @@
 //!
 //! Two decoders in one. [`row`] takes any well-formed object and says precisely what is wrong with anything else. [`scanner`]
 //! knows the shapes that lines of this input usually have ([`shape`], [`layout`], [`fixed`]) and is several times faster on those;
-//! whatever it does not expect, it leaves to the general one. They agree on every line; a test holds that.
+//! whatever it does not expect, it leaves to the general one. They agree on every line; a test holds that. `cursor` and `value` are
+//! below both: the tokens of a line, and single values.
 //!
 //! A block is taken a piece at a time: what is found out about the bytes of a piece is used while they are in the core's nearest cache.
 

@@ -2,7 +2,8 @@
 //!
 //! The sink turns batches into rows of bytes and applies each to the [`contents`], which say what looks different now. That is
 //! applied under one lock to the [`table`] that readers share ([`reader`]), so that every read is of one version; or it waits for
-//! its checkpoint ([`pending`]). What the view holds in the end does not depend on how rows were divided into batches.
+//! its checkpoint ([`pending`]). What the view holds in the end does not depend on how rows were divided into batches. `plan` has
+//! the options, `rows` the form of rows as bytes, `ordered` the map in which the table keeps them.
 
 mod contents;
 mod ordered;
