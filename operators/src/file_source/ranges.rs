@@ -118,7 +118,7 @@ impl LineRange {
             let end = memchr::memchr(b'\n', &bytes[from..filled]).map(|at| from + at + 1);
             let read = end.unwrap_or(filled);
             if read > MAX_RECORD_BYTES {
-                let last = memchr::memrchr(b'\n', &bytes[..inside - 1]).map_or(0, |at| at + 1);
+                let last = memchr::memrchr(b'\n', &bytes[..filled.min(inside - 1)]).map_or(0, |at| at + 1);
                 if read - last > MAX_RECORD_BYTES {
                     return Err(too_long(&self.file.name, line_at(&self.file, Compression::None, offset + last as u64)));
                 }

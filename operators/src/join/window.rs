@@ -194,7 +194,7 @@ impl Operator for WindowJoin {
         let columns = batch.records().columns().iter().cloned().chain(keys).collect();
         let kept = records(&intake.kept, columns, batch.rows())?;
         for (window, rows, last_rows) in places.windows {
-            self.open.add(input, window, &kept, rows, last_rows);
+            self.open.add(input, window, &kept, rows, last_rows)?;
         }
         intake.late.send(&batch, places.late, out)
     }
@@ -232,7 +232,7 @@ impl Operator for WindowJoin {
                 let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
                 for (window, from, length) in runs(&number(0), &number(1)) {
                     let last = number(2).slice(from, length).values().iter().sum::<i64>().unsigned_abs();
-                    self.open.add(side, window, &kept.slice(from, length), (0..length as u32).collect(), last);
+                    self.open.add(side, window, &kept, (from as u32..(from + length) as u32).collect(), last)?;
                 }
             }
         }

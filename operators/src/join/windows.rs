@@ -1,6 +1,7 @@
 //! Rows that wait for their windows to close.
 //!
-//! A row of overlapping windows is kept once, in the batch that it came in; each of its windows knows its place there.
+//! A row of overlapping windows is kept once, in the batch that it came in; each of its windows knows its place there. Of a batch of which
+//! a window needs little the rows are copied out, so that what is kept is no more than a few times what is counted.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,6 +15,9 @@ use millstream_api::{Batch, Error, EventTime, Result};
 
 use super::pairs::Window;
 use crate::columns::records;
+
+/// Rows are copied out of a batch when they are less than this part of it.
+const WORTH_A_COPY: usize = 4;
 
 /// Rows of one side in one window.
 struct Part {
@@ -186,14 +190,26 @@ impl Grouped {
 
 impl OpenWindows {
     /// Keeps rows of a batch (with the columns of their keys) for a window.
-    pub(super) fn add(&mut self, side: usize, window: Window, records: &RecordBatch, rows: Vec<u32>, last_rows: u64) {
-        let all = rows.len() == records.num_rows();
-        let share = rows.len() * size_of::<u32>() + Batch::plain(records.clone()).size_bytes() * rows.len() / records.num_rows().max(1);
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub(super) fn add(&mut self, side: usize, window: Window, records: &RecordBatch, rows: Vec<u32>, last_rows: u64) -> Result<()> {
+        let (kept, of) = (rows.len(), records.num_rows());
+        let part = if kept == of {
+            Part { records: records.clone(), rows: None }
+        } else if kept < of / WORTH_A_COPY {
+            Part { records: Batch::plain(records.clone()).take(&rows.into())?.records().clone(), rows: None }
+        } else {
+            Part { records: records.clone(), rows: Some(rows.into()) }
+        };
+        let places = part.rows.as_ref().map_or(0, |rows| size_of_val(rows.values().as_ref()));
+        let share = places + Batch::plain(part.records.clone()).size_bytes() * kept / part.records.num_rows().max(1);
         let pane = self.panes.entry((window.1, window.0)).or_default();
-        pane.parts[side].push(Part { records: records.clone(), rows: (!all).then(|| UInt32Array::from(rows)) });
+        pane.parts[side].push(part);
         pane.last_rows[side] += last_rows;
         pane.bytes += share;
         self.bytes += share;
+        Ok(())
     }
 
     /// Takes out a window.
@@ -243,4 +259,29 @@ pub(super) fn runs(starts: &Int64Array, ends: &Int64Array) -> Vec<(Window, usize
 /// A column that says the same of each row.
 pub(super) fn constant(value: i64, rows: usize) -> ArrayRef {
     std::sync::Arc::new(Int64Array::from_value(value, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    #[test]
+    fn a_window_keeps_no_batch_of_which_it_needs_little() {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+        let batch = RecordBatch::try_from_iter([("n", column.clone())]).unwrap();
+        let mut open = OpenWindows::default();
+        let holders = Arc::strong_count(&column);
+        open.add(0, (0, 10), &batch, vec![7, 99], 2).unwrap();
+        assert_eq!((Arc::strong_count(&column), open.size_bytes()), (holders, 16));
+        open.add(0, (0, 10), &batch, (0..50).collect(), 50).unwrap();
+        assert_eq!((Arc::strong_count(&column), open.size_bytes()), (holders + 1, 16 + 50 * 12));
+        let rows = open.take((0, 10)).unwrap().side(0, &batch.schema()).unwrap();
+        let expected: Vec<i64> = [7, 99].into_iter().chain(0..50).collect();
+        assert_eq!(rows.column(0).as_primitive::<Int64Type>().values(), &expected[..]);
+    }
 }
