@@ -16,8 +16,8 @@ const PART: &str = "nexmark";
 /// Between checkpoints, where they are on: so short that there are some in a run of a second.
 pub const INTERVAL: &str = "250ms";
 
-/// The queries of which it is shown that memory does not grow with the input, and how many times as long that is.
-const LONG_QUERIES: [&str; 4] = ["q1", "q2", "q5", "q8"];
+/// How many times as long the input is over which it is shown what a second worker brings where the start of the process no longer
+/// counts, and that memory does not grow.
 const LONG: u64 = 10;
 
 /// Measures and writes.
@@ -43,7 +43,7 @@ pub fn write(folder: &Path, arguments: &Arguments) -> Result<String, String> {
 fn cases<'a>(events: u64) -> Result<Vec<Case<'a>>, String> {
     let plain = |query, mode, workers| Case { query, mode, workers, interval: None, events };
     let mut cases = Vec::new();
-    let with_goal = QUERIES.iter().map(|(name, _)| Query::named(name)).collect::<Result<Vec<_>, _>>()?;
+    let with_goal = with_goal()?;
     for mode in [Mode::Ndjson, Mode::Merged, Mode::Memory] {
         for &query in &with_goal {
             cases.extend([1, 2].map(|workers| plain(query, mode, workers)));
@@ -58,13 +58,16 @@ fn cases<'a>(events: u64) -> Result<Vec<Case<'a>>, String> {
     Ok(cases)
 }
 
-/// Measures some of them from a file that is many times as long, once, and removes the file.
+fn with_goal() -> Result<Vec<Query>, String> {
+    QUERIES.iter().map(|(name, _)| Query::named(name)).collect()
+}
+
+/// Measures queries with a goal from a file that is many times as long, and removes the file.
 fn measure_long(arguments: &Arguments) -> Result<Vec<Figures>, String> {
     let events = arguments.events.saturating_mul(LONG);
-    let queries = LONG_QUERIES.map(Query::named).into_iter();
-    let cases = queries.map(|query| Ok(Case { query: query?, mode: Mode::Merged, workers: 1, interval: None, events }));
-    let cases = cases.collect::<Result<Vec<_>, String>>()?;
-    let figures = measure_all(&cases, arguments, 1);
+    let case = |query, workers| Case { query, mode: Mode::Merged, workers, interval: None, events };
+    let cases: Vec<Case<'_>> = with_goal()?.into_iter().flat_map(|query| [1, 2].map(|workers| case(query, workers))).collect();
+    let figures = measure_all(&cases, arguments, arguments.runs);
     input::remove_merged(&arguments.data, events)?;
     figures
 }
@@ -114,7 +117,7 @@ mod tests {
     fn every_case_of_the_report_has_a_query() {
         let cases = cases(1000).unwrap();
         assert!(cases.len() > 50);
-        assert!(LONG_QUERIES.iter().all(|name| cases.iter().any(|case| case.query.name == *name && case.mode == Mode::Merged)));
+        assert!(with_goal().unwrap().iter().all(|of| cases.iter().any(|case| case.query.name == of.name && case.mode == Mode::Merged)));
         assert!(cases.iter().any(|case| case.mode == Mode::Live));
     }
 }

@@ -10,7 +10,7 @@ use crate::table;
 const INPUTS: [Mode; 3] = [Mode::Ndjson, Mode::Merged, Mode::Memory];
 const HEADERS: [&str; 4] = ["query", "NDJSON, a file for each type", "NDJSON, one file", "in process"];
 
-/// All of them: of the input as long as it is asked for, and of some queries over one that is many times as long.
+/// All of them: of the input as long as it is asked for, and of queries with a goal over one that is many times as long.
 pub fn render(figures: &[Figures], long: &[Figures]) -> String {
     let live: Vec<&Figures> = figures.iter().filter(|f| f.mode == Mode::Live.name()).collect();
     [
@@ -18,7 +18,7 @@ pub fn render(figures: &[Figures], long: &[Figures]) -> String {
         format!("{} Million events for each second of CPU time, with one worker; in brackets the goal.", placed(figures)),
         reached(figures),
         "From one worker to two: million events for each second of wall-clock time, and how many times as many that is.".to_owned(),
-        scaling(figures),
+        scaling(figures, long),
         format!(
             "With a checkpoint every {INTERVAL}, in process, one worker: million events for each second of CPU time. Peak memory in MiB."
         ),
@@ -63,8 +63,8 @@ fn reached(figures: &[Figures]) -> String {
     table::markdown(&HEADERS, rows, &[1, 2, 3])
 }
 
-fn scaling(figures: &[Figures]) -> String {
-    let cell = |query: &str, mode: Mode| match (find(figures, query, mode, 1), find(figures, query, mode, 2)) {
+fn scaling(figures: &[Figures], long: &[Figures]) -> String {
+    let cell = |figures: &[Figures], query: &str, mode: Mode| match (find(figures, query, mode, 1), find(figures, query, mode, 2)) {
         (Some(one), Some(two)) => {
             let [one, two] = [one, two].map(Figures::per_second);
             format!("{one:.1} → {two:.1} (× {:.2})", two / one)
@@ -72,10 +72,12 @@ fn scaling(figures: &[Figures]) -> String {
         _ => String::new(),
     };
     let rows = QUERIES.iter().map(|(query, name)| {
-        let cells = INPUTS.map(|mode| cell(query, mode));
-        [(*name).to_owned()].into_iter().chain(cells).collect()
+        let [by_type, merged, memory] = INPUTS.map(|mode| cell(figures, query, mode));
+        vec![(*name).to_owned(), by_type, merged, cell(long, query, Mode::Merged), memory]
     });
-    table::markdown(&HEADERS, rows, &[1, 2, 3])
+    let [query, by_type, merged, memory] = HEADERS;
+    let of_long = format!("one file, {} events", table::thousands(long.first().map_or(0, |f| f.events)));
+    table::markdown(&[query, by_type, merged, &of_long, memory], rows, &[1, 2, 3, 4])
 }
 
 fn checkpoints(figures: &[Figures]) -> String {
@@ -93,10 +95,13 @@ fn checkpoints(figures: &[Figures]) -> String {
 
 /// The peak of each query from the file of all types, and from one that is longer.
 fn lengths(figures: &[Figures], long: &[Figures]) -> String {
-    let rows = long.iter().filter_map(|long| Some((find(figures, &long.query, Mode::Merged, 1)?, long))).map(|(short, long)| {
-        let cell = |f: &Figures| format!("{:.0}", f.peak_mib);
-        vec![long.query.clone(), cell(short), cell(long)]
-    });
+    let rows =
+        long.iter().filter(|long| long.workers == 1).filter_map(|long| Some((find(figures, &long.query, Mode::Merged, 1)?, long))).map(
+            |(short, long)| {
+                let cell = |f: &Figures| format!("{:.0}", f.peak_mib);
+                vec![long.query.clone(), cell(short), cell(long)]
+            },
+        );
     let events = [figures.iter().find(|f| f.mode == Mode::Merged.name()), long.first()];
     let [short, long] = events.map(|f| format!("{} events", table::thousands(f.map_or(0, |f| f.events))));
     table::markdown(&["query", &short, &long], rows, &[1, 2])
@@ -153,6 +158,15 @@ mod tests {
         let table = lengths(&short, &long);
         assert!(table.contains("| query | 2,000,000 events | 20,000,000 events |"), "{table}");
         assert!(table.contains("| q1    |               30 |                31 |"), "{table}");
+    }
+
+    #[test]
+    fn what_a_second_worker_brings_stands_beside_that_over_the_longer_input() {
+        let figures = |workers, seconds| Figures { seconds, ..figures("q1", Mode::Merged, workers, Some(workers), 0.0) };
+        let long = |workers, seconds| Figures { events: 20_000_000, events_read: 20_000_000, ..figures(workers, seconds) };
+        let table = scaling(&[figures(1, 1.0), figures(2, 0.8)], &[long(1, 10.0), long(2, 5.0)]);
+        assert!(table.contains("one file, 20,000,000 events"), "{table}");
+        assert!(table.contains("2.0 → 2.5 (× 1.25) | ") && table.contains("2.0 → 4.0 (× 2.00) | "), "{table}");
     }
 
     #[test]
