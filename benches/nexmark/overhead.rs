@@ -26,6 +26,14 @@ struct Pairs {
     with: Vec<Figures>,
 }
 
+/// The medians of a query's runs.
+struct Compared {
+    without: Figures,
+    with: Figures,
+    /// The CPU seconds of all runs without and with checkpoints, where there are several.
+    spans: [String; 2],
+}
+
 /// Measures and writes.
 ///
 /// # Errors
@@ -34,14 +42,14 @@ pub fn write(folder: &Path, arguments: &Arguments) -> Result<String, String> {
     // Whether there is a place for it is asked before all the work.
     replaced(&report::read(folder)?, PART, "")?;
     let cores = if arguments.unpinned { None } else { Cores::find() };
-    let mut rows = Vec::new();
+    let mut all = Vec::new();
     for query in queries(arguments)? {
-        let row = pairs(query, arguments, cores.as_ref())?.row()?;
+        let compared = pairs(query, arguments, cores.as_ref())?.compared()?;
         // An hour without a word is long.
-        let _ = writeln!(std::io::stderr(), "{}", row.join("  "));
-        rows.push(row);
+        let _ = writeln!(std::io::stderr(), "{}", compared.row().join("  "));
+        all.push(compared);
     }
-    let text = render(rows, arguments);
+    let text = render(&all, arguments);
     write_part(folder, PART, &text)?;
     Ok(text)
 }
@@ -68,59 +76,84 @@ fn events(short: &Figures, short_events: u64, seconds: u64, most_mib: u64) -> u6
 }
 
 impl Pairs {
-    /// A line of the table.
-    fn row(self) -> Result<Vec<String>, String> {
-        let span = |figures: &[Figures]| {
-            let all = figures.iter().map(|f| f.cpu_seconds);
-            let (least, most) = (all.clone().fold(f64::INFINITY, f64::min), all.fold(0.0, f64::max));
-            format!("{least:.1} to {most:.1}")
-        };
-        let (span_without, span_with) = (span(&self.without), span(&self.with));
+    /// The medians, if all have the same result.
+    fn compared(self) -> Result<Compared, String> {
+        let spans = [&self.without, &self.with].map(|figures| span(figures));
         let [without, with] = [Figures::median(self.without)?, Figures::median(self.with)?];
         if !with.has_result_of(&without) {
             return Err(format!("the results of {} differ: {} and {}", with.query, without.result(), with.result()));
         }
-        let time = |f: &Figures| format!("{:.1} + {:.1}", f.cpu_seconds - f.system_seconds, f.system_seconds);
-        Ok(vec![
-            with.query.clone(),
-            format!("{:.1}", with.events as f64 / 1e6),
-            format!("{:.0}", without.seconds),
-            time(&without),
-            span_without,
-            time(&with),
-            span_with,
-            format!("{:.3}", with.cpu_seconds / without.cpu_seconds.max(0.01)),
-            with.checkpoints_written.to_string(),
-            format!("{:.1}", with.checkpoint_bytes as f64 / 1e6),
-            format!("{:.0}", without.peak_mib),
-            format!("{:.0}", with.peak_mib),
-        ])
+        Ok(Compared { without, with, spans })
     }
 }
 
-fn render(rows: Vec<Vec<String>>, arguments: &Arguments) -> String {
-    let headers = [
-        "query",
-        "M events",
-        "s",
-        "CPU s without",
-        "all runs",
-        "CPU s with",
-        "all runs",
-        "ratio",
-        "checkpoints",
-        "MB written",
-        "peak MiB without",
-        "with",
-    ];
-    let runs = arguments.runs.max(1);
+/// The least and the most CPU seconds, where there are several runs.
+fn span(figures: &[Figures]) -> String {
+    let all = figures.iter().map(|f| f.cpu_seconds);
+    let (least, most) = (all.clone().fold(f64::INFINITY, f64::min), all.fold(0.0, f64::max));
+    if figures.len() > 1 { format!(" ({least:.1} to {most:.1})") } else { String::new() }
+}
+
+impl Compared {
+    /// A line of the table.
+    fn row(&self) -> Vec<String> {
+        let Compared { without, with, spans } = self;
+        let time = |f: &Figures, span: &str| format!("{:.1} + {:.1}{span}", f.cpu_seconds - f.system_seconds, f.system_seconds);
+        vec![
+            with.query.clone(),
+            format!("{:.1}", with.events as f64 / 1e6),
+            format!("{:.0}", without.seconds),
+            time(without, &spans[0]),
+            time(with, &spans[1]),
+            ratio(without.cpu_seconds, with.cpu_seconds),
+            with.checkpoints_written.to_string(),
+            megabytes(with.checkpoint_bytes),
+            format!("{:.0}", without.peak_mib),
+            format!("{:.0}", with.peak_mib),
+        ]
+    }
+}
+
+fn ratio(without: f64, with: f64) -> String {
+    format!("{:.3}", with / without.max(0.01))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+/// The line of all queries together.
+fn total(all: &[Compared]) -> Vec<String> {
+    let sum = |of: fn(&Compared) -> f64| all.iter().map(of).sum::<f64>();
+    let (without, with) = (sum(|c| c.without.cpu_seconds), sum(|c| c.with.cpu_seconds));
+    vec![
+        "all".to_owned(),
+        String::new(),
+        format!("{:.0}", sum(|c| c.without.seconds)),
+        format!("{without:.1}"),
+        format!("{with:.1}"),
+        ratio(without, with),
+        all.iter().map(|c| c.with.checkpoints_written).sum::<u64>().to_string(),
+        megabytes(all.iter().map(|c| c.with.checkpoint_bytes).sum()),
+        String::new(),
+        String::new(),
+    ]
+}
+
+fn render(all: &[Compared], arguments: &Arguments) -> String {
+    let headers =
+        ["query", "M events", "s", "CPU s without", "CPU s with", "ratio", "checkpoints", "MB written", "peak MiB without", "with"];
+    let runs = match arguments.runs.max(1) {
+        1 => "one run of each".to_owned(),
+        runs => format!("medians of {runs} runs of each"),
+    };
     let workers = arguments.workers.first().copied().unwrap_or(1);
-    let rest = "User and system time of the whole process, with the making of the events; the last checkpoint is that at the end.";
     let about = format!(
-        "Without checkpoints and with one every {INTERVAL}, in turn, {runs} runs of each, workers: {workers}; medians, and the ratio of both. {rest}"
+        "Without checkpoints and with one every {INTERVAL}, in turn, {runs}, workers: {workers}. User and system time of the whole process, with the making of the events; the last checkpoint is that at the end."
     );
     let right: Vec<usize> = (1..headers.len()).collect();
-    format!("{about}\n\n{}", table::markdown(&headers, rows.into_iter(), &right))
+    let rows = all.iter().map(Compared::row).chain([total(all)]);
+    format!("{about}\n\n{}", table::markdown(&headers, rows, &right))
 }
 
 #[cfg(test)]
@@ -161,10 +194,11 @@ mod tests {
             without: [10.0, 12.0, 11.0].map(|cpu| figures(30.0, cpu, 50.0)).into(),
             with: [12.0, 13.0, 11.55].map(|cpu| figures(31.0, cpu, 60.0)).into(),
         };
-        let row = pairs.row().unwrap();
-        let expected = ["q1", "30.0", "30", "10.0 + 1.0", "10.0 to 12.0", "11.0 + 1.0", "11.6 to 13.0", "1.091", "3", "4.5", "50", "60"];
-        assert_eq!(row, expected);
+        let compared = pairs.compared().unwrap();
+        let expected = ["q1", "30.0", "30", "10.0 + 1.0 (10.0 to 12.0)", "11.0 + 1.0 (11.6 to 13.0)", "1.091", "3", "4.5", "50", "60"];
+        assert_eq!(compared.row(), expected);
+        assert_eq!(total(&[compared])[3..8], ["11.0", "12.0", "1.091", "3", "4.5"]);
         let other = Figures { checksum: "d".to_owned(), ..figures(30.0, 10.0, 50.0) };
-        assert!(Pairs { without: vec![figures(30.0, 10.0, 50.0)], with: vec![other] }.row().is_err());
+        assert!(Pairs { without: vec![figures(30.0, 10.0, 50.0)], with: vec![other] }.compared().is_err());
     }
 }
