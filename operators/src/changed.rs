@@ -2,9 +2,13 @@
 //!
 //! It costs a flag for each key, and a look at it for each that a batch touches. Nothing is noted before somebody asks for it.
 
+mod panes;
+
 use arrow::array::ArrayRef;
 use millstream_api::Result;
 use millstream_api::state::StateWriter;
+
+pub(crate) use self::panes::{ChangedGroups, PaneChanges};
 
 /// The keys that may have changed.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use millstream_api::Result;
 use millstream_expr::{Arguments, BoundAggregate, Evaluated, Groups, Interner, RowOrder};
 
-use crate::changed::ChangedKeys;
+use crate::changed::{ChangedGroups, PaneChanges};
 
 /// Keys and arguments of rows, evaluated.
 pub(super) struct Evaluations {
@@ -60,21 +60,8 @@ pub(super) struct Pane {
     counts: Vec<i64>,
     /// What [`size_bytes`](Pane::size_bytes) gave after the last change.
     pub(super) measured_bytes: usize,
-    written: Option<Written>,
-}
-
-/// What checkpoints have of a pane.
-struct Written {
-    /// How many groups they have.
-    groups: usize,
-    changed: ChangedKeys,
-}
-
-/// Groups of a pane that have changed since they were written.
-pub(super) struct ChangedGroups {
-    pub(super) all: Vec<usize>,
-    /// Those of which something was written before.
-    pub(super) written: Vec<usize>,
+    /// What checkpoints have of it.
+    pub(super) changes: PaneChanges,
 }
 
 impl Pane {
@@ -82,7 +69,8 @@ impl Pane {
     pub(super) fn new(key_types: &[DataType], aggregates: &[BoundAggregate]) -> Result<Self> {
         let groups = aggregates.iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
         let (ids, counts) = (Vec::new(), Vec::new());
-        Ok(Pane { interner: Interner::new(key_types)?, groups, ids, rows: 0, counts, measured_bytes: 0, written: None })
+        let (interner, changes) = (Interner::new(key_types)?, PaneChanges::default());
+        Ok(Pane { interner, groups, ids, rows: 0, counts, measured_bytes: 0, changes })
     }
 
     /// Takes rows in.
@@ -146,41 +134,18 @@ impl Pane {
 
     /// Notes that the groups of the rows at hand have changed, and the first one, with which the number of rows is put down.
     fn note(&mut self) {
-        if let Some(written) = &mut self.written {
-            written.changed.touch(&self.ids);
-            written.changed.touch(&[0]);
-        }
-    }
-
-    /// Whether checkpoints have something of it.
-    pub(super) fn is_written(&self) -> bool {
-        self.written.is_some()
+        self.changes.touch(&self.ids);
+        self.changes.touch(&[0]);
     }
 
     /// All groups have been written for a checkpoint.
     pub(super) fn all_written(&mut self) {
-        let groups = self.len();
-        let mut changed = ChangedKeys::default();
-        changed.begin();
-        changed.all_written(groups);
-        self.written = Some(Written { groups, changed });
+        self.changes.all_written(self.len());
     }
 
-    /// From now on no checkpoint has anything of it.
-    pub(super) fn none_written(&mut self) {
-        self.written = None;
-    }
-
-    /// The groups that have changed since they were last written; `None`: all are to be written, because that is not much more.
+    /// The groups that have changed since they were last written; `None`: all are to be written.
     pub(super) fn take_changed(&mut self) -> Option<ChangedGroups> {
-        let groups = self.len();
-        let known = self.written.as_mut()?;
-        let (all, written) = known.changed.take_changed();
-        if 2 * written.len() > known.groups {
-            return None;
-        }
-        known.groups = groups;
-        Some(ChangedGroups { all, written })
+        self.changes.take(self.len())
     }
 
     /// Keys and results of all groups, a row for each.
@@ -197,7 +162,6 @@ impl Pane {
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
-        let noted = self.written.as_ref().map_or(0, |written| written.changed.size_bytes());
-        self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>() + noted
+        self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>() + self.changes.size_bytes()
     }
 }

@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, Int64Array};
 use millstream_api::Result;
 use millstream_api::state::{PaneKey, StateWriter};
 
-use super::pane::{ChangedGroups, Pane};
+use super::pane::Pane;
 use super::state::Layout;
 use super::windowed::{PANES, Windowed};
+use crate::changed::ChangedGroups;
 
 impl Windowed {
     /// Writes all panes.
@@ -32,7 +33,7 @@ impl Windowed {
                 write_groups(&self.layout, key, pane, changed, state)?;
                 continue;
             }
-            gone.extend(pane.is_written().then_some(key));
+            gone.extend(pane.changes.is_written().then_some(key));
             write_pane(&self.layout, key, pane, state)?;
             pane.all_written();
         }

@@ -328,7 +328,7 @@ fn merged<T>(
 
 /// Notes that a pane has gone, if checkpoints have something of it.
 fn note_gone(gone: &mut Option<Vec<PaneKey>>, key: PaneKey, pane: &Pane) {
-    if let Some(gone) = gone.as_mut().filter(|_| pane.is_written()) {
+    if let Some(gone) = gone.as_mut().filter(|_| pane.changes.is_written()) {
         gone.push(key);
     }
 }
@@ -352,7 +352,7 @@ fn gather<T>(
         let Some(mut part) = panes.remove(key) else { continue };
         *bytes -= part.measured_bytes;
         note_gone(&mut gone, *key, &part);
-        part.none_written();
+        part.changes.none_written();
         // The first part has what was gathered so far: it is taken as it is.
         if all.len() == 0 {
             part.measured_bytes = 0;
