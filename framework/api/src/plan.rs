@@ -174,8 +174,8 @@ pub struct Plan {
     pub state: Vec<StateDecl>,
     /// Whether keys may leave memory for disk, and what of the state belongs to them.
     pub spills: Option<Spills>,
-    /// The names of state that does not leave memory key by key, and of which checkpoints may all the same have only what has changed
-    /// ([`Operator::note_changes`], [`Sink::note_changes`]).
+    /// The names of the state of which checkpoints may have only what has changed ([`Operator::note_changes`], [`Sink::note_changes`]).
+    /// Where none is named it is what belongs to keys that may leave memory.
     pub changes: &'static [&'static str],
     /// The names of the keyed state whose panes may leave memory for disk: see [`ColdPanes`](crate::state::ColdPanes).
     pub spills_panes: &'static [&'static str],
@@ -222,7 +222,10 @@ impl Plan {
 
     /// The names of the state of which checkpoints may have only what has changed.
     pub fn noted(&self) -> &'static [&'static str] {
-        self.spills.as_ref().map_or(self.changes, |spills| spills.state)
+        match &self.spills {
+            Some(spills) if self.changes.is_empty() => spills.state,
+            _ => self.changes,
+        }
     }
 }
 

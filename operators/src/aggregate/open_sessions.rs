@@ -32,9 +32,23 @@ pub(super) fn join(groups: &mut [Box<dyn Groups>], joined: Vec<(usize, usize)>, 
     })
 }
 
-/// The sessions that are open as columns: when each began, its last row and how many it has, its key and its states.
+/// All sessions that are open as columns.
 pub(super) fn columns(timeline: &Timeline, interner: &Interner, groups: &mut [Box<dyn Groups>]) -> Result<Rows> {
-    let (keys, sessions): (Vec<_>, Vec<_>) = timeline.iter().unzip();
+    of_sessions(timeline.iter(), interner, groups)
+}
+
+/// The open sessions of these keys as columns.
+pub(super) fn columns_of(keys: &[usize], timeline: &Timeline, interner: &Interner, groups: &mut [Box<dyn Groups>]) -> Result<Rows> {
+    of_sessions(keys.iter().flat_map(|&key| timeline.of(key).iter().map(move |session| (key, session))), interner, groups)
+}
+
+/// Sessions as columns: when each began, its last row and how many it has, its key and its states.
+fn of_sessions<'a>(
+    sessions: impl Iterator<Item = (usize, &'a Session)>,
+    interner: &Interner,
+    groups: &mut [Box<dyn Groups>],
+) -> Result<Rows> {
+    let (keys, sessions): (Vec<_>, Vec<_>) = sessions.unzip();
     let number = |of: fn(&Session) -> i64| Int64Array::from_iter_values(sessions.iter().copied().map(of));
     let numbers = [number(|session| session.first), number(|session| session.last), number(|session| session.rows as i64)];
     let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();

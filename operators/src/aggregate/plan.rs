@@ -218,7 +218,13 @@ impl Planner<'_> {
         };
         let spills_panes: &[&str] = if can_spill && spills.is_none() { &[PANES] } else { &[] };
         let spills = spills.filter(|_| can_spill);
-        let changes: &[&str] = if self.windowed { &[PANES] } else { &[] };
+        // Of one group there is nothing to choose from.
+        let changes: &[&str] = match design.sessions_gap() {
+            None if self.windowed => &[PANES],
+            _ if design.by.is_empty() => &[],
+            Some(_) => &[SESSIONS],
+            None => &[GROUPS],
+        };
         let factory = AggregateFactory { design };
         let keyed = |name| StateDecl { name, keyed: true };
         let watermark = StateDecl { name: WATERMARK, keyed: false };

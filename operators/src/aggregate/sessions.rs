@@ -13,13 +13,14 @@ use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::{Evaluated, Groups, Interner};
 
 use super::early_sessions::{EarlySessions, Now};
-use super::open_sessions::{columns, fresh, join, times, too_late};
+use super::open_sessions::{columns, columns_of, fresh, join, times, too_late};
 use super::plan::Design;
 use super::program::Program;
 use super::state::{Layout, Rows, read_watermark, write_watermark};
 use super::timeline::{Closed, Timeline};
 use super::windowed::of_windows;
 use super::{LATE, MAIN};
+use crate::changed::ChangedKeys;
 use crate::cold::Cold;
 use crate::late::LateRows;
 
@@ -48,6 +49,8 @@ pub(super) struct Sessions {
     sending: VecDeque<Sending>,
     /// Where rows are sent before their session closes.
     early: Option<EarlySessions>,
+    /// Which keys have other sessions than were last written.
+    changed: ChangedKeys,
     /// Keys that have left memory, with all of their sessions.
     cold: Cold,
     /// Whether what is being sent came back from there.
@@ -87,6 +90,7 @@ impl Sessions {
             next_end: None,
             sending: VecDeque::new(),
             early,
+            changed: ChangedKeys::default(),
             cold: Cold::default(),
             came_back: false,
             ids: Vec::new(),
@@ -97,6 +101,7 @@ impl Sessions {
 
     /// What follows rows that have been placed.
     fn settle(&mut self, out: &mut Output) -> Result<()> {
+        self.changed.touch(&self.ids);
         self.next_end = self.timeline.next_end();
         let joined = self.timeline.joined();
         if let Some(early) = &mut self.early {
@@ -142,6 +147,7 @@ impl Sessions {
         let (sessions, idle) = self.timeline.close(self.lateness, self.watermark);
         self.next_end = self.timeline.next_end();
         if !sessions.is_empty() {
+            self.changed.touch(&sessions.iter().map(|session| session.key).collect::<Vec<_>>());
             self.sending.push_back(Sending { sessions, sent: 0, last: true, idle });
         }
     }
@@ -180,6 +186,7 @@ impl Sessions {
                 sending.sent = piece.end;
             }
             if !self.program.key_types().is_empty() {
+                self.changed.give_up(&sending.idle, |keys| self.interner.columns(keys))?;
                 self.interner.release(&sending.idle);
             }
             // Only where nothing waits to be sent: it knows its sessions by their slots.
@@ -188,6 +195,15 @@ impl Sessions {
             }
         }
         Ok(Progress::Done)
+    }
+
+    /// Writes sessions, and what is none.
+    fn save(&self, Rows { numbers, keys, states }: Rows, state: &mut StateWriter) -> Result<()> {
+        self.layout.write(SESSIONS, numbers, keys, states, state)?;
+        if let Some(early) = &self.early {
+            early.snapshot(&self.program, &self.timeline, &self.interner, state)?;
+        }
+        write_watermark(self.watermark, state)
     }
 
     fn send_piece(&mut self, sessions: &[Closed], last: bool, out: &mut Output) -> Result<()> {
@@ -311,12 +327,24 @@ impl Operator for Sessions {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        let Rows { numbers, keys, states } = columns(&self.timeline, &self.interner, &mut self.groups)?;
-        self.layout.write(SESSIONS, numbers, keys, states, state)?;
-        if let Some(early) = &self.early {
-            early.snapshot(&self.program, &self.timeline, &self.interner, state)?;
+        self.changed.all_written(self.interner.total());
+        let all = columns(&self.timeline, &self.interner, &mut self.groups)?;
+        self.save(all, state)
+    }
+
+    /// A key is written with all of its sessions. Without keys that would be all that there are.
+    fn note_changes(&mut self) -> bool {
+        let has_keys = !self.program.key_types().is_empty();
+        if has_keys {
+            self.changed.begin();
         }
-        write_watermark(self.watermark, state)
+        has_keys
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        let changed = self.changed.take(self.layout.key_groups(), |keys| self.interner.columns(keys), state)?;
+        let sessions = columns_of(&changed, &self.timeline, &self.interner, &mut self.groups)?;
+        self.save(sessions, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -334,6 +362,7 @@ impl Operator for Sessions {
         self.timeline = self.timeline.emptied();
         self.interner = Interner::new(self.program.key_types())?;
         self.groups = fresh(&self.program)?;
+        self.changed = ChangedKeys::default();
         self.next_end = None;
         Ok(())
     }
@@ -354,6 +383,6 @@ impl Operator for Sessions {
     fn state_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
         let early = self.early.as_ref().map_or(0, EarlySessions::size_bytes);
-        self.interner.size_bytes() + groups + self.timeline.size_bytes() + early
+        self.interner.size_bytes() + groups + self.timeline.size_bytes() + self.changed.size_bytes() + early
     }
 }

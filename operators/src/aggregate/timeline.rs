@@ -241,6 +241,11 @@ impl Timeline {
         session.last.saturating_add(self.gap)
     }
 
+    /// The open sessions of a key.
+    pub(super) fn of(&self, key: usize) -> &[Session] {
+        self.keys.get(key).map_or(&[], Vec::as_slice)
+    }
+
     /// All open sessions with their keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Session)> {
         self.keys.iter().enumerate().flat_map(|(key, sessions)| sessions.iter().map(move |session| (key, session)))

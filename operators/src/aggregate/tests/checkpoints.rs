@@ -1,4 +1,5 @@
-//! What checkpoints write of windows: the groups that have changed, and which panes have gone. That it is enough, the models say.
+//! What checkpoints write of windows: the groups that have changed, and which panes have gone; and of sessions: the keys that have changed.
+//! That it is enough, the models say.
 
 use std::ops::Range;
 
@@ -71,4 +72,32 @@ fn windows_that_grow_are_one_pane() {
     harness.watermark(i64::MAX);
     let counts: Vec<Value> = harness.rows(MAIN).iter().map(|row| row["n"].clone()).collect();
     assert_eq!((counts.len(), counted(&harness)), (101 * 10, 101 * (1 + 2 * 9)));
+}
+
+#[test]
+fn keys_with_other_sessions_are_written() {
+    let mut harness = windows(WindowKind::Session { gap: 10 });
+    harness.batch(&rows(0..999, 5));
+    assert_eq!(harness.checkpoint(), (0, 999));
+    assert_eq!(harness.checkpoint(), (0, 0));
+    harness.batch(&rows(995..1_004, 6));
+    assert_eq!(harness.checkpoint(), (4, 9));
+    harness.batch(&rows(0..1, 100));
+    assert_eq!(harness.checkpoint(), (1, 2), "with all sessions of the key");
+    harness.batch(&rows(2_000..2_003, 7));
+    harness.watermark(50);
+    assert_eq!(counted(&harness), 999 + 9 + 3);
+    assert_eq!(harness.checkpoint(), (1_004, 1), "of sessions that come and go between two checkpoints none knows");
+    harness.crash_and_restore(3);
+    assert_eq!(harness.rows_in_state(), 1);
+    harness.watermark(i64::MAX);
+    assert_eq!(counted(&harness), 999 + 9 + 3 + 1);
+}
+
+#[test]
+fn without_keys_sessions_are_written_as_a_whole() {
+    let options = json!({ "compute": ["count(*) as n"] });
+    let kind = WindowKind::Session { gap: 10 };
+    let plan = super::harness::plan(options, input(Some((kind, false))), OnBadRow::Fail).unwrap();
+    assert!(plan.noted().is_empty());
 }
