@@ -13,7 +13,7 @@ use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, Inputs, Make, OperatorContext, Plan, Shape, SinkContext};
 use millstream_api::registry::{InputKeys, NodeOptions, read};
 use millstream_api::state::gone::{is_gone, together};
-use millstream_api::state::{StateEntries, StateWriter};
+use millstream_api::state::{StateEntries, StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::types::ColumnType;
 use millstream_api::view::Views;
@@ -212,8 +212,20 @@ impl Node {
             self.streams = fresh.streams;
         }
         let places = crate::columns::places(&batch.schema(), &self.streams[input].schema)?;
+        let batch = batch.project(&places)?;
+        let sent = self.call(|operator, out| operator.on_batch(input, batch, out))?;
+        Ok((sent, self.out.take_fates()))
+    }
+
+    /// Hands over a watermark and resumes until the node is done.
+    pub(crate) fn pass(&mut self, watermark: EventTime) -> Vec<(usize, Batch)> {
+        self.out.set_times(ClockTime(0), watermark);
+        self.call(|operator, out| operator.on_watermark(watermark, out)).unwrap()
+    }
+
+    fn call(&mut self, call: impl FnOnce(&mut dyn Operator, &mut Output) -> Result<(), Error>) -> Result<Vec<(usize, Batch)>, Error> {
         let operator = self.made.as_mut().unwrap();
-        operator.on_batch(input, batch.project(&places)?, &mut self.out)?;
+        call(operator.as_mut(), &mut self.out)?;
         let mut sent = self.out.take_batches();
         while operator.resume(&mut self.out)? == Progress::More {
             sent.extend(self.out.take_batches());
@@ -222,7 +234,31 @@ impl Node {
         for (port, batch) in &sent {
             assert_eq!(batch.schema().fields(), self.shapes[*port].schema.fields(), "port {port}");
         }
-        Ok((sent, self.out.take_fates()))
+        Ok(sent)
+    }
+
+    /// The subtask notes what changes from now on.
+    pub(crate) fn note(&mut self) -> Checkpointed {
+        Checkpointed::begin(self.made.as_mut().unwrap().as_mut(), &self.plan).unwrap()
+    }
+
+    /// One more checkpoint: how much was written, as [`Checkpointed::written`] counts it.
+    pub(crate) fn checkpoint(&mut self, checkpoints: &mut Checkpointed) -> (usize, usize) {
+        checkpoints.take(self.made.as_mut().unwrap().as_mut());
+        checkpoints.written()
+    }
+
+    /// One more checkpoint, and the same node as another run has it that goes on from there.
+    pub(crate) fn restored(mut self, mut checkpoints: Checkpointed) -> Node {
+        let entries = checkpoints.take(self.made.as_mut().unwrap().as_mut());
+        let mut node = self.made();
+        node.made.as_mut().unwrap().restore(&StateReader::new(entries, &(0..128)).unwrap()).unwrap();
+        node
+    }
+
+    /// How many rows of what came in would still change a result.
+    pub(crate) fn rows_in_state(&self) -> u64 {
+        self.made.as_ref().map_or(0, |operator| operator.rows_in_state())
     }
 }
 

@@ -163,9 +163,11 @@ impl Planner<'_> {
         let has_key = !design.by.is_empty();
         let spills = (has_key && !windowed).then(|| Spills::keys(&[ROWS], design.state_ttl));
         let spills_panes: &[&str] = if has_key && windowed { &[PANES] } else { &[] };
+        // Of one ranking there is nothing to choose from; of windows there is.
+        let changes: &[&str] = if windowed { &[PANES] } else { &[] };
         let outputs = self.outputs(&design, scope, schema);
         let make = Make::Operator(Arc::new(TopNFactory { design }));
-        Plan { parallelism, state, spills, spills_panes, bound, warnings, ..Plan::new(vec![input], outputs, make) }
+        Plan { parallelism, state, spills, spills_panes, changes, bound, warnings, ..Plan::new(vec![input], outputs, make) }
     }
 
     fn outputs(&self, design: &Design, scope: &SchemaRef, schema: SchemaRef) -> Vec<OutputPlan> {

@@ -126,8 +126,15 @@ impl Rankings {
         ids.iter().copied().filter(|&id| std::mem::replace(&mut self.touched_in[id], self.batch) != self.batch).collect()
     }
 
-    /// Adds (or withdraws) rows; `ids` are the numbers of their keys, `touched` the same numbers, each once.
-    pub(crate) fn change(&mut self, ids: &[usize], touched: &[usize], rows: RecordBatch, count: impl Fn(usize) -> i64) -> Result<()> {
+    /// Adds (or withdraws) rows; `ids` are the numbers of their keys, `touched` the same numbers, each once. The result: those of them of
+    /// which some of these rows are kept.
+    pub(crate) fn change(
+        &mut self,
+        ids: &[usize],
+        touched: &[usize],
+        rows: RecordBatch,
+        count: impl Fn(usize) -> i64,
+    ) -> Result<Vec<usize>> {
         let part = self.parts.len() as u32;
         let before: usize = touched.iter().map(|&group| self.groups[group].len()).sum();
         self.parts.push((self.segments.len() as u32, 0));
@@ -254,22 +261,24 @@ impl Rankings {
         }
     }
 
-    /// Leaves those rows of the last part that are in a ranking.
-    fn cut_last_part(&mut self, touched: &[usize]) -> Result<()> {
+    /// Leaves those rows of the last part that are in a ranking, and gives the keys of these.
+    fn cut_last_part(&mut self, touched: &[usize]) -> Result<Vec<usize>> {
         self.parts.pop();
-        let Some(part) = self.segments.pop() else { return Ok(()) };
+        let Some(part) = self.segments.pop() else { return Ok(Vec::new()) };
         let number = self.parts.len() as u32;
-        let mut rows = Vec::new();
+        let (mut rows, mut keys) = (Vec::new(), Vec::new());
         for &group in touched {
+            let before = rows.len();
             for entry in self.groups[group].iter_mut().filter(|entry| entry.place.part == number) {
                 rows.push(std::mem::replace(&mut entry.place.row, rows.len() as u32));
             }
+            keys.extend((rows.len() > before).then_some(group));
         }
         if !rows.is_empty() {
             self.push(Batch::plain(part).take(&UInt32Array::from(rows))?);
             self.join_small()?;
         }
-        Ok(())
+        Ok(keys)
     }
 
     /// Makes one part of all rows that are in a ranking.

@@ -46,11 +46,17 @@ impl Layout {
         Layout { schema, kept: program.kept().clone(), keys: program.key_types().len(), key_groups }
     }
 
-    /// Writes the rows of a window.
+    /// `runtime.key_groups`.
+    pub(super) fn key_groups(&self) -> u16 {
+        self.key_groups
+    }
+
+    /// Writes the rows of a window, or of some of its keys, with rising numbers.
     pub(super) fn write_window(&self, name: &str, (start, end): Window, last_rows: u64, saved: Saved, to: &mut StateWriter) -> Result<()> {
         let rows = saved.groups.len();
-        // Put down with the first row: only the sum over all subtasks matters.
-        let last: Int64Array = (0..rows).map(|row| Some(if row == 0 { last_rows as i64 } else { 0 })).collect();
+        // Put down with the first row of the first key: only the sum over all subtasks matters.
+        let has_first = saved.groups.first() == Some(&0);
+        let last: Int64Array = (0..rows).map(|row| Some(if row == 0 && has_first { last_rows as i64 } else { 0 })).collect();
         let constant = |value: i64| Arc::new(Int64Array::from_value(value, rows)) as ArrayRef;
         self.put(name, [constant(start), constant(end), Arc::new(last), counts(&saved, || constant(1)), constant(0)], saved, to)
     }

@@ -1,15 +1,18 @@
-//! What is said at check, and what is sent for a batch. Results as a whole are in `tests/ranking.rs` of the crate.
+//! What is said at check, what is sent for a batch, and what checkpoints write of windows. Results as a whole are in `tests/ranking.rs` of the crate.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::Int64Array;
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::operator::Fates;
 use millstream_api::options::OnBadRow;
 use millstream_api::stream::{Judge, WindowKind, Windowed};
-use millstream_api::{Batch, Stream};
+use millstream_api::{Batch, EventTime, Stream};
 use serde_json::{Value, json};
 
 use super::TopNOptions;
-use crate::testing::{Node, batch, ints, rows, schema, stream, timed, weighed};
+use crate::testing::{Node, at, batch, ints, rows, schema, stream, timed, weighed};
 
 fn keyed(n: u32) -> Value {
     json!({ "by": ["k"], "order": ["v desc"], "n": n, "rank_as": "rank" })
@@ -91,7 +94,7 @@ fn a_row_without_an_order_is_bad() {
 #[test]
 fn left_over_rows_are_let_go_of() {
     let mut node = Node::plan::<TopNOptions>(keyed(1), vec![input()]).made();
-    let bytes = |node: &mut Node, rounds: std::ops::Range<i64>| {
+    let bytes = |node: &mut Node, rounds: Range<i64>| {
         rounds.for_each(|round| drop(node.run(0, positioned([(round % 3, round)], round))));
         node.state_bytes()
     };
@@ -152,4 +155,40 @@ fn mistakes_are_all_found() {
     let forgetful = json!({ "by": ["k"], "order": ["v"], "n": 1, "state_ttl": "1h" });
     assert_eq!(Node::mistakes::<TopNOptions>(forgetful.clone(), vec![windowed(true)])[0].0, "bad-value");
     assert!(Node::mistakes::<TopNOptions>(forgetful, vec![Stream { bounded: false, ..updating() }]).is_empty());
+}
+
+/// A row of each of these keys.
+fn each(keys: Range<i64>, value: i64, time: i64) -> Batch {
+    let rows = keys.clone().count();
+    let position = Int64Array::from_iter_values(keys.clone());
+    let columns = batch(&[("k", Arc::new(Int64Array::from_iter_values(keys))), ("v", Arc::new(Int64Array::from_value(value, rows)))]);
+    let origin = Some(Origin { split: vec![0; rows].into(), position });
+    at(columns.with_hidden(Hidden { origin, ..Hidden::default() }).unwrap(), &vec![time; rows])
+}
+
+#[test]
+fn of_open_windows_those_keys_are_written_whose_first_rows_are_others() {
+    let mut node = Node::plan::<TopNOptions>(keyed(2), vec![windowed(false)]).made();
+    let mut checkpoints = node.note();
+    node.run(0, each(0..999, 5, 3));
+    assert_eq!(node.checkpoint(&mut checkpoints), (0, 999));
+    assert_eq!(node.checkpoint(&mut checkpoints), (0, 0));
+    node.run(0, each(996..1_000, 9, 4));
+    // The number of rows is put down with the first key.
+    assert_eq!(node.checkpoint(&mut checkpoints), (4, 1 + 3 * 2 + 1));
+    node.run(0, each(996..999, 1, 5));
+    assert_eq!(node.checkpoint(&mut checkpoints), (1, 1), "they are third");
+    node.run(0, each(0..600, 7, 6));
+    assert_eq!(node.checkpoint(&mut checkpoints), (1, 999 + 4 + 600), "of a window of which most has changed all is written");
+    node.run(0, each(0..2, 7, 13));
+    assert_eq!(node.checkpoint(&mut checkpoints), (0, 2), "another window");
+    let in_state = node.rows_in_state();
+    assert_eq!(in_state, 999 + 4 + 3 + 600 + 2);
+    let mut node = node.restored(checkpoints);
+    assert_eq!(node.rows_in_state(), in_state);
+    let mut checkpoints = node.note();
+    let sent = |sent: Vec<(usize, Batch)>| sent.iter().map(|(_, batch)| batch.rows()).sum::<usize>();
+    assert_eq!(sent(node.pass(EventTime(10))), 999 + 4 + 600);
+    assert_eq!(node.checkpoint(&mut checkpoints), (1, 0), "a window has gone");
+    assert_eq!(sent(node.restored(checkpoints).pass(EventTime::MAX)), 2);
 }

@@ -1,5 +1,7 @@
 //! The form over windows: the first rows of each key and window, sent when the window closes.
 
+mod saved;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use super::program::{Evaluated, Program, Window};
 use super::rankings::{Place, Rankings};
 use super::state::Layout;
 use super::{LATE, MAIN};
+use crate::changed::PaneChanges;
 use crate::late::LateRows;
 use crate::stored_windows::StoredWindows;
 
@@ -33,6 +36,8 @@ pub(super) struct Windowed {
     implicit: Option<Aligned>,
     /// The windows that are open and have rows, by end and start.
     panes: BTreeMap<(i64, i64), Pane>,
+    /// Windows of which checkpoints have something, and that have closed since the last one; `None`: nobody asks.
+    gone: Option<Vec<Window>>,
     /// Those of which something is on disk.
     stored: StoredWindows,
     batch_rows: usize,
@@ -48,6 +53,8 @@ struct Pane {
     rankings: Rankings,
     /// Rows of which this is the last window.
     last_rows: u64,
+    /// What checkpoints have of it.
+    changes: PaneChanges,
 }
 
 /// A window whose rows are being sent.
@@ -77,6 +84,7 @@ impl Windowed {
             program,
             implicit: windows.aligned().filter(|_| implicit).cloned(),
             panes: BTreeMap::new(),
+            gone: None,
             stored: StoredWindows::default(),
             batch_rows: context.batch_rows.max(1),
             late: LateRows::new(context, 0, LATE)?,
@@ -110,7 +118,12 @@ impl Windowed {
         };
         let ids = pane.rankings.number(&keys, kept.num_rows())?;
         let touched = pane.rankings.touched(&ids);
-        pane.rankings.change(&ids, &touched, kept, |_| 1)?;
+        let changed = pane.rankings.change(&ids, &touched, kept, |_| 1)?;
+        pane.changes.touch(&changed);
+        if share.last_rows > 0 {
+            // The number of rows is put down with the first key.
+            pane.changes.touch(&[0]);
+        }
         pane.rankings.tidy(&touched)
     }
 
@@ -129,9 +142,11 @@ impl Windowed {
             }
             let Some((start, end)) = self.next_window().filter(|(_, end)| *end <= self.watermark.0) else { return Ok(Progress::Done) };
             let pane = self.panes.remove(&(end, start));
+            let was_written = pane.as_ref().is_some_and(|pane| pane.changes.is_written());
+            self.gone.iter_mut().for_each(|gone| gone.extend(was_written.then_some((start, end))));
             if self.stored.has((start, end)) {
                 let mut state = StateWriter::new();
-                pane.iter().try_for_each(|pane| self.save((start, end), pane, &mut state))?;
+                pane.iter().try_for_each(|pane| saved::save(&self.layout, (start, end), pane, &mut state))?;
                 self.stored.begin((start, end), state, self.read, out)?;
             } else {
                 self.closing = pane.filter(|_| self.read).map(|pane| Closing::new((start, end), pane.rankings));
@@ -153,18 +168,13 @@ impl Windowed {
         })?;
         Ok(window.map(|window| Closing::new(window, rankings)))
     }
-
-    fn save(&self, window: Window, pane: &Pane, state: &mut StateWriter) -> Result<()> {
-        let rows = pane.rankings.save(0..pane.rankings.total())?;
-        self.layout.write_window(PANES, window, pane.last_rows, rows, state)
-    }
 }
 
 fn pane<'a>(panes: &'a mut BTreeMap<(i64, i64), Pane>, (start, end): Window, program: &Program) -> Result<&'a mut Pane> {
     use std::collections::btree_map::Entry;
     Ok(match panes.entry((end, start)) {
         Entry::Occupied(pane) => pane.into_mut(),
-        Entry::Vacant(vacant) => vacant.insert(Pane { rankings: program.rankings()?, last_rows: 0 }),
+        Entry::Vacant(vacant) => vacant.insert(Pane { rankings: program.rankings()?, last_rows: 0, changes: PaneChanges::default() }),
     })
 }
 
@@ -250,6 +260,13 @@ fn times(batch: &Batch) -> Result<&[i64]> {
     batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
 }
 
+fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
+    let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
+    let watermark = Int64Array::from_value(watermark.0, 1);
+    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
+    Ok(())
+}
+
 /// Rows of a window: their event time is its last instant.
 fn of_window(records: RecordBatch, (start, end): Window) -> Result<Batch> {
     let constant = |value: i64| Int64Array::from_value(value, records.num_rows());
@@ -279,11 +296,18 @@ impl Operator for Windowed {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        self.panes.iter().try_for_each(|(&(end, start), pane)| self.save((start, end), pane, state))?;
-        let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
-        let watermark = Int64Array::from_value(self.watermark.0, 1);
-        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
-        Ok(())
+        self.write_all(state)?;
+        write_watermark(self.watermark, state)
+    }
+
+    fn note_changes(&mut self) -> bool {
+        self.gone = Some(Vec::new());
+        true
+    }
+
+    fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
+        self.write_changes(state)?;
+        write_watermark(self.watermark, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
@@ -320,6 +344,6 @@ impl Operator for Windowed {
     }
 
     fn state_bytes(&self) -> usize {
-        self.panes.values().map(|pane| pane.rankings.size_bytes()).sum::<usize>() + self.stored.size_bytes()
+        self.panes.values().map(|pane| pane.rankings.size_bytes() + pane.changes.size_bytes()).sum::<usize>() + self.stored.size_bytes()
     }
 }
