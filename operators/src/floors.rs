@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::Result;
 use millstream_api::state::{StateReader, StateRows, StateWriter};
@@ -50,6 +50,13 @@ impl Floors {
     /// The first window or instant that may not be past in some group, if all that are known are all that there are.
     pub(crate) fn least(&self) -> i64 {
         self.0.values().min().copied().unwrap_or(i64::MIN)
+    }
+
+    /// The rows of which none is past: `is_past` is asked with a row and the floor of its group.
+    pub(crate) fn not_past(&self, rows: &StateRows, is_past: impl Fn(usize, i64) -> bool) -> Result<StateRows> {
+        let Some(groups) = rows.groups.as_ref().filter(|_| !self.0.is_empty()) else { return Ok(rows.clone()) };
+        let left: BooleanArray = groups.iter().enumerate().map(|(row, group)| Some(!is_past(row, self.of(*group)))).collect();
+        if left.false_count() == 0 { Ok(rows.clone()) } else { rows.filter(&left) }
     }
 
     /// The second numbers of rows of panes, none before the floor of its group.

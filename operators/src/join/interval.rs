@@ -8,7 +8,11 @@
 pub(super) mod saved;
 mod side;
 
+use std::ops::Range;
+
 use arrow::array::{Int64Array, RecordBatch, UInt32Array};
+use hashbrown::HashSet;
+use millstream_api::key_group::owned_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
@@ -21,6 +25,7 @@ use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers, release};
 use super::{Kind, MAIN};
 use crate::cold::Cold;
+use crate::floors::Floors;
 
 /// One subtask.
 pub(super) struct IntervalJoin {
@@ -36,6 +41,12 @@ pub(super) struct IntervalJoin {
     /// How far rows that are sent by themselves may be behind the node's watermark, in microseconds.
     hold_micros: i64,
     watermark: EventTime,
+    /// Up to where rows had been let go of in the run before.
+    floors: Floors,
+    /// The key groups that are its own.
+    groups: Range<u16>,
+    /// Keys with a row that checkpoints have in another form: without a partner, or still there. `None`: nobody asks.
+    turned: Option<HashSet<usize>>,
     read: bool,
     key_groups: u16,
     batch_rows: usize,
@@ -69,6 +80,9 @@ impl IntervalJoin {
             cold: Cold::default(),
             came_back: false,
             watermark: EventTime::MIN,
+            floors: Floors::default(),
+            groups: owned_groups(context.subtask, context.parallelism, context.key_groups),
+            turned: None,
             read: context.outputs[MAIN].read,
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
@@ -107,9 +121,9 @@ impl IntervalJoin {
 
     /// Adds rows as a snapshot has them.
     fn take_back(&mut self, state: &StateReader) -> Result<()> {
-        let before = self.rows_in_memory();
-        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.load(name, &mut self.interner, state))?;
-        self.cold.came_back(self.rows_in_memory() - before);
+        for (side, name) in self.sides.iter_mut().zip(ROWS) {
+            self.cold.came_back(side.load(name, &mut self.interner, &self.floors, state)?);
+        }
         Ok(())
     }
 
@@ -165,7 +179,14 @@ impl IntervalJoin {
             return Ok(());
         }
         let other = &mut self.sides[1 - work.side];
-        let newly: Vec<Stamp> = found.iter().filter_map(|pair| other.note(pair)).collect();
+        let mut newly = Vec::new();
+        for pair in found {
+            let Some(stamp) = other.note(pair) else { continue };
+            if let Some(turned) = self.turned.as_mut().filter(|_| stamp.number < other.written) {
+                turned.insert(pair.key);
+            }
+            newly.push(stamp);
+        }
         if !self.kind.pairs() {
             self.send_alone(1 - work.side, &newly, self.kind == Kind::Semi, out)?;
         }
@@ -213,15 +234,11 @@ impl IntervalJoin {
         Ok(true)
     }
 
-    /// Lets go of rows of a checkpoint for which no partner could come at its barrier any more: it has them as long as its chain lasts.
-    fn forget_past(&mut self) -> Result<()> {
-        for side in [0, 1] {
-            let (stamps, keys) = self.sides[side].take_past(self.watermark, usize::MAX);
-            stamps.iter().for_each(|stamp| self.sides[side].rows.remove(stamp.number));
-            self.sides[side].rows.tidy()?;
-            self.release(keys.into_iter().filter(|&key| key != NO_KEY).collect());
-        }
-        Ok(())
+    /// Writes the rows that have not been written and those of these keys, and up to where rows have been let go of.
+    fn save(&mut self, turned: &HashSet<usize>, state: &mut StateWriter) -> Result<()> {
+        write_watermark(self.watermark, state)?;
+        self.floors.write(self.groups.clone(), self.watermark.0, state)?;
+        self.sides.iter_mut().zip(ROWS).try_for_each(|(side, name)| side.save(name, turned, self.key_groups, state))
     }
 
     /// Forgets those of these keys for which no row waits.
@@ -297,26 +314,35 @@ impl Operator for IntervalJoin {
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
-        write_watermark(self.watermark, state)?;
-        let sides = self.sides.iter_mut().zip(ROWS);
-        sides.into_iter().try_for_each(|(side, name)| side.save(name, 0, self.key_groups, state))
+        self.turned.iter_mut().for_each(HashSet::clear);
+        self.sides.iter_mut().for_each(|side| side.written = 0);
+        self.save(&HashSet::new(), state)
     }
 
+    /// What is past is known by its time. Other rows change only where it matters whether they had a partner; then their keys are written
+    /// once more. Without keys that would be all that there are.
     fn note_changes(&mut self) -> bool {
-        self.kind.goes_by_time()
+        if self.kind.goes_by_time() {
+            return true;
+        }
+        let has_keys = !self.sides[0].keys.types.is_empty();
+        self.turned = has_keys.then(HashSet::new);
+        has_keys
     }
 
     fn snapshot_changes(&mut self, state: &mut StateWriter) -> Result<()> {
-        write_watermark(self.watermark, state)?;
-        let sides = self.sides.iter_mut().zip(ROWS);
-        sides.into_iter().try_for_each(|(side, name)| side.save(name, side.written, self.key_groups, state))
+        let turned = self.turned.as_mut().map(std::mem::take).unwrap_or_default();
+        let keys: Vec<usize> = turned.iter().copied().collect();
+        state.put_gone(&self.interner.columns(&keys)?, keys.len(), self.key_groups)?;
+        self.save(&turned, state)
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
+        self.floors = Floors::read(state);
         self.take_back(state)?;
         self.cold = Cold::at_start(state);
         self.watermark = read_watermark(state);
-        if self.kind.goes_by_time() { self.forget_past() } else { Ok(()) }
+        Ok(())
     }
 
     fn forget_keys(&mut self) -> Result<()> {
@@ -343,7 +369,8 @@ impl Operator for IntervalJoin {
 
     fn state_bytes(&self) -> usize {
         let side = |side: &Side| side.rows.size_bytes() + side.by_key.size_bytes() + side.due.size_bytes();
-        self.interner.size_bytes() + self.sides.iter().map(side).sum::<usize>()
+        let turned = self.turned.as_ref().map_or(0, HashSet::allocation_size);
+        self.interner.size_bytes() + self.sides.iter().map(side).sum::<usize>() + turned
     }
 }
 

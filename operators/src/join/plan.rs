@@ -158,7 +158,7 @@ impl Planner<'_> {
         let kept = ROWS.iter().filter(|name| mode != Mode::Lookup || **name == ROWS[1]);
         let mut state: Vec<StateDecl> = kept.map(|name| StateDecl { name, keyed: true }).collect();
         state.extend((windowed || mode == Mode::Interval).then_some(StateDecl { name: WATERMARK, keyed: false }));
-        state.extend((mode == Mode::AsOf).then_some(StateDecl { name: CLOSED, keyed: true }));
+        state.extend(matches!(mode, Mode::AsOf | Mode::Interval).then_some(StateDecl { name: CLOSED, keyed: true }));
         let reads_first = (mode == Mode::Lookup).then_some(1);
         let spills = match mode {
             Mode::Changes => Some(Spills::keys(&ROWS, design.state_ttl)),

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::key_group::key_groups as groups_of;
 use millstream_api::state::picked::records_of;
-use millstream_api::state::{StateReader, StateRows, StateWriter};
+use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{EventTime, Result};
 
 use super::{AsOfJoin, Versions, is_passed};
@@ -44,7 +44,9 @@ impl AsOfJoin {
         for (side, schema) in schemas.iter().enumerate() {
             for saved in state.entries().get(ROWS[side]).into_iter().flatten() {
                 check_layout(&saved.records.schema(), &state_schema(schema))?;
-                let saved = if side == 0 { without_answered(saved, &floors)? } else { saved.clone() }.records;
+                let came = saved.records.column(0).as_primitive::<Int64Type>();
+                let is_answered = |row: usize, floor: i64| side == 0 && is_passed(came.value(row), EventTime(floor));
+                let saved = floors.not_past(saved, is_answered)?.records;
                 let times = saved.column(0).as_primitive::<Int64Type>().values();
                 let kept = records(schema, saved.columns()[1..].to_vec(), saved.num_rows())?;
                 let keys = numbers(&mut self.interner, &self.keys[side], &self.keys[side].again(&kept)?, kept.num_rows())?;
@@ -92,15 +94,6 @@ impl Versions {
         let own = kept.len() - if self.origin { 2 } else { 0 };
         Arc::new(Schema::new(kept.iter().take(own).cloned().collect::<Vec<_>>()))
     }
-}
-
-/// The rows that had not been answered in their key groups.
-fn without_answered(saved: &StateRows, floors: &Floors) -> Result<StateRows> {
-    let Some(groups) = &saved.groups else { return Ok(saved.clone()) };
-    let times = saved.records.column(0).as_primitive::<Int64Type>().values();
-    let waits: BooleanArray =
-        times.iter().zip(groups.iter()).map(|(time, group)| Some(!is_passed(*time, EventTime(floors.of(*group))))).collect();
-    if waits.false_count() == 0 { Ok(saved.clone()) } else { saved.filter(&waits) }
 }
 
 /// The schema of a side's part of a snapshot.

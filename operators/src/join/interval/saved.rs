@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use hashbrown::HashSet;
 use millstream_api::key_group::key_groups as groups_of;
 use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
@@ -13,6 +14,7 @@ use millstream_expr::Interner;
 
 use super::side::{Side, Stamp};
 use crate::columns::{records, sharing};
+use crate::floors::Floors;
 use crate::join::probe::numbers;
 use crate::join::window::{WATERMARK, check_layout};
 
@@ -37,11 +39,13 @@ pub(super) fn read_watermark(state: &StateReader) -> EventTime {
 }
 
 impl Side {
-    /// Writes the rows that wait, from this number on, as they lie there, in the order in which they came.
-    pub(super) fn save(&mut self, name: &str, from: u64, key_groups: u16, state: &mut StateWriter) -> Result<()> {
+    /// Writes the rows that wait and have not been written, and all that wait of these keys, as they lie there, in the order in which they
+    /// came.
+    pub(super) fn save(&mut self, name: &str, again: &HashSet<usize>, key_groups: u16, state: &mut StateWriter) -> Result<()> {
+        let is_wanted = |key: usize, stamp: &Stamp| stamp.number >= self.written || again.contains(&key);
+        let wanted = self.by_key.iter().filter(|(key, stamp)| is_wanted(*key, stamp)).map(|(_, stamp)| *stamp);
         // A row that has left already, because its partner was enough, is not there any more.
-        let is_wanted = |stamp: &Stamp| stamp.number >= from && self.rows.has(stamp.number);
-        let mut stamps: Vec<Stamp> = self.by_key.iter().map(|(_, stamp)| *stamp).filter(is_wanted).collect();
+        let mut stamps: Vec<Stamp> = wanted.filter(|stamp| self.rows.has(stamp.number)).collect();
         stamps.sort_unstable_by_key(|stamp| stamp.number);
         let row_numbers: Vec<u64> = stamps.iter().map(|stamp| stamp.number).collect();
         let schema = self.state_schema();
@@ -59,10 +63,14 @@ impl Side {
         Ok(())
     }
 
-    /// Takes back what was written.
-    pub(super) fn load(&mut self, name: &str, interner: &mut Interner, state: &StateReader) -> Result<()> {
-        for saved in state.get(name) {
-            check_layout(&saved.schema(), &self.state_schema())?;
+    /// Takes back what was written, but for what is past. How many rows were written.
+    pub(super) fn load(&mut self, name: &str, interner: &mut Interner, floors: &Floors, state: &StateReader) -> Result<u64> {
+        let mut count = 0;
+        for saved in state.entries().get(name).into_iter().flatten() {
+            check_layout(&saved.records.schema(), &self.state_schema())?;
+            count += saved.records.num_rows() as u64;
+            let times = saved.records.column(0).as_primitive::<Int64Type>();
+            let saved = floors.not_past(saved, |row, floor| self.is_past(times.value(row), EventTime(floor)))?.records;
             let first_key = saved.num_columns() - self.keys.types.len();
             let rows = records(self.rows.schema(), saved.columns()[OWN..first_key].to_vec(), saved.num_rows())?;
             let keys = numbers(interner, &self.keys, &saved.columns()[first_key..], rows.num_rows())?;
@@ -70,7 +78,7 @@ impl Side {
             let stamps = keys.into_iter().enumerate().map(|(row, key)| (key, times.value(row), matched.value(row)));
             self.keep(&rows, &stamps.collect::<Vec<_>>())?;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The schema of its part of a snapshot.

@@ -78,9 +78,14 @@ impl Side {
     /// Takes out the next rows for which no partner can come any more, and their keys.
     pub(super) fn take_past(&mut self, watermark: EventTime, most: usize) -> (Vec<Stamp>, Vec<usize>) {
         let after = self.span[1];
-        let due = self.due.take(most, |time| watermark == EventTime::MAX || time.saturating_add(after) < watermark.0);
+        let due = self.due.take(most, |time| is_past(time, after, watermark));
         let keys: Vec<usize> = due.into_iter().map(|(_, key)| key).collect();
         (keys.iter().filter_map(|&key| self.by_key.pop_first(key)).collect(), keys)
+    }
+
+    /// Whether no partner can come any more for a row of this time.
+    pub(super) fn is_past(&self, time: i64, watermark: EventTime) -> bool {
+        is_past(time, self.span[1], watermark)
     }
 
     /// A row that is the partner in a pair.
@@ -98,4 +103,8 @@ impl Side {
         let stamp = self.by_key.of_mut(pair.key)?.get_mut(pair.place)?;
         (!std::mem::replace(&mut stamp.matched, true)).then_some(*stamp)
     }
+}
+
+fn is_past(time: i64, after: i64, watermark: EventTime) -> bool {
+    watermark == EventTime::MAX || time.saturating_add(after) < watermark.0
 }

@@ -73,3 +73,55 @@ fn rows_of_open_windows_are_written_once() {
     harness.watermark(EventTime::MAX);
     assert_eq!((sent(&harness), harness.rows_in_state()), (2 + 9, 0));
 }
+
+/// An interval join of this kind, by key, over a hundred microseconds to both sides.
+fn near(kind: usize) -> Harness {
+    let mut options = options("interval", KINDS[kind], CONDITIONS[0].0, false);
+    (options["before"], options["after"]) = ("100us".into(), "100us".into());
+    Harness::new(options, streams(|stream| Stream { event_time: true, ..stream }), 2)
+}
+
+#[test]
+fn keys_are_written_once_more_when_a_row_that_waits_finds_a_partner() {
+    let mut harness = near(1);
+    harness.rows(&rows(0, 0..999, 50));
+    assert_eq!(harness.checkpoint(), (0, 999));
+    assert_eq!(harness.checkpoint(), (0, 0));
+    harness.rows(&rows(1, 0..5, 60));
+    assert_eq!(harness.checkpoint(), (5, 10));
+    harness.rows(&rows(1, 0..6, 61));
+    assert_eq!(harness.checkpoint(), (1, 1 + 6), "five of them had one");
+    harness.rows(&rows(0, 999..1_001, 62));
+    assert_eq!(harness.checkpoint(), (0, 2));
+    harness.watermark(EventTime(151));
+    assert_eq!(harness.checkpoint(), (0, 0), "what is past is known by its time");
+    assert_eq!((sent(&harness), harness.rows_in_state()), (11 + 999 - 6, 11 + 2));
+    harness.restart(3);
+    harness.watermark(EventTime::MAX);
+    assert_eq!((sent(&harness), harness.rows_in_state()), (11 + 999 - 6 + 2, 0));
+}
+
+#[test]
+fn rows_that_leave_with_their_first_partner_are_gone() {
+    for (kind, first, last) in [(4, 5, 0), (5, 0, 994)] {
+        let mut harness = near(kind);
+        harness.rows(&rows(0, 0..999, 50));
+        assert_eq!(harness.checkpoint(), (0, 999));
+        harness.rows(&rows(1, 0..5, 60));
+        assert_eq!(harness.checkpoint(), (5, 5), "only the partners wait");
+        assert_eq!(sent(&harness), first);
+        harness.restart(3);
+        harness.watermark(EventTime::MAX);
+        assert_eq!(sent(&harness), first + last);
+    }
+}
+
+#[test]
+fn without_keys_rows_that_want_a_partner_are_written_as_a_whole() {
+    let noted = |kind: usize| {
+        let mut options = options("interval", KINDS[kind], CONDITIONS[4].0, false);
+        (options["before"], options["after"]) = ("100us".into(), "100us".into());
+        Harness::new(options, streams(|stream| Stream { event_time: true, ..stream }), 1).notes()
+    };
+    assert!(noted(0) && !noted(1) && !noted(5));
+}

@@ -145,6 +145,11 @@ impl Harness {
         self.checkpointed = self.subtasks.iter_mut().map(|subtask| if self.spills { None } else { noted(subtask) }).collect();
     }
 
+    /// Whether all subtasks note what changes.
+    pub(super) fn notes(&self) -> bool {
+        self.checkpointed.iter().all(Option::is_some)
+    }
+
     /// One more checkpoint: how much of state that is noted was written, as [`Checkpointed::written`] counts it.
     pub(super) fn checkpoint(&mut self) -> (usize, usize) {
         let mut written = (0, 0);
