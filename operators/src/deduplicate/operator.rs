@@ -1,8 +1,11 @@
 //! The order of things: rows come in, wait for the watermark if they have event time, are judged piece by piece, and leave.
 
+use std::ops::Range;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::not;
 use millstream_api::batch::Hidden;
+use millstream_api::key_group::owned_groups;
 use millstream_api::plan::{OperatorContext, Shape};
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
@@ -26,7 +29,7 @@ pub(super) struct Deduplicate {
     pub(super) cold: Cold,
     /// Rows that wait for the watermark; without event time none does.
     pub(super) pending: Pending,
-    event_time: bool,
+    pub(super) event_time: bool,
     updating: bool,
     /// In microseconds.
     pub(super) within: Option<i64>,
@@ -34,13 +37,15 @@ pub(super) struct Deduplicate {
     /// Rows that are being judged, and how many of them are.
     judging: Option<(RecordBatch, usize)>,
     /// The watermark up to which rows are judged, and keys are to be forgotten.
-    watermark: EventTime,
+    pub(super) watermark: EventTime,
     /// The watermark that was passed on last.
     passed: EventTime,
     late: Option<(Shape, Vec<usize>)>,
     read: bool,
     batch_rows: usize,
     pub(super) key_groups: u16,
+    /// The key groups that are its own.
+    pub(super) groups: Range<u16>,
 }
 
 impl Deduplicate {
@@ -72,6 +77,7 @@ impl Deduplicate {
             read: context.outputs[MAIN].read,
             batch_rows: context.batch_rows.max(1),
             key_groups: context.key_groups,
+            groups: owned_groups(context.subtask, context.parallelism, context.key_groups),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Rows that the watermark has not passed yet, in runs that are sorted: so a watermark finds its rows without looking at the
 //! others.
+//!
+//! Those that a checkpoint has written and those that none has are never in one run: so each is written once.
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -14,9 +16,15 @@ const MOST_RUNS: usize = 64;
 /// Rows that wait.
 pub(super) struct Pending {
     schema: SchemaRef,
-    /// By the time at which they may be judged, then by their order.
-    runs: Vec<RecordBatch>,
+    runs: Vec<Run>,
     rows: usize,
+}
+
+/// Rows by the time at which they may be judged, then by their order.
+struct Run {
+    records: RecordBatch,
+    /// Whether a checkpoint has written them.
+    is_written: bool,
 }
 
 impl Pending {
@@ -31,9 +39,18 @@ impl Pending {
             return Ok(());
         }
         self.rows += rows.num_rows();
-        self.runs.push(sorted(rows)?);
-        if self.runs.len() > MOST_RUNS {
-            self.runs = vec![sorted(concat_batches(&self.schema, &self.runs)?)?];
+        self.runs.push(Run { records: sorted(rows)?, is_written: false });
+        if self.runs.len() > MOST_RUNS { self.put_together() } else { Ok(()) }
+    }
+
+    /// Makes one run of those that are written and one of the others.
+    fn put_together(&mut self) -> Result<()> {
+        let (written, new): (Vec<Run>, Vec<Run>) = std::mem::take(&mut self.runs).into_iter().partition(|run| run.is_written);
+        for (runs, is_written) in [(written, true), (new, false)] {
+            if !runs.is_empty() {
+                let records = concat_batches(&self.schema, runs.iter().map(|run| &run.records))?;
+                self.runs.push(Run { records: sorted(records)?, is_written });
+            }
         }
         Ok(())
     }
@@ -41,18 +58,15 @@ impl Pending {
     /// Takes out the rows that the watermark has passed, in order; `None`: there are none.
     pub(super) fn take_passed(&mut self, watermark: EventTime) -> Result<Option<RecordBatch>> {
         let mut passed = Vec::new();
-        for run in &mut self.runs {
+        for Run { records: run, .. } in &mut self.runs {
             let release = number(run, RELEASE).values();
-            let length = match watermark {
-                EventTime::MAX => release.len(),
-                EventTime(watermark) => release.partition_point(|release| *release < watermark),
-            };
+            let length = release.partition_point(|release| is_passed(*release, watermark));
             if length > 0 {
                 passed.push(run.slice(0, length));
                 *run = run.slice(length, run.num_rows() - length);
             }
         }
-        self.runs.retain(|run| run.num_rows() > 0);
+        self.runs.retain(|run| run.records.num_rows() > 0);
         self.rows -= passed.iter().map(RecordBatch::num_rows).sum::<usize>();
         match passed.len() {
             0 => Ok(None),
@@ -63,7 +77,7 @@ impl Pending {
 
     /// The watermark that passes the first of them.
     pub(super) fn first_passed(&self) -> Option<EventTime> {
-        let first = self.runs.iter().filter_map(|run| number(run, RELEASE).values().first()).min();
+        let first = self.runs.iter().filter_map(|run| number(&run.records, RELEASE).values().first()).min();
         first.map(|release| EventTime(release.saturating_add(1)))
     }
 
@@ -73,14 +87,29 @@ impl Pending {
     }
 
     /// All rows that wait, run by run.
-    pub(super) fn runs(&self) -> &[RecordBatch] {
-        &self.runs
+    pub(super) fn all(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.runs.iter().map(|run| &run.records)
+    }
+
+    /// Those of them that no checkpoint has written.
+    pub(super) fn not_written(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.runs.iter().filter(|run| !run.is_written).map(|run| &run.records)
+    }
+
+    /// A checkpoint has them all.
+    pub(super) fn all_written(&mut self) {
+        self.runs.iter_mut().for_each(|run| run.is_written = true);
     }
 
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.runs.iter().map(|run| Batch::plain(run.clone()).size_bytes()).sum()
+        self.runs.iter().map(|run| Batch::plain(run.records.clone()).size_bytes()).sum()
     }
+}
+
+/// Whether a row that may be judged at this time may be at this watermark.
+pub(super) fn is_passed(release: i64, watermark: EventTime) -> bool {
+    watermark == EventTime::MAX || release < watermark.0
 }
 
 fn sorted(rows: RecordBatch) -> Result<RecordBatch> {

@@ -17,6 +17,7 @@ use super::operator::Deduplicate;
 use super::state::{KEYS, PENDING, UNTIL};
 use super::{DeduplicateOptions, Keep, LATE, MAIN};
 use crate::bad_rows::rejected_output;
+use crate::floors::CLOSED;
 use crate::order::Ties;
 
 /// The options, resolved.
@@ -115,14 +116,15 @@ impl Planner<'_> {
         };
         self.warn(&design, &mut warnings);
         let (outputs, bound) = (self.outputs(&design), self.bound());
-        let state = [KEYS, PENDING].map(|name| StateDecl { name, keyed: true }).to_vec();
+        let state = [KEYS, PENDING, CLOSED].map(|name| StateDecl { name, keyed: true }).to_vec();
         let then = if keep == Keep::First { Then::IsDropped } else { Then::ComesBack };
         let spills = match within {
             Some(_) => Spills::due(&[KEYS], Due { column: UNTIL, after_micros: [0, 0], then }),
             None => Spills::keys(&[KEYS], state_ttl),
         };
         let make = Make::Operator(Arc::new(DeduplicateFactory { design }));
-        Plan { state, spills: Some(spills), bound, warnings, in_order: by_coming, ..Plan::new(vec![input], outputs, make) }
+        let plan = Plan::new(vec![input], outputs, make);
+        Plan { state, spills: Some(spills), changes: &[KEYS, PENDING], bound, warnings, in_order: by_coming, ..plan }
     }
 
     fn outputs(&self, design: &Design) -> Vec<OutputPlan> {

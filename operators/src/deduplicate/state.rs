@@ -1,4 +1,6 @@
 //! A snapshot: rows that wait, and keys that are remembered with the row of each, by the key group of their keys.
+//!
+//! A row that waits is written once. It may stand in checkpoints longer than it waits, so up to where rows were judged stands there too.
 
 use std::sync::Arc;
 
@@ -9,12 +11,14 @@ use millstream_api::key_group::key_groups;
 use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::{Error, Result};
+use millstream_api::{Error, EventTime, Result};
 
-use super::intake::number;
+use super::intake::{RELEASE, number};
 use super::judge::Judge;
 use super::operator::Deduplicate;
+use super::pending::is_passed;
 use crate::columns::{Constant, records};
+use crate::floors::Floors;
 use crate::top_n::rankings::Saved;
 
 /// The names of the pieces.
@@ -44,21 +48,28 @@ impl Deduplicate {
     pub(super) fn save(&mut self, state: &mut StateWriter) -> Result<()> {
         self.keys.changed.all_written(self.keys.total());
         self.save_keys(&self.keys.all(), state)?;
-        self.save_pending(state)
+        self.save_pending(self.pending.all(), state)?;
+        self.pending.all_written();
+        Ok(())
     }
 
-    /// Writes the keys that have changed since it was written last, and all rows that wait.
+    /// Writes the keys that have changed since it was written last, and the rows that have come since and wait.
     pub(super) fn save_changes(&mut self, state: &mut StateWriter) -> Result<()> {
         let mut changed = self.keys.changed.take(self.key_groups, |keys| self.judge.keys(keys), state)?;
         changed.retain(|&id| self.keys.until(id).is_some());
         self.save_keys(&changed, state)?;
-        self.save_pending(state)
+        self.save_pending(self.pending.not_written(), state)?;
+        self.pending.all_written();
+        Ok(())
     }
 
-    fn save_pending(&self, state: &mut StateWriter) -> Result<()> {
-        for run in self.pending.runs() {
+    fn save_pending<'a>(&self, runs: impl Iterator<Item = &'a RecordBatch>, state: &mut StateWriter) -> Result<()> {
+        for run in runs {
             let groups = key_groups(&self.intake.keys(run)?, run.num_rows(), self.key_groups)?;
             state.put_keyed(PENDING, &groups, run)?;
+        }
+        if self.event_time {
+            Floors::default().write(self.groups.clone(), self.watermark.0, state)?;
         }
         Ok(())
     }
@@ -109,9 +120,12 @@ impl Deduplicate {
 
     /// Takes back what [`save`](Deduplicate::save) wrote.
     pub(super) fn load(&mut self, state: &StateReader) -> Result<()> {
-        for saved in state.get(PENDING) {
-            check_layout(saved, self.intake.kept())?;
-            self.pending.push(saved.clone())?;
+        let floors = Floors::read(state);
+        for saved in state.entries().get(PENDING).into_iter().flatten() {
+            check_layout(&saved.records, self.intake.kept())?;
+            let release = number(&saved.records, RELEASE);
+            let waits = floors.not_past(saved, |row, floor| is_passed(release.value(row), EventTime(floor)))?;
+            self.pending.push(waits.records)?;
         }
         for saved in state.get(KEYS) {
             check_layout(saved, &self.keys_schema())?;

@@ -1,10 +1,15 @@
-//! What is said at check. What is kept is in `tests/streams.rs` of the crate.
+//! What is said at check, and what checkpoints write. What is kept is in `tests/streams.rs` of the crate.
 
-use millstream_api::Stream;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
+use millstream_api::{Batch, EventTime, Stream};
 use serde_json::{Value, json};
 
 use super::DeduplicateOptions;
-use crate::testing::{Node, schema, stream, timed};
+use super::MAIN;
+use crate::testing::{Node, at, batch, schema, stream, timed};
 
 fn columns() -> arrow::datatypes::SchemaRef {
     schema("k bigint, v bigint")
@@ -53,4 +58,37 @@ fn the_plan_says_what_leaves() {
     assert_eq!(planned(json!({ "by": ["k"], "keep": "last" }), timed(columns())), (true, true, by_key.clone(), 2, false));
     assert_eq!(planned(json!({ "by": ["k"] }), stream(columns())), (false, false, by_key, 2, true));
     assert_eq!(planned(json!({ "by": ["k % 2 as odd"], "keep": "last" }), stream(columns())), (true, false, None, 2, false));
+}
+
+/// A row of each of these keys.
+fn rows(keys: Range<i64>, time: i64) -> Batch {
+    let column = || Arc::new(Int64Array::from_iter_values(keys.clone()));
+    at(batch(&[("k", column()), ("v", column())]), &vec![time; keys.clone().count()])
+}
+
+#[test]
+fn rows_that_wait_are_written_once() {
+    for keep in ["first", "last"] {
+        let options = json!({ "by": ["k"], "keep": keep, "within": "1h" });
+        let joined = Stream { from_source: false, ..timed(columns()) };
+        let mut node = Node::plan::<DeduplicateOptions>(options, vec![joined]).made();
+        let mut checkpoints = node.note();
+        node.run(0, rows(0..999, 1_000));
+        assert_eq!(node.checkpoint(&mut checkpoints), (0, 999));
+        node.run(0, rows(999..1_004, 1_001));
+        assert_eq!(node.checkpoint(&mut checkpoints), (0, 5));
+        // So many batches that they are put together.
+        (0..100).for_each(|_| drop(node.run(0, rows(7..8, 5_000))));
+        assert_eq!(node.checkpoint(&mut checkpoints), (0, 100));
+        let sent: usize = node.pass(EventTime(2_000)).iter().filter(|(port, _)| *port == MAIN).map(|(_, batch)| batch.rows()).sum();
+        assert_eq!(sent, if keep == "first" { 1_004 } else { 0 });
+        assert_eq!(node.checkpoint(&mut checkpoints), (0, 1_004), "the keys; what waits is there already");
+        node.run(0, rows(0..3, 6_000));
+        assert_eq!(node.checkpoint(&mut checkpoints), (0, 3));
+        let in_state = node.rows_in_state();
+        let mut node = node.restored(checkpoints);
+        assert_eq!(node.rows_in_state(), in_state, "what was judged before is known by its time");
+        let sent: usize = node.pass(EventTime::MAX).iter().map(|(_, batch)| batch.rows()).sum();
+        assert_eq!(sent, if keep == "first" { 0 } else { 1_004 });
+    }
 }

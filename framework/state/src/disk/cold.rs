@@ -10,7 +10,7 @@ use millstream_api::EventTime;
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::plan::{Due, Spills, Then};
-use millstream_api::state::gone::gone_keys;
+use millstream_api::state::gone::{gone_keys, is_gone};
 use millstream_api::state::{ColdState, DueKeys, GONE, StateEntries, StateReader, key_columns};
 use millstream_api::time::ClockTime;
 
@@ -189,13 +189,18 @@ impl OnDisk for DiskState {
     fn load(&mut self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader> {
         let mut in_memory = StateEntries::new();
         for task in from.of(node) {
-            let (cold, warm) = self.divided(task.entries.clone());
-            for (name, rows) in warm {
-                in_memory.entry(name).or_default().extend(rows);
-            }
-            self.replay(cold, groups, now)?;
+            let mut take = |entries| {
+                let (mut cold, warm): (StateEntries, StateEntries) = self.divided(entries);
+                for (name, mut rows) in warm {
+                    // Of what stays in memory no key is ever gone: it goes by event time.
+                    let of = if is_gone(&name) { &mut cold } else { &mut in_memory };
+                    of.entry(name).or_default().append(&mut rows);
+                }
+                self.replay(cold, groups, now)
+            };
+            take(task.entries.clone())?;
             if let Some(pieces) = &task.pieces {
-                pieces.each(groups, &mut |piece| self.replay(piece, groups, now))?;
+                pieces.each(groups, &mut take)?;
             }
         }
         self.log = self.log.as_ref().map(|_| Log::new(false));
