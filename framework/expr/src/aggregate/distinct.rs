@@ -3,14 +3,16 @@
 //!
 //! Not for functions in whose result the order of rows shows: these are in [`super::first_seen`] and [`super::standing`].
 
+mod members;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type};
-use hashbrown::HashSet;
 use millstream_api::Result;
 
+use self::members::Members;
 use super::collect::full_list_of;
 use super::interner::Interner;
 use super::rows::{each, grow, reset};
@@ -25,6 +27,8 @@ pub(super) struct Distinct {
     counts: Vec<i64>,
     /// The group of each pair.
     group_of: Vec<u32>,
+    /// The pairs of each group, once somebody has asked for those of some.
+    members: Option<Members>,
     inner: Box<dyn Groups>,
     /// How many values each group has that came more or less often than they were withdrawn.
     values: Vec<usize>,
@@ -34,7 +38,7 @@ pub(super) struct Distinct {
 impl Distinct {
     pub(super) fn new(value: &DataType, inner: Box<dyn Groups>) -> Result<Self> {
         let pairs = Interner::new(&[DataType::Int64, value.clone()])?;
-        Ok(Distinct { pairs, counts: Vec::new(), group_of: Vec::new(), inner, values: Vec::new(), total: 0 })
+        Ok(Distinct { pairs, counts: Vec::new(), group_of: Vec::new(), members: None, inner, values: Vec::new(), total: 0 })
     }
 
     /// Changes the counts of pairs by `weights` and tells the inner accumulators what came and what went.
@@ -58,9 +62,13 @@ impl Distinct {
             }
             match (before, self.counts[pair]) {
                 (0, 0) => {}
-                (0, _) => self.values[groups[row]] += 1,
+                (0, _) => {
+                    self.values[groups[row]] += 1;
+                    self.members.iter_mut().for_each(|members| members.add(groups[row], pair));
+                }
                 (_, 0) => {
                     self.values[groups[row]] -= 1;
+                    self.members.iter_mut().for_each(|members| members.remove(groups[row], pair));
                     gone.push(pair);
                 }
                 _ => {}
@@ -87,6 +95,24 @@ impl Distinct {
             true => self.inner.update(&arguments, &groups, self.total, None),
             false => self.inner.retract(&arguments, &groups, self.total, None),
         }
+    }
+
+    /// The pairs of each group: looked for now, and kept from now on.
+    fn members(&mut self) -> &mut Members {
+        let Distinct { members, counts, group_of, .. } = self;
+        members.get_or_insert_with(|| {
+            let mut found = Members::default();
+            let there = (0..counts.len()).filter(|&pair| counts[pair] != 0);
+            there.for_each(|pair| found.add(group_of[pair] as usize, pair));
+            found
+        })
+    }
+
+    /// Pairs as lists of values and counts: so many of them, one after the other, for each list.
+    fn lists(&self, pairs: &[usize], lengths: &[usize]) -> Result<Vec<ArrayRef>> {
+        let counts: Int64Array = pairs.iter().map(|&pair| Some(self.counts[pair])).collect();
+        let values = self.pairs.columns(pairs)?.swap_remove(1);
+        Ok(vec![full_list_of(values, lengths)?, full_list_of(Arc::new(counts), lengths)?])
     }
 
     fn change_rows(&mut self, arguments: &Arguments, groups: &[usize], total: usize, weight: i64) -> Result<()> {
@@ -129,22 +155,25 @@ impl Groups for Distinct {
     }
 
     fn state(&mut self) -> Result<Vec<ArrayRef>> {
-        let all: Vec<usize> = (0..self.total).collect();
-        self.state_at(&all)
+        let there = (0..self.counts.len()).filter(|&pair| self.counts[pair] != 0);
+        let mut pairs: Vec<(u32, usize)> = there.map(|pair| (self.group_of[pair], pair)).collect();
+        pairs.sort_unstable();
+        let mut lengths = vec![0; self.total];
+        pairs.iter().for_each(|(group, _)| lengths[*group as usize] += 1);
+        let pairs: Vec<usize> = pairs.into_iter().map(|(_, pair)| pair).collect();
+        self.lists(&pairs, &lengths)
     }
 
     fn state_at(&mut self, groups: &[usize]) -> Result<Vec<ArrayRef>> {
-        let mut places = vec![None; self.total];
-        groups.iter().enumerate().for_each(|(place, &group)| places[group] = Some(place));
-        let place = |pair: usize| places[self.group_of[pair] as usize].filter(|_| self.counts[pair] != 0);
-        let mut pairs: Vec<(usize, usize)> = (0..self.counts.len()).filter_map(|pair| Some((place(pair)?, pair))).collect();
-        pairs.sort_unstable();
-        let mut lengths = vec![0; groups.len()];
-        pairs.iter().for_each(|(place, _)| lengths[*place] += 1);
-        let pairs: Vec<usize> = pairs.into_iter().map(|(_, pair)| pair).collect();
-        let counts: Int64Array = pairs.iter().map(|&pair| Some(self.counts[pair])).collect();
-        let values = self.pairs.columns(&pairs)?.swap_remove(1);
-        Ok(vec![full_list_of(values, &lengths)?, full_list_of(Arc::new(counts), &lengths)?])
+        let members = self.members();
+        let (mut pairs, mut lengths) = (Vec::new(), Vec::with_capacity(groups.len()));
+        for &group in groups {
+            let before = pairs.len();
+            pairs.extend(members.of(group));
+            pairs[before..].sort_unstable();
+            lengths.push(pairs.len() - before);
+        }
+        self.lists(&pairs, &lengths)
     }
 
     fn evaluate_at(&mut self, groups: &[usize]) -> Result<Evaluated> {
@@ -152,10 +181,17 @@ impl Groups for Distinct {
     }
 
     fn clear(&mut self, groups: &[usize]) -> Result<()> {
+        if groups.is_empty() {
+            return Ok(());
+        }
         reset(&mut self.values, groups);
-        let gone: HashSet<usize> = groups.iter().copied().collect();
-        let is_gone = |&pair: &usize| self.counts[pair] != 0 && gone.contains(&(self.group_of[pair] as usize));
-        let gone: Vec<usize> = (0..self.counts.len()).filter(is_gone).collect();
+        let members = self.members();
+        let mut gone = Vec::new();
+        for &group in groups {
+            let from = gone.len();
+            gone.extend(members.of(group));
+            gone[from..].iter().for_each(|&pair| members.remove(group, pair));
+        }
         gone.iter().for_each(|&pair| self.counts[pair] = 0);
         self.pairs.release(&gone);
         self.inner.clear(groups)
@@ -167,6 +203,7 @@ impl Groups for Distinct {
 
     fn size_bytes(&self) -> usize {
         let of_pairs = self.counts.capacity() * size_of::<i64>() + self.group_of.capacity() * size_of::<u32>();
-        self.pairs.size_bytes() + of_pairs + self.inner.size_bytes()
+        let members = self.members.as_ref().map_or(0, Members::size_bytes);
+        self.pairs.size_bytes() + of_pairs + members + self.inner.size_bytes()
     }
 }

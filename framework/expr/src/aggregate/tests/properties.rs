@@ -107,7 +107,9 @@ impl<'a> Part<'a> {
         let state = other.groups.state().unwrap();
         let indices = UInt32Array::from_iter_values(keep.iter().map(|&group| group as u32));
         let state: Vec<ArrayRef> = state.iter().map(|column| arrow::compute::take(column, &indices, None).unwrap()).collect();
-        self.groups.merge(&state, keep, GROUPS).unwrap();
+        let of_these = other.groups.state_at(keep).unwrap();
+        state.iter().zip(&of_these).for_each(|(all, some)| assert_eq!(all.to_data(), some.to_data()));
+        self.groups.merge(&of_these, keep, GROUPS).unwrap();
     }
 }
 
@@ -288,6 +290,13 @@ proptest! {
             let others: Vec<Row> = stays.iter().filter(|row| row.group > 1).cloned().collect();
             check(text, restored.groups.as_mut(), &others)?;
             prop_assert!((0..2).all(|group| restored.groups.is_empty(group)), "{}", text);
+            let again: Vec<Row> = stays.iter().filter(|row| row.group <= 1).cloned().collect();
+            restored.change(&again, false);
+            let mut third = Part::new(bound);
+            third.merge(&mut restored, &(0..GROUPS).collect::<Vec<_>>());
+            check(text, third.groups.as_mut(), &stays)?;
+            restored.change(&stays, true);
+            prop_assert!((0..GROUPS).all(|group| restored.groups.is_empty(group)), "{}", text);
             part.change(&stays, true);
             prop_assert!((0..GROUPS).all(|group| part.groups.is_empty(group)), "{}", text);
         }
