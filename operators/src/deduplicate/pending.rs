@@ -43,13 +43,14 @@ impl Pending {
         if self.runs.len() > MOST_RUNS { self.put_together() } else { Ok(()) }
     }
 
-    /// Makes one run of those that are written and one of the others.
+    /// Makes one run of those that are written and one of the others. What is left of a batch may need little of its texts.
     fn put_together(&mut self) -> Result<()> {
         let (written, new): (Vec<Run>, Vec<Run>) = std::mem::take(&mut self.runs).into_iter().partition(|run| run.is_written);
         for (runs, is_written) in [(written, true), (new, false)] {
             if !runs.is_empty() {
                 let records = concat_batches(&self.schema, runs.iter().map(|run| &run.records))?;
-                self.runs.push(Run { records: sorted(records)?, is_written });
+                let records = Batch::plain(sorted(records)?).compacted()?.records().clone();
+                self.runs.push(Run { records, is_written });
             }
         }
         Ok(())
@@ -121,4 +122,35 @@ fn sorted(rows: RecordBatch) -> Result<RecordBatch> {
     }
     places.sort_by(|a, b| key(*a).cmp(&key(*b)));
     take(&rows, places)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringViewArray};
+
+    use super::*;
+
+    /// A row that is passed at once with a long text, and one that waits.
+    fn rows(i: i64) -> RecordBatch {
+        let long = "x".repeat(100_000);
+        let columns: [(&str, ArrayRef); 3] = [
+            ("release", Arc::new(Int64Array::from(vec![0, 1_000_000 + i]))),
+            ("c0", Arc::new(StringViewArray::from(vec![long.as_str(), "a text behind it"]))),
+            ("order", Arc::new(BinaryArray::from(vec![b"a".as_slice(), b"b"]))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    #[test]
+    fn rows_that_are_left_do_not_keep_the_texts_of_those_that_have_gone() {
+        let mut pending = Pending::new(rows(0).schema());
+        for i in 0..10 * MOST_RUNS as i64 {
+            pending.push(rows(i)).unwrap();
+            assert_eq!(pending.take_passed(EventTime(1)).unwrap().unwrap().num_rows(), 1);
+        }
+        assert_eq!(pending.len(), 10 * MOST_RUNS);
+        assert!(pending.size_bytes() < 2 * MOST_RUNS * 100_000, "{}", pending.size_bytes());
+    }
 }
