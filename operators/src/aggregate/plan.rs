@@ -21,11 +21,11 @@ use super::early::SENT;
 use super::items::Function;
 use super::running::{GROUPS, Running};
 use super::sessions::{LAST, SESSIONS, Sessions};
-use super::state::WATERMARK;
 use super::windowed::{PANES, Windowed};
 use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound, window_bounds};
 use crate::bad_rows::rejected_output;
 use crate::floors::CLOSED;
+use crate::saved::WATERMARK;
 
 /// The options, resolved.
 #[derive(Clone)]

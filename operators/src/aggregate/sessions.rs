@@ -16,13 +16,14 @@ use super::early_sessions::{EarlySessions, Now};
 use super::open_sessions::{columns, columns_of, fresh, join, times, too_late};
 use super::plan::Design;
 use super::program::Program;
-use super::state::{Layout, Rows, read_watermark, write_watermark};
+use super::state::{Layout, Rows};
 use super::timeline::{Closed, Timeline};
 use super::windowed::of_windows;
 use super::{LATE, MAIN};
 use crate::changed::ChangedKeys;
 use crate::cold::Cold;
 use crate::late::LateRows;
+use crate::saved::{read_watermark, write_watermark};
 
 /// The name of the state.
 pub(super) const SESSIONS: &str = "sessions";

@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use millstream_api::error::ErrorKind;
+use millstream_api::Result;
 use millstream_api::key_group::key_groups;
-use millstream_api::state::{StateReader, StateWriter};
-use millstream_api::{Error, EventTime, Result};
+use millstream_api::state::StateWriter;
 
 use super::program::Program;
-
-/// The name of the watermark's piece of the state.
-pub(super) const WATERMARK: &str = "watermark";
+use crate::saved::of_others;
 
 /// The columns of a snapshot: three whole numbers, the key, the states.
 pub(super) struct Layout {
@@ -149,23 +146,5 @@ pub(super) fn check_columns(saved: &Schema, wanted: &Schema) -> Result<()> {
     let types = |schema: &Schema| -> Vec<(String, DataType)> {
         schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
     };
-    if types(saved) == types(wanted) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::State, "the state is of other columns or of another key than the file has now")
-        .help("run with --fresh to start without the old state"))
-}
-
-/// Puts down up to which watermark windows have closed.
-pub(super) fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
-    let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
-    let watermark = Int64Array::from_value(watermark.0, 1);
-    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
-    Ok(())
-}
-
-/// The watermark that all subtasks had at the barrier. Rows are judged by it from the first one on.
-pub(super) fn read_watermark(state: &StateReader) -> EventTime {
-    let saved = state.get(WATERMARK).flat_map(|records| records.column(0).as_primitive::<Int64Type>().values().to_vec());
-    EventTime(saved.min().unwrap_or(i64::MIN))
+    if types(saved) == types(wanted) { Ok(()) } else { Err(of_others()) }
 }

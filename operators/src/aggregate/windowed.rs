@@ -17,11 +17,12 @@ use super::pane::Pane;
 use super::plan::Design;
 use super::program::{Finished, Program};
 use super::slices::Slices;
-use super::state::{self, Layout, read_watermark, write_watermark};
+use super::state::{self, Layout};
 use super::windows::{Due, OpenPanes, PaneKey};
 use super::{LATE, MAIN};
 use crate::floors::Floors;
 use crate::late::LateRows;
+use crate::saved::{read_watermark, write_watermark};
 
 /// The name of the state.
 pub(super) const PANES: &str = "panes";

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
 use millstream_api::state::picked::records_of;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::{Error, EventTime, Result};
+use millstream_api::{EventTime, Result};
 
 use super::intake::{RELEASE, number};
 use super::judge::Judge;
@@ -19,6 +18,7 @@ use super::operator::Deduplicate;
 use super::pending::is_passed;
 use crate::columns::{Constant, records};
 use crate::floors::Floors;
+use crate::saved::check_types;
 use crate::top_n::rankings::Saved;
 
 /// The names of the pieces.
@@ -122,13 +122,13 @@ impl Deduplicate {
     pub(super) fn load(&mut self, state: &StateReader) -> Result<()> {
         let floors = Floors::read(state);
         for saved in state.entries().get(PENDING).into_iter().flatten() {
-            check_layout(&saved.records, self.intake.kept())?;
+            check_types(&saved.records.schema(), self.intake.kept())?;
             let release = number(&saved.records, RELEASE);
             let waits = floors.not_past(saved, |row, floor| is_passed(release.value(row), EventTime(floor)))?;
             self.pending.push(waits.records)?;
         }
         for saved in state.get(KEYS) {
-            check_layout(saved, &self.keys_schema())?;
+            check_types(&saved.schema(), &self.keys_schema())?;
             let (keys, rows) = saved.columns()[NUMBERS..].split_at(self.intake.key_types().len());
             let ids = self.judge.numbers(keys, saved.num_rows())?;
             self.cold.came_back(ids.len() as u64);
@@ -150,13 +150,4 @@ impl Deduplicate {
         let rows = rows.filter(|_| matches!(self.judge, Judge::Last(_)));
         Arc::new(Schema::new(numbers.into_iter().chain(keys).chain(rows).collect::<Vec<_>>()))
     }
-}
-
-fn check_layout(saved: &RecordBatch, wanted: &Schema) -> Result<()> {
-    let types = |schema: &Schema| -> Vec<DataType> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
-    if types(&saved.schema()) == types(wanted) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::State, "the state is of another key or other columns than the file has now")
-        .help("run with --fresh to start without the old state"))
 }

@@ -18,7 +18,6 @@ use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
-use self::saved::{read_watermark, write_watermark};
 use self::side::{Found, Side, Stamp};
 use super::pairs::{Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
@@ -26,6 +25,7 @@ use super::probe::{NO_KEY, numbers, release};
 use super::{Kind, MAIN};
 use crate::cold::Cold;
 use crate::floors::Floors;
+use crate::saved::{read_watermark, write_watermark};
 
 /// One subtask.
 pub(super) struct IntervalJoin {

@@ -18,9 +18,10 @@ use millstream_expr::Interner;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers, release};
-use super::window::{check_layout, filtered};
+use super::window::filtered;
 use super::{Kind, MAIN};
 use crate::columns::{in_one_buffer, records};
+use crate::saved::check_types;
 
 /// One subtask.
 pub(super) struct LookupJoin {
@@ -284,7 +285,7 @@ impl Operator for LookupJoin {
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
         for saved in state.get(ROWS[1]) {
-            check_layout(&saved.schema(), &self.table.state_schema())?;
+            check_types(&saved.schema(), &self.table.state_schema())?;
             let rows = records(&self.table.schema, saved.columns().to_vec(), saved.num_rows())?;
             let columns = self.keys[1].again(&rows)?;
             self.fill(&rows, &columns)?;

@@ -20,11 +20,12 @@ use super::columns::Items;
 use super::interval::IntervalJoin;
 use super::interval::saved::TIME;
 use super::lookup::LookupJoin;
-use super::window::{WATERMARK, WindowJoin};
+use super::window::WindowJoin;
 use super::{JoinOptions, Kind, LATE, MAIN, Mode, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
 use crate::floors::CLOSED;
 use crate::order::Ties;
+use crate::saved::WATERMARK;
 
 /// The names of the rows in state, by side.
 pub(super) const ROWS: [&str; 2] = ["left", "right"];

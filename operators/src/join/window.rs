@@ -6,12 +6,11 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UIn
 use arrow::compute::{concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::batch::{Hidden, Windows};
-use millstream_api::error::ErrorKind;
 use millstream_api::key_group::key_groups;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::window::{Aligned, WindowKind};
-use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
+use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
 use super::late::LateRows;
@@ -21,10 +20,8 @@ use super::probe::{Index, NO_KEY, Probe, numbers};
 use super::windows::{OpenWindows, Pane, constant, places, runs};
 use super::{Kind, MAIN};
 use crate::columns::records;
+use crate::saved::{check_types, read_watermark, write_watermark};
 use crate::stored_windows::StoredWindows;
-
-/// The name of the piece of state that has the watermark.
-pub(super) const WATERMARK: &str = "watermark";
 
 /// How many columns of a snapshot say where a row belongs: start and end of its window, rows of which it is the last.
 const NUMBERS: usize = 3;
@@ -125,9 +122,7 @@ impl WindowJoin {
         if self.open.gone.is_some() {
             self.open.iter_mut().for_each(|(_, pane)| pane.all_written());
         }
-        let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
-        state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![constant(self.watermark.0, 1)])?);
-        Ok(())
+        write_watermark(self.watermark, state)
     }
 
     /// Writes the rows of a window that have not been written.
@@ -173,7 +168,7 @@ impl Intake {
 
     /// The columns that are kept, of rows of a snapshot.
     fn read(&self, saved: &RecordBatch) -> Result<RecordBatch> {
-        check_layout(&saved.schema(), &self.state_schema())?;
+        check_types(&saved.schema(), &self.state_schema())?;
         records(&self.kept, saved.columns()[NUMBERS..].to_vec(), saved.num_rows())
     }
 
@@ -237,11 +232,7 @@ impl Operator for WindowJoin {
             }
         }
         self.stored = StoredWindows::at_start(state);
-        // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
-        for saved in state.get(WATERMARK) {
-            let saved = saved.column(0).as_primitive::<Int64Type>().values().iter().min().map_or(EventTime::MIN, |w| EventTime(*w));
-            self.watermark = if self.watermark == EventTime::MIN { saved } else { self.watermark.min(saved) };
-        }
+        self.watermark = read_watermark(state);
         Ok(())
     }
 
@@ -263,16 +254,6 @@ impl Operator for WindowJoin {
     fn state_bytes(&self) -> usize {
         self.open.size_bytes() + self.stored.size_bytes()
     }
-}
-
-/// Whether a snapshot has the columns that are kept now.
-pub(super) fn check_layout(saved: &Schema, wanted: &Schema) -> Result<()> {
-    let types = |schema: &Schema| -> Vec<DataType> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
-    if types(saved) == types(wanted) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::State, "the state is of other columns or of another key than the file has now")
-        .help("run with --fresh to start without the old state"))
 }
 
 /// A window that is being joined.

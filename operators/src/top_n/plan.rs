@@ -16,10 +16,11 @@ use millstream_expr::{OrderItem, Scalar, ScalarKey};
 
 use super::rankings::Keep;
 use super::running::{ROWS, Running};
-use super::windowed::{PANES, WATERMARK, Windowed};
+use super::windowed::{PANES, Windowed};
 use super::{LATE, MAIN, TopNOptions, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
 use crate::order::Ties;
+use crate::saved::WATERMARK;
 
 /// The options, resolved.
 #[derive(Clone)]

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use millstream_api::error::ErrorKind;
+use millstream_api::Result;
 use millstream_api::key_group::key_groups;
 use millstream_api::state::StateWriter;
 use millstream_api::state::picked::records_of;
-use millstream_api::{Error, Result};
 
 use super::program::{Program, Window};
 use super::rankings::{Rankings, Saved};
 use crate::columns::{Constant, records};
+use crate::saved::check_types;
 
 /// How many columns of a snapshot are numbers: start and end of the window, rows of which it is the last, equal rows, when the
 /// key was last touched.
@@ -90,11 +90,7 @@ impl Layout {
 
     /// Takes rows apart that [`write`](Layout::write) wrote, by window.
     pub(super) fn read(&self, saved: &RecordBatch) -> Result<Vec<Rows>> {
-        let types = |schema: &Schema| -> Vec<DataType> { schema.fields().iter().map(|field| field.data_type().clone()).collect() };
-        if types(&saved.schema()) != types(&self.schema) {
-            return Err(Error::new(ErrorKind::State, "the state is of another order, key or columns than the file has now")
-                .help("run with --fresh to start without the old state"));
-        }
+        check_types(&saved.schema(), &self.schema)?;
         let number = |column: usize| saved.column(column).as_primitive::<Int64Type>();
         let window = |row: usize| (number(0).value(row), number(1).value(row));
         let mut found = Vec::new();

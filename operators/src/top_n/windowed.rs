@@ -3,11 +3,9 @@
 mod saved;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use hashbrown::HashMap;
 use millstream_api::batch::{Hidden, Windows};
 use millstream_api::plan::OperatorContext;
@@ -22,11 +20,11 @@ use super::state::Layout;
 use super::{LATE, MAIN};
 use crate::changed::PaneChanges;
 use crate::late::LateRows;
+use crate::saved::{read_watermark, write_watermark};
 use crate::stored_windows::StoredWindows;
 
-/// The names of the state's pieces.
+/// The name of the state of open windows.
 pub(super) const PANES: &str = "panes";
-pub(super) const WATERMARK: &str = "watermark";
 
 /// One subtask.
 pub(super) struct Windowed {
@@ -260,13 +258,6 @@ fn times(batch: &Batch) -> Result<&[i64]> {
     batch.times().ok_or_else(|| Error::internal("rows of a windowed stream have no event time"))
 }
 
-fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
-    let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
-    let watermark = Int64Array::from_value(watermark.0, 1);
-    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(watermark)])?);
-    Ok(())
-}
-
 /// Rows of a window: their event time is its last instant.
 fn of_window(records: RecordBatch, (start, end): Window) -> Result<Batch> {
     let constant = |value: i64| Int64Array::from_value(value, records.num_rows());
@@ -319,12 +310,7 @@ impl Operator for Windowed {
             }
         }
         self.stored = StoredWindows::at_start(state);
-        // All subtasks had the same watermark at the barrier. Rows are judged by it from the first one on.
-        for records in state.get(WATERMARK) {
-            let saved = records.column(0).as_primitive::<Int64Type>();
-            let saved = EventTime(saved.values().iter().min().copied().unwrap_or(i64::MIN));
-            self.watermark = if self.watermark == EventTime::MIN { saved } else { self.watermark.min(saved) };
-        }
+        self.watermark = read_watermark(state);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::columns::{Constant, records, sharing};
 use crate::join::chains::END;
 use crate::join::probe::numbers;
 use crate::join::saved::one_by_one;
-use crate::join::window::check_layout;
+use crate::saved::check_types;
 
 /// How many columns of a snapshot are the join's own: weight, partners, and when the row came last, which is not known here.
 const NUMBERS: usize = 3;
@@ -82,7 +82,7 @@ impl Side {
     /// Takes back what was written.
     pub(super) fn load(&mut self, name: &str, interner: &mut Interner, state: &StateReader) -> Result<()> {
         for saved in state.get(name) {
-            check_layout(&saved.schema(), &self.state_schema())?;
+            check_types(&saved.schema(), &self.state_schema())?;
             let saved = one_by_one(saved)?;
             let first_key = saved.num_columns() - self.keys.types.len();
             let keys = numbers(interner, &self.keys, &saved.columns()[first_key..], saved.num_rows())?;

@@ -20,7 +20,7 @@ use crate::join::pairs::Keys;
 use crate::join::plan::ROWS;
 use crate::join::probe::numbers;
 use crate::join::rows::KeptRows;
-use crate::join::window::check_layout;
+use crate::saved::check_types;
 
 /// Number and time of a row.
 type Stamp = (u64, i64);
@@ -43,7 +43,7 @@ impl AsOfJoin {
         let schemas = [self.waiting.rows.schema().clone(), self.versions.rows.schema().clone()];
         for (side, schema) in schemas.iter().enumerate() {
             for saved in state.entries().get(ROWS[side]).into_iter().flatten() {
-                check_layout(&saved.records.schema(), &state_schema(schema))?;
+                check_types(&saved.records.schema(), &state_schema(schema))?;
                 let came = saved.records.column(0).as_primitive::<Int64Type>();
                 let is_answered = |row: usize, floor: i64| side == 0 && is_passed(came.value(row), EventTime(floor));
                 let saved = floors.not_past(saved, is_answered)?.records;

@@ -12,7 +12,7 @@ use millstream_api::time::ClockTime;
 use super::Changes;
 use crate::join::plan::ROWS;
 use crate::join::store::Entry;
-use crate::join::window::check_layout;
+use crate::saved::check_types;
 
 /// How many columns of a snapshot are the join's own: weight, partners, and when the row came last.
 const NUMBERS: usize = 3;
@@ -37,7 +37,7 @@ impl Changes {
     pub(super) fn load(&mut self, side: usize, state: &StateReader) -> Result<()> {
         let schema = self.state_schema(side);
         for saved in state.get(ROWS[side]) {
-            check_layout(&saved.schema(), &schema)?;
+            check_types(&saved.schema(), &schema)?;
             let number = |column: usize| saved.column(column).as_primitive::<Int64Type>().clone();
             let (weights, partners, touched) = (number(0), number(1), number(2));
             let columns = saved.columns();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use hashbrown::HashSet;
@@ -16,7 +16,7 @@ use super::side::{Side, Stamp};
 use crate::columns::{records, sharing};
 use crate::floors::Floors;
 use crate::join::probe::numbers;
-use crate::join::window::{WATERMARK, check_layout};
+use crate::saved::check_types;
 
 /// How many columns of a snapshot are the join's own: time, and whether the row has had a partner. Behind them are those of the row, then
 /// its key.
@@ -24,19 +24,6 @@ const OWN: usize = 2;
 
 /// The first of them.
 pub(in crate::join) const TIME: &str = "time";
-
-/// Writes up to where rows have been let go of.
-pub(super) fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> Result<()> {
-    let schema = Schema::new(vec![Field::new(WATERMARK, DataType::Int64, false)]);
-    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from_value(watermark.0, 1))])?);
-    Ok(())
-}
-
-/// The watermark that all subtasks had at the barrier.
-pub(super) fn read_watermark(state: &StateReader) -> EventTime {
-    let saved = state.get(WATERMARK).flat_map(|records| records.column(0).as_primitive::<Int64Type>().values().to_vec());
-    EventTime(saved.min().unwrap_or(i64::MIN))
-}
 
 impl Side {
     /// Writes the rows that wait and have not been written, and all that wait of these keys, as they lie there, in the order in which they
@@ -67,7 +54,7 @@ impl Side {
     pub(super) fn load(&mut self, name: &str, interner: &mut Interner, floors: &Floors, state: &StateReader) -> Result<u64> {
         let mut count = 0;
         for saved in state.entries().get(name).into_iter().flatten() {
-            check_layout(&saved.records.schema(), &self.state_schema())?;
+            check_types(&saved.records.schema(), &self.state_schema())?;
             count += saved.records.num_rows() as u64;
             let times = saved.records.column(0).as_primitive::<Int64Type>();
             let saved = floors.not_past(saved, |row, floor| self.is_past(times.value(row), EventTime(floor)))?.records;
