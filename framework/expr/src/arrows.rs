@@ -134,6 +134,8 @@ fn left_operand(node: &mut Expr) -> Option<&mut Expr> {
 
 #[cfg(test)]
 mod tests {
+    use crate::sql::{parenthesized, parse};
+
     #[test]
     fn arrows_bind_tighter_than_comparisons() {
         for (text, wanted) in [
@@ -148,30 +150,8 @@ mod tests {
             ("j ->> 'a' ~ '^b' and j ->> 'c' !~* 'd'", "((j ->> 'a') ~ '^b') and ((j ->> 'c') !~* 'd')"),
             ("j ->> 'a' between 'b' and 'c'", "(j ->> 'a') between 'b' and 'c'"),
         ] {
-            let written = |text: &str| parenthesized(crate::sql::parse(text).unwrap().tree);
+            let written = |text: &str| parenthesized(parse(text).unwrap().tree);
             assert_eq!(written(text), written(wanted), "{text}");
-        }
-    }
-
-    /// The tree as text with parentheses around every operator.
-    fn parenthesized(mut tree: super::Expr) -> String {
-        let _ = super::VisitMut::visit(&mut tree, &mut Parentheses);
-        tree.to_string()
-    }
-
-    struct Parentheses;
-
-    impl super::VisitorMut for Parentheses {
-        type Break = ();
-
-        fn post_visit_expr(&mut self, node: &mut super::Expr) -> std::ops::ControlFlow<()> {
-            while let super::Expr::Nested(inner) = node {
-                *node = (**inner).clone();
-            }
-            if !matches!(node, super::Expr::Value(_) | super::Expr::Identifier(_)) {
-                *node = super::Expr::Nested(Box::new(node.clone()));
-            }
-            std::ops::ControlFlow::Continue(())
         }
     }
 }

@@ -14,7 +14,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan,
 use crate::error::ExprError;
 use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, depth, read_too_often};
 use crate::stack::with_room;
-use crate::{arrows, shorthands};
+use crate::{arrows, distinct, shorthands};
 
 /// How many bytes an expression may have.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
@@ -72,6 +72,7 @@ fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<
         return Err(syntax(format!("`{}` is left over after the expression", rest.token), places.range(rest.span))
             .help("a name is given with `as`; a column name that is not a plain word is put in double quotes"));
     }
+    distinct::end_before_conditions(&mut tree);
     arrows::bind_tighter(&mut tree);
     let depth = depth + shorthands::write_out(&mut tree, text)?;
     Ok(Sql { tree, text: text[..end].trim().to_owned(), alias, depth })
@@ -183,6 +184,31 @@ fn word_end(text: &str, at: usize) -> usize {
 fn lowered(message: &str) -> String {
     let mut chars = message.trim_end_matches('.').chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// The tree as text with parentheses around every operator.
+#[cfg(test)]
+pub(crate) fn parenthesized(mut tree: Expr) -> String {
+    use datafusion_sql::sqlparser::ast::{VisitMut, VisitorMut};
+
+    struct Parentheses;
+
+    impl VisitorMut for Parentheses {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, node: &mut Expr) -> std::ops::ControlFlow<()> {
+            while let Expr::Nested(inner) = node {
+                *node = (**inner).clone();
+            }
+            if !matches!(node, Expr::Value(_) | Expr::Identifier(_)) {
+                *node = Expr::Nested(Box::new(node.clone()));
+            }
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+
+    let _ = VisitMut::visit(&mut tree, &mut Parentheses);
+    tree.to_string()
 }
 
 #[cfg(test)]

@@ -297,6 +297,8 @@ fn the_deepest_expression_allowed_fits_the_stack() {
         ("1 + ", "n", ""),
         ("", "n", " + 1"),
         ("", "b", " and b"),
+        ("b is distinct from ", "b", ""),
+        ("b is distinct from b and ", "b", ""),
         ("nullif(", "d", ", 0)"),
         ("coalesce(", "n", ", m)"),
         ("cast(", "n", " as bigint)"),
