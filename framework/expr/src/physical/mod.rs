@@ -3,6 +3,7 @@
 //! [`with_row_semantics`] goes over a physical expression and puts these in place of DataFusion's own nodes:
 //!
 //! - [`arithmetic`]: overflow and division by zero are errors, for floats too
+//! - [`shift`]: so is a shift by bits that a number does not have
 //! - [`scaled`]: an integer times a decimal constant, which needs no check
 //! - [`cast`]: a cast that fails says of which value
 //! - [`finite`]: a mathematical function that has no result fails
@@ -18,6 +19,7 @@ pub(crate) mod finite;
 pub(crate) mod guard;
 pub(crate) mod needed;
 pub(crate) mod scaled;
+pub(crate) mod shift;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -52,6 +54,7 @@ fn replacement(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<A
             Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
                 arithmetic::checked(binary, schema).map(Some)
             }
+            Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight => shift::checked(binary, schema).map(Some),
             Operator::And | Operator::Or if can_fail(binary.right()) => Ok(Some(guard::guarded(binary))),
             _ => Ok(None),
         };

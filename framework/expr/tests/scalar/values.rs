@@ -50,6 +50,24 @@ fn arithmetic_never_wraps_and_never_divides_by_zero() {
 }
 
 #[test]
+fn a_shift_is_by_bits_that_there_are() {
+    check(&[
+        ("1 << 63", "-9223372036854775808"),
+        ("n << 2", "40"),
+        ("-n >> 1", "-5"),
+        ("1 << 64", "!cannot shift by 64 bits"),
+        ("n >> 100", "!cannot shift by 100 bits"),
+        ("n << \"dep-delay\"", "!cannot shift by -7 bits"),
+        ("small << small", "24"),
+        ("small << cast(n + 6 as smallint)", "!cannot shift by 16 bits"),
+        ("i << i", "64"),
+        ("null << 64", "null"),
+        ("n << null", "null"),
+        ("n <= 64 or n << 64 > 0", "true"),
+    ]);
+}
+
+#[test]
 fn functions_without_a_result_fail() {
     check(&[
         ("ln(e)", "!the result of `ln` is not a finite number"),
