@@ -43,15 +43,20 @@ impl Items<'_> {
     }
 
     fn item(&self, item: &str) -> Result<Vec<Scalar>, ExprError> {
-        let Some(qualifier) = item.trim().strip_suffix('*') else { return Ok(vec![self.scope.item(item)?]) };
+        let Some(qualifier) = item.trim().strip_suffix('*') else { return Ok(vec![self.expression(item)?]) };
         match qualifier.trim().strip_suffix('.') {
             None if qualifier.trim().is_empty() => self.all(),
             Some(word) => match self.side(word.trim()) {
                 Some(side) => self.of_side(side, &[]),
-                None => Ok(vec![self.scope.item(item)?]),
+                None => Ok(vec![self.expression(item)?]),
             },
-            None => Ok(vec![self.scope.item(item)?]),
+            None => Ok(vec![self.expression(item)?]),
         }
+    }
+
+    /// Of a semi or anti join only the left side has columns, so that a name without a side means it.
+    fn expression(&self, item: &str) -> Result<Scalar, ExprError> {
+        if self.kind.pairs() { self.scope.item(item) } else { self.scope.item_of(Side::Left, item) }
     }
 
     fn side(&self, word: &str) -> Option<Side> {

@@ -116,7 +116,18 @@ impl JoinScope {
     /// # Errors
     /// As [`Scalar::item`], and `ambiguous-column`.
     pub fn item(&self, text: &str) -> Result<Scalar, ExprError> {
-        let (planned, aliased) = self.plan(text)?;
+        self.planned_item(self.plan(text, None)?)
+    }
+
+    /// The same of a join whose rows have the columns of one side only: a name that both sides have is of this one.
+    ///
+    /// # Errors
+    /// As [`Scalar::item`].
+    pub fn item_of(&self, side: Side, text: &str) -> Result<Scalar, ExprError> {
+        self.planned_item(self.plan(text, Some(side))?)
+    }
+
+    fn planned_item(&self, (planned, aliased): (Planned, bool)) -> Result<Scalar, ExprError> {
         let scalar = with_room(planned.depth, || Scalar::planned(planned.clone(), &self.scope))?;
         let Some(joined) = scalar.as_column().filter(|_| !aliased) else { return scalar.named() };
         let own = [Side::Left, Side::Right].iter().find_map(|side| side.own_name(joined)).unwrap_or(joined).to_owned();
@@ -139,7 +150,7 @@ impl JoinScope {
     /// # Errors
     /// As [`Scalar::predicate`], and `ambiguous-column`.
     pub fn condition(&self, text: &str) -> Result<Condition, ExprError> {
-        let (planned, _) = self.plan(text)?;
+        let (planned, _) = self.plan(text, None)?;
         let whole = with_room(planned.depth, || Scalar::planned(planned.clone(), &self.scope))?;
         if whole.field().data_type() != &DataType::Boolean {
             let message = format!("`{}` is {}, and a condition must be boolean", whole.text(), SqlName(whole.field().data_type()));
@@ -161,13 +172,14 @@ impl JoinScope {
         Ok(found)
     }
 
-    /// The expression with the names of this scope, and whether it was given a name.
-    fn plan(&self, text: &str) -> Result<(Planned, bool), ExprError> {
+    /// The expression with the names of this scope, and whether it was given a name. A name that both sides have is of the `preferred`
+    /// one, if there is one.
+    fn plan(&self, text: &str, preferred: Option<Side>) -> Result<(Planned, bool), ExprError> {
         let mut sql = sql::parse(text)?;
         let depth = sql.depth;
         let tree = with_room(depth, || {
             let mut tree = sql.tree.clone();
-            let mut resolver = Resolver::new(self, text);
+            let mut resolver = Resolver::new(self, text, preferred);
             match tree.visit(&mut resolver) {
                 ControlFlow::Break(error) => Err(*error),
                 ControlFlow::Continue(()) => Ok(tree),

@@ -15,14 +15,16 @@ use crate::sql::Places;
 pub(super) struct Resolver<'a> {
     scope: &'a JoinScope,
     places: Places<'a>,
+    /// The side that a name without one means where both sides have it; none: it is ambiguous.
+    preferred: Option<Side>,
     /// Names after a dot, which are fields and not columns.
     fields: Vec<Span>,
 }
 
 impl<'a> Resolver<'a> {
     /// For an expression of this text.
-    pub(super) fn new(scope: &'a JoinScope, text: &'a str) -> Self {
-        Resolver { scope, places: Places(text), fields: Vec::new() }
+    pub(super) fn new(scope: &'a JoinScope, text: &'a str, preferred: Option<Side>) -> Self {
+        Resolver { scope, places: Places(text), preferred, fields: Vec::new() }
     }
 }
 
@@ -166,15 +168,16 @@ impl Resolver<'_> {
             return Ok(scoped(name.value.clone(), name.span));
         }
         let has = self.scope.schemas.each_ref().map(|schema| schema.column_with_name(&name.value).is_some());
-        match has {
-            [true, false] => Ok(scoped(Side::Left.column(&name.value), name.span)),
-            [false, true] => Ok(scoped(Side::Right.column(&name.value), name.span)),
-            [true, true] => {
+        match (has, self.preferred) {
+            ([true, false], _) => Ok(scoped(Side::Left.column(&name.value), name.span)),
+            ([false, true], _) => Ok(scoped(Side::Right.column(&name.value), name.span)),
+            ([true, true], Some(side)) => Ok(scoped(side.column(&name.value), name.span)),
+            ([true, true], None) => {
                 let message = format!("both sides of the join have a column `{}`", name.value);
                 let help = format!("write `left.{0}` or `right.{0}`", name.value);
                 Err(self.error("ambiguous-column", message, name.span).help(help))
             }
-            [false, false] => {
+            ([false, false], _) => {
                 let message = format!("neither side of the join has a column `{}`", name.value);
                 Err(self.error("unknown-column", message, name.span).help(self.known(&name.value, 0..2)))
             }

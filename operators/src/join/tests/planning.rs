@@ -48,6 +48,17 @@ fn columns_are_the_left_sides_and_the_right_sides_without_the_key() {
 }
 
 #[test]
+fn a_name_that_both_sides_have_is_the_left_sides_where_only_that_has_columns() {
+    let of = |kind: &str| {
+        let options = json!({ "mode": "changes", "kind": kind, "on": "user = right.id", "columns": ["id", "id + price as more"] });
+        mistakes(options, [orders(), users()])
+    };
+    assert!(of("semi").is_empty() && of("anti").is_empty());
+    let ambiguous = "ambiguous-column: both sides of the join have a column `id`";
+    assert_eq!(of("inner"), [ambiguous, ambiguous]);
+}
+
+#[test]
 fn mistakes_name_the_column_and_the_side() {
     let of = |options: Value| mistakes(options, [orders(), users()]);
     let changes = |on: &str| of(json!({ "mode": "changes", "on": on }));
