@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::Block;
 use super::csv::{Dialect, FieldText, record};
-use super::instant::parse_timestamp;
+use super::instant::{parse_date, parse_timestamp};
 use super::json::cursor::{Cursor, Syntax};
 use super::schema::{SchemaText, is_name};
 
@@ -24,6 +24,7 @@ enum Kind {
     /// Integers that do not fit into 64 bits.
     Decimal,
     Double,
+    Date,
     Timestamp,
     Text,
     List(Box<Kind>),
@@ -180,7 +181,11 @@ fn kind_of_number(text: &str) -> Kind {
 }
 
 fn kind_of_text(text: &str) -> Kind {
-    if parse_timestamp(text.as_bytes()).is_some() { Kind::Timestamp } else { Kind::Text }
+    match text.as_bytes() {
+        date if parse_date(date).is_some() => Kind::Date,
+        time if parse_timestamp(time).is_some() => Kind::Timestamp,
+        _ => Kind::Text,
+    }
 }
 
 /// A number is what JSON calls one, so that `007` and `+1` stay texts.
@@ -201,15 +206,15 @@ fn kind_of_field(field: &FieldText<'_>, dialect: &Dialect) -> Kind {
 fn merge(a: Kind, b: Kind) -> Kind {
     match (a, b) {
         (Kind::Unknown, other) | (other, Kind::Unknown) => other,
+        (a, b) if a == b => a,
         (Kind::Bigint, Kind::Decimal) | (Kind::Decimal, Kind::Bigint) => Kind::Decimal,
         (Kind::Double, Kind::Bigint | Kind::Decimal) | (Kind::Bigint | Kind::Decimal, Kind::Double) => Kind::Double,
-        (Kind::Timestamp, Kind::Text) | (Kind::Text, Kind::Timestamp) => Kind::Text,
+        (Kind::Date | Kind::Timestamp | Kind::Text, Kind::Date | Kind::Timestamp | Kind::Text) => Kind::Text,
         (Kind::List(a), Kind::List(b)) => Kind::List(Box::new(merge(*a, *b))),
         (Kind::Struct(mut a), Kind::Struct(b)) => {
             b.entries.into_iter().for_each(|(name, kind)| a.add(&name, kind));
             Kind::Struct(a)
         }
-        (a, b) if a == b => a,
         _ => Kind::Mixed,
     }
 }
@@ -222,6 +227,7 @@ fn type_text(kind: &Kind) -> Option<String> {
         Kind::Bigint => "bigint".to_owned(),
         Kind::Decimal => "decimal(38, 0)".to_owned(),
         Kind::Double => "double".to_owned(),
+        Kind::Date => "date".to_owned(),
         Kind::Timestamp => "timestamp".to_owned(),
         Kind::List(item) => format!("list<{}>", type_text(item)?),
         Kind::Struct(fields) if fields.entries.is_empty() => return None,
@@ -266,6 +272,17 @@ mod tests {
         );
         assert_eq!(inferred.left_out, ["a b"]);
         assert!(inferred.schema.columns().is_ok());
+    }
+
+    #[test]
+    fn dates_are_told_from_timestamps_and_other_texts() {
+        let mut inference = Inference::default();
+        inference.add_json(&block(concat!(
+            r#"{"day":"2013-02-28","time":"2013-02-28T10:00:00+01:00","both":"2013-02-28","days":["2013-02-28"],"none":"2013-02-29"}"#,
+            "\n",
+            r#"{"day":"0001-01-01","time":"2013-02-28 10:00:00","both":"2013-02-28T10:00:00Z","days":[],"none":"2013-02-28"}"#,
+        )));
+        assert_eq!(shown(&inference.finish("json")), "day date; time timestamp; both string; days list<date>; none string");
     }
 
     #[test]
