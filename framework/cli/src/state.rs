@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use millstream_api::Registry;
+use millstream_api::diagnostic::nearest;
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::state::StateEntries;
@@ -130,11 +131,31 @@ fn get(args: &StateGet, registry: &Registry) -> Result<String> {
     let manifest = manifest(&store, args.target.checkpoint)?;
     let mut out = Vec::new();
     let mut left = args.limit;
+    let mut is_there = false;
     for task in tasks_of(&manifest, &args.node)? {
         let entries = entries(&store, &manifest, task)?;
+        is_there |= args.state.as_ref().is_none_or(|name| entries.contains_key(name));
         left -= json_lines(&entries, args.state.as_deref(), args.value.as_deref(), left, &mut out)?;
     }
+    match &args.state {
+        Some(name) if !is_there => known_state(&manifest, &args.node, name)?,
+        _ => {}
+    }
     String::from_utf8(out).map_err(Error::internal)
+}
+
+/// Fails when the node keeps no state of this name.
+fn known_state(manifest: &Manifest, node: &str, name: &str) -> Result<()> {
+    let known = manifest.node(node).map(|node| node.state.as_slice()).unwrap_or_default();
+    if known.iter().any(|state| state == name) {
+        return Ok(());
+    }
+    let near = nearest(name, known.iter().map(String::as_str)).map_or(String::new(), |near| format!("did you mean `{near}`? "));
+    let help = match known {
+        [] => "it keeps no state".to_owned(),
+        known => format!("{near}it has: {}", known.join(", ")),
+    };
+    Err(error(format!("`{node}` has no state `{name}`")).help(help))
 }
 
 /// All state of a subtask.
@@ -152,7 +173,7 @@ fn entries(store: &Store, manifest: &Manifest, task: &TaskRecord) -> Result<Stat
 fn tasks_of<'a>(manifest: &'a Manifest, node: &str) -> Result<Vec<&'a TaskRecord>> {
     if manifest.node(node).is_none() {
         let names: Vec<&str> = manifest.nodes.iter().map(|node| node.name.as_str()).collect();
-        let near = millstream_api::diagnostic::nearest(node, names.iter().copied());
+        let near = nearest(node, names.iter().copied());
         let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
         return Err(
             error(format!("checkpoint {} has no node `{node}`", manifest.checkpoint)).help(format!("{near}nodes: {}", names.join(", ")))

@@ -154,8 +154,11 @@ fn a_run_that_fails_goes_on_by_itself() {
             .success()
     );
     running.until("goes on from checkpoint ");
-    std::fs::remove_dir_all(folder.path("out")).ok();
-    std::fs::rename(folder.path("away"), folder.path("out")).unwrap();
+    // What was prepared for later checkpoints may lie in a new folder already: the file itself comes back last.
+    std::fs::create_dir_all(folder.path("out")).unwrap();
+    let mut away: Vec<_> = std::fs::read_dir(folder.path("away")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    away.sort();
+    away.iter().for_each(|path| std::fs::rename(path, folder.path("out").join(path.file_name().unwrap())).unwrap());
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(lines(&folder, "out/rows.ndjson"), expected);
@@ -178,6 +181,9 @@ fn checkpoints_can_be_looked_into() {
     let unknown = folder.run(&["state", "get", "state", "flihgts"]);
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("did you mean `flights`?"), "{}", unknown.err);
+    let unknown = folder.run(&["state", "get", "state", "flights", "--state", "groups"]);
+    assert_eq!((unknown.code, unknown.out.as_str()), (Some(1), ""));
+    assert!(unknown.err.contains("`flights` has no state `groups`") && unknown.err.contains("panes"), "{}", unknown.err);
     for nowhere in ["nowhere", "file:./nowhere"] {
         assert_eq!(folder.run(&["state", "ls", nowhere]).code, Some(1));
     }
