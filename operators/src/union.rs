@@ -53,6 +53,7 @@ impl NodeOptions for UnionOptions {
             updating: streams.iter().any(|stream| stream.updating),
             windowed: streams[0].windowed.clone(),
             unique_key: None,
+            most_rows: streams.iter().map(|stream| stream.most_rows).sum(),
             from_source: streams.iter().all(|stream| stream.from_source),
             splits: streams.iter().map(|stream| stream.splits).sum(),
             bounded: streams.iter().all(|stream| stream.bounded),

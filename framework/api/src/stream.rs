@@ -17,6 +17,8 @@ pub struct Stream {
     pub windowed: Option<Windowed>,
     /// Columns of which no two rows (that are not withdrawn) have the same values.
     pub unique_key: Option<Vec<String>>,
+    /// How many rows there are at a time at most, without those that were withdrawn; `None`: nothing bounds them.
+    pub most_rows: Option<u64>,
     /// Whether rows still come from a source unjoined and unaggregated, so that ties go by split and position.
     pub from_source: bool,
     /// How many splits its rows come from, while they come from a source.
@@ -34,6 +36,7 @@ impl Stream {
             updating: false,
             windowed: None,
             unique_key: None,
+            most_rows: None,
             from_source: false,
             splits: 1,
             bounded: true,

@@ -291,6 +291,7 @@ impl Planner<'_> {
         let mut main = Stream { bounded: self.input.bounded, ..Stream::plain(schema) };
         if !self.windowed {
             main.updating = true;
+            main.most_rows = key.is_empty().then_some(1);
             main.unique_key = Some(key);
             return vec![OutputPlan::main(main), rejected];
         }

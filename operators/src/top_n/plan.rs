@@ -176,7 +176,8 @@ impl Planner<'_> {
         let unique_key = self.unique_key(design);
         let main = Stream { bounded: self.input.bounded, unique_key, ..Stream::plain(schema) };
         let Some(windowed) = &self.input.windowed else {
-            return vec![OutputPlan::main(Stream { updating: true, ..main }), rejected];
+            let most_rows = design.by.is_empty().then_some(design.n as u64);
+            return vec![OutputPlan::main(Stream { updating: true, most_rows, ..main }), rejected];
         };
         let windowed = WindowedStream { windows: windowed.windows.clone(), judge: Judge::Done, explicit: true };
         let main = Stream { event_time: true, windowed: Some(windowed), ..main };

@@ -114,6 +114,15 @@ fn what_is_unique_is_known() {
 }
 
 #[test]
+fn one_ranking_has_few_rows() {
+    let most = |options: Value, stream: Stream| Node::plan::<TopNOptions>(options, vec![stream]).plan.outputs[0].stream.most_rows;
+    assert_eq!(most(json!({ "order": ["v"], "n": 2 }), input()), Some(2));
+    assert_eq!(most(json!({ "order": ["v"], "n": 3 }), updating()), Some(3));
+    assert_eq!(most(keyed(2), input()), None, "there may be ever more keys");
+    assert_eq!(most(json!({ "order": ["v"], "n": 2 }), windowed(true)), None, "there may be ever more windows");
+}
+
+#[test]
 fn only_needed_columns_are_asked_for() {
     let required = |stream: Stream, names: &[&str]| {
         let node = Node::plan::<TopNOptions>(json!({ "order": ["v"], "n": 2, "rank_as": "rank" }), vec![stream]);

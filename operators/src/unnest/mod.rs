@@ -51,7 +51,7 @@ impl NodeOptions for UnnestOptions {
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
         // What told rows apart tells no longer: all rows of a list have one place, and elements may be equal.
-        let stream = Stream { unique_key: None, from_source: false, schema, ..input.clone() };
+        let stream = Stream { unique_key: None, most_rows: None, from_source: false, schema, ..input.clone() };
         let make = Make::Operator(Arc::new(UnnestFactory { column: self.column }));
         Ok(Plan::new(vec![InputPlan::any(WindowUse::Passes)], vec![OutputPlan::main(stream)], make))
     }

@@ -89,10 +89,11 @@ fn running_it_is_updating() {
     let main = &plan.outputs[0].stream;
     assert_eq!(columns(main), ["k string", "most bigint not null"]);
     assert!(main.updating && !main.event_time && main.windowed.is_none());
-    assert_eq!(main.unique_key.as_deref().unwrap(), ["k"]);
+    assert_eq!((main.unique_key.as_deref().unwrap(), main.most_rows), (&["k".to_owned()][..], None));
     let global = planned(json!({ "compute": ["max(v) as most"] }), stream(schema("v bigint")));
     assert!(matches!(global.parallelism, Parallelism::One(_)));
     assert!(matches!(global.inputs[0].route, Route::Any));
+    assert_eq!(global.outputs[0].stream.most_rows, Some(1));
     let rows = planned(json!({ "by": ["k", "window_start"], "compute": ["count(*) as n"], "windowed": false }), windowed());
     assert_eq!(rows.inputs[0].windows, WindowUse::Reads);
     assert_eq!(columns(&rows.outputs[0].stream), ["k bigint", "window_start timestamp not null", "n bigint not null"]);

@@ -114,12 +114,13 @@ impl ViewOptions {
         }
         bounds.extend(self.retain.map(|retain| format!("rows of the last {retain} of event time")));
         bounds.extend(self.max_rows.map(|most| format!("{most} rows")));
-        if bounds.is_empty() && has_one_row(stream) {
-            bounds.push("one row".to_owned());
-        } else if bounds.is_empty() && stream.updating {
-            bounds.push("the rows of its input that are not withdrawn".to_owned());
-        } else if bounds.is_empty() && stream.bounded {
-            bounds.push("every row of an input that ends".to_owned());
+        if bounds.is_empty() {
+            bounds.extend(match stream.most_rows {
+                Some(1) => Some("one row".to_owned()),
+                Some(most) => Some(format!("{most} rows")),
+                None if stream.updating => Some("the rows of its input that are not withdrawn".to_owned()),
+                None => stream.bounded.then(|| "every row of an input that ends".to_owned()),
+            });
         }
         (!bounds.is_empty()).then(|| bounds.join("; "))
     }
@@ -185,7 +186,7 @@ impl ViewOptions {
                 Diagnostic::error("view-bound", message).key("max_rows").help("bound the stream before it is updating, or use `key`"),
             );
         }
-        if self.key.is_empty() && self.retain.is_none() && self.max_rows.is_none() && !has_one_row(stream) {
+        if self.key.is_empty() && self.retain.is_none() && self.max_rows.is_none() && stream.most_rows.is_none() {
             let (message, help) = if stream.updating {
                 let message = "this view keeps every row that is not withdrawn, so that only its input bounds its memory";
                 // Not by `state_ttl`: what is forgotten is not withdrawn.
@@ -198,9 +199,4 @@ impl ViewOptions {
         }
         found
     }
-}
-
-/// Whether the stream never has more than one row: a running aggregate without `by`.
-fn has_one_row(stream: &Stream) -> bool {
-    stream.unique_key.as_ref().is_some_and(Vec::is_empty)
 }
