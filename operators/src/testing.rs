@@ -15,21 +15,20 @@ use millstream_api::registry::{InputKeys, NodeOptions, read};
 use millstream_api::state::gone::{is_gone, together};
 use millstream_api::state::{StateEntries, StateReader, StateWriter};
 use millstream_api::time::ClockTime;
-use millstream_api::types::ColumnType;
 use millstream_api::view::Views;
 use millstream_api::{Batch, Diagnostics, Error, EventTime, Operator, Output, Progress, Sink, Stream};
 use serde_json::Value;
 
+use crate::decode::schema::{ColumnSpec, arrow_schema};
 use crate::encode::json;
 
 /// A schema from `name type, name type`.
 pub(crate) fn schema(text: &str) -> SchemaRef {
-    let field = |column: &str| {
+    let column = |column: &str| {
         let (name, data_type) = column.trim().split_once(' ').unwrap();
-        let parsed = ColumnType::parse(data_type).unwrap();
-        Field::new(name, parsed.data_type, parsed.nullable)
+        ColumnSpec::parse(name, data_type).unwrap()
     };
-    Arc::new(Schema::new(text.split(',').map(field).collect::<Vec<_>>()))
+    arrow_schema(&text.split(',').map(column).collect::<Vec<_>>())
 }
 
 pub(crate) fn stream(schema: SchemaRef) -> Stream {

@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
-use millstream_api::types::SqlName;
+use millstream_api::types::{SqlName, is_json, json_field};
 use millstream_api::{Batch, Diagnostic, Diagnostics, Operator, Output, Result, Stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -99,8 +99,9 @@ fn same_type(a: &Field, b: &Field) -> bool {
 
 fn merged_schema(streams: &[&Stream]) -> SchemaRef {
     let merged = streams[0].schema.fields().iter().map(|field| {
-        let nullable = streams.iter().any(|stream| stream.schema.field_with_name(field.name()).is_ok_and(Field::is_nullable));
-        field.as_ref().clone().with_nullable(nullable)
+        let all = || streams.iter().filter_map(|stream| stream.schema.field_with_name(field.name()).ok());
+        let merged = Field::new(field.name(), field.data_type().clone(), all().any(Field::is_nullable));
+        if all().all(is_json) { json_field(merged) } else { merged }
     });
     Arc::new(Schema::new(merged.collect::<Vec<_>>()))
 }
@@ -163,6 +164,7 @@ impl Union {
 mod tests {
     use millstream_api::operator::Fates;
     use millstream_api::stream::{Judge, WindowKind, Windowed};
+    use millstream_api::types::sql_type;
     use serde_json::json;
 
     use super::*;
@@ -180,6 +182,16 @@ mod tests {
         assert_eq!(rows(&out, 0), [r#"{"a":null,"b":2}"#]);
         assert_eq!(times(&out, 0), [9]);
         assert_eq!(fates, Fates { passed: 1, ..Fates::default() });
+    }
+
+    #[test]
+    fn a_column_is_json_when_it_is_in_all_inputs() {
+        let inputs = vec![stream(schema("a json, b json not null")), stream(schema("a json, b string"))];
+        let fields = plan(inputs).plan.outputs[0].stream.schema.clone();
+        assert_eq!(
+            [0, 1].map(|place| (sql_type(fields.field(place)), fields.field(place).is_nullable())),
+            [("json".into(), true), ("string".into(), true)]
+        );
     }
 
     #[test]

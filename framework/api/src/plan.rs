@@ -181,8 +181,6 @@ pub struct Plan {
     pub spills_panes: &'static [&'static str],
     /// What keeps its state from growing for ever, for `check --explain`: `windows that are open`. `None`: nothing, or there is no state.
     pub bound: Option<String>,
-    /// Of a source: the columns whose texts are JSON, so that a type that was inferred is shown as a schema has to say it.
-    pub json_columns: Vec<String>,
     /// Things to warn of.
     pub warnings: Diagnostics,
     /// The files that it reads.
@@ -207,7 +205,6 @@ impl Plan {
             changes: &[],
             spills_panes: &[],
             bound: None,
-            json_columns: Vec::new(),
             warnings: Diagnostics::default(),
             reads: Vec::new(),
             writes: None,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, IntervalUnit, TimeUnit};
+use serde::de::IgnoredAny;
 
 /// The time zone of every timestamp column.
 pub const UTC: &str = "+00:00";
@@ -14,6 +15,40 @@ pub const UTC: &str = "+00:00";
 /// The Arrow type of every timestamp: microseconds since 1970, UTC.
 pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
+}
+
+/// Where a field's metadata names a type that Arrow has only by the name, and the name of JSON there. Files that keep metadata (Parquet)
+/// are read and written by others too, so these are Arrow's own.
+const EXTENSION: &str = "ARROW:extension:name";
+const JSON: &str = "arrow.json";
+
+/// The field of a column of texts as one whose texts are JSON. Expressions see texts; formats that have JSON write the values themselves.
+pub fn json_field(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(EXTENSION.to_owned(), JSON.to_owned());
+    field.with_metadata(metadata)
+}
+
+/// Whether the texts of this column are JSON.
+pub fn is_json(field: &Field) -> bool {
+    let is_text = matches!(field.data_type(), DataType::Utf8View | DataType::Utf8 | DataType::LargeUtf8);
+    is_text && field.metadata().get(EXTENSION).is_some_and(|name| name == JSON)
+}
+
+/// Appends a text that is JSON as the value that it is, on one line. One that is not is written as a text: of files of others nobody has
+/// checked what their types promise.
+pub fn write_json_value(text: &str, out: &mut Vec<u8>) {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        // Within a string JSON has no line ends; between values they mean nothing.
+        Ok(_) => text.split(['\n', '\r']).for_each(|part| out.extend_from_slice(part.as_bytes())),
+        // A text is always written: to memory, by what has no failures of its own.
+        Err(_) => drop(serde_json::to_writer(out, text)),
+    }
+}
+
+/// The type of a column, as a `schema` has it.
+pub fn sql_type(field: &Field) -> String {
+    if is_json(field) { "json".to_owned() } else { SqlName(field.data_type()).to_string() }
 }
 
 /// How a timestamp is written in the input.
@@ -148,10 +183,9 @@ impl<'a> Parser<'a> {
 
     fn list(&mut self) -> Result<DataType, String> {
         self.expect('<')?;
-        let (item, _) = self.nested("list")?;
-        let nullable = !self.not_null()?;
+        let item = self.field("item", "list")?;
         self.expect('>')?;
-        Ok(DataType::List(Arc::new(Field::new("item", item, nullable))))
+        Ok(DataType::List(Arc::new(item)))
     }
 
     fn structure(&mut self) -> Result<DataType, String> {
@@ -163,15 +197,21 @@ impl<'a> Parser<'a> {
                 return Err(format!("expected a field name in the type `{}`", self.text));
             }
             self.expect(':')?;
-            let (data_type, _) = self.nested("struct")?;
-            let nullable = !self.not_null()?;
-            fields.push(Field::new(name, data_type, nullable));
+            fields.push(self.field(&name, "struct")?);
             if !self.eat(',') {
                 break;
             }
         }
         self.expect('>')?;
         Ok(DataType::Struct(Fields::from(fields)))
+    }
+
+    /// The field of a type inside another.
+    fn field(&mut self, name: &str, outer: &str) -> Result<Field, String> {
+        let is_json = Parser { ..*self }.word().eq_ignore_ascii_case("json");
+        let (data_type, _) = self.nested(outer)?;
+        let field = Field::new(name, data_type, !self.not_null()?);
+        Ok(if is_json { json_field(field) } else { field })
     }
 
     /// A type inside another: epoch timestamps have no place for their unit there.
@@ -237,12 +277,12 @@ impl fmt::Display for SqlName<'_> {
             DataType::Date32 | DataType::Date64 => f.write_str("date"),
             DataType::Timestamp(_, _) => f.write_str("timestamp"),
             DataType::Interval(_) | DataType::Duration(_) => f.write_str("interval"),
-            DataType::List(item) | DataType::LargeList(item) => write!(f, "list<{}>", SqlName(item.data_type())),
+            DataType::List(item) | DataType::LargeList(item) => write!(f, "list<{}>", sql_type(item)),
             DataType::Struct(fields) => {
                 f.write_str("struct<")?;
                 for (i, field) in fields.iter().enumerate() {
                     let comma = if i == 0 { "" } else { ", " };
-                    write!(f, "{comma}{}: {}", field.name(), SqlName(field.data_type()))?;
+                    write!(f, "{comma}{}: {}", field.name(), sql_type(field))?;
                 }
                 f.write_str(">")
             }
@@ -264,12 +304,43 @@ mod tests {
             ("decimal(12, 3)", "decimal(12,3)", true),
             ("list<struct<a: int not null, b: list<string>>> NOT NULL", "list<struct<a: int, b: list<string>>>", false),
             ("timestamp(ms)", "timestamp", true),
+            ("list<struct<a: JSON not null, b: list<json>>>", "list<struct<a: json, b: list<json>>>", true),
         ] {
             let parsed = ColumnType::parse(text).unwrap();
             assert_eq!(SqlName(&parsed.data_type).to_string(), shown);
             assert_eq!(parsed.nullable, nullable);
         }
         assert_eq!(ColumnType::parse("timestamp(us)").unwrap().timestamp, TimestampForm::Epoch(TimeUnit::Microsecond));
+    }
+
+    #[test]
+    fn a_text_that_is_json_is_written_as_its_value_on_one_line() {
+        let written = |text: &str| {
+            let mut out = Vec::new();
+            write_json_value(text, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for (text, value) in [
+            (r#"{"a":1.50, "b":[1e400]}"#, r#"{"a":1.50, "b":[1e400]}"#),
+            ("[1,\r\n 2]\n", "[1, 2]"),
+            (r#""x\ny""#, r#""x\ny""#),
+            ("null", "null"),
+            ("{", r#""{""#),
+            ("1 2", r#""1 2""#),
+            ("", r#""""#),
+        ] {
+            assert_eq!(written(text), value);
+        }
+        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        assert_eq!(written(&deep), deep);
+    }
+
+    #[test]
+    fn columns_of_json_are_told_from_texts() {
+        let text = Field::new("v", DataType::Utf8View, true);
+        let json = json_field(text.clone());
+        assert!(is_json(&json) && !is_json(&text) && !is_json(&json_field(Field::new("v", DataType::Int64, true))));
+        assert_eq!((sql_type(&json).as_str(), sql_type(&text).as_str()), ("json", "string"));
     }
 
     #[test]

@@ -217,3 +217,137 @@ fn closed_pipes_are_no_panic() {
         assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}");
     }
 }
+
+/// JSON in a column goes through a select, a deduplicate that keeps rows, a join with itself and an aggregate.
+const JSON_COLUMN: &str = r#"
+name = "payloads"
+
+[sources.in]
+type   = "file"
+path   = "in.ndjson"
+format = "json"
+schema = { id = "bigint not null", payload = "json" }
+
+[operators.renamed]
+type    = "select"
+input   = "in"
+columns = ["id", "payload as body", "payload -> 'a' as part", "payload ->> 'a' as text"]
+
+[operators.first]
+type  = "deduplicate"
+input = "renamed"
+by    = ["id"]
+keep  = "first"
+
+[operators.paired]
+type    = "join"
+left    = "first"
+right   = "in"
+mode    = "changes"
+on      = "left.id = right.id"
+columns = ["left.id as id", "body", "part", "text", "payload"]
+
+[sinks.out]
+type  = "file"
+input = "paired"
+path  = "out.ndjson"
+
+[operators.newest]
+type    = "aggregate"
+input   = "in"
+compute = ["last_value(payload) as payload", "count(*) as n"]
+
+[sinks.newest_out]
+type    = "stdout"
+input   = "newest"
+changes = true
+
+[[tests]]
+name = "json is sent and expected as values or as text"
+steps = [
+  { send = "in", rows = [{ id = 1, payload = { a = [1, "x"] } }, { id = 2, payload = '{"a": {"b": true}}' }, { id = 3, payload = 7 }] },
+  { expect = "renamed", rows = [
+    { id = 1, body = '{"a":[1,"x"]}', part = [1, "x"], text = '[1,"x"]' },
+    { id = 2, body = { a = { b = true } }, part = { b = true } },
+    { id = 3, body = 7 },
+  ] },
+]
+"#;
+
+#[test]
+fn a_column_of_json_goes_out_as_it_came_in() {
+    let payloads = [r#"{"a":1.50,"b":["x, \"y\"",null]}"#, r#"[1e400, {"a" : {}}]"#, r#""text""#, "null", "12345678901234567890123"];
+    let lines: Vec<String> = payloads.iter().enumerate().map(|(id, payload)| format!("{{\"id\":{id},\"payload\":{payload}}}\n")).collect();
+    let folder = Folder::with(&[("topology.toml", JSON_COLUMN), ("in.ndjson", &lines.concat())]);
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let parts = [(r#""part":1.50,"text":"1.50""#)].into_iter().chain([r#""part":null,"text":null"#; 4]);
+    let wanted: Vec<String> = payloads
+        .iter()
+        .zip(parts)
+        .enumerate()
+        .map(|(id, (payload, parts))| format!("{{\"id\":{id},\"body\":{payload},{parts},\"payload\":{payload}}}"))
+        .collect();
+    assert_eq!(sorted(&folder.read("out.ndjson")), wanted);
+    assert!(ended.out.ends_with("{\"payload\":12345678901234567890123,\"n\":5,\"_weight\":1}\n"), "{}", ended.out);
+    let tested = folder.run(&["test", "topology.toml"]);
+    assert_eq!(tested.code, Some(0), "{}{}", tested.out, tested.err);
+    let checked = folder.run(&["check", "topology.toml", "--schemas"]);
+    assert_eq!(checked.out.matches(" json").count(), 9, "{}", checked.out);
+}
+
+#[test]
+fn json_within_lists_and_structs_goes_out_as_it_came_in() {
+    let topology = r#"
+name = "nested"
+
+[checkpoint]
+store = "file:./state"
+
+[sources.in]
+type   = "file"
+path   = "in.ndjson"
+format = "json"
+schema = { id = "bigint not null", items = "list<json>", it = "struct<a: json, b: list<struct<c: json not null>>>" }
+
+[operators.parts]
+type    = "select"
+input   = "in"
+columns = ["*", "items[1] as first", "it.a as a", "it.b[1]['c'] as c", "cast(it.a as string) as text"]
+
+[operators.newest]
+type    = "aggregate"
+input   = "parts"
+by      = ["id"]
+compute = ["last_value(items) as items", "last_value(it) as it", "max(first) as first", "max(a) as a", "max(c) as c", "max(text) as text"]
+
+[operators.each]
+type   = "unnest"
+input  = "in"
+column = "items"
+
+[sinks.out]
+type    = "file"
+input   = "newest"
+path    = "out.ndjson"
+changes = true
+
+[sinks.each_out]
+type    = "file"
+input   = "each"
+path    = "each.ndjson"
+columns = ["items"]
+"#;
+    let rows =
+        [r#""id":1,"items":[{"a":1.50},null,"x",[1, 2]],"it":{"a":{"x":7},"b":[{"c":[1]}]}"#, r#""id":2,"items":[],"it":{"a":"t","b":[]}"#];
+    let folder = Folder::with(&[("topology.toml", topology), ("in.ndjson", &rows.map(|row| format!("{{{row}}}\n")).concat())]);
+    let ended = folder.run(&["run", "topology.toml", "--set", "runtime.batch_rows=1"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let parts = [r#""first":{"a":1.50},"a":{"x":7},"c":[1],"text":"{\"x\":7}""#, r#""first":null,"a":"t","c":null,"text":"\"t\"""#];
+    let wanted: Vec<String> = rows.iter().zip(parts).map(|(row, parts)| format!("{{{row},{parts},\"_weight\":1}}")).collect();
+    assert_eq!(sorted(&folder.read("out.ndjson")), wanted);
+    assert_eq!(
+        sorted(&folder.read("each.ndjson")),
+        [r#"{"items":"x"}"#, r#"{"items":[1, 2]}"#, r#"{"items":null}"#, r#"{"items":{"a":1.50}}"#]
+    );
+}

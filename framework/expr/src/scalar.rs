@@ -7,16 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_api::plan::{Columns, KeyExpressions, KeyValues};
-use millstream_api::types::{SqlName, UTC};
+use millstream_api::types::{SqlName, UTC, is_json, json_field};
 use millstream_api::{Error, Result};
 
 use crate::error::ExprError;
 use crate::evaluate;
+use crate::json;
 use crate::planner::{self, Planned, Scope};
 use crate::rewrite;
 use crate::stack::{with_room, with_room_to_evaluate};
@@ -111,6 +112,7 @@ impl Scalar {
             return Err(untyped(message).help("use it inside to_char(…), extract(…) or date_trunc(…)"));
         }
         let nullable = expr.nullable(scope.columns()).unwrap_or(true);
+        let is_json = gives_json(&expr, scope);
         let columns = columns_of(&expr);
         let own_name = if let Expr::Column(column) = &expr { column.name.clone() } else { text.clone() };
         let expr = match found == wanted {
@@ -119,6 +121,7 @@ impl Scalar {
         };
         let aliased = alias.is_some();
         let field = Field::new(alias.unwrap_or(own_name), wanted, nullable);
+        let field = if is_json { json_field(field) } else { field };
         Ok(Scalar { inner: Arc::new(Inner { text, field, columns, expr, aliased, depth }) })
     }
 
@@ -171,6 +174,31 @@ pub(crate) fn columns_of(expr: &Expr) -> Columns {
         Ok(TreeNodeRecursion::Continue)
     });
     columns
+}
+
+/// Whether the texts that it gives are JSON: a column of JSON or an element of one as it is, or a part of JSON.
+fn gives_json(expr: &Expr, scope: &Scope) -> bool {
+    match expr {
+        Expr::ScalarFunction(call) if json::gives_json(call.func.name()) => true,
+        _ => element(expr, scope).is_some_and(|field| is_json(&field)),
+    }
+}
+
+/// The field of a column, or of what `a.b` and `a[1]` take out of one.
+fn element(expr: &Expr, scope: &Scope) -> Option<FieldRef> {
+    let call = match expr {
+        Expr::Column(column) => return scope.arrow().fields().find(&column.name).map(|(_, field)| field.clone()),
+        Expr::ScalarFunction(call) => call,
+        _ => return None,
+    };
+    let (whole, path) = call.args.split_first()?;
+    path.iter().try_fold(element(whole, scope)?, |field, step| match (call.func.name(), field.data_type(), step) {
+        ("array_element", DataType::List(item), _) => Some(item.clone()),
+        ("get_field", DataType::Struct(fields), Expr::Literal(name, _)) => {
+            fields.find(name.try_as_str().flatten()?).map(|(_, field)| field.clone())
+        }
+        _ => None,
+    })
 }
 
 /// An expression ready to be evaluated.

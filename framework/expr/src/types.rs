@@ -35,7 +35,7 @@ pub(crate) fn stream_type(found: &DataType) -> Option<DataType> {
         DataType::Decimal256(p, s) => DataType::Decimal128((*p).min(DECIMAL128_MAX_PRECISION), *s),
         DataType::Dictionary(_, value) => stream_type(value)?,
         DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) | DataType::FixedSizeList(item, _) => {
-            DataType::List(Arc::new(Field::new("item", stream_type(item.data_type())?, item.is_nullable())))
+            DataType::List(Arc::new(stream_field(item)?.as_ref().clone().with_name("item")))
         }
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(stream_field).collect::<Option<_>>()?),
         _ => return None,
@@ -50,7 +50,8 @@ pub(crate) fn ours(found: &DataType) -> Option<DataType> {
 }
 
 fn stream_field(field: &FieldRef) -> Option<FieldRef> {
-    Some(Arc::new(Field::new(field.name(), stream_type(field.data_type())?, field.is_nullable())))
+    // What says that texts are JSON stays.
+    Some(Arc::new(field.as_ref().clone().with_data_type(stream_type(field.data_type())?)))
 }
 
 /// The names of types, to suggest one.

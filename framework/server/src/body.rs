@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::csv;
 use crate::format::Format;
 use crate::selection::Selection;
-use crate::times::Times;
+use crate::values::Values;
 
 /// Rows of a piece.
 const PIECE_ROWS: usize = 1024;
@@ -102,7 +102,7 @@ impl Encoder {
 
 /// How rows are written as JSON everywhere.
 fn writer_builder() -> WriterBuilder {
-    WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(Times))
+    WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(Values))
 }
 
 /// Rows as a JSON list, behind what is in `out`.
@@ -151,8 +151,8 @@ mod tests {
     use arrow::array::{
         ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray, StringViewArray, TimestampMicrosecondArray,
     };
-    use arrow::datatypes::Int64Type;
-    use millstream_api::types::UTC;
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use millstream_api::types::{UTC, json_field};
     use serde_json::json;
 
     use super::*;
@@ -207,6 +207,16 @@ mod tests {
         let json = text(body(Format::Json, "a view", 7, values()));
         assert_eq!(json, format!("{{\"view\":\"a view\",\"version\":7,\"rows\":[{first},{second}]}}\n"));
         assert_eq!(text(body(Format::Ndjson, "v", 7, values())), format!("{first}\n{second}\n"));
+    }
+
+    #[test]
+    fn a_column_of_json_has_the_values_themselves() {
+        let texts = StringViewArray::from(vec![Some(r#"{"a":[1.50,"x,y"]}"#), None, Some("7")]);
+        let field = json_field(Field::new("v", DataType::Utf8View, true));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(texts)]).unwrap();
+        let lines = "{\"v\":{\"a\":[1.50,\"x,y\"]}}\n{\"v\":null}\n{\"v\":7}\n";
+        assert_eq!(text(body(Format::Ndjson, "v", 1, rows.clone())), lines);
+        assert_eq!(text(body(Format::Csv, "v", 1, rows)), "v\n\"{\"\"a\"\":[1.50,\"\"x,y\"\"]}\"\n\n7\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rows as comma-separated values after RFC 4180, lines ended by `\n`.
 //!
-//! A null is an empty field, an empty string is `""`, so that they stay apart. Lists and structs are JSON in one field, all other
+//! A null is an empty field, an empty string is `""`, so that they stay apart. Lists, structs and columns of JSON are JSON in one field, all other
 //! values are written as in JSON, without its quotes.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, FieldRef, Schema};
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use millstream_api::Result;
 
-use crate::times::Times;
+use crate::values::Values;
 
 /// Appends the names of the columns.
 pub fn write_header(schema: &Schema, out: &mut Vec<u8>) {
@@ -28,7 +28,7 @@ pub fn write_header(schema: &Schema, out: &mut Vec<u8>) {
 /// # Errors
 /// When a column has no JSON form.
 pub fn write_rows(rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-    let options = EncoderOptions::default().with_encoder_factory(Arc::new(Times)).with_explicit_nulls(true);
+    let options = EncoderOptions::default().with_encoder_factory(Arc::new(Values)).with_explicit_nulls(true);
     let schema = rows.schema();
     let mut cells = schema
         .fields()

@@ -10,7 +10,7 @@
 //! - `access`: who may read
 //! - `views`: the paths of views
 //! - `query`, `selection`, `pages`: which rows a client asks for; those that it reads a page at a time
-//! - `format`, `body`, `csv`, `times`: rows as JSON or CSV, a piece at a time
+//! - `format`, `body`, `csv`, `values`: rows as JSON or CSV, a piece at a time
 //! - `follow`: a view and its changes as server-sent events
 //! - `run`, `tap`: how the run goes, why a node gives no rows, and rows as they pass
 //! - `checkpoint`: one now, and how they go
@@ -35,7 +35,7 @@ mod run;
 mod selection;
 pub mod server;
 mod tap;
-mod times;
+mod values;
 mod views;
 
 pub use health::{Health, Phase};

@@ -10,7 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use millstream_api::Error;
 use millstream_api::diagnostic::nearest;
 use millstream_api::error::shortened;
-use millstream_api::types::SqlName;
+use millstream_api::types::sql_type;
 use millstream_api::view::{View, Views};
 use serde_json::{Value, json};
 
@@ -54,7 +54,8 @@ fn describe(views: &Views, name: &str) -> Option<Result<Value, Error>> {
 }
 
 fn columns(schema: &Schema) -> Vec<Value> {
-    let column = |field: &arrow::datatypes::FieldRef| json!({ "name": field.name(), "type": SqlName(field.data_type()).to_string(), "nullable": field.is_nullable() });
+    let column =
+        |field: &arrow::datatypes::FieldRef| json!({ "name": field.name(), "type": sql_type(field), "nullable": field.is_nullable() });
     schema.fields().iter().map(column).collect()
 }
 

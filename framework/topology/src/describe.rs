@@ -6,6 +6,7 @@ use arrow::datatypes::Field;
 use millstream_api::plan::{Route, Shape};
 use millstream_api::registry::Role;
 use millstream_api::stream::{Judge, Windowed};
+use millstream_api::types::sql_type;
 
 use crate::declare::role_name;
 use crate::graph::{Input, Node, NodeOutput, Topology};
@@ -91,7 +92,7 @@ fn describe_output(node: &Node, output: &NodeOutput, out: &mut String) -> std::f
     // The columns of side streams nobody reads would only be in the way.
     if output.shape.read || output.name == node.name || node.role == Role::Source && !output.name.ends_with(".rejected") {
         let fields = output.stream.schema.fields().iter();
-        let columns: Vec<_> = fields.map(|field| (field.name().as_str(), column_type(node, output, field))).collect();
+        let columns: Vec<_> = fields.map(|field| (field.name().as_str(), column_type(field))).collect();
         describe_columns(&columns, &output.shape, out)?;
     }
     Ok(())
@@ -118,7 +119,7 @@ fn describe_columns(columns: &[(&str, String)], shape: &Shape, out: &mut String)
     Ok(())
 }
 
-fn column_type(node: &Node, output: &NodeOutput, field: &Field) -> String {
+fn column_type(field: &Field) -> String {
     let not_null = if field.is_nullable() { "" } else { " not null" };
-    format!("{}{not_null}", node.sql_type(output, field))
+    format!("{}{not_null}", sql_type(field))
 }

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use arrow::datatypes::Field;
 use millstream_api::Stream;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Plan, Route, Shape};
 use millstream_api::registry::Role;
 use millstream_api::time::DurationText;
-use millstream_api::types::SqlName;
 use millstream_expr::Scalar;
 
 use crate::checkpoint::CheckpointSettings;
@@ -99,12 +97,6 @@ impl Node {
     /// Whether it is a source whose rows have event time.
     pub fn has_event_time(&self) -> bool {
         self.source.as_ref().is_some_and(|source| source.times.iter().any(Option::is_some))
-    }
-
-    /// The SQL type of a column of one of its streams, as a `schema` would say it.
-    pub fn sql_type(&self, output: &NodeOutput, field: &Field) -> String {
-        let is_json = output.name == self.name && self.plan.json_columns.contains(field.name());
-        if is_json { "json".to_owned() } else { SqlName(field.data_type()).to_string() }
     }
 }
 

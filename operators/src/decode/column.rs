@@ -15,10 +15,10 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, FieldRef, Fields, IntervalMonthDayNano, IntervalUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalMonthDayNano, IntervalUnit};
 use hashbrown::HashMap;
 use millstream_api::error::{Error, Result};
-use millstream_api::types::{SqlName, TimestampForm, UTC};
+use millstream_api::types::{SqlName, TimestampForm, UTC, is_json};
 
 use super::instant::LastDate;
 use super::schema::ColumnSpec;
@@ -76,16 +76,15 @@ impl Column {
     /// An empty column for a column of the schema.
     pub(crate) fn new(spec: &ColumnSpec) -> Result<Self> {
         let column_type = &spec.column_type;
-        let mut column = Column::of(&spec.name, &column_type.data_type, column_type.nullable)?;
-        match &mut column.values {
-            Values::Timestamp(_, form) => *form = column_type.timestamp,
-            Values::String(_) if spec.json => column.values = Values::Json(Bytes::new()),
-            _ => {}
+        let mut column = Column::of(&spec.name, &spec.field())?;
+        if let Values::Timestamp(_, form) = &mut column.values {
+            *form = column_type.timestamp;
         }
         Ok(column)
     }
 
-    fn of(path: &str, data_type: &DataType, nullable: bool) -> Result<Self> {
+    fn of(path: &str, field: &Field) -> Result<Self> {
+        let data_type = field.data_type();
         let values = match data_type {
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
             DataType::Int16 => Values::Int16(Vec::new()),
@@ -97,21 +96,22 @@ impl Column {
             DataType::Date32 => Values::Date(Vec::new()),
             DataType::Timestamp(_, _) => Values::Timestamp(Vec::new(), TimestampForm::Rfc3339),
             DataType::Interval(IntervalUnit::MonthDayNano) => Values::Interval(Vec::new()),
+            DataType::Utf8View if is_json(field) => Values::Json(Bytes::new()),
             DataType::Utf8View => Values::String(Strings::new()),
             DataType::BinaryView => Values::Binary(Bytes::new()),
             DataType::List(field) => {
-                let item = Column::of(&format!("{path}[]"), field.data_type(), field.is_nullable())?;
+                let item = Column::of(&format!("{path}[]"), field)?;
                 Values::List { field: field.clone(), offsets: vec![0], item: Box::new(item) }
             }
             DataType::Struct(fields) => {
-                let columns = fields.iter().map(|f| Column::of(&format!("{path}.{}", f.name()), f.data_type(), f.is_nullable()));
+                let columns = fields.iter().map(|f| Column::of(&format!("{path}.{}", f.name()), f));
                 let names = fields.iter().map(|f| f.name().clone());
                 Values::Struct(fields.clone(), ColumnSet::new(names, columns.collect::<Result<_>>()?))
             }
             other => return Err(Error::internal(format!("no decoder for a column of type {}", SqlName(other)))),
         };
         let (path, last_date) = (path.to_owned(), LastDate::default());
-        Ok(Column { path, nullable, values, last_date, data_type: data_type.clone(), nulls: Vec::new() })
+        Ok(Column { path, nullable: field.is_nullable(), values, last_date, data_type: data_type.clone(), nulls: Vec::new() })
     }
 
     /// How many rows it has.

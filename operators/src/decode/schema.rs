@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use millstream_api::diagnostic::{Diagnostic, Diagnostics, Key};
 use millstream_api::error::{Error, Result};
-use millstream_api::types::ColumnType;
+use millstream_api::types::{ColumnType, json_field};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
@@ -58,7 +58,7 @@ pub struct ColumnSpec {
     pub name: String,
     /// Its type.
     pub column_type: ColumnType,
-    /// Whether it was declared `json`: any JSON value, kept as text. Inside, that is a string like any other.
+    /// Whether it was declared `json`: any JSON value, kept as text.
     pub json: bool,
 }
 
@@ -71,6 +71,12 @@ impl ColumnSpec {
         let column_type = ColumnType::parse(text)?;
         let first = text.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
         Ok(ColumnSpec { name: name.to_owned(), column_type, json: first.eq_ignore_ascii_case("json") })
+    }
+
+    /// As Arrow has it.
+    pub fn field(&self) -> Field {
+        let field = Field::new(&self.name, self.column_type.data_type.clone(), self.column_type.nullable);
+        if self.json { json_field(field) } else { field }
     }
 }
 
@@ -133,15 +139,9 @@ pub fn flowing(columns: &[ColumnSpec], physical: &Schema) -> Result<Vec<ColumnSp
     physical.fields().iter().map(|field| find(field.name()).ok_or_else(|| missing(field.name()))).collect()
 }
 
-/// The names of the columns that are `json`. Inside, nothing tells them from strings.
-pub fn json_columns(columns: &[ColumnSpec]) -> Vec<String> {
-    columns.iter().filter(|column| column.json).map(|column| column.name.clone()).collect()
-}
-
 /// The columns as an Arrow schema.
 pub fn arrow_schema(columns: &[ColumnSpec]) -> SchemaRef {
-    let field = |c: &ColumnSpec| Field::new(&c.name, c.column_type.data_type.clone(), c.column_type.nullable);
-    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(columns.iter().map(ColumnSpec::field).collect::<Vec<_>>()))
 }
 
 #[cfg(test)]

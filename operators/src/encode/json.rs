@@ -2,11 +2,12 @@
 //!
 //! A null is written as `null`, so that every row has the same keys. Integers and decimals are exact JSON numbers; a real or
 //! double that is no finite number is `null`, since JSON has none; timestamps, dates, intervals and bytes are strings (see
-//! [`super::text`]); lists and structs are arrays and objects.
+//! [`super::text`]); lists and structs are arrays and objects; the values of a column of type `json` are what they are.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use millstream_api::Result;
+use millstream_api::types::{is_json, write_json_value};
 
 use super::WriteValue;
 use super::text::{Kind, canonical, fixed_text, no_text, write_json};
@@ -78,9 +79,9 @@ fn nested<'a>(array: &'a dyn Array) -> Result<WriteValue<'a>> {
             Box::new(move |row, out| write_json(values.value(row), out))
         }
         DataType::Null => Box::new(|_, out| out.extend_from_slice(b"null")),
-        DataType::List(_) => {
+        DataType::List(item) => {
             let list = array.as_list::<i32>();
-            let items = values(list.values().as_ref())?;
+            let items = column_values(item, list.values().as_ref())?;
             let offsets = list.value_offsets();
             Box::new(move |row, out| {
                 out.push(b'[');
@@ -94,8 +95,7 @@ fn nested<'a>(array: &'a dyn Array) -> Result<WriteValue<'a>> {
             })
         }
         DataType::Struct(fields) => {
-            let names = fields.iter().map(|field| field.name().as_str());
-            let writers = named(names.zip(array.as_struct().columns()))?;
+            let writers = named(fields.iter().zip(array.as_struct().columns()))?;
             Box::new(move |row, out| write_object(&writers, row, out))
         }
         other => return Err(no_text(other)),
@@ -111,19 +111,31 @@ fn canonical_columns(records: &RecordBatch) -> Result<Vec<ArrayRef>> {
 
 fn object_fields<'a>(records: &RecordBatch, columns: &'a [ArrayRef]) -> Result<Named<'a>> {
     let schema = records.schema();
-    named(schema.fields().iter().map(|field| field.name().as_str()).zip(columns))
+    named(schema.fields().iter().zip(columns))
 }
 
-fn named<'a, 'n>(columns: impl Iterator<Item = (&'n str, &'a ArrayRef)>) -> Result<Named<'a>> {
+fn named<'a, 'n>(columns: impl Iterator<Item = (&'n FieldRef, &'a ArrayRef)>) -> Result<Named<'a>> {
     columns
         .enumerate()
-        .map(|(i, (name, column))| {
+        .map(|(i, (field, column))| {
             let mut before = if i == 0 { Vec::new() } else { vec![b','] };
-            write_json(name, &mut before);
+            write_json(field.name(), &mut before);
             before.push(b':');
-            Ok((before, values(column.as_ref())?))
+            Ok((before, column_values(field, column.as_ref())?))
         })
         .collect()
+}
+
+/// A writer of the values of a column with this field.
+fn column_values<'a>(field: &Field, column: &'a dyn Array) -> Result<WriteValue<'a>> {
+    if !is_json(field) {
+        return values(column);
+    }
+    let texts = column.as_string_view_opt().ok_or_else(|| no_text(column.data_type()))?;
+    Ok(Box::new(move |row, out| match texts.is_null(row) {
+        true => out.extend_from_slice(b"null"),
+        false => write_json_value(texts.value(row), out),
+    }))
 }
 
 fn write_object(writers: &Named<'_>, row: usize, out: &mut Vec<u8>) {
@@ -144,7 +156,7 @@ mod tests {
         TimestampMicrosecondArray,
     };
     use arrow::datatypes::{Field, Int64Type, Schema};
-    use millstream_api::types::UTC;
+    use millstream_api::types::{UTC, json_field};
 
     use super::*;
 
@@ -180,6 +192,15 @@ mod tests {
             let shown = array.data_type().to_string();
             assert_eq!(lines(&one_column(array)), expected, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_column_of_json_has_the_values_themselves() {
+        let texts = [Some(r#"{"a":1.50}"#), Some("[1,\n 2]"), None];
+        let field = json_field(Field::new("v", DataType::Utf8View, true));
+        let array: ArrayRef = Arc::new(StringViewArray::from(texts.to_vec()));
+        let records = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap();
+        assert_eq!(lines(&records), [r#"{"a":1.50}"#, "[1, 2]", "null"]);
     }
 
     #[test]

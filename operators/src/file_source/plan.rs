@@ -7,7 +7,7 @@ use millstream_api::diagnostic::{Diagnostic, Diagnostics, Severity, nearest};
 use millstream_api::error::Error;
 use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
-use millstream_api::types::{ColumnType, TimestampForm};
+use millstream_api::types::{ColumnType, TimestampForm, is_json};
 
 use super::blocks::{Division, Ending, TextFile, header_names};
 use super::formats::{Format, TextFormat};
@@ -17,7 +17,7 @@ use super::paths::{InputFile, list, may_come};
 use super::reader::{FileFactory, Manner};
 use super::reading::FileShape;
 use crate::decode::infer::{Inference, Inferred};
-use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name, json_columns};
+use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name};
 
 /// More files are not read side by side: each is open, and has a block under way.
 const MOST_TOGETHER: usize = 256;
@@ -47,10 +47,9 @@ impl NodeOptions for FileSourceOptions {
         let stream = errors.ok(self.stream(manner, &columns));
         let Some(stream) = stream else { return Err(errors) };
         let reads = files.iter().map(|file| file.path.clone()).collect();
-        let json_columns = json_columns(&columns);
         let factory = FileFactory::new(inputs.folder.clone(), self.path, files, format, columns).reading(manner);
         let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
-        (plan.warnings, plan.reads, plan.json_columns) = (warnings, reads, json_columns);
+        (plan.warnings, plan.reads) = (warnings, reads);
         errors.into_result(plan)
     }
 
@@ -69,9 +68,8 @@ impl NodeOptions for FileSourceOptions {
             return Err(errors);
         };
         let stream = self.stream(manner, &columns)?;
-        let json_columns = json_columns(&columns);
         let factory = FileFactory::new(inputs.folder.clone(), self.path, Vec::new(), format, columns);
-        Ok(Plan { json_columns, ..Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))) })
+        Ok(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
     }
 }
 
@@ -238,7 +236,7 @@ fn columns_of_parquet(files: &[InputFile], warnings: &mut Diagnostics) -> Result
             None => warnings.push(left_out(field.name(), &format!("there is no type for its {}", field.data_type()))),
             Some(data_type) => {
                 let column_type = ColumnType { data_type, nullable: field.is_nullable(), timestamp: TimestampForm::Rfc3339 };
-                columns.push(ColumnSpec { name: field.name().clone(), column_type, json: false });
+                columns.push(ColumnSpec { name: field.name().clone(), column_type, json: is_json(field) });
             }
         }
     }

@@ -29,7 +29,7 @@ use serde::Deserialize;
 
 use self::reader::HttpFactory;
 use self::server::Limits;
-use crate::decode::schema::{SchemaText, arrow_schema, json_columns};
+use crate::decode::schema::{SchemaText, arrow_schema};
 
 /// Takes rows that others post to it: `POST` with one JSON object a line.
 ///
@@ -108,12 +108,10 @@ impl NodeOptions for HttpSourceOptions {
             return Err(errors);
         };
         let stream = Stream { from_source: true, bounded: false, ..Stream::plain(arrow_schema(&columns)) };
-        let json_columns = json_columns(&columns);
         let HttpSourceOptions { listen, token, acknowledge, .. } = self;
         let factory = HttpFactory { listen, path, token, acknowledge, limits, columns, on_bad_row: inputs.on_bad_row };
         let mut plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
         plan.warnings.0.extend(warnings);
-        plan.json_columns = json_columns;
         errors.into_result(plan)
     }
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use self::reader::StdinFactory;
 use crate::decode::csv_keys::CsvKeys;
-use crate::decode::schema::{SchemaText, arrow_schema, json_columns};
+use crate::decode::schema::{SchemaText, arrow_schema};
 use crate::file_source::TextFormat;
 
 /// Reads rows from standard input: JSON lines or CSV, as the source `file` reads them.
@@ -74,10 +74,8 @@ impl NodeOptions for StdinOptions {
             return Err(errors);
         };
         let stream = Stream { from_source: true, ..Stream::plain(arrow_schema(&columns)) };
-        let json_columns = json_columns(&columns);
         let factory = StdinFactory::new(format, columns);
-        let plan = Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory)));
-        errors.into_result(Plan { json_columns, ..plan })
+        errors.into_result(Plan::new(Vec::new(), vec![OutputPlan::main(stream)], Make::Source(Arc::new(factory))))
     }
 }
 

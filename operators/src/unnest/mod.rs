@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use millstream_api::batch::Hidden;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
@@ -46,11 +46,11 @@ impl NodeOptions for UnnestOptions {
         let (name, input) = &inputs.streams[0];
         let element = element(&self.column, &input.schema, name).map_err(|mistake| mistake.key("column"))?;
         let fields = input.schema.fields().iter().map(|field| match field.name() == &self.column {
-            true => Arc::new(Field::new(&self.column, element.data_type().clone(), element.is_nullable())),
+            true => Arc::new(element.as_ref().clone().with_name(&self.column)),
             false => field.clone(),
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
-        // What told rows apart tells no longer: all rows of a list have one place, and elements may be equal.
+        // What told rows apart tells no longer, and what bounded them neither: all rows of a list have one place, and elements may be equal.
         let stream = Stream { unique_key: None, most_rows: None, from_source: false, schema, ..input.clone() };
         let make = Make::Operator(Arc::new(UnnestFactory { column: self.column }));
         Ok(Plan::new(vec![InputPlan::any(WindowUse::Passes)], vec![OutputPlan::main(stream)], make))
@@ -139,7 +139,7 @@ fn flat(lists: &arrow::array::ListArray) -> Result<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Int64Array, ListArray};
-    use arrow::datatypes::Int64Type;
+    use arrow::datatypes::{Field, Int64Type};
     use millstream_api::operator::Fates;
     use serde_json::json;
 

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use millstream_api::Registry;
 use millstream_api::diagnostic::Severity;
 use millstream_api::registry::Role;
-use millstream_api::types::timestamp_type;
+use millstream_api::types::{sql_type, timestamp_type};
 use millstream_topology::{Outcome, is_name, load_text};
 
 use super::Stop;
@@ -133,13 +133,13 @@ fn notes(outcome: &Outcome, source: &str, file: &Path, options: &str) -> Result<
 
 fn columns(outcome: &Outcome, source: &str) -> Vec<Column> {
     let nodes = outcome.topology.iter().flat_map(|topology| &topology.nodes);
-    let mut outputs = nodes.filter(|node| node.role == Role::Source).flat_map(|node| node.outputs.iter().map(move |output| (node, output)));
-    let Some((node, output)) = outputs.find(|(_, output)| output.name == source) else { return Vec::new() };
+    let mut outputs = nodes.filter(|node| node.role == Role::Source).flat_map(|node| &node.outputs);
+    let Some(output) = outputs.find(|output| output.name == source) else { return Vec::new() };
     let fields = output.stream.schema.fields().iter();
     fields
         .map(|field| Column {
             name: field.name().clone(),
-            sql_type: format!("{}{}", node.sql_type(output, field), if field.is_nullable() { "" } else { " not null" }),
+            sql_type: format!("{}{}", sql_type(field), if field.is_nullable() { "" } else { " not null" }),
             is_timestamp: *field.data_type() == timestamp_type(),
         })
         .collect()

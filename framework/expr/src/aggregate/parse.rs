@@ -13,7 +13,7 @@ use datafusion_sql::sqlparser::ast::{
     DuplicateTreatment, Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
 };
 use millstream_api::plan::Columns;
-use millstream_api::types::SqlName;
+use millstream_api::types::{SqlName, is_json, json_field};
 
 use super::Spec;
 use super::function::{DistinctUse, Function, comparable};
@@ -205,6 +205,9 @@ fn assemble(
     let counts = matches!(function, Function::Count | Function::ApproxDistinct);
     let may_lack = filter.is_some() || arguments.iter().any(|argument| argument.field().is_nullable()) || !function.always_gives();
     let field = Field::new(name, function.result(&argument_types), !counts && may_lack);
+    let picks = matches!(function, Function::Min | Function::Max | Function::FirstValue | Function::LastValue);
+    let is_json = picks && arguments.first().is_some_and(|argument| is_json(argument.field()));
+    let field = if is_json { json_field(field) } else { field };
     let columns: Columns = arguments.iter().chain(&filter).flat_map(|scalar| scalar.columns().iter().cloned()).collect();
     let state_fields = function.state(distinct, false, argument_types.first().unwrap_or(&DataType::Int64));
     Spec { function, distinct, retracting: false, arguments, argument_types, filter, field, columns, state_fields, text }

@@ -46,6 +46,11 @@ const FUNCTIONS: [(&str, Given, &str); 5] = [
     (PART_AS_TEXT, Given::PartAsText, "json ->> 'key'"),
 ];
 
+/// Whether what the function of this name gives is JSON.
+pub(crate) fn gives_json(function: &str) -> bool {
+    FUNCTIONS.iter().any(|(name, given, _)| *name == function && matches!(given, Given::Query | Given::Part))
+}
+
 /// All functions of JSON.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     let udf = |(name, given, call): (&'static str, Given, &str)| {

@@ -1,5 +1,6 @@
 //! Between cells and Arrow columns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -89,7 +90,11 @@ pub fn column(cells: &[&Cell], data_type: &DataType) -> Result<ArrayRef> {
             Arc::new(values.collect::<Decimal128Array>().with_precision_and_scale(*precision, *scale)?)
         }
         DataType::Utf8View => {
-            let texts = cells.iter().map(|cell| if let Cell::Text(text) = cell { Some(text.as_str()) } else { None });
+            let texts = cells.iter().map(|cell| match cell {
+                Cell::Text(text) => Some(Cow::Borrowed(text.as_str())),
+                Cell::Json(json) => Some(Cow::Owned(json.to_string())),
+                _ => None,
+            });
             Arc::new(texts.collect::<StringViewArray>())
         }
         DataType::BinaryView => {
@@ -134,6 +139,7 @@ fn validity(cells: &[&Cell]) -> NullBuffer {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Field;
     use millstream_api::types::{ColumnType, TimestampForm};
 
     use super::*;
@@ -153,15 +159,18 @@ mod tests {
             ("date", "[\"1969-12-31\", null]"),
             ("timestamp", "[\"2013-01-01T10:17:00Z\", null]"),
             ("interval", "[\"1 day\", null]"),
+            ("list<json>", "[[1, {\"a\": 0.5}], [], null, [null, [\"x\"]]]"),
             ("list<list<int>>", "[[[1], []], [], null]"),
             ("struct<a: int, b: list<string>>", "[{\"a\": 1, \"b\": [\"x\"]}, null, {\"a\": null, \"b\": null}]"),
         ] {
-            let data_type = ColumnType::parse(kind).unwrap().data_type;
+            let field = Field::new("c", ColumnType::parse(kind).unwrap().data_type, true);
+            let data_type = field.data_type();
             let values: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
-            let read: Vec<Cell> = values.iter().map(|json| Cell::read(json, &data_type, TimestampForm::Rfc3339).unwrap()).collect();
-            let array = column(&read.iter().collect::<Vec<_>>(), &data_type).unwrap();
-            assert_eq!(array.data_type(), &data_type);
-            assert_eq!(cells(&array).unwrap(), read, "{kind}");
+            let read: Vec<Cell> = values.iter().map(|json| Cell::read(json, &field, TimestampForm::Rfc3339).unwrap()).collect();
+            let array = column(&read.iter().collect::<Vec<_>>(), data_type).unwrap();
+            assert_eq!(array.data_type(), data_type);
+            let again = cells(&array).unwrap();
+            assert!(again.len() == read.len() && again.iter().zip(&read).all(|(again, read)| again.same(read)), "{kind}: {again:?}");
         }
     }
 }

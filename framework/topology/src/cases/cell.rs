@@ -7,10 +7,10 @@ use std::fmt;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Fields, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Field, Fields, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use millstream_api::time::{civil_from_days, rfc3339};
-use millstream_api::types::{SqlName, TimestampForm, timestamp_type};
+use millstream_api::types::{SqlName, TimestampForm, is_json, timestamp_type};
 use serde_json::Value as Json;
 
 /// A value of one column of one row.
@@ -28,6 +28,8 @@ pub enum Cell {
     Decimal(i128, i8),
     /// Text.
     Text(String),
+    /// A value of a column of JSON, written as what it is and not as its text.
+    Json(Json),
     /// Bytes; written in hexadecimal.
     Bytes(Vec<u8>),
     /// Days since 1970.
@@ -46,13 +48,16 @@ pub enum Cell {
 const TOLERANCE: f64 = 1e-9;
 
 impl Cell {
-    /// What the file says, as a value of this type. `form` is how the column writes timestamps.
+    /// What the file says, as a value of this column. `form` is how the column writes timestamps.
     ///
     /// # Errors
     /// What the value should have been.
-    pub(crate) fn read(json: &Json, data_type: &DataType, form: TimestampForm) -> Result<Cell, String> {
+    pub(crate) fn read(json: &Json, field: &Field, form: TimestampForm) -> Result<Cell, String> {
+        let data_type = field.data_type();
         let read = match (data_type, json) {
             (_, Json::Null) => Some(Cell::Null),
+            (DataType::Utf8View, Json::String(text)) => Some(Cell::Text(text.clone())),
+            (_, json) if is_json(field) => Some(Cell::Json(json.clone())),
             (DataType::Boolean, Json::Bool(flag)) => Some(Cell::Boolean(*flag)),
             (DataType::Int8, Json::Number(number)) => number.as_i64().filter(|n| i8::try_from(*n).is_ok()).map(Cell::Integer),
             (DataType::Int16, Json::Number(number)) => number.as_i64().filter(|n| i16::try_from(*n).is_ok()).map(Cell::Integer),
@@ -62,12 +67,11 @@ impl Cell {
             (DataType::Float64, json) => double(json).map(Cell::Double),
             (DataType::Decimal128(precision, scale), Json::Number(number)) => decimal(&number.to_string(), *precision, *scale),
             (DataType::Decimal128(precision, scale), Json::String(text)) => decimal(text, *precision, *scale),
-            (DataType::Utf8View, Json::String(text)) => Some(Cell::Text(text.clone())),
             (DataType::BinaryView, Json::String(text)) => bytes(text),
             (DataType::Timestamp(..), Json::Number(number)) => number.as_i64().and_then(|count| epoch(count, form)),
             (DataType::Timestamp(..) | DataType::Date32 | DataType::Interval(_), Json::String(text)) => in_words(text, data_type),
             (DataType::List(item), Json::Array(items)) => {
-                let items = items.iter().map(|json| Cell::read(json, item.data_type(), TimestampForm::Rfc3339));
+                let items = items.iter().map(|json| Cell::read(json, item, TimestampForm::Rfc3339));
                 return Ok(Cell::List(items.collect::<Result<_, _>>()?));
             }
             (DataType::Struct(fields), Json::Object(map)) => return structure(fields, map),
@@ -82,6 +86,9 @@ impl Cell {
             (Cell::Double(a), Cell::Double(b)) => {
                 a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0)
             }
+            (Cell::Json(json), Cell::Text(text)) | (Cell::Text(text), Cell::Json(json)) => {
+                serde_json::from_str::<Json>(text).is_ok_and(|other| other == *json)
+            }
             (Cell::List(a), Cell::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
             (Cell::Struct(a), Cell::Struct(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && a.1.same(&b.1)),
             (a, b) => a == b,
@@ -95,6 +102,7 @@ impl Cell {
             Cell::Boolean(flag) => Json::Bool(*flag),
             Cell::Integer(number) => Json::from(*number),
             Cell::Double(number) if number.is_finite() => Json::from(*number),
+            Cell::Json(json) => json.clone(),
             Cell::List(items) => Json::Array(items.iter().map(Cell::to_json).collect()),
             Cell::Struct(fields) => Json::Object(fields.iter().map(|(name, cell)| (name.clone(), cell.to_json())).collect()),
             other => Json::String(other.text()),
@@ -129,6 +137,7 @@ impl fmt::Display for Cell {
             Cell::Double(number) if number.is_nan() => f.write_str("nan"),
             Cell::Double(number) if number.is_infinite() => f.write_str(if *number > 0.0 { "inf" } else { "-inf" }),
             Cell::Double(number) => write!(f, "{number:?}"),
+            Cell::Json(json) => write!(f, "{json}"),
             Cell::List(items) => {
                 let items: Vec<String> = items.iter().map(Cell::to_string).collect();
                 write!(f, "[{}]", items.join(", "))
@@ -263,7 +272,7 @@ fn structure(fields: &Fields, map: &serde_json::Map<String, Json>) -> Result<Cel
     }
     let cells = fields.iter().map(|field| {
         let json = map.get(field.name()).unwrap_or(&Json::Null);
-        Ok((field.name().clone(), Cell::read(json, field.data_type(), TimestampForm::Rfc3339)?))
+        Ok((field.name().clone(), Cell::read(json, field, TimestampForm::Rfc3339)?))
     });
     Ok(Cell::Struct(cells.collect::<Result<_, String>>()?))
 }
@@ -274,7 +283,7 @@ mod tests {
 
     fn read(json: &str, kind: &str) -> Result<Cell, String> {
         let column = millstream_api::types::ColumnType::parse(kind).unwrap();
-        Cell::read(&serde_json::from_str(json).unwrap(), &column.data_type, column.timestamp)
+        Cell::read(&serde_json::from_str(json).unwrap(), &Field::new("c", column.data_type, true), column.timestamp)
     }
 
     #[test]
@@ -297,6 +306,7 @@ mod tests {
             ("\"1970-01-01T00:00:02Z\"", "timestamp(ms)", "\"1970-01-01T00:00:02Z\""),
             ("[1, null]", "list<int>", "[1, null]"),
             ("{\"b\": \"x\"}", "struct<a: int, b: string>", "{ a = null, b = \"x\" }"),
+            ("[\"x\", {\"a\": [1]}]", "list<json>", "[\"x\", {\"a\":[1]}]"),
             ("null", "bigint", "null"),
         ] {
             let cell = read(json, kind).unwrap();

@@ -121,7 +121,7 @@ impl Types<'_> {
             (Json::String(text), data_type) if value.untyped && *data_type != DataType::Utf8View => serde_json::from_str(text).ok(),
             _ => None,
         };
-        Cell::read(typed.as_ref().unwrap_or(&value.json), field.data_type(), form).map_err(|wanted| {
+        Cell::read(typed.as_ref().unwrap_or(&value.json), field, form).map_err(|wanted| {
             let message = format!("`{}` of `{}` must be {wanted}", field.name(), self.subject);
             value.at.place(Diagnostic::error("wrong-type", message), &[Key::Name("rows".to_owned())])
         })

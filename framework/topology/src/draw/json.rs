@@ -2,6 +2,7 @@
 
 use arrow::datatypes::Field;
 use millstream_api::plan::Route;
+use millstream_api::types::sql_type;
 use serde_json::{Value, json};
 
 use crate::declare::role_name;
@@ -27,13 +28,13 @@ fn node(node: &Node) -> Value {
         "parallelism": node.parallelism,
         "state": node.plan.state.iter().map(|state| json!({ "name": state.name, "keyed": state.keyed })).collect::<Vec<_>>(),
         "bound": node.plan.bound,
-        "streams": node.outputs.iter().map(|output| stream(node, output)).collect::<Vec<_>>(),
+        "streams": node.outputs.iter().map(stream).collect::<Vec<_>>(),
     })
 }
 
-fn stream(node: &Node, output: &NodeOutput) -> Value {
+fn stream(output: &NodeOutput) -> Value {
     let stream = &output.stream;
-    let columns: Vec<Value> = stream.schema.fields().iter().map(|field| column(node, field, output)).collect();
+    let columns: Vec<Value> = stream.schema.fields().iter().map(|field| column(field, output)).collect();
     json!({
         "name": output.name,
         "read": output.shape.read,
@@ -46,10 +47,10 @@ fn stream(node: &Node, output: &NodeOutput) -> Value {
     })
 }
 
-fn column(node: &Node, field: &Field, output: &NodeOutput) -> Value {
+fn column(field: &Field, output: &NodeOutput) -> Value {
     json!({
         "name": field.name(),
-        "type": node.sql_type(output, field),
+        "type": sql_type(field),
         "not_null": !field.is_nullable(),
         "read": output.shape.schema.column_with_name(field.name()).is_some(),
     })

@@ -4,7 +4,7 @@ use millstream_api::diagnostic::{Key, Severity};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, Make, Parallelism, Plan, Route, WindowUse};
 use millstream_api::stream::{Judge, WindowKind, Windowed};
-use millstream_api::types::SqlName;
+use millstream_api::types::sql_type;
 use millstream_api::{Diagnostic, Stream};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn planned(options: Value, stream: Stream) -> Plan {
 fn columns(stream: &Stream) -> Vec<String> {
     let text = |field: &std::sync::Arc<arrow::datatypes::Field>| {
         let null = if field.is_nullable() { "" } else { " not null" };
-        format!("{} {}{null}", field.name(), SqlName(field.data_type()))
+        format!("{} {}{null}", field.name(), sql_type(field))
     };
     stream.schema.fields().iter().map(text).collect()
 }
@@ -81,6 +81,16 @@ fn per_window_it_has_keys_results_and_bounds() {
     let Route::Key(key) = &plan.inputs[0].route else { panic!("not routed") };
     assert_eq!(key.text(), "k");
     assert_eq!(plan.parallelism, Parallelism::Any);
+}
+
+#[test]
+fn json_stays_json_where_it_is_picked() {
+    let compute = json!(["last_value(j) as a", "max(j) filter (where v > 0) as b", "array_agg(j) as c", "string_agg(j, ',') as d"]);
+    let plan = planned(json!({ "by": ["j"], "compute": compute }), stream(schema("j json not null, v bigint")));
+    assert_eq!(
+        columns(&plan.outputs[0].stream),
+        ["j json not null", "a json not null", "b json", "c list<string> not null", "d string not null"]
+    );
 }
 
 #[test]
