@@ -263,15 +263,27 @@ impl Node {
 
 /// Plans a sink over a stream and makes it, with all that it requires flowing.
 pub(crate) fn sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views) -> Box<dyn Sink> {
-    make_sink::<O>(options, stream, folder, views, false)
+    started(make_sink::<O>(options, stream, folder, views, false))
 }
 
 /// The same in a topology with checkpoints.
 pub(crate) fn committing_sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views) -> Box<dyn Sink> {
-    make_sink::<O>(options, stream, folder, views, true)
+    started(make_sink::<O>(options, stream, folder, views, true))
 }
 
-fn make_sink<O: NodeOptions>(options: Value, stream: Stream, folder: &std::path::Path, views: &Views, checkpoints: bool) -> Box<dyn Sink> {
+fn started(mut sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    sink.start().unwrap();
+    sink
+}
+
+/// A sink before it is given back what there was.
+pub(crate) fn make_sink<O: NodeOptions>(
+    options: Value,
+    stream: Stream,
+    folder: &std::path::Path,
+    views: &Views,
+    checkpoints: bool,
+) -> Box<dyn Sink> {
     let named = Inputs { name: "sink", streams: vec![("input".into(), stream.clone())], on_bad_row: OnBadRow::Fail, folder: folder.into() };
     let plan = read::<O>(options).unwrap().plan(&named).unwrap();
     let Make::Sink(factory) = &plan.make else { panic!("not a sink") };

@@ -65,6 +65,11 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Called once, before anything comes in and after what there is to be taken back: from here on readers may be let in.
+    fn start(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// No more rows in this run, because the stream has ended or the run is stopped: makes all visible. With checkpoints the
     /// last one was committed before, and nothing has been written since.
     fn finish(&mut self, how: Finish) -> Result<()>;

@@ -103,6 +103,7 @@ impl OperatorTask {
         if let Some(state) = restored {
             parts.worker.restore(state)?;
         }
+        parts.worker.start()?;
         let mut output = Output::new(parts.full_at_rows);
         if let Some(spilling) = &parts.spilling {
             spilling.connect(&mut output);

@@ -118,6 +118,14 @@ impl Worker {
         }
     }
 
+    /// Says that it has all that it is given back.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        match self {
+            Worker::Operator(_) => Ok(()),
+            Worker::Sink { sink, .. } => sink.start(),
+        }
+    }
+
     pub(crate) fn finish(&mut self, how: Finish) -> Result<()> {
         match self {
             Worker::Operator(_) => Ok(()),

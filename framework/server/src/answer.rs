@@ -27,6 +27,12 @@ impl Refusal {
         Refusal { status, code, message: message.into(), at: None, help: None }
     }
 
+    /// What is asked for may be there in a moment.
+    pub fn starting() -> Self {
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the topology is still being made");
+        refusal.help("try again in a moment; /ready says when rows flow")
+    }
+
     /// A parameter that cannot be meant.
     pub fn bad_query(message: impl Into<String>) -> Self {
         Refusal::new(StatusCode::BAD_REQUEST, "bad-query", message)

@@ -36,10 +36,7 @@ fn explained(state: &State, node: &str, request: &HttpRequest) -> Result<HttpRes
 
 /// The run, once there is one.
 pub fn run_of(state: &State) -> Result<Handle, Refusal> {
-    state.info.runs.run().ok_or_else(|| {
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the topology is still being made");
-        refusal.help("try again in a moment; /ready says when rows flow")
-    })
+    state.info.runs.run().ok_or_else(Refusal::starting)
 }
 
 pub fn unknown_node(code: &'static str, unknown: UnknownNode) -> Refusal {

@@ -18,6 +18,7 @@ use crate::answer::{Refusal, head, small};
 use crate::body::RowsBody;
 use crate::follow::{FollowBody, Stage, heartbeat};
 use crate::format::Format;
+use crate::health::Phase;
 use crate::pages::Page;
 use crate::query::Query;
 use crate::routes::State;
@@ -65,7 +66,7 @@ pub async fn show(state: web::Data<State>, name: web::Path<String>, request: Htt
 }
 
 async fn rows_of(state: &State, name: &str, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
-    let view = view_of(&state.views, name)?;
+    let view = view_of(state, name)?;
     let query = Query::read(request.query_string(), &["key", "where", "order", "limit", "cursor", "format"])?;
     let format = Format::of(query.format.as_deref(), request)?;
     let page = match &query.cursor {
@@ -116,7 +117,7 @@ pub async fn follow(state: web::Data<State>, name: web::Path<String>, request: H
 }
 
 async fn events_of(state: &State, name: String, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
-    let view = view_of(&state.views, &name)?;
+    let view = view_of(state, &name)?;
     let query = Query::read(request.query_string(), &["where"])?;
     let schema = view.schema();
     let filter = match query.filter {
@@ -147,8 +148,12 @@ pub fn unchunked_before_1_1(mut response: HttpResponse, version: Version) -> Htt
     response
 }
 
-fn view_of(views: &Views, name: &str) -> Result<Arc<dyn View>, Refusal> {
-    views.get(name).ok_or_else(|| unknown_view(name, &views.names()))
+fn view_of(state: &State, name: &str) -> Result<Arc<dyn View>, Refusal> {
+    state.views.get(name).ok_or_else(|| match state.info.health.phase() {
+        // It may be about to be there.
+        Phase::Starting => Refusal::starting(),
+        _ => unknown_view(name, &state.views.names()),
+    })
 }
 
 fn unknown_view(name: &str, names: &[String]) -> Refusal {

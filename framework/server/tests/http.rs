@@ -43,7 +43,7 @@ impl View for Broken {
 #[test]
 fn before_there_is_a_run_it_cannot_be_looked_at() {
     let (server, _) = server(&Views::default());
-    for path in ["/status", "/why/delays", "/tap/delays"] {
+    for path in ["/status", "/why/delays", "/tap/delays", "/views/delays", "/views/delays/follow"] {
         let answer = get(&server, path);
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("starting")), "{path}");
     }
@@ -112,7 +112,7 @@ fn a_view_is_served_whole_or_by_key() {
 fn a_view_that_appears_later_is_served_too() {
     let views = Views::default();
     let (server, _) = server(&views);
-    assert_eq!(get(&server, "/views/board").status, 404);
+    assert_eq!(get(&server, "/views/board").status, 503);
     views.publish("board", Arc::new(Board::new(&["AA"])));
     assert_eq!(get(&server, "/views/board").status, 200);
 }
@@ -159,7 +159,9 @@ fn refusals_say_what_would_be_right() {
         refused("/x", 404)["help"],
         "there are /, /health, /ready, /metrics, /status, /checkpoint, /views, /views/NAME, /views/NAME/follow, /why/NODE and /tap/NAME"
     );
-    assert_eq!(get(&self::server(&Views::default()).0, "/views/x").json()["error"]["help"], "the topology has no sink of type `view`");
+    let (none, health) = self::server(&Views::default());
+    health.set(Phase::Running);
+    assert_eq!(get(&none, "/views/x").json()["error"]["help"], "the topology has no sink of type `view`");
 }
 
 #[test]

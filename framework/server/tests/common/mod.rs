@@ -15,7 +15,7 @@ use millstream_api::secret::Secret;
 use millstream_api::time::{Clock, ClockTime};
 use millstream_api::view::{Changes, Next, Snapshot, View, Views, Wakers};
 use millstream_runtime::Lookout;
-use millstream_server::{Health, Info, Server};
+use millstream_server::{Health, Info, Phase, Server};
 use serde_json::Value;
 
 /// Flights per carrier, keyed by `carrier`.
@@ -172,7 +172,9 @@ impl Clock for Standing {
 pub fn board_server() -> Server {
     let views = Views::default();
     views.publish("board", Arc::new(Board::new(&["AA", "B6", "UA"])));
-    server(&views).0
+    let (server, health) = server(&views);
+    health.set(Phase::Running);
+    server
 }
 
 /// An answer: status, head in lower case, body.

@@ -23,6 +23,7 @@ use millstream_api::operator::Fates;
 use millstream_api::plan::{Columns, Delivery, SinkContext, SinkFactory};
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateReader, StateWriter};
+use millstream_api::view::Views;
 use millstream_api::{Batch, Result, Sink};
 
 pub use self::plan::ViewOptions;
@@ -70,14 +71,17 @@ impl SinkFactory for ViewFactory {
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let format = Arc::new(RowFormat::new(&context.input.schema, &self.settings.columns, &self.settings.key)?);
         let shared = Arc::new(Shared::default());
-        context.views.publish(&context.node, Arc::new(Reader::new(format.clone(), shared.clone())));
         let contents = Contents::new(self.settings.rules);
         let pending = (self.settings.committed && context.checkpoints).then(Pending::default);
-        Ok(Box::new(ViewSink { format, contents, shared, pending, by_position: self.settings.by_position }))
+        let (name, views) = (context.node.clone(), context.views.clone());
+        Ok(Box::new(ViewSink { name, views, format, contents, shared, pending, by_position: self.settings.by_position }))
     }
 }
 
 struct ViewSink {
+    name: String,
+    /// Where it makes itself known.
+    views: Views,
     format: Arc<RowFormat>,
     contents: Contents,
     /// What readers see.
@@ -146,6 +150,12 @@ impl Sink for ViewSink {
             self.contents.restore_progress(number(0).unwrap_or_default() as u64, number(1));
         }
         self.shared.reset(self.contents.version(), self.contents.visible());
+        Ok(())
+    }
+
+    /// Not before: a view that is brought back must not be seen empty, and the one that it takes the place of is there as long.
+    fn start(&mut self) -> Result<()> {
+        self.views.publish(&self.name, Arc::new(Reader::new(self.format.clone(), self.shared.clone())));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use millstream_api::state::StateEntries;
 
 use super::*;
-use crate::testing::Checkpointed;
+use crate::testing::{Checkpointed, make_sink};
 
 /// A view that notes what changes, and what checkpoints have of it.
 fn noting(options: &Value, stream: &Stream) -> (Driven, Checkpointed) {
@@ -122,4 +122,23 @@ proptest! {
             prop_assert_eq!(state_of(&mut other), state_of(&mut view));
         }
     }
+}
+
+#[test]
+fn nobody_sees_a_view_before_it_has_what_there_was() {
+    let views = Views::default();
+    let make = || make_sink::<ViewOptions>(json!({ "key": ["k"] }), updating(), Path::new("."), &views, true);
+    let mut before = make();
+    assert!(views.get("sink").is_none());
+    before.start().unwrap();
+    before.write(weighed(row("a", 1), &[1]), &mut Fates::default()).unwrap();
+    let mut state = StateWriter::new();
+    before.prepare(1, &mut state).unwrap();
+    let shown = || record_rows(&views.get("sink").unwrap().rows().unwrap().1);
+    assert_eq!(shown().len(), 1);
+    let mut after = make();
+    assert_eq!(shown().len(), 1, "the one before is still there");
+    after.restore(&StateReader::new(state.into_entries(), &owned_groups(0, 1, 128)).unwrap()).unwrap();
+    after.start().unwrap();
+    assert_eq!(shown(), [r#"{"k":"a","v":1}"#]);
 }
