@@ -123,9 +123,9 @@ impl FromStr for DurationText {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = |text: &str| parse_units(text, &DURATION_UNITS);
-        parse(text).map(DurationText).ok_or_else(|| match text.strip_prefix('-').filter(|rest| parse(rest).is_some()) {
-            Some(rest) => format!("`{text}` is negative, and no duration is; for an `offset` of windows write their `size` less {rest}"),
-            None => format!("`{text}` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
+        parse(text).map(DurationText).ok_or_else(|| match text.strip_prefix('-').is_some_and(|rest| parse(rest).is_some()) {
+            true => format!("`{text}` is negative, and no duration is"),
+            false => format!("`{text}` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
         })
     }
 }

@@ -230,6 +230,7 @@ fn tap_shows_rows_as_they_pass() {
     };
     fails(&["bid"], 1, &["`bid`", "did you mean `bids`? streams and sinks: "]);
     fails(&["bids", "--where", "chanel = 'x'"], 1, &["chanel", "did you mean `channel`"]);
+    fails(&["bids", "--where", "chanel = 'x'"], 1, &["columns that no node reads do not flow"]);
     fails(&["auctions.rejected"], 1, &["nobody reads `auctions.rejected`", "discard"]);
     fails(&["bids", "--sample", "0"], 2, &["--sample"]);
 }

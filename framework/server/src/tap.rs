@@ -41,7 +41,11 @@ pub async fn tap(state: web::Data<State>, name: web::Path<String>, request: Http
 fn rows_of(state: &State, name: &str, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
     let query = Query::read(request.query_string(), &["where", "sample", "limit"])?;
     let reader = run_of(state)?.tap(name).map_err(refused)?;
-    let condition = query.typed(reader.schema())?.filter.map(|filter| filter.bind(reader.schema()));
+    let typed = query.typed(reader.schema()).map_err(|refusal| match refusal.code {
+        "unknown-column" => Refusal { help: refusal.help.map(|help| format!("{help}; columns that no node reads do not flow")), ..refusal },
+        _ => refusal,
+    })?;
+    let condition = typed.filter.map(|filter| filter.bind(reader.schema()));
     let chosen = Chosen {
         condition: condition.transpose().map_err(|error| Refusal::failed(&error))?,
         every: query.sample.unwrap_or(1),

@@ -25,6 +25,39 @@ struct Keys {
     shared: Map<String, Json>,
 }
 
+/// What others call the types of nodes: Vector, Redpanda Connect, Flink and SQL.
+const ELSEWHERE: [(&str, &str); 29] = [
+    ("blackhole", "discard"),
+    ("bloblang", "select"),
+    ("console", "stdout"),
+    ("cumulate", "window"),
+    ("dedupe", "deduplicate"),
+    ("demo_logs", "generate"),
+    ("distinct", "deduplicate"),
+    ("drop", "discard"),
+    ("explode", "unnest"),
+    ("flatten", "unnest"),
+    ("group_by", "aggregate"),
+    ("hop", "window"),
+    ("http_client", "http"),
+    ("http_server", "http"),
+    ("limit", "top_n"),
+    ("map", "select"),
+    ("mapping", "select"),
+    ("merge", "union"),
+    ("mutation", "select"),
+    ("print", "stdout"),
+    ("project", "select"),
+    ("reduce", "aggregate"),
+    ("remap", "select"),
+    ("route", "filter"),
+    ("session", "window"),
+    ("sliding", "window"),
+    ("sort", "top_n"),
+    ("table", "view"),
+    ("tumble", "window"),
+];
+
 impl<'r> Scope<'r, '_> {
     /// Reads a node; none when it is no table.
     pub fn declare(&self, field: &Field, mut reader: Reader<'_>) -> Option<Declaration<'r>> {
@@ -81,7 +114,9 @@ impl<'r> Scope<'r, '_> {
         let role = role_name(self.role);
         let diagnostic = Diagnostic::error("unknown-type", format!("there is no {role} type `{kind}`"));
         let elsewhere = ROLES.iter().find(|(role, _, _)| self.registry.get(*role, kind).is_some());
-        match (nearest(kind, kinds), elsewhere) {
+        let kinds: Vec<&str> = kinds.collect();
+        let same = ELSEWHERE.iter().find(|(name, ours)| *name == kind && kinds.contains(ours)).map(|(_, ours)| *ours);
+        match (same.or_else(|| nearest(kind, kinds)), elsewhere) {
             (Some(near), _) => diagnostic.help(format!("did you mean `{near}`? there are {all}")),
             (None, Some((other, section, _))) => {
                 diagnostic.help(format!("`{kind}` is {}: it belongs into [{section}.…]", with_article(*other)))

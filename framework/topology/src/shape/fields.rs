@@ -64,11 +64,23 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What files of Vector and Redpanda Connect call the parts of a topology.
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("input", "sources"),
+    ("inputs", "sources"),
+    ("output", "sinks"),
+    ("outputs", "sinks"),
+    ("pipeline", "operators"),
+    ("processors", "operators"),
+    ("transforms", "operators"),
+];
+
 /// A key that means nothing. The message names the nearest one that would.
 pub(super) fn unknown_key<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Diagnostic {
     let known: Vec<&str> = known.collect();
     let diagnostic = Diagnostic::error("unknown-key", format!("`{key}` is not a key here"));
-    match nearest(key, known.iter().copied()) {
+    let same = ELSEWHERE.iter().find(|(name, ours)| *name == key && known.contains(ours)).map(|(_, ours)| *ours);
+    match same.or_else(|| nearest(key, known.iter().copied())) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => diagnostic.help("there are no keys here"),
         None => diagnostic.help(format!("the keys here are {}", known.join(", "))),

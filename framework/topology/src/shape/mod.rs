@@ -144,7 +144,7 @@ impl<'p> Reader<'p> {
         };
         let mistake = match text {
             Text::Free => None,
-            Text::Duration => found.parse::<DurationText>().err().map(|message| Diagnostic::error("bad-duration", message)),
+            Text::Duration => found.parse::<DurationText>().err().map(|message| self.bad_duration(found, message)),
             Text::Size => found.parse::<SizeText>().err().map(|message| Diagnostic::error("bad-size", message)),
             Text::Words(words) => (!words.contains(&found.as_str())).then(|| choice::unknown_word(&self.subject(), found, words)),
         };
@@ -154,6 +154,17 @@ impl<'p> Reader<'p> {
                 self.note(diagnostic.text(0..found.len()));
                 None
             }
+        }
+    }
+
+    fn bad_duration(&self, text: &str, message: String) -> Diagnostic {
+        let mistake = Diagnostic::error("bad-duration", message);
+        let length = text.strip_prefix('-').filter(|length| length.parse::<DurationText>().is_ok());
+        let (Some(Key::Name(key)), Some(length)) = (self.path.last(), length) else { return mistake };
+        match key.as_str() {
+            "offset" => mistake.help(format!("write the `size` of the windows less {length}")),
+            "before" | "after" => mistake.help("times that are to lie on one side only are a further condition in `on`"),
+            _ => mistake.help(format!("write \"{length}\"")),
         }
     }
 

@@ -128,7 +128,7 @@ fn each_mistake_says_what_would_be_right() {
         ("by = [\"a\", 1]", "wrong-type: item 2 of `by` must be text, not a whole number"),
         ("wait = 5", "wrong-type: `wait` must be a duration like \"10s\", not a whole number"),
         ("wait = \"5\"", "bad-duration: `5` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
-        ("wait = \"-8h\"", "bad-duration: `-8h` is negative, and no duration is; for an `offset` of windows write their `size` less 8h"),
+        ("wait = \"-8h\"", "bad-duration: `-8h` is negative, and no duration is; write \"8h\""),
         ("mode = \"hopp\"", "bad-value: `mode` cannot be `hopp`; did you mean `hop`? there are tumble, hop"),
         ("mode = 1", "wrong-type: `mode` must be text, not a whole number"),
         ("emit = 1", "wrong-type: `emit` must be \"close\" or a table { every = … }, not a whole number"),
