@@ -21,6 +21,10 @@ static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 const CACHE_BYTES: (u64, u64) = (4 << 20, 256 << 20);
 const WRITE_BUFFER_BYTES: u64 = 2 << 20;
 
+/// Threads of the store that write its files and put them together. Of several the first one (fjall 3.1) leaves putting together to the others by
+/// sending each order round again and again, a core's work for nothing.
+const STORE_THREADS: usize = 1;
+
 /// A folder with a store.
 pub struct Scratch {
     /// The one that was given.
@@ -51,6 +55,7 @@ impl Scratch {
         let database = Database::builder(own.join(KEYS))
             .cache_size((cache_bytes as u64).clamp(CACHE_BYTES.0, CACHE_BYTES.1))
             .manual_journal_persist(true)
+            .worker_threads(STORE_THREADS)
             .max_journaling_size(64 << 20)
             .open()
             .map_err(|cause| cannot(&innermost(&cause)))?;
