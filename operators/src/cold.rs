@@ -63,3 +63,35 @@ impl Cold {
         Ok(due.back)
     }
 }
+
+/// What a node that speaks at ticks of the clock knows of keys on disk of which there is something to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ColdTicks {
+    has_some: bool,
+    goes_on: bool,
+}
+
+impl ColdTicks {
+    /// There may be something to say of keys that are on disk.
+    pub(crate) fn note(&mut self) {
+        self.has_some = true;
+    }
+
+    /// Whether they want a tick.
+    pub(crate) fn has_some(&self) -> bool {
+        self.has_some
+    }
+
+    /// A tick has come: keys on disk follow those in memory. Also where none has left, since what is in memory is not any more as it was
+    /// written once it has been said.
+    pub(crate) fn begin(&mut self) {
+        *self = ColdTicks { has_some: false, goes_on: true };
+    }
+
+    /// The next keys of which there is something to say, where a tick is under way. `None`: it is over.
+    pub(crate) fn next(&mut self, out: &mut Output) -> Result<Option<StateReader>> {
+        let state = if self.goes_on { out.fetch_touched()? } else { None };
+        self.goes_on = state.is_some();
+        Ok(state)
+    }
+}

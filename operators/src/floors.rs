@@ -34,6 +34,11 @@ impl Floors {
         Floors(floors)
     }
 
+    /// Whether some are known.
+    pub(crate) fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Writes them for these key groups; `cursor`: what is before it is past in all of them.
     pub(crate) fn write(&self, groups: impl Iterator<Item = u16>, cursor: i64, state: &mut StateWriter) -> Result<()> {
         let (groups, windows): (Vec<u16>, Vec<i64>) = groups.map(|group| (group, self.of(group).max(cursor))).unzip();

@@ -29,6 +29,19 @@ input = 'totals'
 by = ['n', 'k is null as without']
 compute = ['count(*) as keys', 'min(most) as least']
 TTL
+[operators.at_ticks]
+type = 'aggregate'
+input = 'rows'
+by = ['k']
+compute = ['count(*) as n', 'max(v) as most']
+having = 'n <> 2'
+emit = { every = '3s' }
+[operators.again_at_ticks]
+type = 'aggregate'
+input = 'totals'
+by = ['n']
+compute = ['count(*) as keys']
+emit = { every = '2s' }
 [operators.first]
 type = 'deduplicate'
 input = 'rows'
@@ -71,7 +84,7 @@ columns = ['k', 'v', 'value']
 TTL
 ";
 
-const SINKS: [&str; 7] = ["totals", "again", "first", "last", "two", "pairs", "all"];
+const SINKS: [&str; 9] = ["totals", "again", "at_ticks", "again_at_ticks", "first", "last", "two", "pairs", "all"];
 
 fn start(state: &str, ttl: &str, workers: usize) -> Script {
     let sinks: String = SINKS.iter().map(|name| format!("[sinks.out_{name}]\ntype = 'collect'\ninput = '{name}'\n")).collect();
@@ -185,6 +198,14 @@ input = 'gaps'
 by = ['k']
 compute = ['count(*) as n', 'array_agg(v) as all_of_them']
 allowed_lateness = '3s'
+[operators.early_sessions]
+type = 'aggregate'
+input = 'gaps'
+by = ['k']
+compute = ['count(*) as n', 'sum(v) as total']
+having = 'total <> 2'
+allowed_lateness = '3s'
+emit = { every = '3s' }
 [operators.first]
 type = 'deduplicate'
 input = 'rows'
@@ -215,6 +236,32 @@ by = ['k']
 order = ['v desc']
 n = 2
 rank_as = 'rank'
+[operators.early]
+type = 'aggregate'
+input = 'hops'
+by = ['k']
+compute = ['count(*) as n', 'sum(v) as total']
+having = 'total <> 2'
+allowed_lateness = '2s'
+emit = { every = '3s' }
+[operators.early_of_ranks]
+type = 'aggregate'
+input = 'two'
+by = ['rank']
+compute = ['count(*) as n', 'max(v) as most']
+emit = { every = '3s' }
+[operators.growing]
+type = 'window'
+input = 'others'
+kind = 'cumulate'
+size = '30s'
+step = '10s'
+[operators.early_of_growing]
+type = 'aggregate'
+input = 'growing'
+by = ['k', 'v']
+compute = ['count(*) as n']
+emit = { every = '3s' }
 ";
 
 /// The joins over the same: their names, modes and kinds.
@@ -229,8 +276,9 @@ const JOINS: [(&str, &str, &str); 8] = [
     ("w_anti", "window", "anti"),
 ];
 
-/// A row: whether it is one of the others, its key, value, and by how many seconds it is behind its place.
-type TimedRow = (bool, Option<&'static str>, i64, i64);
+/// A row: whether it is one of the others, its key, value, by how many seconds it is behind its place, and by how many the clock goes on
+/// behind it.
+type TimedRow = (bool, Option<&'static str>, i64, i64, u8);
 
 fn start_timed(state: &str) -> Script {
     let join = |(name, mode, kind): &(&str, &str, &str)| {
@@ -252,12 +300,13 @@ fn start_timed(state: &str) -> Script {
 
 fn timed_sinks() -> impl Iterator<Item = &'static str> {
     let joins = JOINS.iter().map(|(name, ..)| *name);
-    ["sessions", "first", "last", "two"].into_iter().chain(joins)
+    ["sessions", "first", "last", "two", "early", "early_of_ranks", "early_of_growing", "early_sessions"].into_iter().chain(joins)
 }
 
 fn timed_rows() -> impl Strategy<Value = Vec<TimedRow>> {
     let key = prop_oneof![Just(None), Just(Some("a")), Just(Some("b")), Just(Some("a key that is longer than a view"))];
-    proptest::collection::vec((any::<bool>(), key, 0..3i64, 0..9i64), 1..40)
+    let wait = prop_oneof![2 => Just(0u8), 1 => 1..5u8];
+    proptest::collection::vec((any::<bool>(), key, 0..3i64, 0..9i64, wait), 1..40)
 }
 
 proptest! {
@@ -265,7 +314,7 @@ proptest! {
     #[test]
     fn what_event_time_ends_leaves_at_the_same_moment(rows in timed_rows(), crash in proptest::option::of(0..30usize)) {
         let [mut memory, mut disk] = ["memory", "disk"].map(start_timed);
-        for (place, (is_other, key, value, behind)) in rows.iter().enumerate() {
+        for (place, (is_other, key, value, behind, wait)) in rows.iter().enumerate() {
             if crash == Some(place) {
                 disk.checkpoint().unwrap();
                 disk.crash_and_restore(&["runtime.workers=3"]).unwrap();
@@ -275,6 +324,7 @@ proptest! {
             let line = format!("{}\n", json!({ "k": key, "v": value, "at": at }));
             for script in [&mut memory, &mut disk] {
                 script.send(source, &line).unwrap();
+                script.advance(&format!("{wait}s")).unwrap();
             }
             // After a restart a source says its watermark with its next row: until then windows stay open that were about to close.
             for name in timed_sinks().filter(|_| crash.is_none_or(|crash| place < crash)) {
@@ -291,4 +341,21 @@ proptest! {
         }
         prop_assert_eq!(fates(&disk), fates(&memory));
     }
+}
+
+#[test]
+fn rows_of_a_key_that_lives_for_ever_leave_the_disk() {
+    let mut script = start_timed("disk");
+    let mut kept = Vec::new();
+    for place in 0..120 {
+        for source in ["rows", "others"] {
+            script.send(source, &format!("{}\n", json!({ "k": "a", "v": 1, "at": rfc3339(place * 1_000_000) }))).unwrap();
+        }
+        let snapshot = script.run().checkpoint().unwrap();
+        let state = snapshot.state("i_inner", &(0..128)).unwrap();
+        kept.push(["left", "right"].map(|side| state.get(side).map(|rows| rows.num_rows()).sum::<usize>()));
+    }
+    // Rows of one second, and so many seconds wait: what the interval and the delays of both sources add up to.
+    let [early, late] = [20..40, 100..120].map(|places| kept[places].iter().map(|[left, right]| left + right).max().unwrap());
+    assert!(early > 20 && late == early && late < 40, "{early} rows, then {late}: {kept:?}");
 }

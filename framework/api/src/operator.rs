@@ -242,6 +242,19 @@ impl Output {
         }
     }
 
+    /// Some of the keys that are on disk and for which rows came since this was asked last until none came back, to be given to
+    /// [`Operator::restore`]. A node whose plan says that it speaks [at ticks](crate::plan::Spills::at_ticks) calls it when it has said what
+    /// has changed of keys in memory. After a start from a checkpoint all keys count as such.
+    ///
+    /// # Errors
+    /// When they cannot be read from disk.
+    pub fn fetch_touched(&mut self) -> Result<Option<StateReader>> {
+        match &self.cold {
+            Some(cold) => cold.lock().unwrap_or_else(PoisonError::into_inner).fetch_touched(),
+            None => Ok(None),
+        }
+    }
+
     /// The panes that are on disk. Only of a node whose plan says that [they may be](crate::plan::Plan::spills_panes), and that has
     /// been told to let go of some.
     ///

@@ -14,15 +14,20 @@ pub struct Spills {
     pub forgotten_after: Option<DurationText>,
     /// Whether event time ends something of a key without a row of it.
     pub due: Option<Due>,
+    /// Whether the node says at ticks of the clock what has changed since the one before, and so wants the keys back for which rows came
+    /// ([`Output::fetch_touched`](crate::operator::Output::fetch_touched)).
+    pub at_ticks: bool,
+    /// Whether the node, while its keys are in memory, notes by panes what of them is [gone](crate::state::gone).
+    pub notes_panes: bool,
 }
 
 /// When event time ends something of keys that are on disk. Of a node that says so each key has rows of state, and those in memory have
 /// nothing that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// The column that has an instant, in the rows of all names of the state.
+    /// The column that has an instant. Rows of a name that has not got it are never due by themselves, and stand for no row of the input.
     pub column: &'static str,
-    /// For each of these names how long behind that instant its rows are due, in microseconds.
+    /// For each name of the state how long behind that instant its rows are due, in microseconds.
     pub after_micros: [i64; 2],
     /// What follows.
     pub then: Then,
@@ -41,11 +46,11 @@ pub enum Then {
 impl Spills {
     /// Keys that stay on disk until rows of them come.
     pub fn keys(state: &'static [&'static str], forgotten_after: Option<DurationText>) -> Spills {
-        Spills { state, forgotten_after, due: None }
+        Spills { state, forgotten_after, due: None, at_ticks: false, notes_panes: false }
     }
 
     /// Keys of which event time ends something.
     pub fn due(state: &'static [&'static str], due: Due) -> Spills {
-        Spills { state, forgotten_after: None, due: Some(due) }
+        Spills { state, forgotten_after: None, due: Some(due), at_ticks: false, notes_panes: false }
     }
 }

@@ -50,6 +50,13 @@ pub trait ColdState: Send + Debug {
     /// # Errors
     /// When the disk cannot be read or written to.
     fn fetch_due(&mut self, until: EventTime) -> Result<DueKeys>;
+
+    /// Of keys that are on disk and not in memory those that were fetched since this was last asked until nothing came: some of them
+    /// after the others. Those in memory count as asked for.
+    ///
+    /// # Errors
+    /// When the disk cannot be read or written to.
+    fn fetch_touched(&mut self) -> Result<Option<StateReader>>;
 }
 
 /// Keys on disk of which something is due.

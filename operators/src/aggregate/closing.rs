@@ -6,7 +6,7 @@ use millstream_api::state::{PaneKey, PanePart, StateWriter};
 use millstream_api::{Output, Result};
 
 use super::pane::Pane;
-use super::saved::write_pane;
+use super::saved::{WrittenAs, write_pane};
 use super::windowed::{Windowed, final_rows};
 use super::windows::Due;
 
@@ -27,7 +27,7 @@ impl Windowed {
     pub(super) fn begin_closing(&mut self, due: Due, out: &Output) -> Result<()> {
         let mut state = StateWriter::new();
         for (key, mut pane) in self.open.take(due) {
-            write_pane(&self.layout, key, &mut pane, &mut state)?;
+            write_pane(&self.layout, WrittenAs { key, first_end: due.window.1 }, &mut pane, &mut state)?;
         }
         let panes = self.open.stored_of(due);
         let mut disk = out.cold_panes()?;
@@ -52,7 +52,7 @@ impl Windowed {
         if pane.len() > 0 {
             if let Some(key) = closing.gathered_in {
                 let mut state = StateWriter::new();
-                write_pane(&self.layout, key, &mut pane, &mut state)?;
+                write_pane(&self.layout, WrittenAs { key, first_end: due.window.1 }, &mut pane, &mut state)?;
                 out.cold_panes()?.add(state.into_entries())?;
             }
             let rows = final_rows(&mut pane, due, &self.program, out)?;

@@ -1,7 +1,7 @@
 //! Early rows: what is sent of windows that are open, at a frequency of the wall clock, and taken back when it has changed.
 //!
 //! The rows that were sent last are kept for each window, since only they say what is to be withdrawn. A tick looks only at
-//! windows that rows came into since the one before.
+//! windows that rows came into since the one before. Keys leave memory with what was sent of them (see [`super::by_key`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use millstream_api::window::Window;
 use millstream_api::{Batch, Output, Result};
 use millstream_expr::Interner;
 
-use super::program::Program;
-use super::running::differences;
-use super::state::{check_columns, standing_schema};
+use super::program::{Program, differences};
+use super::state::{by_pane, check_columns, standing_schema};
 use super::windows::{Due, OpenPanes, PaneKey};
+use crate::cold::ColdTicks;
 use crate::columns::records;
 
 /// The name of the state.
@@ -30,14 +30,18 @@ pub(super) const SENT: &str = "sent";
 pub(super) struct Early {
     /// In microseconds.
     every: i64,
-    /// The rows that stand for each window, by its end and start.
-    sent: BTreeMap<(i64, i64), Rows>,
-    /// The panes that rows came into since the last tick.
+    sent: Sent,
+    /// The panes in memory that rows came into since the last tick.
     changed: BTreeSet<PaneKey>,
+    /// What there is to say of keys that have left memory.
+    pub(super) cold: ColdTicks,
     /// The windows whose rows are to be sent at this tick.
     due: VecDeque<Due>,
     key_groups: u16,
 }
+
+/// The rows that stand for each window, by its end and start: some after the other, as they came back to memory.
+pub(super) type Sent = BTreeMap<(i64, i64), Vec<Rows>>;
 
 /// Rows with their keys, which may be other columns.
 pub(super) struct Rows {
@@ -64,18 +68,54 @@ pub(super) fn next_tick(now: ClockTime, every: i64) -> ClockTime {
 impl Early {
     /// Nothing sent.
     pub(super) fn new(every: i64, key_groups: u16) -> Early {
-        let (sent, changed, due) = (BTreeMap::new(), BTreeSet::new(), VecDeque::new());
-        Early { every: every.max(1), sent, changed, due, key_groups }
+        Early {
+            every: every.max(1),
+            sent: Sent::new(),
+            changed: BTreeSet::new(),
+            cold: ColdTicks::default(),
+            due: VecDeque::new(),
+            key_groups,
+        }
     }
 
-    /// Notes that rows came into a pane.
-    pub(super) fn note(&mut self, pane: PaneKey) {
-        self.changed.insert(pane);
+    /// Notes that rows came into panes.
+    pub(super) fn note(&mut self, panes: impl IntoIterator<Item = PaneKey>) {
+        self.changed.extend(panes);
+    }
+
+    /// All keys leave memory.
+    pub(super) fn forget(&mut self) {
+        self.sent.clear();
+        if !std::mem::take(&mut self.changed).is_empty() {
+            self.cold.note();
+        }
+    }
+
+    /// Puts other rows that stand in the place of those that are here.
+    pub(super) fn swap_sent(&mut self, sent: Sent) -> Sent {
+        std::mem::replace(&mut self.sent, sent)
+    }
+
+    /// Adds rows that stand.
+    pub(super) fn add_sent(&mut self, sent: Sent) {
+        for (window, rows) in sent {
+            self.sent.entry(window).or_default().extend(rows);
+        }
+    }
+
+    /// The windows of all panes are due.
+    pub(super) fn look_at_all(&mut self, open: &OpenPanes) {
+        self.due = open.windows_of(open.keys().collect()).into();
+    }
+
+    /// Whether some are.
+    pub(super) fn is_due(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Asks to be woken for the next tick, if there is anything to say then.
     pub(super) fn ask(&self, out: &mut Output) {
-        if !self.changed.is_empty() {
+        if !self.changed.is_empty() || self.cold.has_some() {
             out.wake_at(next_tick(out.now(), self.every));
         }
     }
@@ -83,6 +123,7 @@ impl Early {
     /// It is time: the windows that have changed are due.
     pub(super) fn tick(&mut self, open: &OpenPanes) {
         self.due = open.windows_of(std::mem::take(&mut self.changed)).into();
+        self.cold.begin();
     }
 
     /// The next window whose rows are due.
@@ -92,24 +133,31 @@ impl Early {
 
     /// What the rows of a window change of those that were sent; these are kept as the ones that stand.
     pub(super) fn replace(&mut self, window: Window, rows: Rows, program: &Program) -> Result<Option<Batch>> {
-        let old = self.sent.remove(&(window.1, window.0));
+        let old = self.take_sent(window, program)?;
         let changes = changes(old.as_ref(), &rows, window, program)?;
         if rows.records.num_rows() > 0 {
-            self.sent.insert((window.1, window.0), rows);
+            self.sent.insert((window.1, window.0), vec![rows]);
         }
         Ok(changes)
     }
 
     /// What the last rows of a window change of those that were sent.
     pub(super) fn finish(&mut self, window: Window, rows: &Rows, program: &Program) -> Result<Option<Batch>> {
-        let old = self.sent.remove(&(window.1, window.0));
+        let old = self.take_sent(window, program)?;
         changes(old.as_ref(), rows, window, program)
     }
 
+    /// Takes out the rows that stand for a window.
+    fn take_sent(&mut self, window: Window, program: &Program) -> Result<Option<Rows>> {
+        self.sent.remove(&(window.1, window.0)).map(|sent| together(sent, program)).transpose()
+    }
+
     /// Writes the rows that stand.
-    pub(super) fn snapshot(&self, program: &Program, state: &mut StateWriter) -> Result<()> {
+    pub(super) fn snapshot(&mut self, program: &Program, state: &mut StateWriter) -> Result<()> {
         let schema = state_schema(program);
-        for (&(end, start), sent) in &self.sent {
+        for (&(end, start), sent) in &mut self.sent {
+            *sent = vec![together(std::mem::take(sent), program)?];
+            let Some(sent) = sent.first() else { continue };
             let rows = sent.records.num_rows();
             let bounds = [end, start].map(|bound| Arc::new(Int64Array::from_value(bound, rows)) as ArrayRef);
             let columns = bounds.into_iter().chain(sent.keys.iter().cloned()).chain(sent.records.columns().iter().cloned());
@@ -119,10 +167,11 @@ impl Early {
         Ok(())
     }
 
-    /// Takes back what [`snapshot`](Early::snapshot) wrote. All panes count as changed.
-    pub(super) fn restore(&mut self, program: &Program, state: &StateReader, panes: impl Iterator<Item = PaneKey>) -> Result<()> {
-        for saved in state.get(SENT) {
-            check_columns(&saved.schema(), &state_schema(program))?;
+    /// Takes back what [`snapshot`](Early::snapshot) wrote.
+    pub(super) fn restore(&mut self, program: &Program, state: &StateReader) -> Result<()> {
+        for saved in state.entries().get(SENT).into_iter().flatten() {
+            check_columns(&saved.records.schema(), &state_schema(program))?;
+            let saved = by_pane(saved)?.records;
             let bound = |column: usize| saved.column(column).as_primitive::<Int64Type>().values().to_vec();
             let windows: Vec<(i64, i64)> = bound(0).into_iter().zip(bound(1)).collect();
             let mut from = 0;
@@ -131,22 +180,14 @@ impl Early {
                 from += same.len();
             }
         }
-        self.changed.extend(panes);
         Ok(())
     }
 
     fn add(&mut self, window: (i64, i64), saved: &RecordBatch, program: &Program) -> Result<()> {
         let keys = program.key_types().len();
         let records = records(program.output(), saved.columns()[2 + keys..].to_vec(), saved.num_rows())?;
-        let more = Rows { keys: saved.columns()[2..2 + keys].to_vec(), records };
-        let rows = match self.sent.remove(&window) {
-            None => more,
-            Some(rows) => Rows {
-                keys: rows.keys.iter().zip(&more.keys).map(|(a, b)| Ok(concat(&[a, b])?)).collect::<Result<_>>()?,
-                records: concat_batches(program.output(), [&rows.records, &more.records])?,
-            },
-        };
-        self.sent.insert(window, rows);
+        let rows = Rows { keys: saved.columns()[2..2 + keys].to_vec(), records };
+        self.sent.entry(window).or_default().push(rows);
         Ok(())
     }
 
@@ -154,8 +195,23 @@ impl Early {
     pub(super) fn size_bytes(&self) -> usize {
         let of =
             |rows: &Rows| rows.records.get_array_memory_size() + rows.keys.iter().map(|key| key.get_array_memory_size()).sum::<usize>();
-        self.sent.values().map(of).sum()
+        self.sent.values().flatten().map(of).sum()
     }
+}
+
+/// Rows that stand for a window as one.
+fn together(mut sent: Vec<Rows>, program: &Program) -> Result<Rows> {
+    if sent.len() == 1
+        && let Some(only) = sent.pop()
+    {
+        return Ok(only);
+    }
+    let keys = (0..program.key_types().len()).map(|key| {
+        let pieces: Vec<&dyn Array> = sent.iter().map(|rows| rows.keys[key].as_ref()).collect();
+        Ok(concat(&pieces)?)
+    });
+    let keys = keys.collect::<Result<_>>()?;
+    Ok(Rows { keys, records: concat_batches(program.output(), sent.iter().map(|rows| &rows.records))? })
 }
 
 fn state_schema(program: &Program) -> SchemaRef {

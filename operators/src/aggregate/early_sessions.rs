@@ -17,10 +17,10 @@ use millstream_api::{Batch, EventTime, Output, Result};
 use millstream_expr::Interner;
 
 use super::early::{SENT, next_tick};
-use super::program::Program;
-use super::running::differences;
+use super::program::{Program, differences};
 use super::state::{check_columns, standing_schema};
 use super::timeline::Timeline;
+use crate::cold::ColdTicks;
 use crate::columns::records;
 
 /// The columns before those that leave: the bounds of the session.
@@ -40,6 +40,8 @@ pub(super) struct EarlySessions {
     standing: HashMap<usize, Vec<Place>>,
     /// Bounds and rows, with some that no longer stand.
     chunks: Vec<RecordBatch>,
+    /// What there is to say of keys that have left memory.
+    pub(super) cold: ColdTicks,
     schema: SchemaRef,
     key_groups: u16,
 }
@@ -68,6 +70,7 @@ impl EarlySessions {
             changed: HashSet::new(),
             standing: HashMap::new(),
             chunks: Vec::new(),
+            cold: ColdTicks::default(),
             schema: Arc::new(Schema::new(fields)),
             key_groups,
         }
@@ -86,7 +89,7 @@ impl EarlySessions {
 
     /// Asks to be woken for the next tick, if there is anything to say then.
     pub(super) fn ask(&mut self, out: &mut Output) {
-        if !self.changed.is_empty() {
+        if !self.changed.is_empty() || self.cold.has_some() {
             let every = self.every;
             out.wake_at(*self.next.get_or_insert_with(|| next_tick(out.now(), every)));
         }
@@ -95,7 +98,16 @@ impl EarlySessions {
     /// It is time: the slots of the sessions that have changed.
     pub(super) fn tick(&mut self) -> HashSet<usize> {
         self.next = None;
+        self.cold.begin();
         std::mem::take(&mut self.changed)
+    }
+
+    /// All keys leave memory.
+    pub(super) fn forget(&mut self) {
+        if !self.changed.is_empty() {
+            self.cold.note();
+        }
+        (self.changed, self.standing, self.chunks) = (HashSet::new(), HashMap::new(), Vec::new());
     }
 
     /// What the rows of some sessions change of those that stand.
@@ -195,7 +207,7 @@ impl EarlySessions {
         state.put_keyed(SENT, &groups, &RecordBatch::try_new(self.saved_schema(program), columns)?)
     }
 
-    /// Takes back what [`snapshot`](EarlySessions::snapshot) wrote, once the sessions are there. All count as changed.
+    /// Takes back what [`snapshot`](EarlySessions::snapshot) wrote, once the sessions are there.
     pub(super) fn restore(&mut self, program: &Program, timeline: &Timeline, interner: &mut Interner, state: &StateReader) -> Result<()> {
         let keys = program.key_types().len();
         for saved in state.get(SENT) {
@@ -211,7 +223,6 @@ impl EarlySessions {
                 }
             }
         }
-        self.changed.extend(timeline.iter().map(|(_, session)| session.slot));
         Ok(())
     }
 

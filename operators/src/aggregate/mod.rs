@@ -13,11 +13,13 @@
 //! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
 //! - `open_sessions`: what the operator over sessions and its combiner have in common
-//! - `windowed`, `sessions`, `running`: the operators
+//! - `windowed`, `sessions`, `running`: the operators; `sending`: rows of sessions
 //! - `closing`: a window that is read back from disk
+//! - `by_key`: keys with their windows and early rows, to disk and back
 //! - `combine`, `combine_sessions`: groups of windows and sessions on the sender's side
 //! - `state`, `saved`: groups to and from a snapshot; what of panes is written
 
+mod by_key;
 mod checks;
 mod closing;
 mod combine;
@@ -33,6 +35,7 @@ mod plan;
 mod program;
 mod running;
 mod saved;
+mod sending;
 mod sessions;
 mod slices;
 mod state;

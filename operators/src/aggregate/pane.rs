@@ -88,9 +88,24 @@ impl Pane {
     /// Takes rows in and counts those of each group.
     pub(super) fn update_counted(&mut self, rows: &Evaluations) -> Result<()> {
         self.update(rows)?;
-        self.counts.resize(self.interner.total(), 0);
-        self.ids.iter().for_each(|&id| self.counts[id] += 1);
+        self.count(std::iter::repeat(&1));
         Ok(())
+    }
+
+    /// Counts rows of the groups at hand, one number after the other.
+    pub(super) fn count<'r>(&mut self, rows: impl IntoIterator<Item = &'r i64>) {
+        self.counts.resize(self.interner.total(), 0);
+        self.ids.iter().zip(rows).for_each(|(&id, rows)| self.counts[id] += rows);
+    }
+
+    /// The number of rows to be put down with a group: where they are not counted all of the pane's rows with the first one, since only
+    /// their sum over all subtasks matters.
+    pub(super) fn rows_of(&self, group: usize) -> i64 {
+        match self.counts.get(group) {
+            Some(rows) => *rows,
+            None if group == 0 => self.rows as i64,
+            None => 0,
+        }
     }
 
     /// The rows of each group, as [`update_counted`](Pane::update_counted) has counted them.
@@ -98,10 +113,14 @@ impl Pane {
         &self.counts
     }
 
-    /// Merges the groups of another pane, which stays as it is. Its rows are not counted here.
+    /// Merges the groups of another pane, which stays as it is. Its rows are not counted here, only those of its groups.
     pub(super) fn merge(&mut self, other: &mut Pane) -> Result<()> {
         let (keys, states) = other.state()?;
-        self.merge_state(&keys, &states, other.len())
+        self.merge_state(&keys, &states, other.len())?;
+        if !other.counts.is_empty() {
+            self.count(&other.counts);
+        }
+        Ok(())
     }
 
     /// Merges what [`state`](Pane::state) gave.
@@ -162,6 +181,7 @@ impl Pane {
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let groups: usize = self.groups.iter().map(|groups| groups.size_bytes()).sum();
-        self.interner.size_bytes() + groups + self.ids.capacity() * size_of::<usize>() + self.changes.size_bytes()
+        let numbers = self.ids.capacity() * size_of::<usize>() + self.counts.capacity() * size_of::<i64>();
+        self.interner.size_bytes() + groups + numbers + self.changes.size_bytes()
     }
 }

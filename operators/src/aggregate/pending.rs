@@ -1,7 +1,8 @@
 //! What a running aggregate that speaks at ticks has not said yet.
 //!
 //! A group that changes for the first time since the last tick is put down with the row that stands for it downstream; at the
-//! tick that row is compared with the one it has then. What came and went between is never sent.
+//! tick that row is compared with the one it has then. What came and went between is never sent. Of groups that have left memory
+//! in between the store knows which they are.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::early::{SENT, next_tick};
 use super::program::Program;
 use super::running::Rows;
 use super::state::{check_columns, standing_schema};
+use crate::cold::ColdTicks;
 use crate::columns::records;
 
 /// The groups that have changed since the last tick, with the rows that stand for them.
@@ -32,14 +34,40 @@ pub(super) struct Pending {
     places: Vec<Option<u32>>,
     chunks: Vec<RecordBatch>,
     rows: usize,
+    /// What there is to say of groups that have left memory.
+    pub(super) cold: ColdTicks,
     key_groups: u16,
 }
 
 impl Pending {
     /// Nothing has changed.
     pub(super) fn new(every: i64, key_groups: u16) -> Pending {
-        let (groups, known) = (Vec::new(), HashSet::new());
-        Pending { every: every.max(1), next: None, groups, known, places: Vec::new(), chunks: Vec::new(), rows: 0, key_groups }
+        Pending {
+            every: every.max(1),
+            next: None,
+            groups: Vec::new(),
+            known: HashSet::new(),
+            places: Vec::new(),
+            chunks: Vec::new(),
+            rows: 0,
+            cold: ColdTicks::default(),
+            key_groups,
+        }
+    }
+
+    /// All groups leave memory.
+    pub(super) fn emptied(&self) -> Pending {
+        let mut cold = self.cold;
+        if !self.groups.is_empty() {
+            cold.note();
+        }
+        Pending { next: self.next, cold, ..Pending::new(self.every, self.key_groups) }
+    }
+
+    /// It is time to say what has changed.
+    pub(super) fn begin_tick(&mut self) {
+        self.next = None;
+        self.cold.begin();
     }
 
     /// Notes that groups have changed, and the rows that they had before.
@@ -62,7 +90,7 @@ impl Pending {
 
     /// Asks to be woken for the next tick, if there is anything to say then.
     pub(super) fn ask(&mut self, out: &mut Output) {
-        if !self.groups.is_empty() {
+        if !self.groups.is_empty() || self.cold.has_some() {
             let every = self.every;
             out.wake_at(*self.next.get_or_insert_with(|| next_tick(out.now(), every)));
         }
@@ -82,7 +110,6 @@ impl Pending {
     pub(super) fn take(&mut self, program: &Program) -> Result<(Vec<usize>, Rows)> {
         let records = concat_batches(program.output(), &self.chunks)?;
         let places = std::mem::take(&mut self.places);
-        self.next = None;
         self.known.clear();
         self.chunks.clear();
         self.rows = 0;
@@ -136,6 +163,7 @@ impl Pending {
     /// Memory in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(RecordBatch::get_array_memory_size).sum();
+        // A number in the set takes as much as one in the list.
         chunks + self.groups.capacity() * (2 * size_of::<usize>() + size_of::<Option<u32>>())
     }
 }

@@ -21,6 +21,7 @@ use super::early::SENT;
 use super::items::Function;
 use super::running::{GROUPS, Running};
 use super::sessions::{LAST, SESSIONS, Sessions};
+use super::state::DUE;
 use super::windowed::{PANES, Windowed};
 use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound, window_bounds};
 use crate::bad_rows::rejected_output;
@@ -210,14 +211,9 @@ impl Planner<'_> {
         };
         let outputs = self.outputs(schema, key_names, &design);
         let bound = self.bound(&design);
-        // At a tick groups would be needed that no row of the moment names.
-        let can_spill = !design.by.is_empty() && design.every.is_none();
-        let spills = match design.sessions_gap() {
-            Some(gap) => Some(Spills::due(&[SESSIONS], Due { column: LAST, after_micros: [gap, 0], then: Then::ComesBack })),
-            None => (!self.windowed).then(|| Spills::keys(&[GROUPS], design.state_ttl)),
-        };
-        let spills_panes: &[&str] = if can_spill && spills.is_none() { &[PANES] } else { &[] };
-        let spills = spills.filter(|_| can_spill);
+        let spills = self.spills(&design);
+        let goes_by_panes = self.windowed && !design.by.is_empty() && design.sessions_gap().is_none() && spills.is_none();
+        let spills_panes: &[&str] = if goes_by_panes { &[PANES] } else { &[] };
         // Of one group there is nothing to choose from.
         let changes: &[&str] = match design.sessions_gap() {
             None if self.windowed => &[PANES],
@@ -244,6 +240,23 @@ impl Planner<'_> {
             bound,
             warnings,
             ..Plan::new(vec![input], outputs, Make::Operator(Arc::new(factory)))
+        }
+    }
+
+    /// What leaves memory key by key.
+    fn spills(&self, design: &Design) -> Option<Spills> {
+        let due = |column, after| Due { column, after_micros: [after, 0], then: Then::ComesBack };
+        let speaks_at_ticks = design.every.is_some();
+        match design.sessions_gap() {
+            _ if design.by.is_empty() => None,
+            Some(gap) if !speaks_at_ticks => Some(Spills::due(&[SESSIONS], due(LAST, gap))),
+            Some(gap) => Some(Spills { at_ticks: true, ..Spills::due(&[SESSIONS, SENT], due(LAST, gap)) }),
+            None if !self.windowed && !speaks_at_ticks => Some(Spills::keys(&[GROUPS], design.state_ttl)),
+            // What is forgotten by the clock is said before, and so would have to come back before its tick.
+            None if !self.windowed && design.state_ttl.is_some() => None,
+            None if !self.windowed => Some(Spills { at_ticks: true, ..Spills::keys(&[GROUPS, SENT], None) }),
+            None if !speaks_at_ticks => None,
+            None => Some(Spills { at_ticks: true, notes_panes: true, ..Spills::due(&[PANES, SENT], due(DUE, 0)) }),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, make_comparator};
+use arrow::compute::{SortOptions, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use millstream_api::batch::Windows;
 use millstream_api::plan::{Columns, OperatorContext};
@@ -256,4 +256,11 @@ impl Finished {
         self.bad.iter().for_each(|value| wanted[value.row] = false);
         Some(BooleanArray::from(wanted))
     }
+}
+
+/// Whether a row of one batch differs from a row of the other.
+pub(super) fn differences<'a>(before: &'a RecordBatch, after: &'a RecordBatch) -> Result<impl Fn(usize, usize) -> bool + use<>> {
+    let columns = before.columns().iter().zip(after.columns());
+    let compare = columns.map(|(a, b)| Ok(make_comparator(a, b, SortOptions::default())?)).collect::<Result<Vec<_>>>()?;
+    Ok(move |old: usize, new: usize| compare.iter().any(|compare| compare(old, new).is_ne()))
 }

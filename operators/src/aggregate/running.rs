@@ -3,8 +3,8 @@
 //! What was sent for a group is not kept: it is evaluated once more before the group changes, which gives the same row, so
 //! that it can be withdrawn by its equal. That holds across a restore too, as every state evaluates to the same result after it.
 
-use arrow::array::{BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, make_comparator};
-use arrow::compute::{SortOptions, concat_batches};
+use arrow::array::{BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::concat_batches;
 use hashbrown::{HashMap, HashSet};
 use millstream_api::batch::Hidden;
 use millstream_api::plan::OperatorContext;
@@ -17,7 +17,7 @@ use super::MAIN;
 use super::pane::Evaluations;
 use super::pending::Pending;
 use super::plan::Design;
-use super::program::{Finished, Program};
+use super::program::{Finished, Program, differences};
 use super::state::Layout;
 use crate::changed::ChangedKeys;
 use crate::ttl::Ttl;
@@ -202,14 +202,20 @@ impl Running {
         Ok(())
     }
 
-    /// Says what has changed since the last tick.
-    fn tick(&mut self, out: &mut Output) -> Result<()> {
+    /// Says what has changed since the last tick, of the groups in memory.
+    fn say(&mut self, out: &mut Output) -> Result<()> {
         let Some(pending) = &mut self.pending else { return Ok(()) };
         let (groups, before) = pending.take(&self.program)?;
         let after = self.rows_of(&groups)?;
         self.send(&before, &after.rows, out)?;
         let empty = groups.into_iter().filter(|&group| self.is_empty(group)).collect();
         self.release(empty)
+    }
+
+    /// The same of all groups; those on disk come one after the other.
+    fn tick(&mut self, out: &mut Output) -> Result<()> {
+        self.pending.iter_mut().for_each(Pending::begin_tick);
+        self.say(out)
     }
 
     /// Forgets the groups that have not been touched for long enough.
@@ -254,6 +260,29 @@ impl Running {
         self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
     }
 
+    /// Adds groups as a snapshot has them.
+    fn take_back(&mut self, state: &StateReader) -> Result<()> {
+        for records in state.get(GROUPS) {
+            let rows = self.layout.read(records)?;
+            let mut ids = Vec::new();
+            self.interner.intern(&rows.keys, rows.len(), &mut ids)?;
+            let total = self.interner.total();
+            self.counts.resize(total, 0);
+            ids.iter().zip(rows.numbers[0].values()).for_each(|(&id, count)| self.counts[id] += count);
+            if let Some(ttl) = &mut self.ttl {
+                ids.iter().zip(rows.numbers[1].values()).for_each(|(&id, &at)| ttl.touch(id, ClockTime(at)));
+            }
+            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
+                groups.merge(state, &ids, total)?;
+            }
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.restore(&self.program, &mut self.interner, state)?;
+            self.counts.resize(self.interner.total(), 0);
+        }
+        Ok(())
+    }
+
     /// Takes rows in: their groups' numbers, each once.
     fn take(&mut self, batch: &Batch, rows: Evaluations, mut ids: Vec<usize>, out: &mut Output) -> Result<Vec<usize>> {
         let touched = self.touched(&ids);
@@ -284,7 +313,7 @@ impl Operator for Running {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let (batch, rows) = self.program.evaluate(batch, out)?;
         if let Some(state) = out.fetch(&rows.keys, rows.rows)? {
-            self.restore(&state)?;
+            self.take_back(&state)?;
         }
         self.forget_due(out)?;
         out.fates().taken += rows.rows as u64;
@@ -304,10 +333,18 @@ impl Operator for Running {
     }
 
     fn resume(&mut self, out: &mut Output) -> Result<Progress> {
-        if let Some(pending) = &mut self.pending {
-            pending.ask(out);
+        let Some(pending) = &mut self.pending else { return Ok(Progress::Done) };
+        match pending.cold.next(out)? {
+            None => {
+                pending.ask(out);
+                Ok(Progress::Done)
+            }
+            Some(state) => {
+                self.take_back(&state)?;
+                self.say(out)?;
+                Ok(Progress::More)
+            }
         }
-        Ok(Progress::Done)
     }
 
     fn on_end(&mut self, _: usize, out: &mut Output) -> Result<()> {
@@ -330,24 +367,8 @@ impl Operator for Running {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        for records in state.get(GROUPS) {
-            let rows = self.layout.read(records)?;
-            let mut ids = Vec::new();
-            self.interner.intern(&rows.keys, rows.len(), &mut ids)?;
-            let total = self.interner.total();
-            self.counts.resize(total, 0);
-            ids.iter().zip(rows.numbers[0].values()).for_each(|(&id, count)| self.counts[id] += count);
-            if let Some(ttl) = &mut self.ttl {
-                ids.iter().zip(rows.numbers[1].values()).for_each(|(&id, &at)| ttl.touch(id, ClockTime(at)));
-            }
-            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
-                groups.merge(state, &ids, total)?;
-            }
-        }
-        if let Some(pending) = &mut self.pending {
-            pending.restore(&self.program, &mut self.interner, state)?;
-            self.counts.resize(self.interner.total(), 0);
-        }
+        self.take_back(state)?;
+        self.pending.iter_mut().for_each(|pending| pending.cold.note());
         Ok(())
     }
 
@@ -356,8 +377,13 @@ impl Operator for Running {
         self.groups = self.program.aggregates().iter().map(BoundAggregate::groups).collect::<Result<_>>()?;
         (self.counts, self.touched_in) = (Vec::new(), Vec::new());
         self.ttl = self.ttl.as_ref().map(Ttl::emptied);
+        self.pending = self.pending.as_ref().map(Pending::emptied);
         self.changed = ChangedKeys::default();
         Ok(())
+    }
+
+    fn can_forget_keys(&self) -> bool {
+        true
     }
 
     fn state_bytes(&self) -> usize {
@@ -370,11 +396,4 @@ impl Operator for Running {
             + self.pending.as_ref().map_or(0, Pending::size_bytes)
             + self.counts.capacity() * size_of::<i64>() * 2
     }
-}
-
-/// Whether a row of one batch differs from a row of the other.
-pub(super) fn differences<'a>(before: &'a RecordBatch, after: &'a RecordBatch) -> Result<impl Fn(usize, usize) -> bool + use<>> {
-    let columns = before.columns().iter().zip(after.columns());
-    let compare = columns.map(|(a, b)| Ok(make_comparator(a, b, SortOptions::default())?)).collect::<Result<Vec<_>>>()?;
-    Ok(move |old: usize, new: usize| compare.iter().any(|compare| compare(old, new).is_ne()))
 }

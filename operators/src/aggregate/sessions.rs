@@ -2,23 +2,19 @@
 
 use std::collections::VecDeque;
 
-use arrow::array::{AsArray, BooleanArray, Int64Array};
-use arrow::compute::filter;
-use arrow::datatypes::Int64Type;
-use millstream_api::batch::Windows;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
-use millstream_expr::{Evaluated, Groups, Interner};
+use millstream_expr::{Groups, Interner};
 
-use super::early_sessions::{EarlySessions, Now};
+use super::early_sessions::EarlySessions;
 use super::open_sessions::{columns, columns_of, fresh, join, times, too_late};
 use super::plan::Design;
 use super::program::Program;
+use super::sending::Sending;
 use super::state::{Layout, Rows};
 use super::timeline::{Closed, Timeline};
-use super::windowed::of_windows;
 use super::{LATE, MAIN};
 use crate::changed::ChangedKeys;
 use crate::cold::Cold;
@@ -33,25 +29,25 @@ pub(super) const LAST: &str = "n1";
 
 /// One subtask.
 pub(super) struct Sessions {
-    program: Program,
+    pub(super) program: Program,
     layout: Layout,
-    lateness: i64,
-    batch_rows: usize,
+    pub(super) lateness: i64,
+    pub(super) batch_rows: usize,
     late: LateRows,
-    main_read: bool,
-    interner: Interner,
+    pub(super) main_read: bool,
+    pub(super) interner: Interner,
     timeline: Timeline,
     /// Accumulators by the slots of the timeline.
-    groups: Vec<Box<dyn Groups>>,
+    pub(super) groups: Vec<Box<dyn Groups>>,
     /// The watermark up to which sessions have closed or are about to.
-    watermark: EventTime,
+    pub(super) watermark: EventTime,
     /// Where the session ends that ends first.
     next_end: Option<i64>,
-    sending: VecDeque<Sending>,
+    pub(super) sending: VecDeque<Sending>,
     /// Where rows are sent before their session closes.
-    early: Option<EarlySessions>,
+    pub(super) early: Option<EarlySessions>,
     /// Which keys have other sessions than were last written.
-    changed: ChangedKeys,
+    pub(super) changed: ChangedKeys,
     /// Keys that have left memory, with all of their sessions.
     cold: Cold,
     /// Whether what is being sent came back from there.
@@ -59,17 +55,6 @@ pub(super) struct Sessions {
     /// The number of each row's key, and its slot; kept for their memory.
     ids: Vec<usize>,
     slots: Vec<usize>,
-}
-
-/// Sessions whose rows are being sent.
-#[derive(Default)]
-struct Sending {
-    sessions: Vec<Closed>,
-    sent: usize,
-    /// Whether they have closed, so that these are their last rows.
-    last: bool,
-    /// The keys that have no other sessions.
-    idle: Vec<usize>,
 }
 
 impl Sessions {
@@ -113,7 +98,7 @@ impl Sessions {
     }
 
     /// Lets go of the accumulators of sessions that are no more, once they are the greater part.
-    fn tidy(&mut self) -> Result<()> {
+    pub(super) fn tidy(&mut self) -> Result<()> {
         let Some(slots) = self.timeline.renumber() else { return Ok(()) };
         let places: Vec<usize> = (0..slots.len()).collect();
         let mut groups = fresh(&self.program)?;
@@ -127,7 +112,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Sends rows of sessions that have closed, then of those on disk that have, piece by piece.
+    /// Sends rows of sessions that have closed or are to be said, then of those on disk, piece by piece.
     fn go_on(&mut self, out: &mut Output) -> Result<Progress> {
         if self.send(out)? == Progress::More {
             return Ok(Progress::More);
@@ -136,9 +121,15 @@ impl Sessions {
             // Now keys may leave memory.
             return Ok(Progress::More);
         }
-        let Some(state) = self.cold.fetch_due(self.watermark.minus(self.lateness), out)? else { return Ok(Progress::Done) };
-        self.take_back(&state)?;
-        self.close();
+        let changed = self.early.as_mut().map(|early| early.cold.next(out)).transpose()?.flatten();
+        if let Some(state) = changed {
+            let sessions = self.take_back(&state)?;
+            self.sending.push_back(Sending::changed(sessions));
+        } else {
+            let Some(state) = self.cold.fetch_due(self.watermark.minus(self.lateness), out)? else { return Ok(Progress::Done) };
+            self.take_back_changed(&state)?;
+            self.close();
+        }
         self.came_back = true;
         Ok(Progress::More)
     }
@@ -149,13 +140,22 @@ impl Sessions {
         self.next_end = self.timeline.next_end();
         if !sessions.is_empty() {
             self.changed.touch(&sessions.iter().map(|session| session.key).collect::<Vec<_>>());
-            self.sending.push_back(Sending { sessions, sent: 0, last: true, idle });
+            self.sending.push_back(Sending::closed(sessions, idle));
         }
     }
 
-    /// Adds sessions as a snapshot has them.
-    fn take_back(&mut self, state: &StateReader) -> Result<()> {
-        let before = self.timeline.rows();
+    /// Adds sessions as a snapshot has them, of all of which there may be something to say.
+    fn take_back_changed(&mut self, state: &StateReader) -> Result<()> {
+        let sessions = self.take_back(state)?;
+        if let Some(early) = &mut self.early {
+            early.note(&sessions.iter().map(|session| session.slot).collect::<Vec<_>>(), &[]);
+        }
+        Ok(())
+    }
+
+    /// Adds sessions as a snapshot has them, and what was sent of them. Which ones.
+    fn take_back(&mut self, state: &StateReader) -> Result<Vec<Closed>> {
+        let (before, mut back) = (self.timeline.rows(), Vec::new());
         for records in state.get(SESSIONS) {
             let rows = self.layout.read(records)?;
             self.interner.intern(&rows.keys, rows.len(), &mut self.ids)?;
@@ -168,34 +168,15 @@ impl Sessions {
             for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
                 groups.merge(state, &slots, total)?;
             }
+            let keys = self.ids.iter().zip(slots).zip(first.values().iter().zip(last.values()));
+            back.extend(keys.map(|((&key, slot), (&start, &last))| Closed { end: self.timeline.end(last), start, key, slot }));
+        }
+        if let Some(early) = &mut self.early {
+            early.restore(&self.program, &self.timeline, &mut self.interner, state)?;
         }
         self.cold.came_back(self.timeline.rows() - before);
         self.next_end = self.timeline.next_end();
-        Ok(())
-    }
-
-    /// Sends rows of sessions until all are sent or the output is full.
-    fn send(&mut self, out: &mut Output) -> Result<Progress> {
-        while let Some(mut sending) = self.sending.pop_front() {
-            while sending.sent < sending.sessions.len() {
-                if out.is_full() {
-                    self.sending.push_front(sending);
-                    return Ok(Progress::More);
-                }
-                let piece = sending.sent..sending.sessions.len().min(sending.sent + self.batch_rows);
-                self.send_piece(&sending.sessions[piece.clone()], sending.last, out)?;
-                sending.sent = piece.end;
-            }
-            if !self.program.key_types().is_empty() {
-                self.changed.give_up(&sending.idle, |keys| self.interner.columns(keys))?;
-                self.interner.release(&sending.idle);
-            }
-            // Only where nothing waits to be sent: it knows its sessions by their slots.
-            if self.sending.is_empty() {
-                self.tidy()?;
-            }
-        }
-        Ok(Progress::Done)
+        Ok(back)
     }
 
     /// Writes sessions, and what is none.
@@ -206,53 +187,6 @@ impl Sessions {
         }
         write_watermark(self.watermark, state)
     }
-
-    fn send_piece(&mut self, sessions: &[Closed], last: bool, out: &mut Output) -> Result<()> {
-        let slots: Vec<usize> = sessions.iter().map(|session| session.slot).collect();
-        let keys: Vec<usize> = sessions.iter().map(|session| session.key).collect();
-        let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&slots)).collect::<Result<_>>()?;
-        let bound = |of: fn(&Closed) -> i64| Int64Array::from_iter_values(sessions.iter().map(of));
-        let windows = Windows { start: bound(|session| session.start), end: bound(|session| session.end) };
-        let finished = self.program.finish(self.interner.columns(&keys)?, results, Some(&windows), sessions.len())?;
-        // A result that is bad now may be right in the end, so it is reported then.
-        if last {
-            self.program.report(&finished, &finished.bad, out)?;
-        }
-        if !self.main_read {
-            return Ok(());
-        }
-        let (records, wanted) = self.program.wanted(&finished)?;
-        let windows = match &wanted {
-            None => windows,
-            Some(wanted) => Windows { start: filtered(&windows.start, wanted)?, end: filtered(&windows.end, wanted)? },
-        };
-        let Some(early) = &mut self.early else {
-            out.emit(MAIN, of_windows(records, windows)?);
-            return Ok(());
-        };
-        let now = Now {
-            slots: &slots,
-            records,
-            windows: &windows,
-            places: places(slots.len(), wanted.as_ref()),
-            last,
-            watermark: self.watermark.minus(self.lateness),
-        };
-        if let Some(changes) = early.replace(now)? {
-            out.emit(MAIN, changes);
-        }
-        Ok(())
-    }
-}
-
-/// The place of each of so many rows among those that are wanted.
-fn places(rows: usize, wanted: Option<&BooleanArray>) -> Vec<Option<usize>> {
-    let mut next = 0..;
-    (0..rows).map(|row| if wanted.is_none_or(|wanted| wanted.value(row)) { next.next() } else { None }).collect()
-}
-
-fn filtered(instants: &Int64Array, wanted: &BooleanArray) -> Result<Int64Array> {
-    Ok(filter(instants, wanted)?.as_primitive::<Int64Type>().clone())
 }
 
 impl Operator for Sessions {
@@ -264,7 +198,7 @@ impl Operator for Sessions {
         };
         let (batch, rows) = self.program.evaluate(batch, out)?;
         if let Some(state) = out.fetch(&rows.keys, rows.rows)? {
-            self.take_back(&state)?;
+            self.take_back_changed(&state)?;
         }
         out.fates().taken += rows.rows as u64;
         self.interner.intern(&rows.keys, rows.rows, &mut self.ids)?;
@@ -281,7 +215,7 @@ impl Operator for Sessions {
     fn on_partial(&mut self, _: usize, partial: Batch, out: &mut Output) -> Result<()> {
         let rows = self.layout.read(partial.records())?;
         if let Some(state) = out.fetch(&rows.keys, rows.len())? {
-            self.take_back(&state)?;
+            self.take_back_changed(&state)?;
         }
         out.fates().taken += partial.represented_rows();
         self.interner.intern(&rows.keys, rows.len(), &mut self.ids)?;
@@ -301,11 +235,11 @@ impl Operator for Sessions {
         let Some(early) = &mut self.early else { return Ok(()) };
         let changed = early.tick();
         let found = self.timeline.iter().filter(|(_, session)| changed.contains(&session.slot)).map(|(key, session)| {
-            let end = self.timeline.end(session);
+            let end = self.timeline.end(session.last);
             Closed { end, start: session.first, key, slot: session.slot }
         });
         let sessions: Vec<Closed> = found.collect();
-        self.sending.push_back(Sending { sessions, ..Sending::default() });
+        self.sending.push_back(Sending::changed(sessions));
         Ok(())
     }
 
@@ -349,10 +283,10 @@ impl Operator for Sessions {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        self.take_back(state)?;
+        self.take_back_changed(state)?;
         self.cold = Cold::at_start(state);
-        if let Some(early) = &mut self.early {
-            early.restore(&self.program, &self.timeline, &mut self.interner, state)?;
+        if let Some(early) = self.early.as_mut().filter(|_| self.cold.next().is_some()) {
+            early.cold.note();
         }
         self.watermark = read_watermark(state);
         Ok(())
@@ -365,6 +299,7 @@ impl Operator for Sessions {
         self.groups = fresh(&self.program)?;
         self.changed = ChangedKeys::default();
         self.next_end = None;
+        self.early.iter_mut().for_each(EarlySessions::forget);
         Ok(())
     }
 

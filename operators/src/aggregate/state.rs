@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::Result;
 use millstream_api::key_group::key_groups;
-use millstream_api::state::StateWriter;
+use millstream_api::state::{StateRows, StateWriter};
 
 use super::program::Program;
 use crate::saved::of_others;
 
-/// The columns of a snapshot: three whole numbers, the key, the states.
+/// The column that says when something of a group is due.
+pub(super) const DUE: &str = "due";
+
+/// The columns of a snapshot: three whole numbers, the key, the states; where keys leave memory with their windows, also when the first of
+/// these ends.
 pub(super) struct Layout {
     schema: SchemaRef,
+    has_due: bool,
     keys: usize,
     /// How many state columns each function has.
     states: Vec<usize>,
@@ -40,10 +46,18 @@ impl Layout {
         let fields: Vec<Field> = numbers.chain(keys).chain(states).collect();
         Layout {
             schema: Arc::new(Schema::new(fields)),
+            has_due: false,
             keys: program.key_types().len(),
             states: program.state_fields().iter().map(Vec::len).collect(),
             key_groups,
         }
+    }
+
+    /// The same, with when something of each group is due.
+    pub(super) fn with_due(self) -> Layout {
+        let due = Arc::new(Field::new(DUE, DataType::Int64, false));
+        let schema = Arc::new(Schema::new(self.schema.fields().iter().cloned().chain([due]).collect::<Vec<_>>()));
+        Layout { schema, has_due: true, ..self }
     }
 
     /// Writes groups; `numbers` are whatever the owner needs to know of each.
@@ -55,18 +69,42 @@ impl Layout {
         states: Vec<Vec<ArrayRef>>,
         to: &mut StateWriter,
     ) -> Result<()> {
+        self.write_due(name, 0, numbers, keys, states, to)
+    }
+
+    /// The same of groups of which something is due at this instant.
+    pub(super) fn write_due(
+        &self,
+        name: &str,
+        due: i64,
+        numbers: [Int64Array; 3],
+        keys: Vec<ArrayRef>,
+        states: Vec<Vec<ArrayRef>>,
+        to: &mut StateWriter,
+    ) -> Result<()> {
         let rows = numbers[0].len();
         if rows == 0 {
             return Ok(());
         }
         let groups = key_groups(&keys, rows, self.key_groups)?;
-        to.put_keyed(name, &groups, &self.records(numbers, keys, states)?)
+        let due = self.has_due.then(|| Arc::new(Int64Array::from_value(due, rows)) as ArrayRef);
+        to.put_keyed(name, &groups, &self.records_with(numbers, keys, states, due)?)
     }
 
     /// Groups as rows, as [`write`](Layout::write) writes them.
     pub(super) fn records(&self, numbers: [Int64Array; 3], keys: Vec<ArrayRef>, states: Vec<Vec<ArrayRef>>) -> Result<RecordBatch> {
+        self.records_with(numbers, keys, states, None)
+    }
+
+    fn records_with(
+        &self,
+        numbers: [Int64Array; 3],
+        keys: Vec<ArrayRef>,
+        states: Vec<Vec<ArrayRef>>,
+        due: Option<ArrayRef>,
+    ) -> Result<RecordBatch> {
         let numbers = numbers.into_iter().map(|numbers| Arc::new(numbers) as ArrayRef);
-        let columns = numbers.chain(keys).chain(states.into_iter().flatten()).collect();
+        let columns = numbers.chain(keys).chain(states.into_iter().flatten()).chain(due).collect();
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
@@ -131,6 +169,19 @@ impl Rows {
     pub(super) fn len(&self) -> usize {
         self.numbers[0].len()
     }
+}
+
+/// Rows of a snapshot in the order of the two numbers that they begin with: what comes back key by key is not.
+pub(super) fn by_pane(rows: &StateRows) -> Result<StateRows> {
+    let [first, second] = [0, 1].map(|column| rows.records.column(column).as_primitive::<Int64Type>().values());
+    let pane = |row: &u32| (first[*row as usize], second[*row as usize]);
+    let mut order: Vec<u32> = (0..rows.records.num_rows() as u32).collect();
+    if order.is_sorted_by_key(pane) {
+        return Ok(rows.clone());
+    }
+    order.sort_by_key(pane);
+    let groups = rows.groups.as_ref().map(|groups| order.iter().map(|&row| groups[row as usize]).collect());
+    Ok(StateRows { groups, records: take_record_batch(&rows.records, &UInt32Array::from(order))? })
 }
 
 /// The columns of a snapshot of rows that were sent: some of the owner's, the key, what left.

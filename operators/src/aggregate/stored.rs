@@ -11,15 +11,50 @@ use millstream_api::Result;
 use millstream_api::state::{PANES_ON_DISK, PaneKey, StateReader};
 
 use super::pane::Pane;
+use super::program::Program;
+use super::saved::WrittenAs;
 use super::windows::{Due, Kind, OpenPanes};
 
 impl OpenPanes {
     /// All panes have been written: they are on disk now, and begin anew in memory.
     pub(super) fn forget(&mut self) {
-        for (key, rows) in self.iter_mut().map(|(key, pane)| (key, pane.rows)).collect::<Vec<_>>() {
+        for (key, rows) in self.iter_mut().map(|(place, pane)| (place.key, pane.rows)).collect::<Vec<_>>() {
             *self.stored.entry(key).or_default() += rows;
         }
         self.drain();
+    }
+
+    /// All panes, each as it is to be written: windows that have closed stay closed. Where checkpoints have
+    /// what changes a pane keeps its key, and they say which windows have closed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (WrittenAs, &mut Pane)> {
+        let (kind, keeps_keys) = (&self.kind, self.gone.is_some());
+        self.panes.iter_mut().map(move |(&(a, b), pane)| {
+            let place = match kind {
+                Kind::Explicit => WrittenAs { key: (a, b), first_end: a },
+                Kind::Implicit { slices, cursor } => {
+                    let first = if keeps_keys { b } else { b.max(*cursor) };
+                    WrittenAs { key: (a, first), first_end: slices.bounds(first).1 }
+                }
+            };
+            (place, pane)
+        })
+    }
+
+    /// Takes over all panes of others, where windows may have closed that have not here.
+    pub(super) fn add_all(&mut self, others: &mut OpenPanes, program: &Program) -> Result<()> {
+        let keys: Vec<PaneKey> = others.iter_mut().map(|(place, _)| place.key).collect();
+        for (key, (_, mut other)) in keys.into_iter().zip(others.drain()) {
+            if !self.panes.contains_key(&key) {
+                self.bytes += other.measured_bytes;
+                self.panes.insert(key, other);
+                continue;
+            }
+            self.change(key, program, |pane| {
+                pane.rows += other.rows;
+                pane.merge(&mut other)
+            })?;
+        }
+        Ok(())
     }
 
     /// Takes out what of a window is in memory, under the keys by which it is to be on disk.

@@ -236,9 +236,9 @@ impl Timeline {
         sessions.get(after.checked_sub(1)?).map(|session| session.slot)
     }
 
-    /// Where a session ends; at the greatest time if it would end after it.
-    pub(super) fn end(&self, session: &Session) -> i64 {
-        session.last.saturating_add(self.gap)
+    /// Where a session ends whose last row was then; at the greatest time if it would end after it.
+    pub(super) fn end(&self, last: i64) -> i64 {
+        last.saturating_add(self.gap)
     }
 
     /// The open sessions of a key.

@@ -11,6 +11,7 @@ use millstream_api::time::ClockTime;
 use millstream_api::window::{Window, WindowKind};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 
+use super::by_key::ByKey;
 use super::closing::Closing;
 use super::early::{Early, Rows};
 use super::pane::Pane;
@@ -31,17 +32,19 @@ pub(super) const PANES: &str = "panes";
 pub(super) struct Windowed {
     pub(super) program: Program,
     pub(super) open: OpenPanes,
-    lateness: i64,
+    pub(super) lateness: i64,
     pub(super) layout: Layout,
     batch_rows: usize,
     late: LateRows,
     main_read: bool,
     /// The watermark up to which windows have closed or are about to.
-    watermark: EventTime,
+    pub(super) watermark: EventTime,
     /// Rows of a closed window that are still to be sent.
-    ready: Option<Ready>,
+    pub(super) ready: Option<Ready>,
     /// Where rows are sent before their window closes.
-    early: Option<Early>,
+    pub(super) early: Option<Early>,
+    /// Where keys leave memory with all of their windows: partial results that come, keys on disk, and what waits for some of them.
+    pub(super) by_key: Option<ByKey>,
     /// A window that is read back from disk.
     pub(super) closing: Option<Closing>,
     /// Whether the last window that was read back had many partial results of a group.
@@ -52,7 +55,7 @@ pub(super) struct Windowed {
     groups: Range<u16>,
 }
 
-struct Ready {
+pub(super) struct Ready {
     batch: Batch,
     sent: usize,
 }
@@ -61,10 +64,13 @@ impl Windowed {
     /// A subtask without state.
     pub(super) fn new(design: &Design, context: &OperatorContext, rejected_port: usize) -> Result<Self> {
         let program = Program::new(design, context, rejected_port)?;
+        let layout = || Layout::new(&program, context.key_groups);
+        let by_key = design.goes_by_key().then(|| ByKey::new(open_panes(design, context), layout()));
         Ok(Windowed {
             open: open_panes(design, context),
             lateness: design.allowed_lateness,
-            layout: Layout::new(&program, context.key_groups),
+            layout: if by_key.is_some() { layout().with_due() } else { layout() },
+            by_key,
             program,
             batch_rows: context.batch_rows.max(1),
             late: LateRows::new(context, 0, LATE)?,
@@ -98,7 +104,12 @@ impl Windowed {
                 self.close_part(closing, out)?;
                 continue;
             }
-            let Some(due) = self.open.next_due(self.watermark) else { return Ok(Progress::Done) };
+            let Some(due) = self.open.next_due(self.watermark) else {
+                match self.next_keys(out)? {
+                    None => continue,
+                    Some(progress) => return Ok(progress),
+                }
+            };
             if self.open.is_on_disk(due) {
                 self.begin_closing(due, out)?;
                 continue;
@@ -122,21 +133,26 @@ impl Windowed {
     }
 
     /// Writes what is no pane: up to where windows have closed, and rows that were sent early.
-    fn write_rest(&self, state: &mut StateWriter) -> Result<()> {
-        if let Some(cursor) = self.open.cursor_to_write() {
+    fn write_rest(&mut self, state: &mut StateWriter) -> Result<()> {
+        if let Some(cursor) = self.open.cursor_to_write().or(self.floors.any().then_some(i64::MIN)) {
             self.floors.write(self.groups.clone(), cursor, state)?;
         }
-        if let Some(early) = &self.early {
+        if let Some(early) = &mut self.early {
             early.snapshot(&self.program, state)?;
         }
         write_watermark(self.watermark, state)
     }
 
     /// Merges groups into a pane.
-    fn take_in(&mut self, pane: PaneKey, part: &state::Rows, rows: u64) -> Result<()> {
+    pub(super) fn take_in(&mut self, pane: PaneKey, part: &state::Rows) -> Result<()> {
+        let counts = self.by_key.is_some();
         self.open.change(pane, &self.program, |pane| {
-            pane.rows += rows;
-            pane.merge_state(&part.keys, &part.states, part.len())
+            pane.rows += part.count();
+            pane.merge_state(&part.keys, &part.states, part.len())?;
+            if counts {
+                pane.count(part.numbers[2].values());
+            }
+            Ok(())
         })
     }
 
@@ -197,29 +213,33 @@ impl Operator for Windowed {
             None => batch,
         };
         let (batch, rows) = self.program.evaluate(batch, out)?;
+        self.fetch(&rows.keys, rows.rows, out)?;
         let (places, partly_late) = self.open.places(&batch, node, &survey)?;
         out.fates().taken += rows.rows as u64;
         out.fates().partly_late += partly_late;
         if let Some(early) = &mut self.early {
-            places.keys().for_each(|pane| early.note(pane));
+            early.note(places.keys());
             early.ask(out);
         }
-        self.open.add(&places, &rows, &self.program, Pane::update)
+        let add = if self.by_key.is_some() { Pane::update_counted } else { Pane::update };
+        self.open.add(&places, &rows, &self.program, add)
     }
 
     fn on_partial(&mut self, _: usize, partial: Batch, out: &mut Output) -> Result<()> {
         let node = out.watermark().max(self.watermark);
-        for (pane, part) in self.layout.read(partial.records())?.runs() {
+        let rows = self.by_key.as_ref().map_or(&self.layout, |by_key| &by_key.partials).read(partial.records())?;
+        self.fetch(&rows.keys, rows.len(), out)?;
+        for (pane, part) in rows.runs() {
             // A combiner takes no rows that could be late for all windows here: see `Combine`.
             let (pane, partly_late) = self.open.place(pane, node).ok_or_else(|| Error::internal("partial results came too late"))?;
             let rows = part.count();
             out.fates().taken += rows;
             out.fates().partly_late += if partly_late { rows } else { 0 };
             if let Some(early) = &mut self.early {
-                early.note(pane);
+                early.note([pane]);
                 early.ask(out);
             }
-            self.take_in(pane, &part, rows)?;
+            self.take_in(pane, &part)?;
         }
         Ok(())
     }
@@ -264,38 +284,37 @@ impl Operator for Windowed {
     }
 
     fn restore(&mut self, state: &StateReader) -> Result<()> {
-        let floors = Floors::read(state);
-        for saved in state.entries().get(PANES).into_iter().flatten() {
-            let mut rows = self.layout.read(&saved.records)?;
-            rows.numbers[1] = floors.raise(saved, &rows.numbers[1]);
-            for (pane, part) in rows.runs() {
-                self.take_in(pane, &part, part.count())?;
-            }
-        }
-        self.open.restore_stored(state, floors.least())?;
-        self.floors = floors;
-        if let Some(early) = &mut self.early {
-            early.restore(&self.program, state, self.open.keys())?;
-        }
+        self.floors = Floors::read(state);
+        self.take_back(state)?;
+        self.open.restore_stored(state, self.floors.least())?;
+        self.restore_cold(state);
         self.watermark = read_watermark(state);
         Ok(())
     }
 
     fn forget_keys(&mut self) -> Result<()> {
-        self.open.forget();
+        match self.by_key.is_some() {
+            true => self.forget_all(),
+            false => self.open.forget(),
+        }
         Ok(())
     }
 
+    fn can_forget_keys(&self) -> bool {
+        self.is_between_keys()
+    }
+
     fn waits_for(&self) -> Option<EventTime> {
-        self.open.next_close()
+        self.open.next_close().into_iter().chain(self.next_cold()).min()
     }
 
     fn rows_in_state(&self) -> u64 {
-        self.open.iter().map(|pane| pane.rows).sum::<u64>() + self.open.stored_rows()
+        self.open.rows() + self.open.stored_rows() + self.by_key.as_ref().map_or(0, ByKey::rows)
     }
 
     fn state_bytes(&self) -> usize {
-        self.open.size_bytes() + self.early.as_ref().map_or(0, Early::size_bytes)
+        let early = self.early.as_ref().map_or(0, Early::size_bytes);
+        self.open.size_bytes() + early + self.by_key.as_ref().map_or(0, ByKey::size_bytes)
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Due {
 /// All panes that some open window needs.
 pub(super) struct OpenPanes {
     pub(super) kind: Kind,
-    lateness: i64,
+    pub(super) lateness: i64,
     pub(super) panes: BTreeMap<PaneKey, Pane>,
     /// The sum of what the panes measured when they were last changed.
     pub(super) bytes: usize,
@@ -64,6 +64,15 @@ impl OpenPanes {
             None => Kind::Explicit,
         };
         OpenPanes { kind, lateness, panes: BTreeMap::new(), bytes: 0, stored: BTreeMap::new(), gone: None }
+    }
+
+    /// No panes, of the same windows. None has closed.
+    pub(super) fn emptied(&self) -> OpenPanes {
+        let slices = match &self.kind {
+            Kind::Implicit { slices, .. } => Some(slices.clone()),
+            Kind::Explicit => None,
+        };
+        OpenPanes::new(slices, self.lateness)
     }
 
     /// Looks at the rows of a batch as a whole.
@@ -185,13 +194,18 @@ impl OpenPanes {
         }
     }
 
-    /// The watermark at which the next window that has rows closes.
-    pub(super) fn next_close(&self) -> Option<EventTime> {
+    /// When the next window that has rows ends.
+    pub(super) fn next_end(&self) -> Option<EventTime> {
         let end = match &self.kind {
             Kind::Explicit => self.first_pane()?.0,
             Kind::Implicit { slices, cursor } => slices.bounds(self.first_window(slices, *cursor)?).1,
         };
-        Some(EventTime(end.saturating_add(self.lateness)))
+        Some(EventTime(end))
+    }
+
+    /// The watermark at which it closes.
+    pub(super) fn next_close(&self) -> Option<EventTime> {
+        self.next_end().map(|EventTime(end)| EventTime(end.saturating_add(self.lateness)))
     }
 
     fn first_pane(&self) -> Option<PaneKey> {
@@ -269,24 +283,14 @@ impl OpenPanes {
         self.panes.keys().copied()
     }
 
-    /// All panes, each under the key by which it is to be restored: windows that have closed stay closed. Where checkpoints have
-    /// what changes a pane keeps its key, and they say which windows have closed.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PaneKey, &mut Pane)> {
-        let cursor = match self.kind {
-            Kind::Implicit { cursor, .. } if self.gone.is_none() => Some(cursor),
-            _ => None,
-        };
-        self.panes.iter_mut().map(move |(&(a, b), pane)| ((a, cursor.map_or(b, |cursor| b.max(cursor))), pane))
-    }
-
     /// Memory of all panes, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
         self.bytes + stored::size_bytes(&self.stored)
     }
 
-    /// All panes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Pane> {
-        self.panes.values()
+    /// The rows of all panes in memory.
+    pub(super) fn rows(&self) -> u64 {
+        self.panes.values().map(|pane| pane.rows).sum()
     }
 }
 

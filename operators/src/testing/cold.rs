@@ -25,13 +25,17 @@ pub(crate) struct ColdKeys {
     spills: Spills,
     on_disk: BTreeMap<Vec<u8>, OfKey>,
     in_memory: BTreeSet<Vec<u8>>,
+    /// Those that were fetched since the operator said what has changed; at the start all.
+    touched: BTreeSet<Vec<u8>>,
 }
 
 impl ColdKeys {
     /// Those of a checkpoint; what is left of it stays in memory.
     pub(crate) fn loaded(plan: &Plan, entries: &mut StateEntries) -> Arc<Mutex<ColdKeys>> {
-        let mut cold = ColdKeys { spills: plan.spills.unwrap(), on_disk: BTreeMap::new(), in_memory: BTreeSet::new() };
+        let spills = plan.spills.unwrap();
+        let mut cold = ColdKeys { spills, on_disk: BTreeMap::new(), in_memory: BTreeSet::new(), touched: BTreeSet::new() };
         cold.put(entries);
+        cold.touched = cold.on_disk.keys().cloned().collect();
         if let Some(next) = cold.next() {
             let records = panes_on_disk([((next.0, 0), cold.rows())]).unwrap();
             entries.insert(KEYS_ON_DISK.to_owned(), vec![StateRows { groups: None, records }]);
@@ -77,8 +81,8 @@ impl ColdKeys {
 
     fn due(&self, rows: &OfKey) -> i64 {
         let due = self.spills.due.unwrap();
-        let of_row = |(place, rows): &(usize, StateRows)| number(rows, due.column).unwrap() + due.after_micros[*place];
-        let all = rows.iter().map(of_row);
+        let of_row = |(place, rows): &(usize, StateRows)| Some(number(rows, due.column)? + due.after_micros[*place]);
+        let all = rows.iter().filter_map(of_row);
         if due.then == Then::ComesBack { all.min().unwrap() } else { all.max().unwrap() }
     }
 
@@ -89,7 +93,9 @@ impl ColdKeys {
     }
 
     fn rows(&self) -> u64 {
-        self.on_disk.values().flatten().map(|(_, rows)| number(rows, "n2").unwrap_or(1) as u64).sum()
+        let Some(due) = self.spills.due else { return 0 };
+        let counted = self.on_disk.values().flatten().filter(|(_, rows)| number(rows, due.column).is_some());
+        counted.map(|(_, rows)| number(rows, "n2").unwrap_or(1) as u64).sum()
     }
 
     fn back(&mut self, keys: Vec<Vec<u8>>) -> Result<Option<StateReader>> {
@@ -117,6 +123,7 @@ fn canonical(keys: &[ArrayRef], row: usize) -> Vec<u8> {
 impl ColdState for ColdKeys {
     fn fetch(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Option<StateReader>> {
         let keys: BTreeSet<Vec<u8>> = (0..rows).map(|row| canonical(keys, row)).collect();
+        self.touched.extend(keys.iter().cloned());
         self.back(keys.into_iter().filter(|key| !self.in_memory.contains(key)).collect())
     }
 
@@ -137,5 +144,14 @@ impl ColdState for ColdKeys {
         }
         found.next = self.next();
         Ok(found)
+    }
+
+    fn fetch_touched(&mut self) -> Result<Option<StateReader>> {
+        assert!(self.spills.at_ticks);
+        let (on_disk, in_memory) = (&self.on_disk, &self.in_memory);
+        self.touched.retain(|key| on_disk.contains_key(key) && !in_memory.contains(key));
+        let next: Vec<Vec<u8>> = self.touched.iter().take(AT_ONCE).cloned().collect();
+        self.touched.retain(|key| !next.contains(key));
+        self.back(next)
     }
 }

@@ -98,6 +98,42 @@ pub(super) fn at(value: &[u8]) -> Option<i64> {
     value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
 }
 
+/// Values that were found, copied one behind the other: as it is found each of them holds the block of the file that it is in.
+#[derive(Default)]
+pub(super) struct Found {
+    bytes: Vec<u8>,
+    /// The key group of each, and where it ends.
+    values: Vec<(u16, usize)>,
+}
+
+impl Found {
+    /// Adds one.
+    pub(super) fn add(&mut self, group: u16, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.values.push((group, self.bytes.len()));
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// How many bytes they have.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Their rows; `None`: there are none.
+    pub(super) fn decode(&self, codec: &Codec) -> Result<Option<StateEntries>> {
+        if self.values.is_empty() {
+            return Ok(None);
+        }
+        let mut from = 0;
+        let values = self.values.iter().map(|&(group, end)| (group, &self.bytes[std::mem::replace(&mut from, end)..end]));
+        decode(codec, values).map(Some)
+    }
+}
+
 /// The rows of these keys (each with its group and value), as the node has written them.
 pub(super) fn decode<'v>(codec: &Codec, values: impl Iterator<Item = (u16, &'v [u8])>) -> Result<StateEntries> {
     let parsers: Vec<Option<RowParser>> = codec.forms.iter().map(|form| form.as_ref().map(|form| form.converter.parser())).collect();

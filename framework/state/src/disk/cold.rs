@@ -10,18 +10,20 @@ use millstream_api::EventTime;
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::plan::{Due, Spills, Then};
-use millstream_api::state::gone::{gone_keys, is_gone};
-use millstream_api::state::{ColdState, DueKeys, GONE, StateEntries, StateReader, key_columns};
+use millstream_api::state::gone::{Gone, gone_keys, is_gone};
+use millstream_api::state::{ColdState, DueKeys, GONE, GONE_GROUPS, GONE_PANES, StateEntries, StateReader, key_columns};
 use millstream_api::time::ClockTime;
 
-use super::codec::{self, Codec};
+use super::codec::{self, Codec, Found};
 use super::due::DueIndex;
 use super::log::Log;
 use super::resident::Resident;
 use super::scratch::Scratch;
+use super::touched::Touched;
 use super::view::DiskSnapshot;
 use super::writer::Writer;
 use super::{DiskCounts, OnDisk};
+use crate::pieces::Pieces;
 use crate::snapshot::JobSnapshot;
 
 /// Keys that are looked at in one go for their age, at least.
@@ -38,6 +40,10 @@ pub struct DiskState {
     /// Where event time ends something of keys: when, and which are next.
     pub(super) due: Option<Due>,
     pub(super) index: Option<DueIndex>,
+    /// Where the node speaks at ticks of the clock: of which keys on disk there is something to say.
+    pub(super) touched: Option<Touched>,
+    /// Whether checkpoints that were made in memory say by panes what is gone.
+    may_have_panes: bool,
     /// What comes back at once of keys that are due has about so many bytes.
     pub(super) part_bytes: usize,
     /// The key up to which the age of keys was looked at; `None`: not before `look_at`.
@@ -69,7 +75,9 @@ impl DiskState {
             forgotten_after: spills.forgotten_after.map(|after| after.duration()),
             due: spills.due,
             index: spills.due.map(|_| DueIndex::new(scratch)).transpose()?,
+            touched: spills.at_ticks.then(|| Touched::new(scratch)).transpose()?,
             part_bytes: part_bytes.max(1),
+            may_have_panes: spills.notes_panes,
             aged_up_to: None,
             look_at: ClockTime(i64::MIN),
             counts: DiskCounts::default(),
@@ -93,7 +101,8 @@ impl DiskState {
                 bytes.clear();
                 keys.encode(row, &mut bytes);
                 let (number, _) = self.resident.number(&bytes);
-                self.resident.slot_mut(number).dirty = true;
+                let slot = self.resident.slot_mut(number);
+                (slot.dirty, slot.touched) = (true, true);
             }
         }
         for number in 0..gone {
@@ -104,22 +113,50 @@ impl DiskState {
             all.entry(name).or_default().extend(rows);
         }
         self.write(all, now, None)?;
+        self.all_leave()
+    }
+
+    /// Keys are in memory no more.
+    fn all_leave(&mut self) -> Result<()> {
+        if let Some(touched) = &self.touched {
+            touched.add(&self.resident, &self.scratch)?;
+        }
         self.resident.clear();
         Ok(())
     }
 
-    /// What is on disk of these keys.
-    fn found(&mut self, numbers: impl IntoIterator<Item = u32>) -> Result<Option<StateEntries>> {
-        let mut found: Vec<(u16, UserValue)> = Vec::new();
-        for number in numbers {
-            if let Some(value) = self.value_of(number)? {
-                found.push((self.resident.slot(number).group, value));
+    /// What is on disk of these keys and not in memory, in a piece that memory has room for. How many of the keys that are.
+    pub(super) fn back<'k>(&mut self, canonical: impl Iterator<Item = &'k [u8]>) -> Result<(usize, Option<StateReader>)> {
+        let (mut found, mut taken) = (Found::default(), 0);
+        for key in canonical {
+            if found.size_bytes() >= self.part_bytes {
+                break;
+            }
+            taken += 1;
+            let (number, is_new) = self.resident.number(key);
+            self.resident.slot_mut(number).dirty = true;
+            if is_new && let Some(value) = self.value_of(number)? {
+                found.add(self.resident.slot(number).group, &value);
             }
         }
-        if found.is_empty() {
-            return Ok(None);
+        Ok((taken, self.given_back(&found)?))
+    }
+
+    /// The same of keys that have been found, which are in memory from now on.
+    pub(super) fn given_back(&mut self, found: &Found) -> Result<Option<StateReader>> {
+        self.counts.lookups += found.len() as u64;
+        found.decode(&self.codec)?.map(|entries| StateReader::new(entries, &(0..u16::MAX))).transpose()
+    }
+
+    /// What is on disk of these keys.
+    fn found(&mut self, numbers: impl IntoIterator<Item = u32>) -> Result<Option<StateEntries>> {
+        let mut found = Found::default();
+        for number in numbers {
+            if let Some(value) = self.value_of(number)? {
+                found.add(self.resident.slot(number).group, &value);
+            }
         }
-        codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value))).map(Some)
+        found.decode(&self.codec)
     }
 
     /// What of a snapshot leaves memory, and what stays.
@@ -185,9 +222,33 @@ impl DiskState {
     }
 }
 
+/// Gives the pieces of one subtask in a checkpoint. Of what is gone by panes it must be known before rows are taken, so then the last
+/// piece comes first, without what is gone of it; that is so of state that was in memory.
+fn each_piece(pieces: &Pieces, groups: &Range<u16>, may_have_panes: bool, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
+    let mut has_panes = false;
+    if may_have_panes {
+        pieces.each(groups, &mut |piece| {
+            has_panes |= [GONE_PANES, GONE_GROUPS].iter().any(|name| piece.contains_key(*name));
+            Ok(())
+        })?;
+    }
+    if !has_panes {
+        return pieces.each(groups, take);
+    }
+    let mut gone = Gone::default();
+    pieces.each_back(groups, &mut |mut piece| {
+        let what: StateEntries = piece.extract_if(.., |name, _| is_gone(name)).collect();
+        for rows in piece.values_mut().flatten() {
+            *rows = gone.without(rows)?;
+        }
+        gone.add(&what)?;
+        take(piece)
+    })
+}
+
 impl OnDisk for DiskState {
     fn load(&mut self, from: &JobSnapshot, node: &str, groups: &Range<u16>, now: ClockTime) -> Result<StateReader> {
-        let mut in_memory = StateEntries::new();
+        let (mut in_memory, may_have_panes) = (StateEntries::new(), self.may_have_panes);
         for task in from.of(node) {
             let mut take = |entries| {
                 let (mut cold, warm): (StateEntries, StateEntries) = self.divided(entries);
@@ -198,10 +259,11 @@ impl OnDisk for DiskState {
                 }
                 self.replay(cold, groups, now)
             };
-            take(task.entries.clone())?;
             if let Some(pieces) = &task.pieces {
-                pieces.each(groups, &mut take)?;
+                each_piece(pieces, groups, may_have_panes, &mut take)?;
             }
+            // Behind the pieces, which say nothing of it.
+            take(task.entries.clone())?;
         }
         self.log = self.log.as_ref().map(|_| Log::new(false));
         if let Some(index) = &mut self.index {
@@ -214,7 +276,7 @@ impl OnDisk for DiskState {
         let (cold, _) = self.divided(entries);
         self.write(cold, now, self.log.clone())?;
         let keys = self.resident.len();
-        self.resident.clear();
+        self.all_leave()?;
         self.counts.evictions += 1;
         self.forget_aged(AGED_AT_ONCE.max(2 * keys), now)
     }
@@ -243,7 +305,8 @@ impl ColdState for DiskState {
             bytes.clear();
             keys.encode(row, &mut bytes);
             let (number, is_new) = self.resident.number(&bytes);
-            self.resident.slot_mut(number).dirty = true;
+            let slot = self.resident.slot_mut(number);
+            (slot.dirty, slot.touched) = (true, true);
             if is_new {
                 new.push(number);
             }
@@ -259,5 +322,9 @@ impl ColdState for DiskState {
 
     fn fetch_due(&mut self, until: EventTime) -> Result<DueKeys> {
         self.take_due(until)
+    }
+
+    fn fetch_touched(&mut self) -> Result<Option<StateReader>> {
+        self.take_touched()
     }
 }

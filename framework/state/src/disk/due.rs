@@ -9,19 +9,20 @@
 //! nothing, since what is in memory is looked at by the operator. Nothing is looked for before the place up to which all has been
 //! found: there only traces of entries that are gone may be left.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use fjall::{Keyspace, UserValue};
+use fjall::Keyspace;
 use millstream_api::EventTime;
-use millstream_api::error::{Error, Result};
+use millstream_api::error::Result;
 use millstream_api::plan::{Due, Then};
 use millstream_api::state::{DueKeys, KEYS_ON_DISK, StateEntries, StateReader, StateRows, panes_on_disk};
 
 use super::blocks::ordered;
-use super::codec;
+use super::codec::{self, Found};
 use super::cold::DiskState;
 use super::resident::{GROUP_BYTES, Resident};
 use super::scratch::Scratch;
@@ -30,8 +31,14 @@ use super::writer::Writer;
 /// Where the key begins in that of its entry.
 const KEY_AT: usize = size_of::<i64>();
 
-/// So many keys come back or are dropped at once at most.
-const MOST_KEYS: usize = 4096;
+/// So many keys are dropped at once at most.
+pub(super) const MOST_KEYS: usize = 4096;
+
+/// So many keys are got ready at once at most.
+const MOST_READY: usize = if cfg!(test) { 4 } else { 16 * 1024 };
+
+/// All keys are read in their order where at least one of so many is due.
+const SCANNED_TIMES: usize = 16;
 
 /// The entries of one subtask's keys.
 pub(super) struct DueIndex {
@@ -40,6 +47,12 @@ pub(super) struct DueIndex {
     from: Vec<u8>,
     /// The instant of the first entry from there on, while it is known.
     next: Option<Option<EventTime>>,
+    /// Keys that are due and have not come back yet, in the order in which they are on disk, so that what lies together is read together.
+    ready: VecDeque<Vec<u8>>,
+    /// Where many are due all keys on disk are read in their order; from which one on.
+    scan_from: Option<Vec<u8>>,
+    /// For this instant it is known that they are not that many.
+    are_few: Option<i64>,
 }
 
 /// An entry that comes, with so many rows, or goes.
@@ -49,7 +62,7 @@ pub(super) struct Change {
     rows: Option<u64>,
 }
 
-/// What the index must know of rows of state.
+/// What the index must know of rows of state of which something is due.
 pub(super) struct DueRows {
     instants: Int64Array,
     after_micros: i64,
@@ -57,12 +70,11 @@ pub(super) struct DueRows {
 }
 
 impl DueRows {
-    /// Of rows of the name at this place.
-    pub(super) fn of(due: &Due, place: usize, records: &RecordBatch) -> Result<DueRows> {
-        let number = |name: &str| records.column_by_name(name)?.as_primitive_opt::<Int64Type>().cloned();
-        let instants = number(due.column).ok_or_else(|| Error::internal(format!("rows of state have no `{}`", due.column)))?;
+    /// Of rows of the name at this place; `None`: they are never due by themselves.
+    pub(super) fn of(due: &Due, place: usize, records: &RecordBatch) -> Option<DueRows> {
+        let number = |name: &str| records.column_by_name(name)?.as_primitive_opt::<Int64Type>();
         let after_micros = due.after_micros.get(place).copied().unwrap_or_default();
-        Ok(DueRows { instants, after_micros, stand_for: number("n2") })
+        Some(DueRows { instants: number(due.column)?.clone(), after_micros, stand_for: number("n2").cloned() })
     }
 
     fn due(&self, row: usize) -> i64 {
@@ -94,7 +106,7 @@ pub(super) fn changes(number: u32, before: Option<i64>, after: Option<(i64, u64)
 impl DueIndex {
     /// No entries.
     pub(super) fn new(scratch: &Scratch) -> Result<DueIndex> {
-        Ok(DueIndex { keyspace: scratch.keyspace()?, from: Vec::new(), next: None })
+        Ok(DueIndex { keyspace: scratch.keyspace()?, from: Vec::new(), next: None, ready: VecDeque::new(), scan_from: None, are_few: None })
     }
 
     /// Writes what has changed of keys in memory.
@@ -128,6 +140,33 @@ impl DueIndex {
             // Copied: as it is found a key holds the block of the file that it is in.
             Ok((key.to_vec(), value.first_chunk().map_or(0, |rows| u64::from_le_bytes(*rows))))
         })
+    }
+
+    /// Whether so many of these keys are due up to an instant that it is less work to read all of them.
+    fn has_many(&mut self, until: i64, keys: u64, scratch: &Arc<Scratch>) -> Result<bool> {
+        let many = (keys as usize / SCANNED_TIMES).max(MOST_READY);
+        if self.are_few == Some(until) || keys < MOST_READY as u64 {
+            return Ok(false);
+        }
+        self.are_few = Some(until);
+        let mut entries = self.up_to(until, scratch).take(many);
+        let count = entries.try_fold(0, |count, entry| entry.map(|_| count + 1))?;
+        Ok(count == many)
+    }
+
+    /// Takes the next entries up to an instant, as far as they are of keys that are not in memory: those may be written anew
+    /// meanwhile. False: there are none.
+    fn get_ready(&mut self, until: i64, resident: &Resident, scratch: &Arc<Scratch>) -> Result<bool> {
+        let entries = self.up_to(until, scratch).take(MOST_READY).collect::<Result<Vec<_>>>()?;
+        if let Some((last, _)) = entries.last() {
+            self.pass(last);
+        }
+        let was_there = !entries.is_empty();
+        let keys = entries.into_iter().map(|(entry, _)| entry[KEY_AT..].to_vec());
+        let mut keys: Vec<Vec<u8>> = keys.filter(|key| resident.find(&key[GROUP_BYTES..]).is_none()).collect();
+        keys.sort_unstable();
+        self.ready = keys.into();
+        Ok(was_there)
     }
 
     /// This entry is dealt with.
@@ -171,9 +210,9 @@ impl DueIndex {
 impl DiskState {
     /// What follows for keys that are due up to an instant.
     pub(super) fn take_due(&mut self, until: EventTime) -> Result<DueKeys> {
-        let Some((mut index, due)) = self.index.take().zip(self.due) else { return Ok(DueKeys::default()) };
+        let Some((mut index, then)) = self.index.take().zip(self.due.map(|due| due.then)) else { return Ok(DueKeys::default()) };
         self.resident.asked_up_to(until.0);
-        let taken = match due.then {
+        let taken = match then {
             Then::ComesBack => self.come_back(&mut index, until.0),
             Then::IsDropped => self.drop_due(&mut index, until.0),
         };
@@ -182,34 +221,55 @@ impl DiskState {
     }
 
     fn come_back(&mut self, index: &mut DueIndex, until: i64) -> Result<DueKeys> {
-        let scratch = self.scratch.clone();
-        let (mut found, mut bytes): (Vec<(u16, UserValue)>, usize) = (Vec::new(), 0);
-        let mut is_through = true;
-        for entry in index.up_to(until, &scratch) {
-            if bytes >= self.part_bytes || found.len() >= MOST_KEYS {
+        loop {
+            let back = match index.scan_from.take() {
+                Some(from) => self.scan(index, from, until)?,
+                None if index.ready.is_empty() && index.has_many(until, self.counts.keys, &self.scratch)? => {
+                    index.scan_from = Some(Vec::new());
+                    continue;
+                }
+                None if index.ready.is_empty() && !index.get_ready(until, &self.resident, &self.scratch)? => {
+                    index.pass_all(until);
+                    return Ok(DueKeys { next: index.next(&self.scratch)?, ..DueKeys::default() });
+                }
+                None => {
+                    let (taken, back) = self.back(index.ready.iter().map(|key| &key[GROUP_BYTES..]))?;
+                    index.ready.drain(..taken);
+                    back
+                }
+            };
+            if back.is_some() {
+                return Ok(DueKeys { back, ..DueKeys::default() });
+            }
+        }
+    }
+
+    /// Reads keys in the order in which they are on disk, from this one on: those that are due and not in memory, in a piece that memory
+    /// has room for.
+    fn scan(&mut self, index: &mut DueIndex, from: Vec<u8>, until: i64) -> Result<Option<StateReader>> {
+        let (mut found, mut is_through) = (Found::default(), true);
+        for pair in self.keyspace.range(from..) {
+            let (key, value) = pair.into_inner().map_err(|cause| self.scratch.failed("read state from", &cause))?;
+            if found.size_bytes() >= self.part_bytes {
+                index.scan_from = Some(key.to_vec());
                 is_through = false;
                 break;
             }
-            let (entry, _) = entry?;
-            index.pass(&entry);
-            let (number, is_new) = self.resident.number(&entry[KEY_AT + GROUP_BYTES..]);
-            if !is_new {
+            let due = codec::at(&value).filter(|due| *due <= until);
+            let canonical = key.get(GROUP_BYTES..).unwrap_or_default();
+            if due.is_none() || self.resident.find(canonical).is_some() {
                 continue;
             }
-            self.resident.slot_mut(number).dirty = true;
-            let value = self.value_of(number)?.ok_or_else(|| Error::internal("a key is due that is not on disk"))?;
-            bytes += value.len();
-            found.push((self.resident.slot(number).group, value));
+            let (number, _) = self.resident.number(canonical);
+            self.resident.set_due(number, due);
+            let slot = self.resident.slot_mut(number);
+            (slot.dirty, slot.on_disk) = (true, true);
+            found.add(slot.group, &value);
         }
         if is_through {
             index.pass_all(until);
         }
-        self.counts.lookups += found.len() as u64;
-        if found.is_empty() {
-            return Ok(DueKeys { next: index.next(&scratch)?, ..DueKeys::default() });
-        }
-        let entries = codec::decode(&self.codec, found.iter().map(|(group, value)| (*group, &**value)))?;
-        Ok(DueKeys { back: Some(StateReader::new(entries, &(0..u16::MAX))?), ..DueKeys::default() })
+        self.given_back(&found)
     }
 
     fn drop_due(&mut self, index: &mut DueIndex, until: i64) -> Result<DueKeys> {

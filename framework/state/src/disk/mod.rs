@@ -15,6 +15,7 @@
 //! - `writer`: many keys to the store
 //! - [`cold`]: one subtask's keys: fetched, written (`write`), forgotten
 //! - `due`: which keys are due next by event time
+//! - `touched`: which keys a node has something to say of at the next tick
 //! - `blocks`: panes as bytes, in the order of their windows
 //! - [`panes`]: one subtask's panes: added to, read part by part, removed
 //! - [`log`]: what has been written since the last checkpoint, and what the next one consists of
@@ -28,6 +29,7 @@ pub mod log;
 pub mod panes;
 mod resident;
 pub mod scratch;
+mod touched;
 pub mod view;
 mod write;
 mod writer;

@@ -30,6 +30,8 @@ pub(super) struct Slot {
     pub(super) group: u16,
     /// Whether rows of it have come since it was written.
     pub(super) dirty: bool,
+    /// Whether rows of it have come since the operator said what has changed.
+    pub(super) touched: bool,
     pub(super) on_disk: bool,
 }
 
@@ -53,7 +55,7 @@ impl Resident {
                 vacant.insert(number);
                 let group = group_of_hash(hash, *key_groups);
                 let length = (canonical.len() + GROUP_BYTES) as u32;
-                slots.push(Slot { start: bytes.len(), length, group, dirty: false, on_disk: false });
+                slots.push(Slot { start: bytes.len(), length, group, dirty: false, touched: false, on_disk: false });
                 bytes.extend_from_slice(&group.to_be_bytes());
                 bytes.extend_from_slice(canonical);
                 (number, true)
@@ -114,6 +116,20 @@ impl Resident {
         dirty
     }
 
+    /// The numbers of the keys of which the operator has not said what has changed, in the order in which keys are on disk.
+    pub(super) fn touched(&self) -> Vec<u32> {
+        let mut touched: Vec<u32> = (0..self.slots.len() as u32).filter(|&number| self.slot(number).touched).collect();
+        touched.sort_unstable_by(|&a, &b| self.key(a).cmp(self.key(b)));
+        touched
+    }
+
+    /// The operator has said of all keys what has changed, and keeps with them what it said.
+    pub(super) fn all_said(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.touched) {
+            (slot.touched, slot.dirty) = (false, true);
+        }
+    }
+
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
@@ -157,6 +173,10 @@ mod tests {
         assert_eq!(dirty.len(), 50);
         assert!(dirty.is_sorted_by_key(|&number| resident.slot(number).group));
         assert_eq!(&resident.key(7)[GROUP_BYTES..], b"key 7");
+        [8, 9].into_iter().for_each(|number| resident.slot_mut(number).touched = true);
+        assert_eq!(resident.touched().len(), 2);
+        resident.all_said();
+        assert_eq!((resident.touched().len(), resident.dirty().len()), (0, 51));
         resident.clear();
         assert_eq!((resident.len(), resident.size_bytes()), (0, 0));
     }

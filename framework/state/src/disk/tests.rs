@@ -22,7 +22,7 @@ use crate::snapshot::{JobSnapshot, TaskCounts, TaskId, TaskSnapshot};
 use crate::{Manifest, Store};
 
 const GROUPS: u16 = 8;
-const SPILLS: Spills = Spills { state: &["sums"], forgotten_after: None, due: None };
+const SPILLS: Spills = Spills { state: &["sums"], forgotten_after: None, due: None, at_ticks: false, notes_panes: false };
 const NODE: &str = "totals";
 
 /// What an operator does: the sums of keys that are in memory. A sum of zero is a key that is gone.

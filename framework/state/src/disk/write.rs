@@ -89,7 +89,7 @@ impl DiskState {
             }
             let batch = if numbers.len() < mask.len() { filter_record_batch(&batch, &BooleanArray::from(mask))? } else { batch };
             let rows = self.codec.form(place, &batch)?.rows(&batch)?;
-            let due = self.due.as_ref().map(|due| DueRows::of(due, place, &batch)).transpose()?;
+            let due = self.due.and_then(|due| DueRows::of(&due, place, &batch));
             changed.push(Changed { place, records: batch, rows, numbers, due });
         }
         Ok(changed)

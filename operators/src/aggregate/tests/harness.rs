@@ -214,6 +214,13 @@ impl Harness {
         }
     }
 
+    /// A tick of the clock.
+    pub(super) fn tick(&mut self) {
+        for subtask in 0..self.subtasks.len() {
+            self.call(subtask, |operator, out| operator.on_timer(ClockTime(0), out).unwrap());
+        }
+    }
+
     fn call(&mut self, subtask: usize, call: impl Fn(&mut dyn Operator, &mut Output)) {
         let (operator, out) = &mut self.subtasks[subtask];
         out.set_times(ClockTime(0), self.watermark);

@@ -24,8 +24,10 @@ struct Case {
     explicit: bool,
     /// Whether rows are put together before they are routed: only of functions of which that makes less.
     combines: bool,
-    /// Whether panes leave memory now and then.
+    /// Whether panes leave memory now and then; of what sends early rows keys.
     spills: bool,
+    /// Whether there are early rows, at a tick after each batch.
+    early: bool,
     parallelism: usize,
     steps: Vec<Step>,
 }
@@ -87,6 +89,9 @@ fn model(case: &Case) -> Expected {
     positions.sort_unstable();
     positions.dedup();
     expected.in_state = positions.len() as u64;
+    if case.early {
+        expected.rows.extend(open.iter().map(|(window, rows)| (*window, results(*window, rows))));
+    }
     expected.late.sort_unstable();
     expected
 }
@@ -97,7 +102,11 @@ fn run(case: &Case) -> Harness {
         false => WindowKind::hop(case.size, case.slide, case.offset),
     };
     let lateness = format!("{}us", case.lateness);
-    let options = json!({ "by": ["k as key"], "compute": compute(case.combines), "having": "count(*) >= 2", "allowed_lateness": lateness });
+    let mut options =
+        json!({ "by": ["k as key"], "compute": compute(case.combines), "having": "count(*) >= 2", "allowed_lateness": lateness });
+    if case.early {
+        options["emit"] = json!({ "every": "1us" });
+    }
     let mut harness = Harness::new(options, input(Some((kind, case.explicit))), OnBadRow::Fail, case.parallelism);
     if case.combines {
         harness.combine();
@@ -107,16 +116,24 @@ fn run(case: &Case) -> Harness {
     }
     for step in &case.steps {
         match step {
-            Step::Rows(rows) => harness.batch(rows),
+            Step::Rows(rows) => {
+                harness.batch(rows);
+                if case.early {
+                    harness.tick();
+                }
+            }
             Step::Watermark(watermark) => harness.watermark(*watermark),
             Step::Restore(parallelism) => harness.crash_and_restore(*parallelism),
         }
     }
     harness.halt();
+    if case.early {
+        harness.tick();
+    }
     harness
 }
 
-/// The rows by window; within each subtask's output windows must close in order.
+/// The rows that are left by window, once all changes are applied. A withdrawal comes behind its row.
 fn by_window(harness: &Harness) -> BTreeMap<(i64, i64), Vec<Value>> {
     let mut rows: BTreeMap<(i64, i64), Vec<Value>> = BTreeMap::new();
     for (_, batch) in harness.sent.iter().filter(|(port, _)| *port == MAIN) {
@@ -124,10 +141,15 @@ fn by_window(harness: &Harness) -> BTreeMap<(i64, i64), Vec<Value>> {
         for (row, value) in json_rows(batch).into_iter().enumerate() {
             let window = (windows.end.value(row), windows.start.value(row));
             assert_eq!(batch.times().unwrap()[row], window.0 - 1);
-            rows.entry(window).or_default().push(value);
+            let of_window = rows.entry(window).or_default();
+            match batch.weights().map_or(1, |weights| weights[row]) {
+                1 => of_window.push(value),
+                _ => drop(of_window.swap_remove(of_window.iter().position(|other| *other == value).unwrap())),
+            }
         }
         assert!(batch.rows() <= 2, "cut into batches");
     }
+    rows.retain(|_, rows| !rows.is_empty());
     rows.values_mut().for_each(|rows| rows.sort_by_key(Value::to_string));
     rows
 }
@@ -154,9 +176,10 @@ fn cases() -> impl Strategy<Value = Case> {
     let windows = prop_oneof![2 => hop, 1 => cumulate]
         .prop_flat_map(|(size, slide, cumulate)| (Just(size), Just(slide), 0..if cumulate { size } else { slide }, Just(cumulate)));
     let lateness = prop_oneof![Just(0i64), 1i64..25];
-    (windows, lateness, any::<[bool; 4]>(), 1usize..4, steps()).prop_map(
-        |((size, slide, offset, cumulate), lateness, [explicit, combines, spills, ends], parallelism, steps)| {
-            let mut case = Case { size, slide, cumulate, offset, lateness, explicit, combines, spills, parallelism, steps: Vec::new() };
+    (windows, lateness, any::<[bool; 5]>(), 1usize..4, steps()).prop_map(
+        |((size, slide, offset, cumulate), lateness, [explicit, combines, spills, early, ends], parallelism, steps)| {
+            let mut case =
+                Case { size, slide, cumulate, offset, lateness, explicit, combines, spills, early, parallelism, steps: Vec::new() };
             case.steps = well_formed(&case, steps, ends);
             case
         },

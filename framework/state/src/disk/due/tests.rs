@@ -8,7 +8,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_api::key_group::{key_groups, owned_groups, owner};
 use millstream_api::plan::Spills;
-use millstream_api::state::{ColdState, StateWriter};
+use millstream_api::state::{ColdState, StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use proptest::prelude::*;
 
