@@ -10,25 +10,43 @@ use command::left::applied;
 use command::{Folder, Running};
 use serde_json::{Value, json};
 
-/// How many keys have come how often, of many more keys than memory holds.
-const COUNTS: &str = r#"
-name = "counts"
+/// A topology that checkpoints often and has so much memory for keys.
+fn topology(memory: &str, rest: &str) -> String {
+    let head = r#"
+name = "beyond"
 
 [runtime]
 workers    = 2
-memory     = "4MiB"
+memory     = "MEMORY"
 batch_rows = 1000
 
 [checkpoint]
 store    = "file:./state"
 interval = "50ms"
+"#;
+    [&head.replace("MEMORY", memory), rest].concat()
+}
 
-[sources.rows]
+/// So many rows, a millisecond apart, with a key each: this expression over the counter.
+fn source(name: &str, rows: usize, key: &str) -> String {
+    format!(
+        r#"
+[sources.{name}]
 type    = "generate"
-rows    = 100000
+rows    = {rows}
 rate    = 10000
-columns = ["counter as n", "concat('a key with some text in it ', counter % 20011) as k"]
+columns = ["counter as n", "concat('a key with some text in it ', {key}) as k", "to_timestamp_micros(counter * 1000) as at"]
+time    = {{ by = "at", max_delay = "0s" }}
+"#
+    )
+}
 
+/// How many keys have come how often, of many more keys than memory holds.
+fn counts() -> String {
+    topology("4MiB", &[&source("rows", ROWS as usize, &format!("counter % {KEYS}")), COUNTS].concat())
+}
+
+const COUNTS: &str = r#"
 [operators.counts]
 type    = "aggregate"
 input   = "rows"
@@ -77,7 +95,7 @@ fn kill(folder: &Folder, arguments: &[&str]) {
 
 #[test]
 fn keys_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
-    let folder = Folder::with(&[("topology.toml", COUNTS)]);
+    let folder = Folder::with(&[("topology.toml", &counts())]);
     kill(&folder, &["run", "topology.toml"]);
     assert!(folder.path("state.scratch").exists(), "what a killed run leaves");
     kill(&folder, &["run", "topology.toml", "--set", "runtime.workers=3"]);
@@ -92,24 +110,6 @@ fn keys_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
 
 /// Windows that hop, each with many more keys than memory holds: how many keys, rows and what the last ones were.
 const WINDOWS: &str = r#"
-name = "windows"
-
-[runtime]
-workers    = 2
-memory     = "4MiB"
-batch_rows = 1000
-
-[checkpoint]
-store    = "file:./state"
-interval = "50ms"
-
-[sources.rows]
-type    = "generate"
-rows    = 100000
-rate    = 10000
-columns = ["counter as n", "concat('a key with some text in it ', counter % 20011) as k", "to_timestamp_micros(counter * 1000) as at"]
-time    = { by = "at", max_delay = "0s" }
-
 [operators.hops]
 type  = "window"
 input = "rows"
@@ -153,7 +153,8 @@ fn expected_of_windows() -> Vec<Value> {
 
 #[test]
 fn windows_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
-    let folder = Folder::with(&[("topology.toml", WINDOWS)]);
+    let windows = topology("4MiB", &[&source("rows", ROWS as usize, &format!("counter % {KEYS}")), WINDOWS].concat());
+    let folder = Folder::with(&[("topology.toml", &windows)]);
     kill(&folder, &["run", "topology.toml"]);
     kill(&folder, &["run", "topology.toml", "--set", "runtime.workers=3"]);
     let in_memory = ["--set", "operators.counts.state=memory", "--set", "runtime.memory=64MiB"];
@@ -167,35 +168,61 @@ fn windows_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
     assert_eq!(folder.names(), ["out.ndjson", "state", "topology.toml"]);
 }
 
+/// Windows, of which rows are sent before they close.
+const EARLY: &str = r#"
+[operators.windows]
+type  = "window"
+input = "rows"
+kind  = "tumble"
+size  = "20s"
+
+[operators.counts]
+type    = "aggregate"
+input   = "windows"
+by      = ["k"]
+compute = ["count(*) as times", "max(n) as last"]
+emit    = { every = "100ms" }
+state   = "disk"
+
+[sinks.out]
+type    = "file"
+input   = "counts"
+path    = "out.ndjson"
+columns = ["window_start", "times", "last"]
+changes = true
+"#;
+
+#[test]
+fn early_rows_beyond_memory_survive_kills_and_go_between_memory_and_disk() {
+    const ROWS: i64 = 60_000;
+    const KEYS: i64 = 5003;
+    let early = topology("4MiB", &[&source("rows", ROWS as usize, &format!("counter % {KEYS}")), EARLY].concat());
+    let folder = Folder::with(&[("topology.toml", &early)]);
+    let slowly = |others: &[&'static str]| [&["run", "topology.toml", "--set", "sources.rows.rate=2000"], others].concat();
+    kill(&folder, &["run", "topology.toml"]);
+    kill(&folder, &slowly(&["--set", "runtime.workers=3"]));
+    kill(&folder, &slowly(&["--set", "operators.counts.state=memory", "--set", "runtime.memory=64MiB"]));
+    kill(&folder, &slowly(&[]));
+    let ended = folder.run(&["run", "topology.toml", "--set", "sources.rows.rate=1000000"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("the sums balance"), "{}", ended.err);
+    let mut windows: BTreeMap<(i64, i64), (u64, i64)> = BTreeMap::new();
+    for row in 0..ROWS {
+        let (times, last) = windows.entry((row / 20_000, row % KEYS)).or_default();
+        (*times, *last) = (*times + 1, row);
+    }
+    let row = |((window, _), (times, last))| {
+        let start = format!("1970-01-01T00:00:{:02}Z", window * 20);
+        json!({ "window_start": start, "times": times, "last": last }).to_string()
+    };
+    let mut expected: Vec<String> = windows.into_iter().map(row).collect();
+    expected.sort();
+    assert_eq!(applied(&folder.read("out.ndjson")), expected);
+}
+
 /// All that event time ends, each with more keys than memory holds: sessions, rows that wait for partners, windows, keys that are
 /// remembered for a while.
 const TIMED: &str = r#"
-name = "timed"
-
-[runtime]
-workers    = 2
-memory     = "16MiB"
-batch_rows = 1000
-state      = "disk"
-
-[checkpoint]
-store    = "file:./state"
-interval = "50ms"
-
-[sources.left]
-type    = "generate"
-rows    = 60000
-rate    = 10000
-columns = ["counter as n", "concat('a key with some text in it ', counter * counter % 20011) as k", "to_timestamp_micros(counter * 1000) as at"]
-time    = { by = "at", max_delay = "0s" }
-
-[sources.right]
-type    = "generate"
-rows    = 60000
-rate    = 10000
-columns = ["counter as n", "concat('a key with some text in it ', counter * 7 % 20011) as k", "to_timestamp_micros(counter * 1000) as at"]
-time    = { by = "at", max_delay = "0s" }
-
 [operators.visits]
 type  = "window"
 input = "left"
@@ -279,7 +306,8 @@ const OF_TIMED: [&str; 7] = ["sessions", "pairs", "alone", "firsts", "lasts", "b
 #[test]
 fn what_event_time_ends_survives_kills_and_goes_between_memory_and_disk() {
     let sinks = OF_TIMED.map(|name| format!("\n[sinks.to_{name}]\ntype = \"file\"\ninput = \"{name}\"\npath = \"{name}.ndjson\"\n"));
-    let text = [TIMED, &sinks.concat()].concat();
+    let sources = [source("left", 60_000, "counter * counter % 20011"), source("right", 60_000, "counter * 7 % 20011")];
+    let text = topology("16MiB", &[&sources.concat(), TIMED, &sinks.concat()].concat()).replace("[runtime]", "[runtime]\nstate = \"disk\"");
     let in_memory = ["--set", "runtime.state=memory", "--set", "runtime.memory=1GiB"];
     let at = |rate: usize, others: &[&str]| -> Vec<String> {
         let rates = ["left", "right"].map(|source| format!("sources.{source}.rate={rate}"));
@@ -313,7 +341,7 @@ fn what_event_time_ends_survives_kills_and_goes_between_memory_and_disk() {
 
 #[test]
 fn a_checkpoint_of_keys_on_disk_can_be_looked_into() {
-    let slow = COUNTS.replace("rows    = 100000\n", "");
+    let slow = counts().replace("rows    = 100000\n", "");
     let folder = Folder::with(&[("topology.toml", &slow)]);
     kill(&folder, &["run", "topology.toml"]);
     let listed = folder.run(&["state", "ls", "topology.toml"]);
@@ -327,7 +355,7 @@ fn a_checkpoint_of_keys_on_disk_can_be_looked_into() {
 
 #[test]
 fn a_disk_that_cannot_be_used_is_named_with_the_node() {
-    let folder = Folder::with(&[("topology.toml", COUNTS), ("state.scratch", "not a folder")]);
+    let folder = Folder::with(&[("topology.toml", &counts()), ("state.scratch", "not a folder")]);
     let ended = folder.run(&["run", "topology.toml"]);
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     assert!(ended.err.contains("counts") && ended.err.contains("state.scratch for state on disk"), "{}", ended.err);
