@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, IntervalUnit, TimeUnit};
-use millstream_api::types::{SqlName, TimestampForm, timestamp_type};
+use millstream_api::types::{SqlName, TimestampForm, is_json, json_field, timestamp_type};
 
 use crate::decode::schema::ColumnSpec;
 
@@ -32,14 +32,17 @@ pub(crate) fn sql_type(found: &DataType) -> Option<DataType> {
         DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
         DataType::Dictionary(_, values) => sql_type(values)?,
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
-            DataType::List(Arc::new(Field::new("item", sql_type(item.data_type())?, item.is_nullable())))
+            DataType::List(Arc::new(inner("item", item)?))
         }
-        DataType::Struct(fields) => {
-            let field = |field: &Arc<Field>| Some(Field::new(field.name(), sql_type(field.data_type())?, field.is_nullable()));
-            DataType::Struct(fields.iter().map(field).collect::<Option<Fields>>()?)
-        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| inner(field.name(), field)).collect::<Option<Fields>>()?),
         _ => return None,
     })
+}
+
+/// The field of a type inside another.
+fn inner(name: &str, found: &Field) -> Option<Field> {
+    let field = Field::new(name, sql_type(found.data_type())?, found.is_nullable());
+    Some(if is_json(found) { json_field(field) } else { field })
 }
 
 /// Whether a column of this type can be read as declared: every value exactly, or it is a bad row. Integers become double as JSON's
@@ -156,6 +159,8 @@ mod tests {
             assert!(can_read(&found, &SqlName(&own).to_string()), "{found}");
             assert!(sql_type(&own).is_some_and(|again| again == own), "{found}");
         }
+        let values = DataType::List(Arc::new(json_field(Field::new("element", DataType::Utf8, true))));
+        assert_eq!(sql_type(&values).map(|own| SqlName(&own).to_string()), Some("list<json>".to_owned()));
         assert_eq!(sql_type(&DataType::Time64(TimeUnit::Nanosecond)), None);
         assert_eq!(sql_type(&DataType::Decimal256(60, 4)), None);
     }

@@ -9,8 +9,10 @@ use ::parquet::data_type::{Int96, Int96Type};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
-use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray, TimestampNanosecondArray};
-use arrow::datatypes::Int16Type;
+use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray, StructArray, TimestampNanosecondArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Int16Type};
+use millstream_api::types::json_field;
 
 use super::*;
 
@@ -133,6 +135,25 @@ fn columns_and_types_are_those_of_the_file() {
         shown,
         ["{\"at\":\"1970-01-01T00:00:00.000001Z\",\"tags\":[1,null]}", "{\"at\":\"1969-12-31T23:59:59.999999Z\",\"tags\":null}"]
     );
+}
+
+#[test]
+fn json_stays_json_within_a_list_and_a_struct() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: ArrayRef = Arc::new(StringArray::from(vec![r#"{"a":1}"#, "[2]"]));
+    let field = |name| Arc::new(json_field(Field::new(name, DataType::Utf8, true)));
+    let items = ListArray::new(field("element"), OffsetBuffer::new(vec![0, 2].into()), values.clone(), None);
+    let inside = StructArray::new(vec![field("v")].into(), vec![values.slice(0, 1)], None);
+    let columns: [(&str, ArrayRef); 2] = [("items", Arc::new(items)), ("inside", Arc::new(inside))];
+    write(&folder.path().join("in.parquet"), &columns, 10, Packing::UNCOMPRESSED);
+    let plan = plan(folder.path(), serde_json::json!({ "path": "in.parquet", "format": "parquet" })).unwrap();
+    let inferred = [of_type("items", "list<json>"), of_type("inside", "struct<v: json>")];
+    assert_eq!(plan.outputs[0].stream.schema, arrow_schema(&inferred));
+    let Make::Source(factory) = &plan.make else { panic!("no source") };
+    let mut source = factory.make(&context(&plan.outputs[0].stream.schema, 1, 10)).unwrap();
+    let Next::Rows(rows) = source.next(FOREVER).unwrap() else { panic!("no rows") };
+    let row = crate::encode::json::row_text(&rows.parts[0].records, 0).unwrap();
+    assert_eq!(row, r#"{"items":[{"a":1},[2]],"inside":{"v":{"a":1}}}"#);
 }
 
 #[test]
