@@ -18,7 +18,7 @@ use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::state::{StateDecl, StateReader, StateWriter};
 use millstream_api::time::DurationText;
 use millstream_api::types::{SqlName, timestamp_type};
-use millstream_api::{Batch, Diagnostic, Diagnostics, EventTime, Operator, Output, Result, Stream};
+use millstream_api::{Batch, Diagnostic, Diagnostics, EventTime, Operator, Output, Progress, Result, Stream};
 use millstream_expr::{BadValue, BoundScalar, Scalar};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -258,13 +258,17 @@ impl Operator for Begin {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let (batch, times) = self.clock.of(batch, out)?;
         let marks = self.marks(&batch, &times);
-        self.clock.send(&batch, times, marks, out)?;
+        self.clock.send(&batch, times, marks, out)
+    }
+
+    /// Says how far it has come, also after a restart.
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
         let slowest = self.greatest.values().min().filter(|_| self.greatest.len() >= self.expected);
         if let Some(watermark) = slowest.map(|greatest| greatest.minus(self.max_delay)).filter(|watermark| *watermark > self.promised) {
             self.promised = watermark;
             out.promise(watermark);
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 
     fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
@@ -352,6 +356,9 @@ mod tests {
         assert_eq!(node.out.take_promise(), None);
         node.run(0, from(0, stamps([Some(20), Some(30)])));
         assert_eq!(node.out.take_promise(), Some(EventTime(30)));
+        let mut node = node.restarted();
+        node.pass(EventTime::MIN);
+        assert_eq!(node.out.take_promise(), Some(EventTime(30)), "said before a row comes");
     }
 
     #[test]

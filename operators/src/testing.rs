@@ -250,6 +250,17 @@ impl Node {
     /// One more checkpoint, and the same node as another run has it that goes on from there.
     pub(crate) fn restored(mut self, mut checkpoints: Checkpointed) -> Node {
         let entries = checkpoints.take(self.made.as_mut().unwrap().as_mut());
+        self.with_state(entries)
+    }
+
+    /// The same of a subtask that notes nothing.
+    pub(crate) fn restarted(mut self) -> Node {
+        let mut state = StateWriter::new();
+        self.made.as_mut().unwrap().snapshot(&mut state).unwrap();
+        self.with_state(state.into_entries())
+    }
+
+    fn with_state(self, entries: StateEntries) -> Node {
         let mut node = self.made();
         node.made.as_mut().unwrap().restore(&StateReader::new(entries, &(0..128)).unwrap()).unwrap();
         node

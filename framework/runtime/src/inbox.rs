@@ -92,7 +92,8 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Channels with the number of the input that each belongs to, and the watermark to start from.
+    /// Channels with the number of the input that each belongs to, and the watermark to start from, which is the first event if there is one:
+    /// its node has to pass it on, since all edges are new.
     pub fn new(channels: Vec<(usize, Arc<Channel>)>, order: MergeOrder, watermark: EventTime) -> Self {
         let incoming = |(input, channel)| Incoming { channel, input, watermark: EventTime::MIN, idle: false, last: None, barrier: None };
         Inbox {
@@ -105,7 +106,7 @@ impl Inbox {
             all_idle: false,
             finished: false,
             since: ClockTime(0),
-            pending: Vec::new(),
+            pending: Vec::from_iter((watermark > EventTime::MIN).then_some(Event::Watermark(watermark))),
         }
     }
 

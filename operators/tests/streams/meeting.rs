@@ -62,9 +62,7 @@ fn who_waits_can_be_stopped_and_who_ends_holds_nobody_up() {
     assert_eq!((read_from(&script, "events"), script.rows("out").unwrap().lines().count()), (1, 1));
 }
 
-#[test]
-fn a_split_that_was_idle_is_judged_at_the_watermark_that_went_on_without_it() {
-    let windows = "
+const WINDOWS: &str = "
 [operators.windows]
 type = 'window'
 input = 'both'
@@ -81,7 +79,10 @@ input = 'counts'
 type = 'collect'
 input = 'counts.late'
 ";
-    let mut script = start(MEETING, windows, &["sources.events.time.max_ahead=1h"], 3);
+
+#[test]
+fn a_split_that_was_idle_is_judged_at_the_watermark_that_went_on_without_it() {
+    let mut script = start(MEETING, WINDOWS, &["sources.events.time.max_ahead=1h"], 3);
     script.send("slow", &seconds(&[0])).unwrap();
     script.send("events", &seconds(&[1, 25])).unwrap();
     assert_eq!(script.rows("counted").unwrap(), "", "the slow one holds the watermark");
@@ -95,4 +96,62 @@ input = 'counts.late'
     assert_eq!(script.rows("counted").unwrap(), first);
     script.end().unwrap();
     assert_eq!(script.rows("counted").unwrap().lines().count(), 3);
+}
+
+#[test]
+fn after_a_restart_nobody_waits_for_a_source_that_had_come_far_enough_before() {
+    let mut script = start(MEETING, WINDOWS, &["runtime.workers=2"], 3);
+    script.send("slow", &seconds(&[25])).unwrap();
+    script.send("events", &seconds(&[0, 31])).unwrap();
+    let windows = |script: &Script| script.rows("counted").unwrap().lines().count();
+    assert_eq!(windows(&script), 1);
+    script.checkpoint().unwrap();
+    script.crash_and_restore(&["runtime.workers=1"]).unwrap();
+    script.send("slow", &seconds(&[32])).unwrap();
+    assert_eq!(windows(&script), 2, "the other one was at 31");
+    script.send("events", &seconds(&[29])).unwrap();
+    assert_eq!(script.rows("too_late").unwrap().lines().count(), 1, "judged as without a restart");
+    script.end().unwrap();
+    assert_eq!(windows(&script), 3);
+}
+
+#[test]
+fn after_a_restart_the_watermark_that_went_on_without_an_idle_source_judges_its_rows() {
+    let mut script = start(MEETING, WINDOWS, &["sources.events.time.max_ahead=1h"], 3);
+    script.send("slow", &seconds(&[0])).unwrap();
+    script.send("events", &seconds(&[1, 25])).unwrap();
+    script.advance("5s").unwrap();
+    script.checkpoint().unwrap();
+    script.crash_and_restore(&["sources.events.time.max_ahead=1h", "runtime.workers=2"]).unwrap();
+    // Before anybody has said anything anew.
+    script.send("slow", &seconds(&[5, 26])).unwrap();
+    script.send("events", &seconds(&[50])).unwrap();
+    assert_eq!(script.rows("too_late").unwrap().lines().count(), 1, "5 s is behind the 25 s of the other one");
+    assert_eq!(script.rows("counted").unwrap().lines().count(), 1, "who is back holds the watermark");
+    script.advance("5s").unwrap();
+    assert_eq!(script.rows("counted").unwrap().lines().count(), 2, "until it is idle again");
+    script.end().unwrap();
+    assert_eq!(script.rows("counted").unwrap().lines().count(), 3);
+    assert!(script.ledger().balances());
+}
+
+#[test]
+fn after_a_restart_nobody_waits_for_a_source_that_had_ended() {
+    let mut script = start(MEETING, WINDOWS, &["runtime.workers=2", "sources.events.time.max_ahead=1h"], 3);
+    script.send("slow", &seconds(&[4])).unwrap();
+    script.send("events", &seconds(&[1, 25])).unwrap();
+    script.end_source("slow").unwrap();
+    assert_eq!(script.rows("counted").unwrap().lines().count(), 1);
+    script.checkpoint().unwrap();
+    // Twice: what a run that sends nothing hands in is what it was given.
+    for workers in ["runtime.workers=3", "runtime.workers=1"] {
+        script.crash_and_restore(&[workers, "sources.events.time.max_ahead=1h"]).unwrap();
+        script.checkpoint().unwrap();
+    }
+    script.send("events", &seconds(&[5, 31])).unwrap();
+    assert_eq!(script.rows("too_late").unwrap().lines().count(), 1, "5 s is behind its own 25 s");
+    assert_eq!(script.rows("counted").unwrap().lines().count(), 2);
+    script.end().unwrap();
+    assert_eq!(script.rows("counted").unwrap().lines().count(), 3);
+    assert!(script.ledger().balances());
 }

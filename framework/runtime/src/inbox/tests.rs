@@ -56,6 +56,17 @@ fn the_watermark_is_the_smallest_of_those_not_idle() {
 }
 
 #[test]
+fn the_watermark_of_before_a_restart_comes_first_and_not_again() {
+    let [a] = channels();
+    let mut inbox = Inbox::new(vec![(0, a.clone())], MergeOrder::InTurn, EventTime(7));
+    assert_eq!(drain(&mut inbox), ["watermark 7"]);
+    a.send_control(Item::Watermark(EventTime(7)), NOW);
+    assert!(drain(&mut inbox).is_empty());
+    a.send_control(Item::Watermark(EventTime(9)), NOW);
+    assert_eq!(drain(&mut inbox), ["watermark 9"]);
+}
+
+#[test]
 fn rows_of_a_woken_sender_are_judged_at_the_nodes_watermark() {
     let [a, b] = channels();
     let mut inbox = inbox(&[a.clone(), b.clone()], &[0, 0]);

@@ -88,6 +88,10 @@ impl SourceTask {
     }
 
     fn run(&mut self, now: ClockTime) -> Result<Turn> {
+        if self.sent_watermark == EventTime::MIN {
+            // After a restart: those who read it need not wait for its next row to know how far it had come.
+            self.send_watermark(now)?;
+        }
         for _ in 0..ITEMS_PER_TURN {
             self.no_credit = !self.parts.outbox.flush(now)?;
             self.count_silence(now);

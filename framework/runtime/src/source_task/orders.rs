@@ -85,7 +85,7 @@ impl SourceTask {
         self.parts.outbox.control(&Item::Barrier(id), now)
     }
 
-    fn snapshot(&mut self, ended: bool) -> TaskSnapshot {
+    pub(super) fn snapshot(&mut self, ended: bool) -> TaskSnapshot {
         let greatest = self.watermarks.greatest();
         self.parts.splits.iter_mut().zip(greatest).for_each(|(split, greatest)| split.greatest = greatest);
         TaskSnapshot {

@@ -214,3 +214,25 @@ fn a_source_that_was_drained_waits_for_a_checkpoint_that_has_its_end() {
     assert!(matches!(task.turn(), Turn::Finished));
     assert_eq!(*heard.0.lock().unwrap(), ["closed", "0 [2]"]);
 }
+
+#[test]
+fn after_a_restart_it_says_at_once_how_far_it_had_come() {
+    let said = |stood: &[(i64, bool)], sent: i64| {
+        let queue = Arc::<Mutex<VecDeque<Next>>>::default();
+        let mut task = task(Box::new(InTurn(queue)), stood.len(), |parts| {
+            parts.watermark = EventTime(sent);
+            for (split, (greatest, ended)) in parts.splits.iter_mut().zip(stood) {
+                (split.greatest, split.ended) = (EventTime(*greatest), *ended);
+            }
+        });
+        assert!(matches!(task.turn(), Turn::Wait(_)));
+        (task.sent_watermark, task.snapshot(false).watermark)
+    };
+    let both = |micros: i64| (EventTime(micros), EventTime(micros));
+    assert_eq!(said(&[(40, false), (70, false)], 40), both(40));
+    assert_eq!(said(&[(40, true), (70, false)], 70), both(70), "one that had ended holds nothing back");
+    assert_eq!(said(&[(40, true), (70, true)], 70), both(70));
+    assert_eq!(said(&[(40, false), (70, false)], 70), both(70), "one was idle");
+    assert_eq!(said(&[(i64::MIN, false), (70, false)], 70), both(70), "one is new");
+    assert_eq!(said(&[(i64::MIN, false)], i64::MIN), both(i64::MIN), "there is nothing to say at a start from nothing");
+}
