@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::error::ErrorKind;
 use millstream_api::state::{StateReader, StateWriter};
@@ -27,6 +27,34 @@ pub(crate) fn write_watermark(watermark: EventTime, state: &mut StateWriter) -> 
 pub(crate) fn read_watermark(state: &StateReader) -> EventTime {
     let saved = state.get(WATERMARK).flat_map(|records| records.column(0).as_primitive::<Int64Type>().values().to_vec());
     EventTime(saved.min().unwrap_or(i64::MIN))
+}
+
+/// The column that says how much longer windows stayed open for rows that are late, in microseconds.
+const LATENESS: &str = "allowed_lateness";
+
+/// Puts down the watermark up to which windows have closed that stay open for so much longer.
+///
+/// # Errors
+/// Only internal ones.
+pub(crate) fn write_closed(watermark: EventTime, lateness: i64, state: &mut StateWriter) -> Result<()> {
+    let schema = Schema::new([WATERMARK, LATENESS].map(|name| Field::new(name, DataType::Int64, false)).to_vec());
+    let columns = [watermark.0, lateness].map(|micros| Arc::new(Int64Array::from_value(micros, 1)) as ArrayRef);
+    state.put(WATERMARK, RecordBatch::try_new(Arc::new(schema), columns.to_vec())?);
+    Ok(())
+}
+
+/// The watermark at which just those windows are closed that were at the barrier, now that they stay open for so much longer. So none of them is
+/// opened again by more lateness, and with less the real watermark, which comes first, closes those that it is enough for.
+pub(crate) fn read_closed(state: &StateReader, lateness: i64) -> EventTime {
+    let lateness_of = |records: &RecordBatch| {
+        let column = records.column_by_name(LATENESS)?.as_primitive_opt::<Int64Type>()?;
+        column.values().first().copied()
+    };
+    let before = state.get(WATERMARK).find_map(lateness_of).unwrap_or(lateness);
+    match read_watermark(state) {
+        end @ (EventTime::MIN | EventTime::MAX) => end,
+        EventTime(watermark) => EventTime(watermark.saturating_add(lateness.saturating_sub(before))),
+    }
 }
 
 /// Whether the columns of a snapshot have the types that are wanted now; their names may be others.

@@ -3,10 +3,11 @@
 //! A row goes to the pane that it would go to at the reader: its slice, and the first window that is open by its own
 //! watermark. The reader's watermark can only be greater than a row's where it no longer waits for the sender (the runtime
 //! then combines nothing), or at the start of a run that goes on from a checkpoint, which is the `floor`. So which windows
-//! a row is too late for is known here; a row that is too late for all of them, or bad, is left to the reader.
+//! a row is too late for is known here; a row that is too late for all of them, or bad, is left to the reader. So is one behind the
+//! floor: windows that it is in may have closed when less lateness was allowed.
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::compute::{concat_batches, not};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::compute::{concat_batches, not, or};
 use millstream_api::batch::Hidden;
 use millstream_api::plan::OperatorContext;
 use millstream_api::{Batch, Combiner, EventTime, Result};
@@ -35,17 +36,18 @@ impl Combine {
 
 impl Combiner for Combine {
     fn add(&mut self, batch: Batch, floor: EventTime) -> Result<Option<Batch>> {
-        let survey = self.open.survey(&batch, floor)?;
-        let late = self.open.late(&batch, floor, &survey)?;
-        let (rows, rest) = match &late {
+        let survey = self.open.survey(&batch, EventTime::MIN)?;
+        let late = self.open.late(&batch, EventTime::MIN, &survey)?;
+        let left = either(late, self.open.behind(&batch, floor, &survey)?)?;
+        let (rows, rest) = match &left {
             None => (batch.clone(), None),
-            Some(late) => (batch.filter(&not(late)?)?, Some(batch.filter(late)?)),
+            Some(left) => (batch.filter(&not(left)?)?, Some(batch.filter(left)?)),
         };
         if rows.rows() == 0 {
             return Ok(rest);
         }
         let Some(evaluated) = self.program.evaluate_good(&rows)? else { return Ok(Some(batch)) };
-        let (places, _) = self.open.places(&rows, floor, &survey)?;
+        let (places, _) = self.open.places(&rows, EventTime::MIN, &survey)?;
         self.open.add(&places, &evaluated, &self.program, Pane::update_counted)?;
         Ok(rest)
     }
@@ -77,4 +79,12 @@ impl Combiner for Combine {
     fn keys(&self, partial: &Batch) -> Vec<ArrayRef> {
         self.layout.keys(partial.records())
     }
+}
+
+/// The rows that one or the other has.
+pub(super) fn either(one: Option<BooleanArray>, other: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
+    Ok(match (one, other) {
+        (Some(one), Some(other)) => Some(or(&one, &other)?),
+        (one, other) => one.or(other),
+    })
 }

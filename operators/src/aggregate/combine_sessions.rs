@@ -10,7 +10,8 @@ use millstream_api::plan::OperatorContext;
 use millstream_api::{Batch, Combiner, EventTime, Result};
 use millstream_expr::{Groups, Interner};
 
-use super::open_sessions::{columns, fresh, join, times, too_late};
+use super::combine::either;
+use super::open_sessions::{behind, columns, fresh, join, times, too_late};
 use super::plan::Design;
 use super::program::Program;
 use super::state::{Layout, Rows};
@@ -51,9 +52,11 @@ impl CombineSessions {
 
 impl Combiner for CombineSessions {
     fn add(&mut self, batch: Batch, floor: EventTime) -> Result<Option<Batch>> {
-        let (rows, rest) = match too_late(&batch, floor, self.lateness)? {
+        // See `combine`: sessions that rows behind the floor would be in may have closed.
+        let late = too_late(&batch, EventTime::MIN, self.lateness)?;
+        let (rows, rest) = match either(late, behind(&batch, floor)?)? {
             None => (batch.clone(), None),
-            Some(late) => (batch.filter(&not(&late)?)?, Some(batch.filter(&late)?)),
+            Some(left) => (batch.filter(&not(&left)?)?, Some(batch.filter(&left)?)),
         };
         let Some(evaluated) = self.program.evaluate_good(&rows)? else { return Ok(Some(batch)) };
         self.interner.intern(&evaluated.keys, evaluated.rows, &mut self.ids)?;

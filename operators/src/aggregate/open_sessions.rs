@@ -20,6 +20,13 @@ pub(super) fn too_late(batch: &Batch, node: EventTime, lateness: i64) -> Result<
     Ok((late.true_count() > 0).then_some(late))
 }
 
+/// The rows behind this watermark; `None`: none is.
+pub(super) fn behind(batch: &Batch, floor: EventTime) -> Result<Option<BooleanArray>> {
+    let times = times(batch)?;
+    let are_some = floor > EventTime::MIN && times.iter().any(|&time| time < floor.0);
+    Ok(are_some.then(|| times.iter().map(|&time| Some(time < floor.0)).collect()))
+}
+
 /// Makes one of the accumulators of sessions that were joined: of so many slots.
 pub(super) fn join(groups: &mut [Box<dyn Groups>], joined: Vec<(usize, usize)>, total: usize) -> Result<()> {
     if joined.is_empty() {

@@ -19,7 +19,7 @@ use super::{LATE, MAIN};
 use crate::changed::ChangedKeys;
 use crate::cold::Cold;
 use crate::late::LateRows;
-use crate::saved::{read_watermark, write_watermark};
+use crate::saved::{read_closed, write_closed};
 
 /// The name of the state.
 pub(super) const SESSIONS: &str = "sessions";
@@ -185,7 +185,7 @@ impl Sessions {
         if let Some(early) = &self.early {
             early.snapshot(&self.program, &self.timeline, &self.interner, state)?;
         }
-        write_watermark(self.watermark, state)
+        write_closed(self.watermark, self.lateness, state)
     }
 }
 
@@ -288,7 +288,7 @@ impl Operator for Sessions {
         if let Some(early) = self.early.as_mut().filter(|_| self.cold.next().is_some()) {
             early.cold.note();
         }
-        self.watermark = read_watermark(state);
+        self.watermark = read_closed(state, self.lateness);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use super::windows::{Due, OpenPanes, PaneKey};
 use super::{LATE, MAIN};
 use crate::floors::Floors;
 use crate::late::LateRows;
-use crate::saved::{read_watermark, write_watermark};
+use crate::saved::{read_closed, write_closed};
 
 /// The name of the state.
 pub(super) const PANES: &str = "panes";
@@ -140,7 +140,7 @@ impl Windowed {
         if let Some(early) = &mut self.early {
             early.snapshot(&self.program, state)?;
         }
-        write_watermark(self.watermark, state)
+        write_closed(self.watermark, self.lateness, state)
     }
 
     /// Merges groups into a pane.
@@ -288,7 +288,7 @@ impl Operator for Windowed {
         self.take_back(state)?;
         self.open.restore_stored(state, self.floors.least())?;
         self.restore_cold(state);
-        self.watermark = read_watermark(state);
+        self.watermark = read_closed(state, self.lateness);
         Ok(())
     }
 

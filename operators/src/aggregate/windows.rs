@@ -85,6 +85,17 @@ impl OpenPanes {
         Ok(Survey { range, behind })
     }
 
+    /// The rows that have windows which may end at this watermark or before it; `None`: none has.
+    pub(super) fn behind(&self, batch: &Batch, floor: EventTime, survey: &Survey) -> Result<Option<BooleanArray>> {
+        if survey.range.is_none_or(|(least, _)| least >= floor.0) {
+            return Ok(None);
+        }
+        Ok(Some(match &self.kind {
+            Kind::Explicit => bounds(batch)?.end.values().iter().map(|&end| Some(end <= floor.0)).collect(),
+            Kind::Implicit { .. } => times(batch)?.iter().map(|&time| Some(time < floor.0)).collect(),
+        }))
+    }
+
     /// The rows that are late for all their windows; `None`: none is.
     pub(super) fn late(&self, batch: &Batch, node: EventTime, survey: &Survey) -> Result<Option<BooleanArray>> {
         if !survey.behind {

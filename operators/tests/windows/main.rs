@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod early;
+mod lateness;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -88,13 +89,19 @@ type Taken = BTreeMap<(i64, i64), Vec<Row>>;
 
 /// Which rows are in which window, by the watermark just before each row; and those that are in none.
 fn model(kind: Kind, lateness: i64, rows: &[Row]) -> (Taken, Vec<Row>) {
+    model_by(kind, rows, |_, watermark| watermark - lateness)
+}
+
+/// The same, with up to where windows have closed for a row, by its place and the watermark just before it.
+fn model_by(kind: Kind, rows: &[Row], closed_up_to: impl Fn(usize, i64) -> i64) -> (Taken, Vec<Row>) {
     let (mut taken, mut late) = (Taken::new(), Vec::new());
     let mut by_car: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
     let mut watermark = i64::MIN / 2;
-    for row in rows {
-        let open: Vec<_> = kind.windows(row.2).into_iter().filter(|(_, end)| end + lateness > watermark).collect();
+    for (place, row) in rows.iter().enumerate() {
+        let closed = closed_up_to(place, watermark);
+        let open: Vec<_> = kind.windows(row.2).into_iter().filter(|(_, end)| *end > closed).collect();
         match kind {
-            Kind::Session { .. } if row.2 >= watermark - lateness => by_car.entry(row.0).or_default().push(*row),
+            Kind::Session { .. } if row.2 >= closed => by_car.entry(row.0).or_default().push(*row),
             _ if open.is_empty() => late.push(*row),
             _ => open.into_iter().for_each(|window| taken.entry(window).or_default().push(*row)),
         }
