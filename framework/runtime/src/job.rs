@@ -19,7 +19,7 @@ use crate::actors::{Fail, FirstFailure, Supervisor, TaskActor, Watch};
 use crate::build::{BuildError, Built, Surroundings, build};
 use crate::checkpoint::Checkpoints;
 use crate::checkpoint::driver::{self, Event};
-use crate::checkpoint::restarts::{Policy, Restarts, Verdict};
+use crate::checkpoint::restarts::{Policy, Progress, Restarts, Verdict};
 use crate::feed::{Feed, Threaded};
 use crate::handle::{Actors, Counted, Handle};
 use crate::ledger::Ledger;
@@ -159,7 +159,8 @@ impl Job {
             if handle.is_stopped() {
                 break Outcome::Failed(failure);
             }
-            match restarts.as_mut().map(|restarts| restarts.judge(&failure.node, &failure.error, newest(&options, &handle))) {
+            let judge = |restarts: &mut Restarts| restarts.judge(&failure.node, &failure.error, progress(&topology, &options, &handle));
+            match restarts.as_mut().map(judge) {
                 Some(Verdict::Restart(wait)) => {
                     let from = newest(&options, &handle);
                     notice(&options, &Notice::Failed { failure: &failure, wait, from });
@@ -196,6 +197,14 @@ fn policy(settings: &CheckpointSettings) -> Policy {
         max_delay: settings.max_restart_delay.duration(),
         same_failures: settings.same_failures.get(),
     }
+}
+
+/// How far the run has come.
+fn progress(topology: &Topology, options: &RunOptions, handle: &Handle) -> Progress {
+    let ledger = handle.ledger();
+    let sources = topology.nodes.iter().filter(|node| node.role == Role::Source);
+    let read = sources.filter_map(|source| Some((source.name.clone(), ledger.node(&source.name)?.rows_in)));
+    Progress { newest: newest(options, handle), covered: handle.status().covered(), read: read.collect() }
 }
 
 /// The newest checkpoint of the run.

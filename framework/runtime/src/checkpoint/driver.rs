@@ -223,7 +223,8 @@ impl Driver {
         let written = self.run.store.write(about, snapshot, &may_go_on);
         let now = self.run.clock.now();
         if let Ok(written) = &written {
-            self.run.status.completed(id, began, whole, now, written.bytes);
+            let read = self.run.sources.iter().map(|source| (source.node.clone(), snapshot.counts(&source.node).rows_in)).collect();
+            self.run.status.completed(id, began, whole, now, written.bytes, read);
             tracing::info!(checkpoint = id, bytes = written.bytes, milliseconds = (now.0 - began.0) / 1_000, "checkpoint written");
             self.answer(id, &Ok(id));
             if let Err(error) = self.run.store.tidy(id, self.run.retain) {

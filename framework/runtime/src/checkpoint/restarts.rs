@@ -1,8 +1,12 @@
 //! Whether a run that has failed goes on from the last checkpoint by itself, and after which wait.
 //!
 //! A fault of the world outside passes; a row that cannot be processed does not, and would make the run fail for ever. So the
-//! number of restarts without a checkpoint in between is limited, and even more that of failures that are all the same.
+//! number of restarts without a checkpoint in between is limited, and even more that of failures that are all at the same place.
+//!
+//! The place is the node, and what the error says of it. Where that is nothing it is the stretch of the input between the last
+//! checkpoint and what had been read: as long as no checkpoint has all of that, the same row may be to blame, whatever the message says.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_api::error::{Error, ErrorKind};
@@ -17,7 +21,7 @@ pub struct Policy {
     pub delay: Duration,
     /// The longest wait.
     pub max_delay: Duration,
-    /// Failures with the same message at the same place.
+    /// Failures at the same place.
     pub same_failures: usize,
 }
 
@@ -30,14 +34,66 @@ pub enum Verdict {
     GiveUp(Option<String>),
 }
 
+/// How many rows each source has read, by its name.
+pub type Read = BTreeMap<String, u64>;
+
+/// How far the run had come when it failed.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Its newest checkpoint.
+    pub newest: Option<CheckpointId>,
+    /// What that one has, where it was written by this run.
+    pub covered: Read,
+    /// What had been read in all.
+    pub read: Read,
+}
+
 /// The failures of a run so far.
 #[derive(Debug)]
 pub struct Restarts {
     policy: Policy,
     in_a_row: u32,
     newest: Option<CheckpointId>,
-    last: Option<String>,
+    last: Option<Failed>,
     same: usize,
+}
+
+/// What a failure is recognised by.
+#[derive(Debug)]
+struct Failed {
+    node: String,
+    kind: ErrorKind,
+    place: Option<String>,
+    text: String,
+    read: Read,
+}
+
+impl Failed {
+    fn new(node: &str, error: &Error, read: Read) -> Failed {
+        let text = match is_of_rows(error.kind()) {
+            // A time, a counter, how far it is beyond a limit.
+            true => error.message().chars().filter(|c| !c.is_ascii_digit()).collect(),
+            false => error.message().to_owned(),
+        };
+        Failed { node: node.to_owned(), kind: error.kind(), place: error.place().map(str::to_owned), text, read }
+    }
+
+    /// Whether another one, before which checkpoints had come to have so much, was at the same place.
+    fn is_at(&self, other: &Failed, covered: &Read) -> bool {
+        let at = |failed: &'_ Failed| (failed.node.clone(), failed.kind, failed.place.clone());
+        let may_be_the_same_row = || self.place.is_some() || !other.is_passed(covered);
+        at(self) == at(other) && (self.text == other.text || is_of_rows(self.kind) && may_be_the_same_row())
+    }
+
+    /// Whether checkpoints have all that had been read.
+    fn is_passed(&self, covered: &Read) -> bool {
+        self.read.iter().all(|(source, rows)| covered.get(source).is_some_and(|covered| covered >= rows))
+    }
+}
+
+/// Whether a failure of this kind is rather of rows, or of the state that they have made, than of the world outside.
+fn is_of_rows(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Internal | ErrorKind::Limit)
 }
 
 impl Restarts {
@@ -46,8 +102,8 @@ impl Restarts {
         Restarts { policy, in_a_row: 0, newest: None, last: None, same: 0 }
     }
 
-    /// Judges a failure of `node`, when `newest` is the newest checkpoint of the run.
-    pub fn judge(&mut self, node: &str, error: &Error, newest: Option<CheckpointId>) -> Verdict {
+    /// Judges a failure of `node`.
+    pub fn judge(&mut self, node: &str, error: &Error, Progress { newest, covered, read }: Progress) -> Verdict {
         // By the policy of its node a bad row ends the run; to read it again makes it no better.
         // And nobody opens a pipe again that was closed, and to go on against whoever has taken the store would destroy its work.
         if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Closed | ErrorKind::Taken) {
@@ -56,9 +112,9 @@ impl Restarts {
         if newest != self.newest {
             (self.newest, self.in_a_row) = (newest, 0);
         }
-        let what = told(node, error);
-        self.same = if self.last.as_ref() == Some(&what) { self.same + 1 } else { 1 };
-        self.last = Some(what);
+        let failed = Failed::new(node, error, read);
+        self.same = if self.last.as_ref().is_some_and(|last| failed.is_at(last, &covered)) { self.same + 1 } else { 1 };
+        self.last = Some(failed);
         if self.same >= self.policy.same_failures && self.policy.restarts > 0 {
             let times = self.same;
             return Verdict::GiveUp(Some(format!("it has failed {times} times at the same place, so it would go on failing")));
@@ -73,16 +129,6 @@ impl Restarts {
     }
 }
 
-/// What a failure is recognised by.
-fn told(node: &str, error: &Error) -> String {
-    let text = format!("{node}: {error}");
-    match error.kind() {
-        // How far it is beyond a limit depends on timing.
-        ErrorKind::Limit => text.chars().filter(|c| !c.is_ascii_digit()).collect(),
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +138,10 @@ mod tests {
         Restarts::new(Policy { restarts, delay: seconds(1), max_delay: seconds(5), same_failures })
     }
 
+    fn at(newest: CheckpointId) -> Progress {
+        Progress { newest: Some(newest), ..Progress::default() }
+    }
+
     fn wait(seconds: u64) -> Verdict {
         Verdict::Restart(Duration::from_secs(seconds))
     }
@@ -99,39 +149,75 @@ mod tests {
     #[test]
     fn waits_double_up_to_a_limit_and_begin_anew_after_a_checkpoint() {
         let mut it = restarts(4, 100);
-        let mut fail = |n: u32, newest| it.judge("sink", &Error::io("cannot write", n), newest);
-        let waits: Vec<Verdict> = (0..4).map(|n| fail(n, Some(1))).collect();
+        let mut fail = |n: u32, newest| it.judge("sink", &Error::io("cannot write", n), at(newest));
+        let waits: Vec<Verdict> = (0..4).map(|n| fail(n, 1)).collect();
         assert_eq!(waits, [1, 2, 4, 5].map(wait));
-        assert_eq!(fail(4, Some(2)), wait(1));
+        assert_eq!(fail(4, 2), wait(1));
         for n in 5..8 {
-            fail(n, Some(2));
+            fail(n, 2);
         }
         let said = "it was restarted 4 times without coming to a checkpoint".to_owned();
-        assert_eq!(fail(9, Some(2)), Verdict::GiveUp(Some(said)));
+        assert_eq!(fail(9, 2), Verdict::GiveUp(Some(said)));
     }
 
     #[test]
     fn the_same_failure_again_and_again_is_not_tried_for_ever() {
         let mut it = restarts(100, 3);
         let poison = || Error::internal("panicked: out of range").at("row 7");
-        assert_eq!(it.judge("sums", &poison(), Some(1)), wait(1));
-        assert_eq!(it.judge("sums", &poison(), Some(2)), wait(1));
+        assert_eq!(it.judge("sums", &poison(), at(1)), wait(1));
+        assert_eq!(it.judge("sums", &poison(), at(2)), wait(1));
         let said = "it has failed 3 times at the same place, so it would go on failing".to_owned();
-        assert_eq!(it.judge("sums", &poison(), Some(3)), Verdict::GiveUp(Some(said)));
-        assert_eq!(it.judge("other", &poison(), Some(3)), wait(1), "another node is another place");
+        assert_eq!(it.judge("sums", &poison(), at(3)), Verdict::GiveUp(Some(said)));
+        assert_eq!(it.judge("other", &poison(), at(3)), wait(1), "another node is another place");
         let full = |bytes: u32| Error::new(ErrorKind::Limit, format!("keyed state is {bytes} bytes"));
-        let verdicts = [1_000_017, 1_000_333, 1_002_001].map(|bytes| it.judge("sums", &full(bytes), Some(3)));
+        let verdicts = [1_000_017, 1_000_333, 1_002_001].map(|bytes| it.judge("sums", &full(bytes), at(3)));
         assert!(matches!(verdicts[2], Verdict::GiveUp(Some(_))), "however far it is beyond the limit: {verdicts:?}");
+    }
+
+    fn rows<const N: usize>(rows: [u64; N]) -> Read {
+        rows.into_iter().enumerate().map(|(source, rows)| (format!("source {source}"), rows)).collect()
+    }
+
+    /// Which of these failures ends the run, each with its message and place, what checkpoints had before it, and what had been read.
+    fn ends_at(failures: &[(Error, [u64; 2], [u64; 2])]) -> Option<usize> {
+        let mut it = restarts(100, 3);
+        let mut judge = |(index, (error, covered, read)): (usize, &(Error, [u64; 2], [u64; 2]))| {
+            let progress = Progress { newest: Some(index as u64), covered: rows(*covered), read: rows(*read) };
+            it.judge("sums", error, progress)
+        };
+        failures.iter().enumerate().position(|failure| matches!(judge(failure), Verdict::GiveUp(_)))
+    }
+
+    #[test]
+    fn a_message_that_changes_does_not_hide_that_it_is_the_same_place() {
+        let panic = |text: &str| Error::internal(format!("panicked: {text}"));
+        let cut = |covered, reads: [[u64; 2]; 4]| {
+            ["dawn", "noon", "dusk", "night"].into_iter().zip(reads).map(|(text, read)| (panic(text), covered, read)).collect::<Vec<_>>()
+        };
+        // Checkpoints come on the way there, and never past it.
+        assert_eq!(ends_at(&cut([10, 70], [[20, 70], [25, 70], [21, 70], [22, 70]])), Some(2));
+        let passing = |text, covered, read| (panic(text), covered, read);
+        let passed =
+            [("dawn", [10, 70], [20, 70]), ("noon", [20, 70], [30, 70]), ("dusk", [40, 71], [50, 80]), ("night", [41, 90], [60, 90])];
+        assert_eq!(ends_at(&passed.map(|(text, covered, read)| passing(text, covered, read))), None, "each time they have passed it");
+        // What has come into state fails behind any checkpoint.
+        let counted = |n: u64| (panic(&format!("at {n} o'clock")), [n, n], [n, n]);
+        assert_eq!(ends_at(&[7, 8, 9, 10].map(counted)), Some(2), "numbers do not count");
+        let at = |n: u64, place: &str| (panic(&format!("{}", char::from(b'a' + n as u8))).at(place), [n, n], [n, n]);
+        assert_eq!(ends_at(&[at(1, "in:7"), at(2, "in:7"), at(3, "in:7")]), Some(2), "the error says where it was");
+        assert_eq!(ends_at(&[at(1, "in:7"), at(2, "in:8"), at(3, "in:9")]), None);
+        let outside = |n: u64| (Error::io("cannot write", format!("{n}")), [0, 0], [9, 9]);
+        assert_eq!(ends_at(&[1, 2, 3, 4].map(outside)), None, "the world outside fails in many ways at any place");
     }
 
     #[test]
     fn a_bad_row_and_no_restarts_end_it_at_once() {
         let bad = Error::new(ErrorKind::BadRow, "bad row");
-        assert_eq!(restarts(9, 9).judge("in", &bad, None), Verdict::GiveUp(None));
+        assert_eq!(restarts(9, 9).judge("in", &bad, Progress::default()), Verdict::GiveUp(None));
         let closed = Error::new(ErrorKind::Closed, "closed");
-        assert_eq!(restarts(9, 9).judge("out", &closed, None), Verdict::GiveUp(None));
+        assert_eq!(restarts(9, 9).judge("out", &closed, Progress::default()), Verdict::GiveUp(None));
         let taken = Error::new(ErrorKind::Taken, "taken");
-        assert_eq!(restarts(9, 9).judge("[checkpoint]", &taken, None), Verdict::GiveUp(None));
-        assert_eq!(restarts(0, 1).judge("in", &Error::internal("x"), None), Verdict::GiveUp(None));
+        assert_eq!(restarts(9, 9).judge("[checkpoint]", &taken, Progress::default()), Verdict::GiveUp(None));
+        assert_eq!(restarts(0, 1).judge("in", &Error::internal("x"), Progress::default()), Verdict::GiveUp(None));
     }
 }

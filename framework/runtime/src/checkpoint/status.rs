@@ -6,6 +6,8 @@ use millstream_api::message::CheckpointId;
 use millstream_api::time::ClockTime;
 use serde::Serialize;
 
+use super::restarts::Read;
+
 /// How checkpoints have gone so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckpointStatus {
@@ -33,17 +35,23 @@ pub struct CheckpointStatus {
 
 /// The shared [`CheckpointStatus`] of a run.
 #[derive(Clone, Default)]
-pub struct Shared(Arc<Mutex<CheckpointStatus>>);
+pub struct Shared(Arc<Mutex<(CheckpointStatus, Read)>>);
 
 impl Shared {
     /// As it is now.
     pub fn get(&self) -> CheckpointStatus {
-        self.locked().clone()
+        self.locked().0.clone()
+    }
+
+    /// What the newest one has of what sources have read.
+    pub fn covered(&self) -> Read {
+        self.locked().1.clone()
     }
 
     /// Notes one that was written.
-    pub fn completed(&self, id: CheckpointId, began: ClockTime, whole: ClockTime, written: ClockTime, bytes: u64) {
-        let mut status = self.locked();
+    pub fn completed(&self, id: CheckpointId, began: ClockTime, whole: ClockTime, written: ClockTime, bytes: u64, read: Read) {
+        let (status, covered) = &mut *self.locked();
+        *covered = read;
         status.newest = Some(id);
         status.written_at_us = Some(written.0);
         status.duration_us = Some(written.0 - began.0);
@@ -55,17 +63,17 @@ impl Shared {
 
     /// Notes one that has failed.
     pub fn failed(&self, why: String) {
-        let mut status = self.locked();
+        let (status, _) = &mut *self.locked();
         status.failed += 1;
         status.last_failure = Some(why);
     }
 
     /// Notes that the run goes on from the last one.
     pub fn restarted(&self) {
-        self.locked().restarts += 1;
+        self.locked().0.restarts += 1;
     }
 
-    fn locked(&self) -> MutexGuard<'_, CheckpointStatus> {
+    fn locked(&self) -> MutexGuard<'_, (CheckpointStatus, Read)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

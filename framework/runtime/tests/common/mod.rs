@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -141,12 +142,17 @@ impl Operator for PassFactory {
         if let Some(n) = self.fail_at.filter(|n| numbers.contains(n)) {
             return Err(Error::internal("this number is not liked").at(format!("row {n}")));
         }
-        assert!(!self.panic_at.is_some_and(|n| numbers.contains(&n)), "this number is feared");
+        if self.panic_at.is_some_and(|n| numbers.contains(&n)) {
+            panic!("this number is feared{}", "!".repeat(PANICS.fetch_add(1, Ordering::Relaxed)));
+        }
         out.fates().passed += batch.rows() as u64;
         out.emit(0, batch);
         Ok(())
     }
 }
+
+/// How many panics there were: the message of each is another one.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// What all `watch` sinks of a test have seen, by name.
 pub static SEEN: Mutex<Vec<(String, Saw)>> = Mutex::new(Vec::new());
