@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::ArrayRef;
-use fjall::{Keyspace, UserValue};
+use lsm_tree::UserValue;
 use millstream_api::EventTime;
 use millstream_api::error::Result;
 use millstream_api::key_group::CanonicalKeys;
@@ -19,6 +19,7 @@ use super::due::DueIndex;
 use super::log::Log;
 use super::resident::Resident;
 use super::scratch::Scratch;
+use super::space::Space;
 use super::touched::Touched;
 use super::view::DiskSnapshot;
 use super::writer::Writer;
@@ -31,7 +32,7 @@ const AGED_AT_ONCE: usize = 4096;
 
 /// Keys of one subtask, in memory and on disk.
 pub struct DiskState {
-    pub(super) keyspace: Keyspace,
+    pub(super) space: Space,
     pub(super) codec: Codec,
     pub(super) resident: Resident,
     /// With checkpoints only.
@@ -67,7 +68,7 @@ impl DiskState {
     /// When the disk can't be written to.
     pub fn new(scratch: &Arc<Scratch>, spills: &Spills, key_groups: u16, part_bytes: usize, checkpoints: bool) -> Result<DiskState> {
         Ok(DiskState {
-            keyspace: scratch.keyspace()?,
+            space: scratch.space()?,
             scratch: scratch.clone(),
             codec: Codec::new(spills.state),
             resident: Resident::new(key_groups),
@@ -169,7 +170,7 @@ impl DiskState {
         if self.counts.keys == 0 {
             return Ok(None);
         }
-        let value = self.keyspace.get(self.resident.key(number)).map_err(|cause| self.scratch.failed("read state from", &cause))?;
+        let value = self.space.get(self.resident.key(number)).map_err(|cause| self.scratch.failed("read state from", &cause))?;
         self.resident.slot_mut(number).on_disk = value.is_some();
         if let (Some(value), Some(_)) = (&value, self.due) {
             self.resident.set_due(number, codec::at(value));
@@ -184,7 +185,7 @@ impl DiskState {
 
     /// What the store takes on disk.
     pub(super) fn disk_bytes(&self) -> u64 {
-        self.keyspace.disk_space() + self.index.as_ref().map_or(0, |index| index.keyspace.disk_space())
+        self.space.disk_bytes() + self.index.as_ref().map_or(0, |index| index.space.disk_bytes())
     }
 
     /// Takes keys off the disk that were written so long ago that they would be forgotten when they come back. It looks at `most`
@@ -195,18 +196,18 @@ impl DiskState {
             return Ok(());
         }
         let from = self.aged_up_to.take().unwrap_or_default();
-        let failed = |cause: fjall::Error| self.scratch.failed("read state from", &cause);
+        let failed = |cause: lsm_tree::Error| self.scratch.failed("read state from", &cause);
         let mut aged = Vec::new();
         let (mut last, mut seen) = (None, 0);
-        for found in self.keyspace.range(from..).take(most) {
-            let (key, value) = found.into_inner().map_err(failed)?;
+        for found in self.space.range(from..).take(most) {
+            let (key, value) = found.map_err(failed)?;
             if codec::at(&value).is_some_and(|at| ClockTime(at).plus(after) <= now) {
                 aged.push(key.to_vec());
             }
             last = Some(key.to_vec());
             seen += 1;
         }
-        let mut writer = Writer::new(&self.keyspace, &self.scratch, aged.len())?;
+        let mut writer = Writer::new(&self.space, &self.scratch, aged.len())?;
         aged.iter().try_for_each(|key| writer.remove(key))?;
         writer.finish()?;
         self.counts.keys -= aged.len() as u64;
@@ -284,7 +285,7 @@ impl OnDisk for DiskState {
     fn snapshot(&mut self, entries: StateEntries, now: ClockTime) -> Result<(StateEntries, DiskSnapshot)> {
         let (cold, warm) = self.divided(entries);
         self.write(cold, now, self.log.clone())?;
-        let view = DiskSnapshot::new(&self.scratch, &self.keyspace, self.codec.clone(), 0, self.log.clone())?;
+        let view = DiskSnapshot::new(&self.scratch, &self.space, self.codec.clone(), 0, self.log.clone())?;
         Ok((warm, view))
     }
 

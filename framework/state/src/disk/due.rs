@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use fjall::Keyspace;
 use millstream_api::EventTime;
 use millstream_api::error::Result;
 use millstream_api::plan::{Due, Then};
@@ -26,6 +25,7 @@ use super::codec::{self, Found};
 use super::cold::DiskState;
 use super::resident::{GROUP_BYTES, Resident};
 use super::scratch::Scratch;
+use super::space::Space;
 use super::writer::Writer;
 
 /// Where the key begins in that of its entry.
@@ -42,7 +42,7 @@ const SCANNED_TIMES: usize = 16;
 
 /// The entries of one subtask's keys.
 pub(super) struct DueIndex {
-    pub(super) keyspace: Keyspace,
+    pub(super) space: Space,
     /// Entries before it are of keys that are in memory, or have gone.
     from: Vec<u8>,
     /// The instant of the first entry from there on, while it is known.
@@ -106,14 +106,14 @@ pub(super) fn changes(number: u32, before: Option<i64>, after: Option<(i64, u64)
 impl DueIndex {
     /// No entries.
     pub(super) fn new(scratch: &Scratch) -> Result<DueIndex> {
-        Ok(DueIndex { keyspace: scratch.keyspace()?, from: Vec::new(), next: None, ready: VecDeque::new(), scan_from: None, are_few: None })
+        Ok(DueIndex { space: scratch.space()?, from: Vec::new(), next: None, ready: VecDeque::new(), scan_from: None, are_few: None })
     }
 
     /// Writes what has changed of keys in memory.
     pub(super) fn write(&mut self, mut changes: Vec<Change>, resident: &Resident, scratch: &Scratch) -> Result<()> {
         changes.sort_unstable_by(|a, b| a.due.cmp(&b.due).then_with(|| resident.key(a.number).cmp(resident.key(b.number))));
         self.next = None;
-        let mut writer = Writer::new(&self.keyspace, scratch, changes.len())?;
+        let mut writer = Writer::new(&self.space, scratch, changes.len())?;
         for (index, change) in changes.iter().enumerate() {
             let mut entry = ordered(change.due).to_vec();
             entry.extend_from_slice(resident.key(change.number));
@@ -133,10 +133,10 @@ impl DueIndex {
         let end = until.checked_add(1).map_or(Bound::Unbounded, |end| Bound::Excluded(ordered(end).to_vec()));
         // Both bounds are one, and out of order, when all up to there has been found.
         let is_through = matches!(&end, Bound::Excluded(end) if *end <= self.from);
-        let found = (!is_through).then(|| self.keyspace.range((Bound::Included(self.from.clone()), end)));
+        let found = (!is_through).then(|| self.space.range((Bound::Included(self.from.clone()), end)));
         let scratch = scratch.clone();
         found.into_iter().flatten().map(move |found| {
-            let (key, value) = found.into_inner().map_err(|cause| scratch.failed("read state from", &cause))?;
+            let (key, value) = found.map_err(|cause| scratch.failed("read state from", &cause))?;
             // Copied: as it is found a key holds the block of the file that it is in.
             Ok((key.to_vec(), value.first_chunk().map_or(0, |rows| u64::from_le_bytes(*rows))))
         })
@@ -248,8 +248,8 @@ impl DiskState {
     /// has room for.
     fn scan(&mut self, index: &mut DueIndex, from: Vec<u8>, until: i64) -> Result<Option<StateReader>> {
         let (mut found, mut is_through) = (Found::default(), true);
-        for pair in self.keyspace.range(from..) {
-            let (key, value) = pair.into_inner().map_err(|cause| self.scratch.failed("read state from", &cause))?;
+        for pair in self.space.range(from..) {
+            let (key, value) = pair.map_err(|cause| self.scratch.failed("read state from", &cause))?;
             if found.size_bytes() >= self.part_bytes {
                 index.scan_from = Some(key.to_vec());
                 is_through = false;
@@ -284,9 +284,9 @@ impl DiskState {
             }
             let is_on_disk_only = |entry: &[u8]| self.resident.find(&entry[KEY_AT + GROUP_BYTES..]).is_none();
             let mut dropped: Vec<(Vec<u8>, u64)> = entries.into_iter().filter(|(entry, _)| is_on_disk_only(entry)).collect();
-            remove(&index.keyspace, dropped.iter().map(|(entry, _)| entry.as_slice()), &scratch)?;
+            remove(&index.space, dropped.iter().map(|(entry, _)| entry.as_slice()), &scratch)?;
             dropped.sort_unstable_by(|(a, _), (b, _)| a[KEY_AT..].cmp(&b[KEY_AT..]));
-            remove(&self.keyspace, dropped.iter().map(|(entry, _)| &entry[KEY_AT..]), &scratch)?;
+            remove(&self.space, dropped.iter().map(|(entry, _)| &entry[KEY_AT..]), &scratch)?;
             self.counts.keys -= dropped.len() as u64;
             dropped_rows += dropped.iter().map(|(_, rows)| rows).sum::<u64>();
         }
@@ -295,7 +295,7 @@ impl DiskState {
     }
 }
 
-fn remove<'k>(from: &Keyspace, keys: impl ExactSizeIterator<Item = &'k [u8]>, scratch: &Scratch) -> Result<()> {
+fn remove<'k>(from: &Space, keys: impl ExactSizeIterator<Item = &'k [u8]>, scratch: &Scratch) -> Result<()> {
     let mut writer = Writer::new(from, scratch, keys.len())?;
     for key in keys {
         writer.remove(key)?;

@@ -10,6 +10,7 @@
 //! Modules in reading order:
 //!
 //! - [`scratch`]: the folder, and the store in it
+//! - `space`: keys in their order, an LSM tree; `compactor`: the thread that puts its files together
 //! - `resident`: the keys in memory
 //! - `codec`: the state of a key as bytes
 //! - `writer`: many keys to the store
@@ -24,11 +25,13 @@
 mod blocks;
 mod codec;
 pub mod cold;
+mod compactor;
 mod due;
 pub mod log;
 pub mod panes;
 mod resident;
 pub mod scratch;
+mod space;
 mod touched;
 pub mod view;
 mod write;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
-use fjall::{Keyspace, UserValue};
+use lsm_tree::UserValue;
 use millstream_api::error::{Error, Result};
 use millstream_api::key_group::CanonicalKeys;
 use millstream_api::state::gone::Gone;
@@ -23,6 +23,7 @@ use super::blocks::{self, Block, GROUP_AT, Ordered};
 use super::codec::{self, Codec};
 use super::log::Log;
 use super::scratch::Scratch;
+use super::space::Space;
 use super::view::DiskSnapshot;
 use super::writer::Writer;
 use super::{DiskCounts, OnDisk};
@@ -56,7 +57,7 @@ impl Stored {
 
 /// Panes of one subtask that are on disk.
 pub struct DiskPanes {
-    keyspace: Keyspace,
+    space: Space,
     codec: Codec,
     names: &'static [&'static str],
     panes: BTreeMap<PaneKey, Stored>,
@@ -89,7 +90,7 @@ impl DiskPanes {
     /// When the disk can't be written to.
     pub fn new(scratch: &Arc<Scratch>, names: &'static [&'static str], part_bytes: usize, checkpoints: bool) -> Result<DiskPanes> {
         Ok(DiskPanes {
-            keyspace: scratch.keyspace()?,
+            space: scratch.space()?,
             codec: Codec::new(names),
             names,
             panes: BTreeMap::new(),
@@ -166,8 +167,8 @@ impl DiskPanes {
         added: &mut BTreeMap<PaneKey, Stored>,
     ) -> Result<()> {
         let place = self.codec.place(name).ok_or_else(|| Error::internal("panes of another state are to go to disk"))?;
-        let (keyspace, scratch) = (self.keyspace.clone(), self.scratch.clone());
-        let mut writer = Writer::new(&keyspace, &scratch, ordered.len())?;
+        let (space, scratch) = (self.space.clone(), self.scratch.clone());
+        let mut writer = Writer::new(&space, &scratch, ordered.len())?;
         let mut piece_bytes = 0;
         for chunk in ordered.chunks() {
             let chunk = chunk?;
@@ -202,7 +203,7 @@ impl DiskPanes {
         match log {
             Some(log) if !piece.is_empty() => {
                 let piece = std::mem::take(piece);
-                part::each(&piece, usize::MAX, &mut |bytes| log.add(bytes, self.keyspace.disk_space(), &self.scratch))
+                part::each(&piece, usize::MAX, &mut |bytes| log.add(bytes, self.space.disk_bytes(), &self.scratch))
             }
             _ => Ok(()),
         }
@@ -212,15 +213,15 @@ impl DiskPanes {
         for (pane, stored) in self.write(panes, self.log.clone())? {
             self.put(pane, stored);
         }
-        self.counts.bytes = self.keyspace.disk_space();
+        self.counts.bytes = self.space.disk_bytes();
         Ok(())
     }
 
     fn remove_all(&self, prefix: &[u8]) -> Result<()> {
         // Copied: as it is found a key holds the block of the file that it is in.
-        let keys = self.keyspace.prefix(prefix).map(|found| found.key().map(|key| key.to_vec()));
-        let keys = keys.collect::<fjall::Result<Vec<_>>>().map_err(|cause| self.scratch.failed("read state from", &cause))?;
-        let mut writer = Writer::new(&self.keyspace, &self.scratch, keys.len())?;
+        let keys = self.space.prefix(prefix).map(|found| found.map(|(key, _)| key.to_vec()));
+        let keys = keys.collect::<lsm_tree::Result<Vec<_>>>().map_err(|cause| self.scratch.failed("read state from", &cause))?;
+        let mut writer = Writer::new(&self.space, &self.scratch, keys.len())?;
         keys.iter().try_for_each(|key| writer.remove(key))?;
         writer.finish()
     }
@@ -266,7 +267,7 @@ impl OnDisk for DiskPanes {
             }
         }
         self.log = self.log.as_ref().map(|_| Log::new(false));
-        self.counts.bytes = self.keyspace.disk_space();
+        self.counts.bytes = self.space.disk_bytes();
         let on_disk = panes_on_disk(self.panes.iter().map(|(pane, stored)| (*pane, stored.stands_for)))?;
         in_memory.insert(PANES_ON_DISK.to_owned(), vec![StateRows { groups: None, records: on_disk }]);
         StateReader::new(in_memory, groups)
@@ -284,7 +285,7 @@ impl OnDisk for DiskPanes {
             let mut piece = self.take_removed()?;
             self.keep(&mut piece, log.as_ref())?;
         }
-        Ok((entries, DiskSnapshot::new(&self.scratch, &self.keyspace, self.codec.clone(), GROUP_AT, log)?))
+        Ok((entries, DiskSnapshot::new(&self.scratch, &self.space, self.codec.clone(), GROUP_AT, log)?))
     }
 
     fn memory_bytes(&self) -> usize {
@@ -315,8 +316,8 @@ impl ColdPanes for DiskPanes {
         let (mut values, mut bytes) = (Vec::new(), 0);
         for pane in panes {
             let range = blocks::group_prefix(*pane, part.groups.start)..blocks::group_prefix(*pane, part.groups.end);
-            for found in self.keyspace.range(range) {
-                let (key, value) = found.into_inner().map_err(|cause| self.scratch.failed("read state from", &cause))?;
+            for found in self.space.range(range) {
+                let (key, value) = found.map_err(|cause| self.scratch.failed("read state from", &cause))?;
                 bytes += value.len();
                 values.push((blocks::group_of(&key)?, value));
                 if bytes > READ_BYTES {
@@ -336,7 +337,7 @@ impl ColdPanes for DiskPanes {
                 self.removed.extend(self.log.is_some().then_some(*pane));
             }
         }
-        self.counts.bytes = self.keyspace.disk_space();
+        self.counts.bytes = self.space.disk_bytes();
         Ok(())
     }
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::config::PartitioningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use lsm_tree::{Cache, DescriptorTable};
 use millstream_api::error::{Error, Result};
+
+use super::compactor::Compactor;
+use super::space::{Shared, Space};
 
 /// What is in the folder of one attempt.
 const KEYS: &str = "keys";
@@ -17,13 +19,11 @@ const LOG: &str = "log";
 /// Attempts of this process. Each has a folder of its own, so that the end of one is none of the next one's.
 static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
-/// The least and the most that blocks of the store may take of memory, and that keys which have not come to a file yet may.
+/// The least and the most that blocks of the store may take of memory.
 const CACHE_BYTES: (u64, u64) = (4 << 20, 256 << 20);
-const WRITE_BUFFER_BYTES: u64 = 2 << 20;
 
-/// Threads of the store that write its files and put them together. Of several the first one (fjall 3.1) leaves putting together to the others by
-/// sending each order round again and again, a core's work for nothing.
-const STORE_THREADS: usize = 1;
+/// So many of its files are open at most.
+const OPEN_FILES: usize = 512;
 
 /// A folder with a store.
 pub struct Scratch {
@@ -31,8 +31,9 @@ pub struct Scratch {
     folder: PathBuf,
     /// The one in it that is ours.
     own: PathBuf,
+    shared: Shared,
     /// There until it is dropped.
-    database: Option<Database>,
+    compactor: Option<Compactor>,
     names: AtomicU64,
 }
 
@@ -52,14 +53,11 @@ impl Scratch {
         let own = folder.join(ATTEMPTS.fetch_add(1, Ordering::Relaxed).to_string());
         empty(folder).map_err(|cause| cannot(&cause))?;
         std::fs::create_dir_all(own.join(LOG)).map_err(|cause| cannot(&cause))?;
-        let database = Database::builder(own.join(KEYS))
-            .cache_size((cache_bytes as u64).clamp(CACHE_BYTES.0, CACHE_BYTES.1))
-            .manual_journal_persist(true)
-            .worker_threads(STORE_THREADS)
-            .max_journaling_size(64 << 20)
-            .open()
-            .map_err(|cause| cannot(&innermost(&cause)))?;
-        Ok(Arc::new(Scratch { folder: folder.to_owned(), own, database: Some(database), names: AtomicU64::new(0) }))
+        std::fs::create_dir_all(own.join(KEYS)).map_err(|cause| cannot(&cause))?;
+        let cache = Cache::with_capacity_bytes((cache_bytes as u64).clamp(CACHE_BYTES.0, CACHE_BYTES.1));
+        let shared = Shared { cache: Arc::new(cache), files: Arc::new(DescriptorTable::new(OPEN_FILES)) };
+        let compactor = Compactor::start().map_err(|cause| cannot(&cause))?;
+        Ok(Arc::new(Scratch { folder: folder.to_owned(), own, shared, compactor: Some(compactor), names: AtomicU64::new(0) }))
     }
 
     /// Where it is.
@@ -68,22 +66,15 @@ impl Scratch {
     }
 
     /// A space for keys of its own.
-    pub(super) fn keyspace(&self) -> Result<Keyspace> {
-        let name = self.names.fetch_add(1, Ordering::Relaxed).to_string();
-        // Filters and indexes in small blocks: whole ones are larger than the cache, and would be read anew for each key.
-        let options = || {
-            KeyspaceCreateOptions::default()
-                .manual_journal_persist(true)
-                .max_memtable_size(WRITE_BUFFER_BYTES)
-                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
-                .index_block_partitioning_policy(PartitioningPolicy::all(true))
-        };
-        self.database()?.keyspace(&name, options).map_err(|cause| self.failed("write state to", &cause))
+    pub(super) fn space(&self) -> Result<Space> {
+        let folder = self.own.join(KEYS).join(self.names.fetch_add(1, Ordering::Relaxed).to_string());
+        Space::new(&folder, &self.shared).map_err(|cause| self.failed("write state to", &cause))
     }
 
-    /// All that is in the store now.
-    pub(super) fn view(&self) -> Result<fjall::Snapshot> {
-        Ok(self.database()?.snapshot())
+    /// A space has a new file: the files may have to be put together, which this waits for where they are too many.
+    pub(super) fn has_new_file(&self, space: &Space) -> Result<()> {
+        let Some(compactor) = &self.compactor else { return Ok(()) };
+        compactor.has_new_file(space).map_err(|cause| self.failed_with("put files of state together on", &cause))
     }
 
     /// Where a file may be written.
@@ -92,13 +83,8 @@ impl Scratch {
     }
 
     /// What the store could not do.
-    pub(super) fn failed(&self, doing: &str, cause: &fjall::Error) -> Error {
-        let text = match cause {
-            // What went wrong first was said by another thread, to nobody.
-            fjall::Error::Poisoned => "an earlier write to it has failed; is the disk full?".to_owned(),
-            other => innermost(other),
-        };
-        self.failed_with(doing, &text)
+    pub(super) fn failed(&self, doing: &str, cause: &lsm_tree::Error) -> Error {
+        self.failed_with(doing, &innermost(cause))
     }
 
     /// The same, of a file.
@@ -106,16 +92,12 @@ impl Scratch {
         Error::io(format!("cannot {doing} disk in {}", self.folder.display()), cause)
             .help("make room there, or raise runtime.memory; with checkpoints the next run goes on from the last one")
     }
-
-    fn database(&self) -> Result<&Database> {
-        self.database.as_ref().ok_or_else(|| Error::internal("the store of state on disk is closed"))
-    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It ends its threads first.
-        self.database = None;
+        // Its thread ends first.
+        self.compactor = None;
         if let Err(error) = std::fs::remove_dir_all(&self.own) {
             tracing::warn!(%error, folder = %self.own.display(), "state on disk could not be removed; the next run does it");
         }
@@ -141,7 +123,7 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 }
 
 /// What is behind all that is said around it.
-fn innermost(error: &fjall::Error) -> String {
+pub(super) fn innermost(error: &lsm_tree::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

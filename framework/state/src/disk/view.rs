@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fjall::{Keyspace, Readable, Snapshot, UserValue};
+use lsm_tree::UserValue;
 use millstream_api::error::{Error, Result};
 use millstream_api::state::StateEntries;
 
@@ -10,14 +10,14 @@ use super::codec::{self, Codec};
 use super::log::{Log, Take};
 use super::resident::GROUP_BYTES;
 use super::scratch::Scratch;
+use super::space::{Space, SpaceSnapshot};
 use crate::chains::Chain;
 use crate::manifest::PartRecord;
 use crate::part::{self, PART_BYTES};
 
 /// Keys on disk as they were at a barrier.
 pub struct DiskSnapshot {
-    view: Snapshot,
-    keyspace: Keyspace,
+    view: SpaceSnapshot,
     codec: Codec,
     /// Where the key group stands in a key.
     group_at: usize,
@@ -32,18 +32,12 @@ impl std::fmt::Debug for DiskSnapshot {
 }
 
 impl DiskSnapshot {
-    pub(super) fn new(
-        scratch: &Arc<Scratch>,
-        keyspace: &Keyspace,
-        codec: Codec,
-        group_at: usize,
-        log: Option<Log>,
-    ) -> Result<DiskSnapshot> {
+    pub(super) fn new(scratch: &Arc<Scratch>, space: &Space, codec: Codec, group_at: usize, log: Option<Log>) -> Result<DiskSnapshot> {
         let log = log.map(|log| {
             let barrier = log.barrier();
             (log, barrier)
         });
-        Ok(DiskSnapshot { view: scratch.view()?, keyspace: keyspace.clone(), codec, group_at, log, scratch: scratch.clone() })
+        Ok(DiskSnapshot { view: space.snapshot(), codec, group_at, log, scratch: scratch.clone() })
     }
 
     /// All keys, piece by piece.
@@ -53,8 +47,8 @@ impl DiskSnapshot {
     pub fn each(&self, take: &mut dyn FnMut(StateEntries) -> Result<()>) -> Result<()> {
         let mut values: Vec<(u16, UserValue)> = Vec::new();
         let mut bytes = 0;
-        for found in self.view.iter(&self.keyspace) {
-            let (key, value) = found.into_inner().map_err(|cause| self.scratch.failed("read state from", &cause))?;
+        for found in self.view.iter() {
+            let (key, value) = found.map_err(|cause| self.scratch.failed("read state from", &cause))?;
             let group = key
                 .get(self.group_at..)
                 .and_then(|key| key.first_chunk::<GROUP_BYTES>())

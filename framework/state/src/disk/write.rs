@@ -39,8 +39,8 @@ impl DiskState {
         let mut groups = by_group(entries)?;
         let dirty = self.resident.dirty();
         let scratch = self.scratch.clone();
-        let keyspace = self.keyspace.clone();
-        let mut writer = Writer::new(&keyspace, &scratch, dirty.len())?;
+        let space = self.space.clone();
+        let mut writer = Writer::new(&space, &scratch, dirty.len())?;
         let mut piece = StateEntries::new();
         let (mut piece_bytes, mut changes) = (0, Vec::new());
         let groups_of: Vec<u16> = dirty.iter().map(|&number| self.resident.slot(number).group).collect();
@@ -176,7 +176,7 @@ impl DiskState {
         match log {
             Some(log) if !piece.is_empty() => {
                 let piece = std::mem::take(piece);
-                part::each(&piece, usize::MAX, &mut |bytes| log.add(bytes, self.keyspace.disk_space(), &self.scratch))
+                part::each(&piece, usize::MAX, &mut |bytes| log.add(bytes, self.space.disk_bytes(), &self.scratch))
             }
             _ => Ok(()),
         }

@@ -1,71 +1,61 @@
 //! Writing many keys: in bulk, as whole files of sorted keys; or, where there are few, one by one.
 
-use fjall::Keyspace;
+use lsm_tree::AnyIngestion;
 use millstream_api::error::Result;
 
 use super::scratch::Scratch;
+use super::space::Space;
 
 /// From so many keys on they are worth a file of their own.
 const BULK_KEYS: usize = 4096;
 
+/// Keys that were written one by one come to a file when they take so many bytes of memory.
+const WRITE_BUFFER_BYTES: u64 = 2 << 20;
+
 /// Takes keys in their order, each once.
-pub(super) struct Writer<'k> {
-    scratch: &'k Scratch,
-    write: Box<Write<'k>>,
+pub(super) struct Writer<'s> {
+    space: &'s Space,
+    scratch: &'s Scratch,
+    /// `None`: one by one.
+    bulk: Option<AnyIngestion<'s>>,
 }
 
-/// One thing to be written.
-enum Step<'s> {
-    Put(&'s [u8], &'s [u8]),
-    Remove(&'s [u8]),
-    Finish,
-}
-
-/// The store does not give its bulk writer a name, so it is in a closure.
-type Write<'k> = dyn FnMut(Step<'_>) -> fjall::Result<()> + 'k;
-
-impl<'k> Writer<'k> {
+impl<'s> Writer<'s> {
     /// For so many keys.
-    pub(super) fn new(keyspace: &'k Keyspace, scratch: &'k Scratch, keys: usize) -> Result<Writer<'k>> {
-        let write = if keys >= BULK_KEYS { bulk(keyspace) } else { Ok(one_by_one(keyspace)) };
-        let write = write.map_err(|cause| scratch.failed("write state to", &cause))?;
-        Ok(Writer { scratch, write })
+    pub(super) fn new(space: &'s Space, scratch: &'s Scratch, keys: usize) -> Result<Writer<'s>> {
+        let bulk = (keys >= BULK_KEYS).then(|| space.ingestion()).transpose();
+        let bulk = bulk.map_err(|cause| scratch.failed("write state to", &cause))?;
+        Ok(Writer { space, scratch, bulk })
     }
 
     /// Writes a key.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.step(Step::Put(key, value))
+        match &mut self.bulk {
+            Some(bulk) => bulk.write(key, value).map_err(|cause| self.scratch.failed("write state to", &cause)),
+            None => self.put_one(key, Some(value)),
+        }
     }
 
     /// Removes a key.
     pub(super) fn remove(&mut self, key: &[u8]) -> Result<()> {
-        self.step(Step::Remove(key))
+        match &mut self.bulk {
+            Some(bulk) => bulk.write_tombstone(key).map_err(|cause| self.scratch.failed("write state to", &cause)),
+            None => self.put_one(key, None),
+        }
     }
 
     /// All keys are there now.
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.step(Step::Finish)
+    pub(super) fn finish(self) -> Result<()> {
+        let Some(bulk) = self.bulk else { return Ok(()) };
+        bulk.finish().map_err(|cause| self.scratch.failed("write state to", &cause))?;
+        self.scratch.has_new_file(self.space)
     }
 
-    fn step(&mut self, step: Step<'_>) -> Result<()> {
-        (self.write)(step).map_err(|cause| self.scratch.failed("write state to", &cause))
+    fn put_one(&self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        if self.space.put(key, value) < WRITE_BUFFER_BYTES {
+            return Ok(());
+        }
+        self.space.flush().map_err(|cause| self.scratch.failed("write state to", &cause))?;
+        self.scratch.has_new_file(self.space)
     }
-}
-
-fn one_by_one(keyspace: &Keyspace) -> Box<Write<'_>> {
-    Box::new(move |step| match step {
-        Step::Put(key, value) => keyspace.insert(key, value),
-        Step::Remove(key) => keyspace.remove(key),
-        Step::Finish => Ok(()),
-    })
-}
-
-fn bulk(keyspace: &Keyspace) -> fjall::Result<Box<Write<'_>>> {
-    let mut open = Some(keyspace.start_ingestion()?);
-    Ok(Box::new(move |step| match (step, &mut open) {
-        (Step::Put(key, value), Some(bulk)) => bulk.write(key, value),
-        (Step::Remove(key), Some(bulk)) => bulk.write_tombstone(key),
-        (Step::Finish, _) => open.take().map_or(Ok(()), |bulk| bulk.finish()),
-        (_, None) => Ok(()),
-    }))
 }
