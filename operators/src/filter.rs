@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::{Batch, Diagnostics, Operator, Output, Result};
-use millstream_expr::{BoundScalar, Scalar};
+use millstream_expr::{BoundScalar, Scalar, doubts};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -47,7 +47,9 @@ impl NodeOptions for FilterOptions {
         let condition = Scalar::predicate(&self.condition, &stream.schema).map_err(|error| error.at("where"))?;
         let outputs = vec![OutputPlan::main(stream.clone()), rejected_output([&stream])];
         let factory = FilterFactory { condition };
-        Ok(Plan::new(vec![InputPlan::any(WindowUse::Passes)], outputs, Make::Operator(Arc::new(factory))))
+        let warnings = Diagnostics(doubts("where", &self.condition));
+        let plan = Plan::new(vec![InputPlan::any(WindowUse::Passes)], outputs, Make::Operator(Arc::new(factory)));
+        Ok(Plan { warnings, ..plan })
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `functions`: which functions there are; `adapted`, `bounded`, `growth`: what is ours about DataFusion's
 //! - `formats`, `time_text`, `time_reading`, `json`, on `texts`: functions of our own, of times and of JSON
 //! - `names`: columns, functions and constructs, checked on the syntax tree
+//! - `doubts`: what is right and hardly meant
 //! - `syntax` and `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
 //! - `rewrite` and `canonical`: our semantics on logical expressions
@@ -24,6 +25,7 @@ mod arrows;
 mod bounded;
 mod canonical;
 mod distinct;
+mod doubts;
 pub mod error;
 mod evaluate;
 mod formats;
@@ -50,6 +52,7 @@ mod time_text;
 mod types;
 
 pub use aggregate::{Aggregate, Arguments, BoundAggregate, ComputeItem, GroupExpression, Groups, Interner, RowOrder};
+pub use doubts::{doubts, doubts_of_items};
 pub use error::ExprError;
 pub use joined::{Condition, Equality, JoinScope, Side};
 pub use order::OrderItem;

@@ -13,7 +13,7 @@ use millstream_api::time::DurationText;
 use millstream_api::types::SqlName;
 use millstream_api::window::WindowKind;
 use millstream_api::{Combiner, Diagnostic, Diagnostics, Operator, Result, Stream};
-use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey};
+use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey, doubts, doubts_of_items};
 
 use super::combine::Combine;
 use super::combine_sessions::CombineSessions;
@@ -78,6 +78,8 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
         return Err(found);
     }
     planner.warn_of_growth(&options, &items.functions, &mut found);
+    found.0.extend(doubts_of_items("compute", &options.compute));
+    found.0.extend(options.having.iter().flat_map(|having| doubts("having", having)));
     let functions: Vec<Aggregate> = items.functions.into_iter().map(|function| function.aggregate).collect();
     let ordered = functions.iter().any(Aggregate::ordered);
     let design = Design {

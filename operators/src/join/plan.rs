@@ -11,7 +11,7 @@ use millstream_api::stream::{Judge, WindowKind, Windowed};
 use millstream_api::time::DurationText;
 use millstream_api::types::timestamp_type;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
-use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side};
+use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side, doubts};
 
 use super::appends::Appends;
 use super::as_of::AsOfJoin;
@@ -292,7 +292,7 @@ impl Planner<'_> {
     }
 
     fn warnings(&self) -> Diagnostics {
-        let mut warnings = Diagnostics::default();
+        let mut warnings = Diagnostics(self.options.on.iter().flat_map(|condition| doubts("on", condition)).collect());
         if self.bound().is_some() {
             return warnings;
         }

@@ -13,7 +13,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::{Batch, Diagnostics, Operator, Output, Result, Stream};
-use millstream_expr::BoundScalar;
+use millstream_expr::{BoundScalar, doubts_of_items};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -55,7 +55,8 @@ impl NodeOptions for SelectOptions {
         let schema = Arc::new(Schema::new(columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>()));
         let stream = Stream { unique_key: renamed_key(input, &columns), schema, ..input.clone() };
         let outputs = vec![OutputPlan::main(stream), rejected_output([input])];
-        Ok(Plan::new(vec![InputPlan::any(WindowUse::Passes)], outputs, Make::Operator(Arc::new(SelectFactory { columns }))))
+        let plan = Plan::new(vec![InputPlan::any(WindowUse::Passes)], outputs, Make::Operator(Arc::new(SelectFactory { columns })));
+        Ok(Plan { warnings: Diagnostics(doubts_of_items("columns", &self.columns)), ..plan })
     }
 }
 
