@@ -70,7 +70,8 @@ impl EdgeBytes {
         let fits = even_if_full || state.used.saturating_add(bytes) <= self.limit;
         if fits {
             state.used += bytes;
-        } else {
+        } else if !state.waiting.iter().any(|slot| slot.is_of_the_same_task(sender)) {
+            // Once: a sender that is woken for other things tries again each time.
             state.waiting.push(sender.clone());
         }
         fits
@@ -314,6 +315,21 @@ mod tests {
         assert!(woken.0.load(Ordering::Relaxed) >= 1);
         assert!(b.send_batch(batch(1), NOW).is_ok());
         assert_eq!(edge.used(), 16);
+    }
+
+    #[test]
+    fn a_sender_that_tries_again_waits_once() {
+        let edge = EdgeBytes::new(100);
+        let (slots, woken): (Vec<WakeSlot>, Vec<Arc<Count>>) = [counted(), counted()].into_iter().unzip();
+        let channels = slots.iter().map(|slot| Channel::new(8, edge.clone(), slot.clone(), WakeSlot::default())).collect::<Vec<_>>();
+        channels.iter().for_each(|channel| channel.send_batch(batch(100), NOW).unwrap());
+        for _ in 0..50 {
+            channels.iter().for_each(|channel| assert!(channel.send_batch(batch(1), NOW).is_err()));
+        }
+        assert_eq!(locked(&edge.state).waiting.len(), 2);
+        channels[0].processed();
+        assert!(woken.iter().all(|woken| woken.0.load(Ordering::Relaxed) >= 1), "both are told");
+        assert_eq!(locked(&edge.state).waiting.len(), 0);
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl WakeSlot {
         let _ = self.0.set(wake);
     }
 
+    /// Whether both are the place for the same task.
+    pub fn is_of_the_same_task(&self, other: &WakeSlot) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Wakes the task, if it has been started.
     pub fn wake(&self) {
         if let Some(wake) = self.0.get() {
