@@ -11,9 +11,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, not};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::batch::Hidden;
-use millstream_api::plan::{
-    Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Shape, WindowUse,
-};
+use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::state::{StateDecl, StateReader, StateWriter};
 use millstream_api::time::DurationText;
@@ -25,6 +23,7 @@ use serde::Deserialize;
 
 use crate::bad_rows::{BadRows, rejected_output};
 use crate::columns::places;
+use crate::late::LateRows;
 
 const MAIN: usize = 0;
 /// Over a stream with event time only.
@@ -144,9 +143,7 @@ impl OperatorFactory for EventTimeFactory {
                 promised: EventTime::MIN,
             }));
         }
-        let late = context.outputs[LATE].clone();
-        let late_places = places(input, &late.schema)?;
-        Ok(Box::new(Follow { clock, max_delay: self.max_delay, late, late_places }))
+        Ok(Box::new(Follow { clock, max_delay: self.max_delay, late: LateRows::new(context, 0, LATE)? }))
     }
 }
 
@@ -191,8 +188,7 @@ impl NewTime {
 struct Follow {
     clock: NewTime,
     max_delay: i64,
-    late: Shape,
-    late_places: Vec<usize>,
+    late: LateRows,
 }
 
 impl Operator for Follow {
@@ -200,22 +196,16 @@ impl Operator for Follow {
         let (batch, times) = self.clock.of(batch, out)?;
         let old = batch.times().unwrap_or_default();
         let node = out.watermark();
-        let in_time = |(row, time): (usize, &i64)| {
+        let is_late = |(row, time): (usize, &i64)| {
             let reached = batch.judged_at(row, node).max(EventTime(old[row]));
-            EventTime(*time) >= reached.minus(self.max_delay)
+            EventTime(*time) < reached.minus(self.max_delay)
         };
-        let in_time: BooleanArray = times.values().iter().enumerate().map(in_time).map(Some).collect();
-        if in_time.false_count() == 0 {
+        let late: BooleanArray = times.values().iter().enumerate().map(is_late).map(Some).collect();
+        if late.true_count() == 0 {
             return self.clock.send(&batch, times, None, out);
         }
-        out.fates().late += in_time.false_count() as u64;
-        if self.late.read {
-            let late = batch.filter(&not(&in_time)?)?.project(&self.late_places)?;
-            let hidden = Hidden { windows: None, ..late.hidden().clone() };
-            out.emit(LATE, late.with_hidden(hidden)?);
-        }
-        let times = arrow::compute::filter(&times, &in_time)?.as_primitive::<Int64Type>().clone();
-        self.clock.send(&batch.filter(&in_time)?, times, None, out)
+        let times = arrow::compute::filter(&times, &not(&late)?)?.as_primitive::<Int64Type>().clone();
+        self.clock.send(&self.late.put_aside(&batch, &late, out)?, times, None, out)
     }
 
     fn outgoing_watermark(&self, watermark: EventTime) -> EventTime {

@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::not;
-use millstream_api::batch::Hidden;
+use arrow::array::RecordBatch;
 use millstream_api::key_group::owned_groups;
-use millstream_api::plan::{OperatorContext, Shape};
+use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
@@ -18,7 +16,7 @@ use super::pending::Pending;
 use super::plan::Design;
 use super::{Keep, LATE, MAIN};
 use crate::cold::Cold;
-use crate::columns::places;
+use crate::late::LateRows;
 
 /// One subtask.
 pub(super) struct Deduplicate {
@@ -40,7 +38,7 @@ pub(super) struct Deduplicate {
     pub(super) watermark: EventTime,
     /// The watermark that was passed on last.
     passed: EventTime,
-    late: Option<(Shape, Vec<usize>)>,
+    late: Option<LateRows>,
     read: bool,
     batch_rows: usize,
     pub(super) key_groups: u16,
@@ -52,14 +50,7 @@ impl Deduplicate {
     /// A subtask without state.
     pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
         let intake = Intake::new(design, context)?;
-        let late = match design.within {
-            None => None,
-            Some(_) => {
-                let shape = context.outputs[LATE].clone();
-                let places = places(&context.inputs[0].schema, &shape.schema)?;
-                Some((shape, places))
-            }
-        };
+        let late = design.within.map(|_| LateRows::new(context, 0, LATE)).transpose()?;
         Ok(Deduplicate {
             judge: Judge::new(design.keep, &intake)?,
             keys: Keys::new(design.within, design.state_ttl),
@@ -79,24 +70,6 @@ impl Deduplicate {
             key_groups: context.key_groups,
             groups: owned_groups(context.subtask, context.parallelism, context.key_groups),
         })
-    }
-
-    /// Sends rows that are behind their own watermark to the side; what is left are the others.
-    fn without_late(&self, batch: Batch, out: &mut Output) -> Result<Batch> {
-        let (Some((late, places)), Some(times)) = (&self.late, batch.times()) else { return Ok(batch) };
-        let node = out.watermark();
-        let in_time = |(row, time): (usize, &i64)| Some(EventTime(*time) >= batch.judged_at(row, node));
-        let in_time: BooleanArray = times.iter().enumerate().map(in_time).collect();
-        if in_time.false_count() == 0 {
-            return Ok(batch);
-        }
-        out.fates().late += in_time.false_count() as u64;
-        if late.read {
-            let rows = batch.filter(&not(&in_time)?)?.project(places)?;
-            let hidden = Hidden { windows: None, ..rows.hidden().clone() };
-            out.emit(LATE, rows.with_hidden(hidden)?);
-        }
-        batch.filter(&in_time)
     }
 
     /// Judges the rows that may be judged and forgets the keys whose time is over, until all is done or the output is full.
@@ -178,7 +151,10 @@ impl Operator for Deduplicate {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         self.forget_due(out)?;
         let batch = self.intake.settle(batch, out)?;
-        let batch = self.without_late(batch, out)?;
+        let batch = match &self.late {
+            Some(late) => late.without(batch, out.watermark(), out)?,
+            None => batch,
+        };
         let rows = self.intake.keep(&batch)?;
         if self.event_time || self.keep == Keep::Last {
             out.fates().taken += batch.rows() as u64;

@@ -20,14 +20,14 @@ use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result
 use millstream_expr::Interner;
 
 use super::by_key::ByKey;
-use super::due::Due;
-use super::late::LateRows;
+use super::by_time::ByTime;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::Design;
 use super::probe::{NO_KEY, numbers, release};
 use super::rows::KeptRows;
-use super::{Kind, MAIN};
+use super::{Kind, LATE, MAIN};
 use crate::columns::records;
+use crate::late::LateRows;
 use crate::order::RowSorter;
 
 /// One subtask.
@@ -51,7 +51,7 @@ pub(super) struct AsOfJoin {
 struct Waiting {
     rows: KeptRows,
     /// Number of the key and of the row, by time.
-    due: Due<(usize, u64)>,
+    due: ByTime<(usize, u64)>,
     /// How many there are of each key.
     of_key: Vec<u32>,
     /// Rows before this number have been written for a checkpoint.
@@ -63,7 +63,7 @@ struct Versions {
     rows: KeptRows,
     by_key: ByKey<Version>,
     /// The keys of all versions, by time.
-    due: Due<usize>,
+    due: ByTime<usize>,
     tie_bytes: usize,
     sorter: RowSorter,
     /// Whether equal times are decided by split and position, which then are the last two columns that are kept.
@@ -88,7 +88,7 @@ impl AsOfJoin {
             kind: design.kind,
             interner: Interner::new(&keys[0].types)?,
             keys,
-            late: [LateRows::new(context, 0)?, LateRows::new(context, 1)?],
+            late: [LateRows::new(context, 0, LATE)?, LateRows::new(context, 1, LATE + 1)?],
             pairs: Pairs::new(design, context)?,
             waiting: Waiting::new(&context.inputs[0].schema),
             versions: Versions::new(design, &context.inputs[1].schema)?,
@@ -177,7 +177,7 @@ struct Asked {
 
 impl Waiting {
     fn new(schema: &SchemaRef) -> Waiting {
-        Waiting { rows: KeptRows::new(schema.clone()), due: Due::new(), of_key: Vec::new(), written: 0 }
+        Waiting { rows: KeptRows::new(schema.clone()), due: ByTime::new(), of_key: Vec::new(), written: 0 }
     }
 
     fn keep(&mut self, rows: &RecordBatch, stamps: &[(usize, i64)]) -> Result<()> {
@@ -219,7 +219,7 @@ impl Versions {
         Ok(Versions {
             rows: KeptRows::new(Arc::new(kept)),
             by_key: ByKey::new(),
-            due: Due::new(),
+            due: ByTime::new(),
             tie_bytes: 0,
             sorter: RowSorter::new(&[], &design.ties, input)?,
             origin: design.ties.origin,
@@ -285,7 +285,7 @@ impl Versions {
     fn forget(&mut self, watermark: EventTime, limit: usize) -> Result<Option<Vec<usize>>> {
         if watermark == EventTime::MAX {
             self.rows = KeptRows::new(self.rows.schema().clone());
-            (self.by_key, self.due, self.tie_bytes) = (ByKey::new(), Due::new(), 0);
+            (self.by_key, self.due, self.tie_bytes) = (ByKey::new(), ByTime::new(), 0);
             self.new = self.new.as_ref().map(|_| Vec::new());
         }
         let passed = self.due.take(limit, |time| is_passed(time, watermark));

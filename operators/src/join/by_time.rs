@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Things by event time. Those that came together are one run in order of time, so that a batch is one entry of the heap.
-pub(super) struct Due<T> {
+pub(super) struct ByTime<T> {
     runs: BinaryHeap<Reverse<Run<T>>>,
     len: usize,
 }
@@ -17,10 +17,10 @@ struct Run<T> {
     rest: Vec<(i64, T)>,
 }
 
-impl<T: Ord + Copy> Due<T> {
+impl<T: Ord + Copy> ByTime<T> {
     /// Nothing is due.
-    pub(super) fn new() -> Due<T> {
-        Due { runs: BinaryHeap::new(), len: 0 }
+    pub(super) fn new() -> ByTime<T> {
+        ByTime { runs: BinaryHeap::new(), len: 0 }
     }
 
     /// Adds what came together.
@@ -91,7 +91,7 @@ mod tests {
             batches in prop::collection::vec((prop::collection::vec(0..100i64, 0..20), 0..100i64), 1..20),
             limit in 1..7usize,
         ) {
-            let mut due = Due::new();
+            let mut due = ByTime::new();
             let mut model: Vec<(i64, usize)> = Vec::new();
             let mut number = 0;
             for (times, until) in batches {

@@ -6,8 +6,7 @@
 //! - `columns`: the list of columns of the result
 //! - `pairs`: the bound expressions of one subtask: keys of rows, and pairs of rows to rows of the result
 //! - `windows`, `window`: mode `window`: rows that wait for their windows to close, and the join of a closed one
-//! - `late`: rows that are behind their own watermark
-//! - `rows`, `by_key`, `due`: rows that wait, found by their number, by key, and when the watermark passes them
+//! - `rows`, `by_key`, `by_time`: rows that wait, found by their number, by key, and when the watermark passes them
 //! - `interval`: mode `interval`: rows that wait for partners of about their time
 //! - `as_of`: mode `as_of`: rows that wait for the version that was valid at their time
 //! - `lookup`: mode `lookup`: a table that is read first
@@ -18,13 +17,12 @@
 mod appends;
 mod as_of;
 mod by_key;
+mod by_time;
 mod chains;
 mod changes;
 mod checks;
 mod columns;
-mod due;
 mod interval;
-mod late;
 mod lookup;
 mod pairs;
 mod plan;

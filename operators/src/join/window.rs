@@ -13,13 +13,13 @@ use millstream_api::window::{Aligned, WindowKind};
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
-use super::late::LateRows;
 use super::pairs::{Keys, Pairs, Picked, Rows, Window};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers};
 use super::windows::{OpenWindows, Pane, constant, places, runs};
-use super::{Kind, MAIN};
+use super::{Kind, LATE, MAIN};
 use crate::columns::records;
+use crate::late::LateRows;
 use crate::saved::{check_types, read_watermark, write_watermark};
 use crate::stored_windows::StoredWindows;
 
@@ -156,7 +156,7 @@ impl Intake {
                 .filter(|_| !input.explicit_windows && !design.explicit[side])
                 .cloned(),
             kept: Arc::new(Schema::new(own.chain(key).collect::<Vec<_>>())),
-            late: LateRows::new(context, side)?,
+            late: LateRows::new(context, side, LATE + side)?,
             keys,
         })
     }

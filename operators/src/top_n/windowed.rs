@@ -99,7 +99,7 @@ impl Windowed {
         if late.true_count() == 0 {
             return Ok(batch);
         }
-        self.late.put_aside(&batch, &late, node, out)
+        self.late.put_aside_judged(&batch, &late, node, out)
     }
 
     /// Ranks rows of a batch in one window.

@@ -14,7 +14,8 @@ use millstream_api::window::{Aligned, WindowRange};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 
 use super::{LATE, MAIN, WINDOW_END, WINDOW_START};
-use crate::columns::{place, places, records};
+use crate::columns::{place, records};
+use crate::late::LateRows;
 
 /// Sends each row once for each of its windows, or of those that are open.
 pub(super) struct Expand {
@@ -25,8 +26,7 @@ pub(super) struct Expand {
     explicit: bool,
     columns: Vec<Place>,
     schema: SchemaRef,
-    /// The columns of late rows; none when nobody reads them.
-    late_columns: Option<Vec<usize>>,
+    late: LateRows,
     piece_rows: usize,
     rest: Option<Rest>,
 }
@@ -57,14 +57,14 @@ struct Piece {
 
 impl Expand {
     pub(super) fn new(windows: &Aligned, context: &OperatorContext) -> Result<Self> {
-        let (input, shape, late) = (&context.inputs[0].schema, &context.outputs[MAIN], &context.outputs[LATE]);
+        let (input, shape) = (&context.inputs[0].schema, &context.outputs[MAIN]);
         Ok(Expand {
             windows: windows.clone(),
             judge: shape.judge,
             explicit: shape.explicit_windows,
             columns: shape.schema.fields().iter().map(|field| Place::of(field.name(), input)).collect::<Result<_>>()?,
             schema: shape.schema.clone(),
-            late_columns: late.read.then(|| places(input, &late.schema)).transpose()?,
+            late: LateRows::new(context, 0, LATE)?,
             piece_rows: context.batch_rows.max(1),
             rest: None,
         })
@@ -102,27 +102,21 @@ impl Expand {
         Ok(piece)
     }
 
-    /// The windows of a row that it is sent for, and its fate; `None` when it is late for all.
+    /// The windows of a row that it is sent for, and its fate; `None` when it is late for all, which is counted when it is sent.
     fn windows_of(&self, batch: &Batch, row: usize, time: i64, out: &mut Output) -> Option<WindowRange<'_>> {
         let watermark = if self.judge { batch.judged_at(row, out.watermark()) } else { EventTime::MIN };
         let (open, complete) = self.windows.open(time, watermark);
-        let fates = out.fates();
         if open.is_empty() {
-            fates.late += 1;
             return None;
         }
+        let fates = out.fates();
         fates.passed += 1;
         fates.partly_late += u64::from(!complete);
         Some(open)
     }
 
     fn send(&self, batch: &Batch, piece: Piece, out: &mut Output) -> Result<()> {
-        if let (Some(columns), false) = (&self.late_columns, piece.late.is_empty()) {
-            let late = batch.take(&UInt32Array::from(piece.late))?.project(columns)?;
-            let mut hidden = late.hidden().clone();
-            hidden.windows = None;
-            out.emit(LATE, late.with_hidden(hidden)?);
-        }
+        self.late.send(batch, piece.late, out)?;
         if piece.rows.is_empty() {
             return Ok(());
         }

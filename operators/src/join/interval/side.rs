@@ -4,12 +4,13 @@ use arrow::array::RecordBatch;
 use millstream_api::plan::OperatorContext;
 use millstream_api::{EventTime, Result};
 
+use crate::join::LATE;
 use crate::join::by_key::ByKey;
-use crate::join::due::Due;
-use crate::join::late::LateRows;
+use crate::join::by_time::ByTime;
 use crate::join::pairs::Keys;
 use crate::join::plan::Design;
 use crate::join::rows::{KeptRows, Picks};
+use crate::late::LateRows;
 
 /// One side: what comes in, and what waits.
 pub(super) struct Side {
@@ -18,7 +19,7 @@ pub(super) struct Side {
     pub(super) rows: KeptRows,
     pub(super) by_key: ByKey<Stamp>,
     /// The keys of all rows, by time.
-    pub(super) due: Due<usize>,
+    pub(super) due: ByTime<usize>,
     /// How far before and after a row's time its partners may be.
     pub(super) span: [i64; 2],
     /// Rows before this number have been written for a checkpoint.
@@ -45,10 +46,10 @@ impl Side {
     pub(super) fn new(design: &Design, context: &OperatorContext, side: usize, span: [i64; 2]) -> Result<Side> {
         Ok(Side {
             keys: Keys::new(design, context, side)?,
-            late: LateRows::new(context, side)?,
+            late: LateRows::new(context, side, LATE + side)?,
             rows: KeptRows::new(context.inputs[side].schema.clone()),
             by_key: ByKey::new(),
-            due: Due::new(),
+            due: ByTime::new(),
             span,
             written: 0,
         })
@@ -57,7 +58,7 @@ impl Side {
     /// Lets go of all rows.
     pub(super) fn clear(&mut self) {
         self.rows = KeptRows::new(self.rows.schema().clone());
-        (self.by_key, self.due, self.written) = (ByKey::new(), Due::new(), 0);
+        (self.by_key, self.due, self.written) = (ByKey::new(), ByTime::new(), 0);
     }
 
     /// Until when the first of its rows waits.
