@@ -8,11 +8,11 @@ use millstream_api::{Output, Result};
 use super::pane::Pane;
 use super::saved::{WrittenAs, write_pane};
 use super::windowed::{Windowed, final_rows};
-use super::windows::Due;
+use super::windows::DueWindow;
 
 /// Where it stands.
 pub(super) struct Closing {
-    due: Due,
+    due: DueWindow,
     panes: Vec<PaneKey>,
     parts: VecDeque<PanePart>,
     /// Where what is merged is kept together, if it is worth the writing.
@@ -24,7 +24,7 @@ pub(super) struct Closing {
 
 impl Windowed {
     /// Begins to close a window. What of it is in memory goes to disk too: only there it is divided into parts.
-    pub(super) fn begin_closing(&mut self, due: Due, out: &Output) -> Result<()> {
+    pub(super) fn begin_closing(&mut self, due: DueWindow, out: &Output) -> Result<()> {
         let mut state = StateWriter::new();
         for (key, mut pane) in self.open.take(due) {
             write_pane(&self.layout, WrittenAs { key, first_end: due.window.1 }, &mut pane, &mut state)?;

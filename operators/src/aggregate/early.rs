@@ -19,7 +19,7 @@ use millstream_expr::Interner;
 
 use super::program::{Program, differences};
 use super::state::{by_pane, check_columns, standing_schema};
-use super::windows::{Due, OpenPanes, PaneKey};
+use super::windows::{DueWindow, OpenPanes, PaneKey};
 use crate::cold::ColdTicks;
 use crate::columns::records;
 
@@ -36,7 +36,7 @@ pub(super) struct Early {
     /// What there is to say of keys that have left memory.
     pub(super) cold: ColdTicks,
     /// The windows whose rows are to be sent at this tick.
-    due: VecDeque<Due>,
+    due: VecDeque<DueWindow>,
     key_groups: u16,
 }
 
@@ -127,7 +127,7 @@ impl Early {
     }
 
     /// The next window whose rows are due.
-    pub(super) fn next_due(&mut self) -> Option<Due> {
+    pub(super) fn next_due(&mut self) -> Option<DueWindow> {
         self.due.pop_front()
     }
 

@@ -7,13 +7,13 @@
 //! - `program`: the bound expressions of one subtask: rows in to keys and arguments, groups to rows out
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
-//! - `places`, `windows`: which pane a row goes to; the panes that are open, which window closes next
+//! - `places`, `windows`: which pane a row goes to; the panes that are open, which window closes next, and its panes put together
 //! - `stored`: the panes that are on disk
 //! - `early`, `early_sessions`: what was sent before a window closes, and what is to be withdrawn of it
 //! - `pending`: what a running aggregate that speaks at ticks has not said yet
 //! - `timeline`: the sessions that are open, which one a row goes to, which one closes next
 //! - `open_sessions`: what the operator over sessions and its combiner have in common
-//! - `windowed`, `sessions`, `running`: the operators; `sending`: rows of sessions
+//! - `windowed`, `sessions`, `running`: the operators, the last one with its results and its state apart; `sending`: rows of sessions
 //! - `closing`: a window that is read back from disk
 //! - `by_key`: keys with their windows and early rows, to disk and back
 //! - `combine`, `combine_sessions`: groups of windows and sessions on the sender's side

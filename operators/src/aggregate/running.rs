@@ -3,21 +3,23 @@
 //! What was sent for a group is not kept: it is evaluated once more before the group changes, which gives the same row, so
 //! that it can be withdrawn by its equal. That holds across a restore too, as every state evaluates to the same result after it.
 
-use arrow::array::{BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::concat_batches;
-use hashbrown::{HashMap, HashSet};
-use millstream_api::batch::Hidden;
+mod results;
+mod saved;
+
+use arrow::array::{BooleanArray, UInt32Array};
+use hashbrown::HashMap;
 use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Operator, Output, Progress, Result};
-use millstream_expr::{BoundAggregate, Evaluated, Groups, Interner};
+use millstream_expr::{BoundAggregate, Groups, Interner};
 
+pub(super) use self::results::Rows;
 use super::MAIN;
 use super::pane::Evaluations;
 use super::pending::Pending;
 use super::plan::Design;
-use super::program::{Finished, Program, differences};
+use super::program::Program;
 use super::state::Layout;
 use crate::changed::ChangedKeys;
 use crate::ttl::Ttl;
@@ -43,19 +45,6 @@ pub(super) struct Running {
     key_groups: u16,
     /// What is to be said at the next tick, where rows are not sent with each batch.
     pending: Option<Pending>,
-}
-
-/// Rows of groups.
-pub(super) struct Rows {
-    pub(super) records: RecordBatch,
-    /// For each group asked for, the place of its row in `records`.
-    pub(super) places: Vec<Option<u32>>,
-}
-
-/// Rows of the groups that a batch touches, before the bad and the unwanted ones are taken out and after.
-struct Made {
-    rows: Rows,
-    finished: Finished,
 }
 
 impl Running {
@@ -93,23 +82,6 @@ impl Running {
         touched
     }
 
-    /// The rows of these groups as they are now.
-    fn rows_of(&mut self, touched: &[usize]) -> Result<Made> {
-        let present: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] > 0).collect();
-        let results: Vec<Evaluated> = self.groups.iter_mut().map(|groups| groups.evaluate_at(&present)).collect::<Result<_>>()?;
-        let finished = self.program.finish(self.interner.columns(&present)?, results, None, present.len())?;
-        let (records, wanted) = self.program.wanted(&finished)?;
-        let (mut result, mut place) = (0, 0);
-        let places = touched.iter().map(|&group| {
-            let present = self.counts[group] > 0;
-            let sent = present && wanted.as_ref().is_none_or(|wanted| wanted.value(result));
-            result += usize::from(present);
-            place += u32::from(sent);
-            sent.then(|| place - 1)
-        });
-        Ok(Made { rows: Rows { places: places.collect(), records }, finished })
-    }
-
     fn change(&mut self, rows: &Evaluations, ids: &[usize], weights: Option<&[i8]>) -> Result<()> {
         let total = self.interner.total();
         let Some(weights) = weights.filter(|weights| weights.iter().any(|&weight| weight < 0)) else {
@@ -132,45 +104,6 @@ impl Running {
             ids.iter().for_each(|&id| self.counts[id] += if come { 1 } else { -1 });
         }
         Ok(())
-    }
-
-    /// Withdraws the rows of before that are no longer right and sends those of now.
-    fn send(&self, before: &Rows, after: &Rows, out: &mut Output) -> Result<()> {
-        let differs = differences(&before.records, &after.records)?;
-        let offset = before.records.num_rows() as u32;
-        let (mut indices, mut weights): (Vec<u32>, Vec<i8>) = (Vec::new(), Vec::new());
-        for (&old, &new) in before.places.iter().zip(&after.places) {
-            if let (Some(old), Some(new)) = (old, new)
-                && !differs(old as usize, new as usize)
-            {
-                continue;
-            }
-            if let Some(old) = old {
-                indices.push(old);
-                weights.push(-1);
-            }
-            if let Some(new) = new {
-                indices.push(offset + new);
-                weights.push(1);
-            }
-        }
-        let all = Batch::plain(concat_batches(self.program.output(), [&before.records, &after.records])?);
-        let rows = all.take(&UInt32Array::from(indices))?;
-        let hidden = Hidden { weights: Some(Int8Array::from(weights)), ..Hidden::default() };
-        out.emit(MAIN, rows.with_hidden(hidden)?);
-        Ok(())
-    }
-
-    /// Reports the results that have become bad.
-    fn report(&self, before: &Made, after: &Made, touched: &[usize], had: &[bool], out: &mut Output) -> Result<()> {
-        if after.finished.bad.is_empty() {
-            return Ok(());
-        }
-        let present: Vec<usize> = touched.iter().zip(had).filter(|(_, had)| **had).map(|(&group, _)| group).collect();
-        let was_bad: HashSet<usize> = before.finished.bad.iter().map(|value| present[value.row]).collect();
-        let present: Vec<usize> = touched.iter().copied().filter(|&group| self.counts[group] > 0).collect();
-        let new = after.finished.bad.iter().filter(|value| !was_bad.contains(&present[value.row])).cloned();
-        self.program.report(&after.finished, &new.collect::<Vec<_>>(), out)
     }
 
     /// Whether nothing is left of a group. One with as many withdrawals as rows may still wait for rows that were overtaken.
@@ -242,45 +175,6 @@ impl Running {
             there
         });
         Some(BooleanArray::from(remains.collect::<Vec<_>>())).filter(|remains| remains.false_count() > 0)
-    }
-
-    /// Writes those of these groups of which something is there, and what is to be said at the next tick.
-    fn save(&mut self, groups: Vec<usize>, state: &mut StateWriter) -> Result<()> {
-        let live: Vec<usize> = groups.into_iter().filter(|&group| !self.is_empty(group)).collect();
-        let states = self.groups.iter_mut().map(|groups| groups.state_at(&live)).collect::<Result<_>>()?;
-        let nothing = Int64Array::from_value(0, live.len());
-        let counts: Int64Array = live.iter().map(|&group| Some(self.counts[group])).collect();
-        let touched_at = match &self.ttl {
-            Some(ttl) => live.iter().map(|&group| Some(ttl.touched_at(group))).collect(),
-            None => nothing.clone(),
-        };
-        if let Some(pending) = &self.pending {
-            pending.snapshot(&self.program, &self.interner, state)?;
-        }
-        self.layout.write(GROUPS, [counts, touched_at, nothing], self.interner.columns(&live)?, states, state)
-    }
-
-    /// Adds groups as a snapshot has them.
-    fn take_back(&mut self, state: &StateReader) -> Result<()> {
-        for records in state.get(GROUPS) {
-            let rows = self.layout.read(records)?;
-            let mut ids = Vec::new();
-            self.interner.intern(&rows.keys, rows.len(), &mut ids)?;
-            let total = self.interner.total();
-            self.counts.resize(total, 0);
-            ids.iter().zip(rows.numbers[0].values()).for_each(|(&id, count)| self.counts[id] += count);
-            if let Some(ttl) = &mut self.ttl {
-                ids.iter().zip(rows.numbers[1].values()).for_each(|(&id, &at)| ttl.touch(id, ClockTime(at)));
-            }
-            for (groups, state) in self.groups.iter_mut().zip(&rows.states) {
-                groups.merge(state, &ids, total)?;
-            }
-        }
-        if let Some(pending) = &mut self.pending {
-            pending.restore(&self.program, &mut self.interner, state)?;
-            self.counts.resize(self.interner.total(), 0);
-        }
-        Ok(())
     }
 
     /// Takes rows in: their groups' numbers, each once.

@@ -193,7 +193,7 @@ impl Operator for Sessions {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let node = out.watermark().max(self.watermark);
         let batch = match too_late(&batch, node, self.lateness)? {
-            Some(late) => self.late.put_aside(&batch, &late, node, out)?,
+            Some(late) => self.late.put_aside_judged(&batch, &late, node, out)?,
             None => batch,
         };
         let (batch, rows) = self.program.evaluate(batch, out)?;

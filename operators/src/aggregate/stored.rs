@@ -13,7 +13,7 @@ use millstream_api::state::{PANES_ON_DISK, PaneKey, StateReader};
 use super::pane::Pane;
 use super::program::Program;
 use super::saved::WrittenAs;
-use super::windows::{Due, Kind, OpenPanes};
+use super::windows::{DueWindow, Kind, OpenPanes};
 
 impl OpenPanes {
     /// All panes have been written: they are on disk now, and begin anew in memory.
@@ -58,7 +58,7 @@ impl OpenPanes {
     }
 
     /// Takes out what of a window is in memory, under the keys by which it is to be on disk.
-    pub(super) fn take(&mut self, due: Due) -> Vec<(PaneKey, Pane)> {
+    pub(super) fn take(&mut self, due: DueWindow) -> Vec<(PaneKey, Pane)> {
         let keys = self.of_window(due, &self.panes);
         let mut taken = Vec::with_capacity(keys.len());
         for key in keys {
@@ -71,7 +71,7 @@ impl OpenPanes {
     }
 
     /// Whether something of a window is on disk.
-    pub(super) fn is_on_disk(&self, due: Due) -> bool {
+    pub(super) fn is_on_disk(&self, due: DueWindow) -> bool {
         !self.stored.is_empty() && !self.stored_of(due).is_empty()
     }
 
@@ -84,11 +84,11 @@ impl OpenPanes {
     }
 
     /// What of a window is on disk.
-    pub(super) fn stored_of(&self, due: Due) -> Vec<PaneKey> {
+    pub(super) fn stored_of(&self, due: DueWindow) -> Vec<PaneKey> {
         self.of_window(due, &self.stored)
     }
 
-    fn of_window<T>(&self, due: Due, panes: &BTreeMap<PaneKey, T>) -> Vec<PaneKey> {
+    fn of_window<T>(&self, due: DueWindow, panes: &BTreeMap<PaneKey, T>) -> Vec<PaneKey> {
         let (start, end) = due.window;
         match self.kind {
             Kind::Explicit => panes.get_key_value(&(end, start)).map(|(key, _)| *key).into_iter().collect(),
@@ -100,7 +100,7 @@ impl OpenPanes {
     }
 
     /// The pane in which what of a window is on disk can be kept together, where the next window holds it all.
-    pub(super) fn gathered_in(&self, due: Due) -> Option<PaneKey> {
+    pub(super) fn gathered_in(&self, due: DueWindow) -> Option<PaneKey> {
         match &self.kind {
             Kind::Implicit { slices, .. } if slices.cumulates() => {
                 let next = slices.next(due.number);
@@ -111,7 +111,7 @@ impl OpenPanes {
     }
 
     /// A window was closed from disk, and all of it put into another pane or not. The panes there that nobody needs any more.
-    pub(super) fn closed(&mut self, due: Due, gathered_in: Option<PaneKey>) -> Vec<PaneKey> {
+    pub(super) fn closed(&mut self, due: DueWindow, gathered_in: Option<PaneKey>) -> Vec<PaneKey> {
         let mut gone = match (&self.kind, gathered_in) {
             (Kind::Implicit { .. }, None) => Vec::new(),
             _ => self.stored_of(due),

@@ -19,7 +19,7 @@ use super::plan::Design;
 use super::program::{Finished, Program};
 use super::slices::Slices;
 use super::state::{self, Layout};
-use super::windows::{Due, OpenPanes, PaneKey};
+use super::windows::{DueWindow, OpenPanes, PaneKey};
 use super::{LATE, MAIN};
 use crate::floors::Floors;
 use crate::late::LateRows;
@@ -120,7 +120,7 @@ impl Windowed {
     }
 
     /// The rows of a window that has closed, or of a part of it, are to be sent.
-    pub(super) fn have_ready(&mut self, due: Due, rows: Rows) -> Result<()> {
+    pub(super) fn have_ready(&mut self, due: DueWindow, rows: Rows) -> Result<()> {
         self.ready = match &mut self.early {
             Some(early) => early.finish(due.window, &rows, &self.program)?.map(Ready::new),
             None if !self.main_read || rows.records.num_rows() == 0 => None,
@@ -188,14 +188,14 @@ pub(super) fn open_panes(design: &Design, context: &OperatorContext) -> OpenPane
 }
 
 /// The rows of a window that closes, or of a part of it; results that are bad are reported.
-pub(super) fn final_rows(pane: &mut Pane, due: Due, program: &Program, out: &mut Output) -> Result<Rows> {
+pub(super) fn final_rows(pane: &mut Pane, due: DueWindow, program: &Program, out: &mut Output) -> Result<Rows> {
     let (finished, rows) = rows_of(pane, due, program)?;
     program.report(&finished, &finished.bad, out)?;
     Ok(rows)
 }
 
 /// The rows of a window as they are now.
-fn rows_of(pane: &mut Pane, due: Due, program: &Program) -> Result<(Finished, Rows)> {
+fn rows_of(pane: &mut Pane, due: DueWindow, program: &Program) -> Result<(Finished, Rows)> {
     let groups = pane.len();
     let (keys, results) = pane.results()?;
     let finished = program.finish(keys.clone(), results, Some(&same_window(due.window, groups)), groups)?;
@@ -209,7 +209,7 @@ impl Operator for Windowed {
         let node = out.watermark().max(self.watermark);
         let survey = self.open.survey(&batch, node)?;
         let batch = match self.open.late(&batch, node, &survey)? {
-            Some(late) => self.late.put_aside(&batch, &late, node, out)?,
+            Some(late) => self.late.put_aside_judged(&batch, &late, node, out)?,
             None => batch,
         };
         let (batch, rows) = self.program.evaluate(batch, out)?;

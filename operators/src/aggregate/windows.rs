@@ -5,6 +5,8 @@
 //! for each window although rows are aggregated by slice, and whether the node itself has closed those windows yet does not
 //! matter. Where rows carry their window, a pane is that window.
 
+mod merging;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -28,7 +30,7 @@ pub(super) type AddRows = fn(&mut Pane, &Evaluations) -> Result<()>;
 
 /// A window that is to be closed, or looked at.
 #[derive(Clone, Copy)]
-pub(super) struct Due {
+pub(super) struct DueWindow {
     pub(super) window: Window,
     /// Its number, where windows follow from event time.
     pub(super) number: i64,
@@ -192,15 +194,15 @@ impl OpenPanes {
     }
 
     /// The next window, by end and start, that has rows and is closed at this watermark.
-    pub(super) fn next_due(&self, watermark: EventTime) -> Option<Due> {
+    pub(super) fn next_due(&self, watermark: EventTime) -> Option<DueWindow> {
         match &self.kind {
             Kind::Explicit => {
                 let (end, start) = self.first_pane()?;
-                closed(end, self.lateness, watermark).then_some(Due { window: (start, end), number: 0 })
+                closed(end, self.lateness, watermark).then_some(DueWindow { window: (start, end), number: 0 })
             }
             Kind::Implicit { slices, cursor } => {
                 let number = self.first_window(slices, *cursor)?;
-                slices.closed(number, watermark).then(|| Due { window: slices.bounds(number), number })
+                slices.closed(number, watermark).then(|| DueWindow { window: slices.bounds(number), number })
             }
         }
     }
@@ -230,46 +232,12 @@ impl OpenPanes {
         in_memory.into_iter().chain(on_disk).min()
     }
 
-    /// Calls `f` with all rows of a window merged, and lets go of what only it needed. The window must be due.
-    pub(super) fn close<T>(&mut self, due: Due, program: &Program, f: impl FnOnce(&mut Pane) -> Result<T>) -> Result<T> {
-        let Due { window, number } = due;
-        match &mut self.kind {
-            Kind::Explicit => {
-                let key = (window.1, window.0);
-                let mut pane = self.panes.remove(&key).ok_or_else(|| Error::internal("a window without a pane"))?;
-                self.bytes -= pane.measured_bytes;
-                note_gone(&mut self.gone, key, &pane);
-                f(&mut pane)
-            }
-            Kind::Implicit { slices, cursor } => {
-                let next = slices.next(number);
-                let result = match slices.cumulates() {
-                    true => {
-                        let (result, gone) = gather(&mut self.panes, &mut self.bytes, window, number, next, program, f)?;
-                        self.gone.iter_mut().for_each(|all| all.extend(&gone));
-                        result
-                    }
-                    false => merged(&mut self.panes, window, number, program, f)?,
-                };
-                *cursor = next;
-                while let Some(first) = self.panes.first_entry()
-                    && slices.numbers(first.key().0).1 < next
-                {
-                    let (key, pane) = first.remove_entry();
-                    self.bytes -= pane.measured_bytes;
-                    note_gone(&mut self.gone, key, &pane);
-                }
-                Ok(result)
-            }
-        }
-    }
-
     /// The open windows that take in any of these panes, by end and start.
-    pub(super) fn windows_of(&self, panes: BTreeSet<PaneKey>) -> Vec<Due> {
+    pub(super) fn windows_of(&self, panes: BTreeSet<PaneKey>) -> Vec<DueWindow> {
         let (slices, cursor) = match &self.kind {
             Kind::Explicit => {
                 let open = panes.into_iter().filter(|pane| self.panes.contains_key(pane));
-                return open.map(|(end, start)| Due { window: (start, end), number: 0 }).collect();
+                return open.map(|(end, start)| DueWindow { window: (start, end), number: 0 }).collect();
             }
             Kind::Implicit { slices, cursor } => (slices, *cursor),
         };
@@ -277,16 +245,7 @@ impl OpenPanes {
         for (slice, first) in panes {
             numbers.extend(slices.between(first.max(cursor), slices.numbers(slice).1));
         }
-        numbers.into_iter().map(|number| Due { window: slices.bounds(number), number }).collect()
-    }
-
-    /// Calls `f` with all rows of a window merged, which stays open.
-    pub(super) fn look<T>(&mut self, due: Due, program: &Program, f: impl FnOnce(&mut Pane) -> Result<T>) -> Result<T> {
-        let Due { window, number } = due;
-        match self.kind {
-            Kind::Explicit => f(self.panes.get_mut(&(window.1, window.0)).ok_or_else(|| Error::internal("a window without a pane"))?),
-            Kind::Implicit { .. } => merged(&mut self.panes, window, number, program, f),
-        }
+        numbers.into_iter().map(|number| DueWindow { window: slices.bounds(number), number }).collect()
     }
 
     /// The keys of all panes.
@@ -319,77 +278,6 @@ fn first_window_of<'k>(mut panes: impl Iterator<Item = &'k PaneKey>, slices: &Sl
     match found {
         ControlFlow::Break(window) | ControlFlow::Continue(window) => window,
     }
-}
-
-/// Calls `f` with the slices of a window merged.
-fn merged<T>(
-    panes: &mut BTreeMap<PaneKey, Pane>,
-    window: Window,
-    number: i64,
-    program: &Program,
-    f: impl FnOnce(&mut Pane) -> Result<T>,
-) -> Result<T> {
-    let of_window = panes.range_mut((window.0, i64::MIN)..(window.1, i64::MIN));
-    let mut parts: Vec<&mut Pane> = of_window.filter(|((_, first), _)| *first <= number).map(|(_, pane)| pane).collect();
-    match parts.as_mut_slice() {
-        [only] => f(only),
-        parts => {
-            let mut merged = program.pane()?;
-            parts.iter_mut().try_for_each(|part| merged.merge(part))?;
-            f(&mut merged)
-        }
-    }
-}
-
-/// Notes that a pane has gone, if checkpoints have something of it.
-fn note_gone(gone: &mut Option<Vec<PaneKey>>, key: PaneKey, pane: &Pane) {
-    if let Some(gone) = gone.as_mut().filter(|_| pane.changes.is_written()) {
-        gone.push(key);
-    }
-}
-
-/// Calls `f` with the slices of a window merged, and keeps them so for the next one, which holds them all. So a slice is
-/// merged once, however many windows grow over it. Beside what `f` gives the panes of which checkpoints have something that is gone now.
-fn gather<T>(
-    panes: &mut BTreeMap<PaneKey, Pane>,
-    bytes: &mut usize,
-    window: Window,
-    number: i64,
-    next: i64,
-    program: &Program,
-    f: impl FnOnce(&mut Pane) -> Result<T>,
-) -> Result<(T, Vec<PaneKey>)> {
-    let mut gone = Some(Vec::new());
-    let of_window = panes.range((window.0, i64::MIN)..(window.1, i64::MIN));
-    let keys: Vec<PaneKey> = of_window.map(|(key, _)| *key).filter(|(_, first)| *first <= number).collect();
-    let mut all = program.pane()?;
-    for key in &keys {
-        let Some(mut part) = panes.remove(key) else { continue };
-        *bytes -= part.measured_bytes;
-        note_gone(&mut gone, *key, &part);
-        part.changes.none_written();
-        // The first part has what was gathered so far: it is taken as it is.
-        if all.len() == 0 {
-            part.measured_bytes = 0;
-            part.rows += all.rows;
-            all = part;
-        } else {
-            all.merge(&mut part)?;
-            all.rows += part.rows;
-        }
-    }
-    let result = f(&mut all)?;
-    let key = (window.0, next);
-    if let Some(mut waiting) = panes.remove(&key) {
-        *bytes -= waiting.measured_bytes;
-        note_gone(&mut gone, key, &waiting);
-        all.merge(&mut waiting)?;
-        all.rows += waiting.rows;
-    }
-    all.measured_bytes = all.size_bytes();
-    *bytes += all.measured_bytes;
-    panes.insert(key, all);
-    Ok((result, gone.unwrap_or_default()))
 }
 
 pub(super) fn times(batch: &Batch) -> Result<&[i64]> {
