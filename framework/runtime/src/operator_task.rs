@@ -3,17 +3,20 @@
 //! The order of things is the whole of backpressure: first what is ready goes out; then the operator says what it has left to
 //! say; only then comes the next item in. The credit of a batch goes back when the operator is done with it.
 
+mod phases;
+
 use std::sync::Arc;
 
 use millstream_api::message::{CheckpointId, Item};
 use millstream_api::operator::{Fates, Progress};
 use millstream_api::sink::Finish;
-use millstream_api::state::{StateEntries, StateReader};
+use millstream_api::state::StateReader;
 use millstream_api::time::ClockTime;
-use millstream_api::{EventTime, Output, Result};
-use millstream_state::{SnapshotListener, TaskId, TaskSnapshot};
+use millstream_api::{Batch, EventTime, Output, Result};
+use millstream_state::{SnapshotListener, TaskId};
 
-use crate::changing::{Changing, state_at};
+use self::phases::Phases;
+use crate::changing::Changing;
 use crate::early::Early;
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
@@ -64,18 +67,6 @@ enum Then {
     Nothing,
     GiveCreditBack(usize),
     PassWatermark(EventTime),
-}
-
-/// Where a sink stands between barriers and commits.
-#[derive(Clone, Copy)]
-struct Phases {
-    /// The last barrier that came.
-    prepared: CheckpointId,
-    committed: CheckpointId,
-    /// The greatest one that may be committed.
-    ordered: CheckpointId,
-    /// No more rows come: how, and which commit must come before that is final.
-    closing: Option<(Finish, CheckpointId)>,
 }
 
 /// The task of an operator or sink.
@@ -161,16 +152,7 @@ impl OperatorTask {
         let since = self.parts.inbox.since();
         match event {
             Event::Batch { input, batch, channel } => {
-                let (rows, bytes) = (batch.represented_rows(), batch.size_bytes() as u64);
-                self.parts.stats.update(|c| {
-                    c.rows_in += rows;
-                    c.batches_in += 1;
-                    c.bytes_in += bytes;
-                });
-                if let Some(tap) = &self.parts.tap {
-                    tap.show(&batch);
-                }
-                self.parts.worker.batch(input, batch, &mut self.output)?;
+                self.take_rows(input, batch)?;
                 self.then = Some(Then::GiveCreditBack(channel));
             }
             Event::Watermark(watermark) => {
@@ -201,6 +183,19 @@ impl OperatorTask {
             Event::Halt => self.close(Finish::Halt)?,
         }
         Ok(())
+    }
+
+    fn take_rows(&mut self, input: usize, batch: Batch) -> Result<()> {
+        let (rows, bytes) = (batch.represented_rows(), batch.size_bytes() as u64);
+        self.parts.stats.update(|c| {
+            c.rows_in += rows;
+            c.batches_in += 1;
+            c.bytes_in += bytes;
+        });
+        if let Some(tap) = &self.parts.tap {
+            tap.show(&batch);
+        }
+        self.parts.worker.batch(input, batch, &mut self.output)
     }
 
     /// Lets the operator say what is left; when that is nothing, does what was to follow.
@@ -280,94 +275,6 @@ impl OperatorTask {
         self.parts.stats.update(|c| c.state_bytes = bytes);
         let before = std::mem::replace(&mut self.state_bytes, bytes);
         self.parts.memory.change(before, bytes)
-    }
-
-    fn snapshot(&mut self, id: CheckpointId) -> Result<()> {
-        if self.parts.inbox.was_cut_off() {
-            // Rows before the barrier are not dealt with: this checkpoint must not become whole.
-            self.parts.snapshots.task_cut_off(id, &self.parts.id);
-            return Ok(());
-        }
-        let counts = self.parts.stats.counts();
-        let early = self.early.take_if(|early| early.id == id).map(|early| early.complete(counts));
-        let (written, counts) = early.map_or((None, counts), |(written, counts)| (Some(written), counts));
-        let (entries, pieces) = state_at(&mut self.parts, id, written, self.output.now())?;
-        let snapshot = TaskSnapshot { pieces, counts, ..self.snapshot_of(entries, false) };
-        self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
-        if let Some(phases) = &mut self.phases {
-            phases.prepared = id;
-        }
-        Ok(())
-    }
-
-    fn snapshot_of(&self, entries: StateEntries, ended: bool) -> TaskSnapshot {
-        let (watermark, counts) = (self.parts.inbox.watermark(), self.parts.stats.counts());
-        TaskSnapshot { watermark, entries, pieces: None, positions: Vec::new(), counts, ended }
-    }
-
-    /// All inputs have ended. What a sink has written since the last barrier belongs to the next checkpoint, whose barrier will
-    /// not come here any more. An operator has nothing left that anybody could need.
-    fn end(&mut self) -> Result<()> {
-        let last = match &mut self.phases {
-            Some(phases) => {
-                phases.prepared += 1;
-                Some(phases.prepared)
-            }
-            None => (self.parts.snapshots.keeps_sinks() && matches!(self.parts.worker, Worker::Sink { .. })).then_some(CheckpointId::MAX),
-        };
-        let (entries, pieces) = match last {
-            Some(id) => state_at(&mut self.parts, id, None, self.output.now())?,
-            None => (StateEntries::new(), None),
-        };
-        let snapshot = TaskSnapshot { pieces, ..self.snapshot_of(entries, true) };
-        self.parts.snapshots.task_ended(&self.parts.id, snapshot);
-        self.close(Finish::End)
-    }
-
-    /// No more rows come. A sink with checkpoints waits until what it has prepared is committed.
-    fn close(&mut self, how: Finish) -> Result<()> {
-        match &mut self.phases {
-            Some(phases) if phases.committed < phases.prepared => {
-                phases.closing = Some((how, phases.prepared));
-                Ok(())
-            }
-            _ => self.finish(how),
-        }
-    }
-
-    fn is_closing(&self) -> bool {
-        self.phases.is_some_and(|phases| phases.closing.is_some())
-    }
-
-    /// Commits what was ordered to be.
-    fn commit(&mut self) -> Result<()> {
-        let Some(phases) = &mut self.phases else { return Ok(()) };
-        if phases.ordered > phases.committed {
-            self.parts.worker.commit(phases.ordered, &self.parts.id.node)?;
-            phases.committed = phases.ordered;
-        }
-        match phases.closing {
-            Some((how, needed)) if phases.committed >= needed => {
-                phases.closing = None;
-                self.finish(how)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn finish(&mut self, how: Finish) -> Result<()> {
-        if let (Finish::Halt, Worker::Operator(operator)) = (how, &self.parts.worker) {
-            let in_state = operator.rows_in_state();
-            self.parts.stats.update(|c| c.in_state = in_state);
-        }
-        self.parts.worker.finish(how)?;
-        let last = match how {
-            Finish::End => Item::End,
-            Finish::Halt => Item::Halt,
-        };
-        self.parts.outbox.control(&last, self.parts.inbox.since())?;
-        self.finished = true;
-        Ok(())
     }
 }
 

@@ -68,6 +68,14 @@ struct Change {
     weight: i64,
 }
 
+/// Changes that go out together.
+struct NextChanges {
+    /// Of which sides they have rows.
+    sides: [bool; 2],
+    rows: [Vec<u32>; 2],
+    weights: Vec<i8>,
+}
+
 impl Changes {
     /// A subtask without state.
     pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
@@ -224,11 +232,17 @@ impl Changes {
 
     /// Sends the next changes that are found, as many as make a batch.
     fn send(&self, work: &mut Work, out: &mut Output) -> Result<()> {
+        let next = self.next_changes(work);
+        if self.read { self.emit(next, out) } else { Ok(()) }
+    }
+
+    /// The next changes that have rows of the same sides, as many as make a batch.
+    fn next_changes(&self, work: &mut Work) -> NextChanges {
         let form = |change: &Change| change.rows.map(|row| row.is_some());
-        let first = form(&work.found[work.sent.0]);
+        let sides = form(&work.found[work.sent.0]);
         let mut rows: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
         let mut weights: Vec<i8> = Vec::new();
-        while let Some(change) = work.found.get(work.sent.0).filter(|change| form(change) == first)
+        while let Some(change) = work.found.get(work.sent.0).filter(|change| form(change) == sides)
             && weights.len() < self.batch_rows
         {
             let copies = (change.weight.abs() - work.sent.1).min((self.batch_rows - weights.len()) as i64);
@@ -241,12 +255,13 @@ impl Changes {
                 some => (work.sent.0, some),
             };
         }
-        if !self.read {
-            return Ok(());
-        }
+        NextChanges { sides, rows, weights }
+    }
+
+    fn emit(&self, NextChanges { sides, rows, weights }: NextChanges, out: &mut Output) -> Result<()> {
         let from = [self.stores[0].rows(rows[0].iter().copied())?, self.stores[1].rows(rows[1].iter().copied())?];
         let picked =
-            Picked { from: [&from[0], &from[1]], rows: first.map(|there| if there { Rows::All } else { Rows::None }), window: None };
+            Picked { from: [&from[0], &from[1]], rows: sides.map(|there| if there { Rows::All } else { Rows::None }), window: None };
         let (records, remains) = self.pairs.result(&picked, out)?;
         let kept = |array: &dyn Array| -> Result<ArrayRef> {
             Ok(match &remains {

@@ -11,7 +11,8 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
+    TimestampMicrosecondType,
 };
 use millstream_api::types::{UTC, timestamp_type};
 use millstream_api::{Error, Result};
@@ -112,25 +113,29 @@ pub fn column(cells: &[&Cell], data_type: &DataType) -> Result<ArrayRef> {
             let values = cells.iter().map(|cell| if let Cell::Interval(interval) = cell { Some(*interval) } else { None });
             Arc::new(values.collect::<IntervalMonthDayNanoArray>())
         }
-        DataType::List(item) => {
-            let lists = || cells.iter().map(|cell| if let Cell::List(items) = cell { Some(items) } else { None });
-            let items: Vec<&Cell> = lists().flatten().flatten().collect();
-            let offsets = OffsetBuffer::from_lengths(lists().map(|list| list.map_or(0, Vec::len)));
-            let values = column(&items, item.data_type())?;
-            Arc::new(ListArray::try_new(item.clone(), offsets, values, Some(validity(cells)))?)
-        }
+        DataType::List(item) => Arc::new(lists(cells, item)?),
         DataType::Struct(fields) if fields.is_empty() || cells.is_empty() => new_null_array(data_type, cells.len()),
-        DataType::Struct(fields) => {
-            let column_of = |index: usize| {
-                let inner = cells.iter().map(|cell| if let Cell::Struct(fields) = cell { fields.get(index).map(|f| &f.1) } else { None });
-                let inner: Vec<&Cell> = inner.map(|cell| cell.unwrap_or(&Cell::Null)).collect();
-                column(&inner, fields[index].data_type())
-            };
-            let columns = (0..fields.len()).map(column_of).collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new(fields.clone(), columns, Some(validity(cells)))?)
-        }
+        DataType::Struct(fields) => Arc::new(structs(cells, fields)?),
         other => return Err(Error::internal(format!("no test can send values of type {other}"))),
     })
+}
+
+fn lists(cells: &[&Cell], item: &FieldRef) -> Result<ListArray> {
+    let lists = || cells.iter().map(|cell| if let Cell::List(items) = cell { Some(items) } else { None });
+    let items: Vec<&Cell> = lists().flatten().flatten().collect();
+    let offsets = OffsetBuffer::from_lengths(lists().map(|list| list.map_or(0, Vec::len)));
+    let values = column(&items, item.data_type())?;
+    Ok(ListArray::try_new(item.clone(), offsets, values, Some(validity(cells)))?)
+}
+
+fn structs(cells: &[&Cell], fields: &Fields) -> Result<StructArray> {
+    let column_of = |index: usize| {
+        let inner = cells.iter().map(|cell| if let Cell::Struct(fields) = cell { fields.get(index).map(|f| &f.1) } else { None });
+        let inner: Vec<&Cell> = inner.map(|cell| cell.unwrap_or(&Cell::Null)).collect();
+        column(&inner, fields[index].data_type())
+    };
+    let columns = (0..fields.len()).map(column_of).collect::<Result<Vec<_>>>()?;
+    Ok(StructArray::try_new(fields.clone(), columns, Some(validity(cells)))?)
 }
 
 fn validity(cells: &[&Cell]) -> NullBuffer {
