@@ -77,7 +77,8 @@ impl DueRows {
         Some(DueRows { instants: number(due.column)?.clone(), after_micros, stand_for: number("n2").cloned() })
     }
 
-    fn due(&self, row: usize) -> i64 {
+    /// When a row is.
+    pub(super) fn due(&self, row: usize) -> i64 {
         // The least number stands for no instant.
         self.instants.value(row).saturating_add(self.after_micros).max(i64::MIN + 1)
     }

@@ -18,7 +18,9 @@ pub(super) struct Resident {
     bytes: Vec<u8>,
     /// When what is on disk of each key is due, where that is known; the least number stands for nothing.
     due: Vec<i64>,
-    /// Of keys that are due up to this instant the operator has let go of something.
+    /// When the first row of what was written of each key is, likewise.
+    first_due: Vec<i64>,
+    /// Of rows that are due up to this instant the operator has let go.
     asked: i64,
 }
 
@@ -38,7 +40,15 @@ pub(super) struct Slot {
 impl Resident {
     /// No keys.
     pub(super) fn new(key_groups: u16) -> Resident {
-        Resident { key_groups, table: HashTable::new(), slots: Vec::new(), bytes: Vec::new(), due: Vec::new(), asked: i64::MIN }
+        Resident {
+            key_groups,
+            table: HashTable::new(),
+            slots: Vec::new(),
+            bytes: Vec::new(),
+            due: Vec::new(),
+            first_due: Vec::new(),
+            asked: i64::MIN,
+        }
     }
 
     /// The number of a key, by its canonical bytes, and whether it is a new one.
@@ -71,11 +81,12 @@ impl Resident {
 
     /// Notes when what is on disk of a key is due.
     pub(super) fn set_due(&mut self, number: u32, due: Option<i64>) {
-        let place = number as usize;
-        if self.due.len() <= place {
-            self.due.resize(self.slots.len().max(place + 1), i64::MIN);
-        }
-        self.due[place] = due.unwrap_or(i64::MIN);
+        put(&mut self.due, number, due, self.slots.len());
+    }
+
+    /// Notes when the first row of what was written of a key is due: before that it stays as it is written.
+    pub(super) fn set_first_due(&mut self, number: u32, due: Option<i64>) {
+        put(&mut self.first_due, number, due, self.slots.len());
     }
 
     /// The operator lets go of all that is due up to this instant.
@@ -85,12 +96,12 @@ impl Resident {
 
     /// Whether the state of a key may be another one than on disk.
     pub(super) fn is_dirty(&self, number: u32) -> bool {
-        self.slot(number).dirty || self.due(number).is_some_and(|due| due <= self.asked)
+        self.slot(number).dirty || at(&self.first_due, number).is_some_and(|due| due <= self.asked)
     }
 
     /// When what is on disk of a key is due.
     pub(super) fn due(&self, number: u32) -> Option<i64> {
-        self.due.get(number as usize).copied().filter(|due| *due != i64::MIN)
+        at(&self.due, number)
     }
 
     /// What is known of a key.
@@ -145,8 +156,22 @@ impl Resident {
         self.table.allocation_size()
             + self.slots.capacity() * size_of::<Slot>()
             + self.bytes.capacity()
-            + self.due.capacity() * size_of::<i64>()
+            + (self.due.capacity() + self.first_due.capacity()) * size_of::<i64>()
     }
+}
+
+/// Puts down an instant of one of so many keys.
+fn put(instants: &mut Vec<i64>, number: u32, instant: Option<i64>, keys: usize) {
+    let place = number as usize;
+    if instants.len() <= place {
+        instants.resize(keys.max(place + 1), i64::MIN);
+    }
+    instants[place] = instant.unwrap_or(i64::MIN);
+}
+
+/// The instant of a key, where it is known.
+fn at(instants: &[i64], number: u32) -> Option<i64> {
+    instants.get(number as usize).copied().filter(|instant| *instant != i64::MIN)
 }
 
 #[cfg(test)]
@@ -166,9 +191,10 @@ mod tests {
         resident.set_due(7, Some(-5));
         assert_eq!((resident.due(7), resident.due(6), resident.due(99)), (Some(-5), None, None));
         assert_eq!((resident.is_dirty(6), resident.is_dirty(7)), (true, false));
-        resident.asked_up_to(-5);
-        assert!(resident.is_dirty(7));
-        resident.set_due(7, None);
+        resident.set_first_due(7, Some(-9));
+        resident.asked_up_to(-9);
+        assert!(resident.is_dirty(7), "one of its rows is gone");
+        resident.set_first_due(7, None);
         let dirty = resident.dirty();
         assert_eq!(dirty.len(), 50);
         assert!(dirty.is_sorted_by_key(|&number| resident.slot(number).group));

@@ -131,10 +131,12 @@ impl DiskState {
     fn note_due(&mut self, number: u32, rows: &[Changed], own: &[(u32, usize, usize)], changes: &mut Vec<Change>) -> Option<i64> {
         let due = self.due?;
         let own = own.iter().filter_map(|&(_, index, row)| Some((rows[index].due.as_ref()?, row)));
+        let first = own.clone().map(|(of, row)| of.due(row)).min();
         let after = due::of_key(&due, own);
         due::changes(number, self.resident.due(number), after, changes);
         let at = after.map(|(at, _)| at);
         self.resident.set_due(number, at);
+        self.resident.set_first_due(number, first);
         at
     }
 
