@@ -15,7 +15,8 @@ pub struct Spills {
     /// Whether event time ends something of a key without a row of it.
     pub due: Option<Due>,
     /// Whether the node says at ticks of the clock what has changed since the one before, and so wants the keys back for which rows came
-    /// ([`Output::fetch_touched`](crate::operator::Output::fetch_touched)).
+    /// ([`Output::fetch_touched`](crate::operator::Output::fetch_touched)). Where nobody reads its first stream it has nothing to say, and none
+    /// come back.
     pub at_ticks: bool,
     /// Whether the node, while its keys are in memory, notes by panes what of them is [gone](crate::state::gone).
     pub notes_panes: bool,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use millstream_api::plan::Spills;
 use millstream_api::state::picked::gathered;
 use millstream_api::state::{ColdPanes, ColdState, StateEntries, StateReader, StateWriter};
 use millstream_api::time::ClockTime;
@@ -106,7 +107,10 @@ impl Disk {
             return Ok(spilling(panes.clone(), Cold::Panes(panes)));
         }
         let Some(spills) = &node.plan.spills else { return Ok(None) };
-        let keys = Arc::new(Mutex::new(DiskState::new(&self.scratch, spills, key_groups, part_bytes, checkpoints)?));
+        // Of what nobody reads there is nothing to say at ticks, so the keys would never be asked for.
+        let is_read = node.outputs.first().is_some_and(|output| output.shape.read);
+        let spills = Spills { at_ticks: spills.at_ticks && is_read, ..*spills };
+        let keys = Arc::new(Mutex::new(DiskState::new(&self.scratch, &spills, key_groups, part_bytes, checkpoints)?));
         Ok(spilling(keys.clone(), Cold::Keys(keys)))
     }
 }
@@ -145,7 +149,10 @@ impl Spilling {
     }
 
     /// The operator is done with what came: its keys leave memory if there are too many. The memory of all.
-    pub(crate) fn after(&mut self, operator: &mut dyn Operator, now: ClockTime) -> Result<usize> {
+    ///
+    /// # Errors
+    /// When the disk can't be written to.
+    pub fn after(&mut self, operator: &mut dyn Operator, now: ClockTime) -> Result<usize> {
         let bytes = operator.state_bytes() + self.locked().memory_bytes();
         let is_full = match self.share {
             Share::Always => true,
@@ -188,7 +195,7 @@ impl Spilling {
     }
 
     /// What can be seen of it.
-    pub(crate) fn counts(&self) -> DiskCounts {
+    pub fn counts(&self) -> DiskCounts {
         self.locked().counts()
     }
 

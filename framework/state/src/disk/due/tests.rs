@@ -175,15 +175,9 @@ fn told(state: &StateReader) -> Option<(i64, u64)> {
 
 /// The rows of keys that are on disk and not in memory.
 fn rows_on_disk(disk: &DiskState) -> u64 {
-    let mut found = Found::default();
-    for pair in disk.keyspace.iter() {
-        let (key, value) = pair.into_inner().unwrap();
-        if disk.resident.find(&key[GROUP_BYTES..]).is_none() {
-            found.add(0, &value);
-        }
-    }
-    let entries = found.decode(&disk.codec).unwrap().unwrap_or_default();
-    entries.values().flatten().map(|rows| rows.records.num_rows() as u64).sum()
+    let entries = disk.index.as_ref().unwrap().up_to(i64::MAX, &disk.scratch).map(Result::unwrap);
+    let is_cold = |entry: &[u8]| disk.resident.find(&entry[KEY_AT + GROUP_BYTES..]).is_none();
+    entries.filter(|(entry, _)| is_cold(entry)).map(|(_, rows)| rows).sum()
 }
 
 fn sorted(mut rows: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
