@@ -27,7 +27,11 @@ impl Template {
 
     /// The strftime format that a format of times to be written means; the error says what is wrong with it.
     pub(crate) fn strftime(self, format: &str) -> Result<String, String> {
-        self.translated(format, &[])
+        let strftime = self.translated(format, &[])?;
+        match strftime.replace("%%", "").contains("%#z") {
+            true => Err(format!("`%#z` in `{format}` is for times that are read")),
+            false => Ok(strftime),
+        }
     }
 
     /// The same of times to be read, where the form of an offset is free.
@@ -185,6 +189,7 @@ mod tests {
             (Template::Java, "yyyy-MM-dd'T'HH:mm:ss.SSS", "%Y-%m-%dT%H:%M:%S.%3f"),
             (Template::Java, "h 'o''clock' a", "%-I o'clock %p"),
             (Template::Java, "%Y", "%Y"),
+            (Template::Java, "%Y%%#z", "%Y%%#z"),
         ] {
             assert_eq!(template.strftime(format).as_deref(), Ok(wanted), "{format}");
         }
@@ -194,6 +199,7 @@ mod tests {
     fn what_is_not_known_is_not_copied() {
         for (template, format, wanted) in [
             (Template::Postgres, "%Q", "`%Q` is not a time format"),
+            (Template::Postgres, "%Y%#z", "`%#z` in `%Y%#z` is for times that are read"),
             (Template::Postgres, "YYYY-XX", "`XX` in `YYYY-XX` is not a part of a time format"),
             (Template::Java, "YYYY-MM-dd", "`YYYY` in `YYYY-MM-dd` is not a part of a time format"),
             (Template::Java, "'T", "a quote in `'T` is not closed"),

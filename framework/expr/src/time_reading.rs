@@ -4,6 +4,7 @@
 //! of day. Here what a format does not ask for is its least (`yyyy-MM` is the first of a month, `HH` the full hour), and what
 //! cannot be told from it (`hh` without `a`) is refused with the expression.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
@@ -35,7 +36,12 @@ pub(crate) fn wrong_format(format: &str) -> Option<String> {
         Ok(strftime) => strftime,
         Err(wrong) => return Some(wrong),
     };
-    let sample = DateTime::from_timestamp(1_357_095_845, 0)?.format(&strftime).to_string();
+    // An offset of any form can be read only, and is written in one of them.
+    let written = strftime.replace("%#z", "%z");
+    let mut sample = String::new();
+    if write!(sample, "{}", DateTime::from_timestamp(1_357_095_845, 0)?.format(&written)).is_err() {
+        return Some(format!("`{format}` is not a time format"));
+    }
     let is_enough = !micros(&sample, &strftime).is_err_and(|error| error.kind() == ParseErrorKind::NotEnough);
     (!is_enough).then(|| format!("`{format}` does not say which time is meant"))
 }
@@ -230,6 +236,10 @@ mod tests {
         for format in ["yyyy-MM-dd hh:mm", "HH:mm", "yyyy-MM-dd mm", "dd.MM."] {
             assert_eq!(wrong_format(format), Some(format!("`{format}` does not say which time is meant")));
         }
+        for format in ["yyyy-MM-dd HH:mmXXX", "%Y-%m-%d%#z", "yyyy Z", "yyyy-MM-Zd *H:mm:ss"] {
+            assert_eq!(wrong_format(format), None, "{format}");
+        }
+        assert!(wrong_format("HH:mmXXX").is_some_and(|wrong| wrong.ends_with("does not say which time is meant")));
         for format in ["yyyy", "yyyy-MM-dd HH", "yyyy-DDD", "dd MMM yyyy hh:mm a", "%G-W%V-%u", "%s", "%+", "%Y-%m-%d %H:%M %Z"] {
             assert_eq!(wrong_format(format), None, "{format}");
         }

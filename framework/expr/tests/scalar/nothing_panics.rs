@@ -169,7 +169,7 @@ const TEXTS: [&str; 29] = [
     "(#t -> #t)",
     "(#t ->> #n)",
 ];
-const TIMES: [&str; 16] = [
+const TIMES: [&str; 17] = [
     "ts",
     "until",
     "day",
@@ -183,6 +183,7 @@ const TIMES: [&str; 16] = [
     "to_timestamp_millis(#n)",
     "cast(#t as timestamp)",
     "to_timestamp(#t, 'yyyy-MM-dd', concat(#t, 'y'))",
+    "to_timestamp(#t, 'yyyy-MM-dd HH:mm:ssXXX')",
     "to_date(#t, '%Y %s %z')",
     "cast(#z as date)",
     "date_trunc('week', #z at time zone 'Europe/Berlin')",
