@@ -78,6 +78,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
                 topology,
                 node,
                 id: task_id(node, subtask),
+                number: tasks.len() as u32,
                 slot: wiring.slots[index][subtask].clone(),
                 memory: &memory,
                 disk: disk.as_ref(),
@@ -122,6 +123,8 @@ struct Maker<'a> {
     topology: &'a Topology,
     node: &'a Node,
     id: TaskId,
+    /// Its number among all tasks of the job.
+    number: u32,
     slot: WakeSlot,
     memory: &'a Arc<MemoryBudget>,
     disk: Option<&'a Disk>,
@@ -240,6 +243,7 @@ impl Maker<'_> {
         let rejected_schema = rejected.map_or_else(rejected_schema, |output| output.shape.schema.clone());
         Ok(SourceParts {
             id: self.id.clone(),
+            number: self.number,
             feed,
             door: None,
             pauses: None,

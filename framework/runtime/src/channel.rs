@@ -203,12 +203,8 @@ impl Channel {
         {
             let mut state = locked(&self.state);
             match item {
-                Item::Watermark(_) => {
-                    while matches!(state.queue.back().map(|s| &s.item), Some(Item::Watermark(_) | Item::Idle)) {
-                        state.queue.pop_back();
-                    }
-                }
-                Item::Idle if matches!(state.queue.back().map(|s| &s.item), Some(Item::Idle)) => return,
+                Item::Watermark(_) => replace_watermark(&mut state.queue),
+                Item::Idle(_) => _ = state.queue.pop_back_if(|last| matches!(last.item, Item::Idle(_))),
                 _ => {}
             }
             state.queue.push_back(Sent { item, since });
@@ -247,6 +243,16 @@ impl Channel {
     }
 }
 
+/// Takes out what a watermark that follows makes superfluous: watermarks since the last rows, and whether the sender was idle, but for the last
+/// word on it. A sender that is idle now was not at the last watermark, which counts: then all stays.
+fn replace_watermark(queue: &mut VecDeque<Sent>) {
+    let last = queue.pop_back_if(|last| matches!(&last.item, Item::Idle(idleness) if !idleness.is_idle));
+    if last.is_some() || matches!(queue.back().map(|last| &last.item), Some(Item::Watermark(_))) {
+        while queue.pop_back_if(|last| matches!(last.item, Item::Watermark(_) | Item::Idle(_))).is_some() {}
+    }
+    queue.extend(last);
+}
+
 /// The lock, also when a thread has panicked while it held it: all states here are whole between any two statements.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -254,11 +260,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use arrow::array::{Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
     use millstream_api::EventTime;
+    use millstream_api::message::Idleness;
 
     use super::*;
     use crate::wake::Wake;
@@ -335,14 +343,28 @@ mod tests {
     #[test]
     fn control_takes_the_place_of_control() {
         let channel = Channel::new(1, EdgeBytes::new(100), WakeSlot::default(), WakeSlot::default());
-        for item in [1, 2, 3].map(|w| Item::Watermark(EventTime(w))).into_iter().chain([Item::Idle, Item::Idle]) {
-            channel.send_control(item, NOW);
-        }
-        assert_eq!(channel.fill().queued, 2);
-        channel.send_control(Item::Watermark(EventTime(4)), NOW);
-        assert_eq!(channel.fill().queued, 1);
+        let send = |items: &[Item]| items.iter().for_each(|item| channel.send_control(item.clone(), NOW));
+        let watermark = |watermark: i64| Item::Watermark(EventTime(watermark));
+        let idle = |is_idle: bool, times: u32| Item::Idle(Idleness { is_idle, wakings: BTreeMap::from([(0, times)]) });
+        let queued = || {
+            std::iter::from_fn(|| channel.receive())
+                .map(|sent| match sent.item {
+                    Item::Watermark(watermark) => format!("watermark {}", watermark.0),
+                    Item::Idle(idleness) => format!("{} {:?}", if idleness.is_idle { "idle" } else { "woken" }, idleness.wakings[&0]),
+                    _ => "rows".to_owned(),
+                })
+                .collect::<Vec<_>>()
+        };
+        send(&[watermark(1), watermark(2), idle(true, 0), idle(true, 0)]);
+        assert_eq!(queued(), ["watermark 2", "idle 0"], "the watermark counted before it was idle");
+        send(&[watermark(3), idle(true, 0), idle(false, 1), watermark(4)]);
+        assert_eq!(queued(), ["woken 1", "watermark 4"]);
+        let round = |times: u32| [idle(true, times), idle(false, times + 1), watermark(5 + i64::from(times))];
+        (1..100).for_each(|times| send(&round(times)));
+        assert_eq!(queued(), ["woken 100", "watermark 104"], "however often it wakes");
+        send(&[watermark(200)]);
         channel.send_batch(batch(1), NOW).unwrap();
-        channel.send_control(Item::Watermark(EventTime(5)), NOW);
-        assert_eq!(channel.fill().queued, 3);
+        send(&[watermark(201)]);
+        assert_eq!(queued(), ["watermark 200", "rows", "watermark 201"]);
     }
 }

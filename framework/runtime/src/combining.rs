@@ -76,7 +76,7 @@ impl Combining {
 
     /// Notes an item that the readers get.
     pub fn note(&mut self, item: &Item) {
-        self.overtaken |= matches!(item, Item::Idle);
+        self.overtaken |= matches!(item, Item::Idle(idleness) if idleness.is_idle);
     }
 
     /// When the rows that it holds have lingered long enough; `None` when there are none.
@@ -111,6 +111,7 @@ mod tests {
     use arrow::array::{AsArray, Int64Array, RecordBatch};
     use arrow::datatypes::Int64Type;
     use millstream_api::batch::Hidden;
+    use millstream_api::message::Idleness;
     use millstream_api::time::DurationText;
 
     use super::*;
@@ -187,7 +188,7 @@ mod tests {
         let mut combining = combining();
         combining.note(&Item::Watermark(EventTime(5)));
         assert!(combining.add(numbers(vec![4], None), ClockTime(0)).unwrap().is_none());
-        combining.note(&Item::Idle);
+        combining.note(&Item::Idle(Idleness { is_idle: true, ..Idleness::default() }));
         assert_eq!(combining.add(numbers(vec![4], None), ClockTime(0)).unwrap().unwrap().rows(), 1);
     }
 }

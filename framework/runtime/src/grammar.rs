@@ -2,6 +2,8 @@
 //!
 //! A violation is a mistake in an operator, never in the data; it ends the run with an internal error that names the rule.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::SchemaRef;
 use millstream_api::message::{CheckpointId, Item};
 use millstream_api::{Batch, Error, EventTime, Result};
@@ -14,13 +16,14 @@ pub struct Checker {
     event_time: bool,
     watermark: EventTime,
     barrier: CheckpointId,
+    wakings: BTreeMap<u32, u32>,
     ended: bool,
 }
 
 impl Checker {
     /// For a channel whose batches have exactly these columns.
     pub fn new(schema: SchemaRef, event_time: bool, updating: bool) -> Self {
-        Checker { schema, updating, event_time, watermark: EventTime::MIN, barrier: 0, ended: false }
+        Checker { schema, updating, event_time, watermark: EventTime::MIN, barrier: 0, wakings: BTreeMap::new(), ended: false }
     }
 
     /// Looks at the next item.
@@ -45,7 +48,11 @@ impl Checker {
                 self.barrier = *id;
                 Ok(())
             }
-            Item::Idle => Ok(()),
+            Item::Idle(idleness) if !idleness.knows_of(&self.wakings) => Err(broken("a source has woken less often than before")),
+            Item::Idle(idleness) => {
+                self.wakings.clone_from(&idleness.wakings);
+                Ok(())
+            }
             Item::End | Item::Halt => {
                 self.ended = true;
                 Ok(())
@@ -103,6 +110,7 @@ mod tests {
     use arrow::array::{Int8Array, Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
     use millstream_api::batch::Hidden;
+    use millstream_api::message::Idleness;
 
     use super::*;
 
@@ -138,7 +146,7 @@ mod tests {
         checker.check(&Item::Barrier(1)).unwrap();
         assert!(message(&mut checker, Item::Barrier(1)).contains("barrier 1 follows barrier 1"));
         checker.check(&Item::End).unwrap();
-        assert!(message(&mut checker, Item::Idle).contains("follows the last item"));
+        assert!(message(&mut checker, Item::Idle(Idleness::default())).contains("follows the last item"));
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //! An input may be read to its end before any other is looked at: a table for a lookup. A barrier that comes in it meanwhile
 //! can't wait for the others: it is announced early, while the state is what that input has made it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, Int64Array};
 use millstream_api::batch::Hidden;
-use millstream_api::message::{CheckpointId, Item};
+use millstream_api::message::{CheckpointId, Idleness, Item};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, EventTime, Result};
 
@@ -37,8 +38,8 @@ pub enum Event {
     /// The barrier has come on those of the input that is read first, while nothing of the others has been looked at. It will
     /// come again as [`Event::Barrier`] when these are through.
     EarlyBarrier(CheckpointId),
-    /// All senders that still run are idle.
-    Idle,
+    /// Whether all senders that still run are idle, or how often sources have woken, is not as it was.
+    Idle(Idleness),
     /// All channels of this input have ended. Comes before the last watermark.
     InputEnd(usize),
     /// All inputs have ended. The watermark `MAX` has come before.
@@ -51,7 +52,8 @@ struct Incoming {
     channel: Arc<Channel>,
     input: usize,
     watermark: EventTime,
-    idle: bool,
+    /// What the sender says.
+    idleness: Idleness,
     last: Option<Last>,
     barrier: Option<CheckpointId>,
 }
@@ -63,9 +65,14 @@ enum Last {
 }
 
 impl Incoming {
+    /// Whether its watermark does not count. `wakings` is what is known from all channels.
+    fn is_idle(&self, wakings: &BTreeMap<u32, u32>) -> bool {
+        self.idleness.is_idle && self.idleness.knows_of(wakings)
+    }
+
     /// Tells whoever looks at the run.
-    fn note(&self) {
-        let standing = match (self.last, self.idle) {
+    fn note(&self, wakings: &BTreeMap<u32, u32>) {
+        let standing = match (self.last, self.is_idle(wakings)) {
             (Some(_), _) => Standing::Over,
             (None, true) => Standing::Idle,
             (None, false) => Standing::Active,
@@ -84,7 +91,8 @@ pub struct Inbox {
     /// Whether that input was stopped before its end.
     cut_off: bool,
     watermark: EventTime,
-    all_idle: bool,
+    /// What has been passed on: whether all are idle, and all that is known of wakings.
+    idleness: Idleness,
     finished: bool,
     since: ClockTime,
     /// Events that one item has brought, first to be dealt with last.
@@ -95,7 +103,14 @@ impl Inbox {
     /// Channels with the number of the input that each belongs to, and the watermark to start from, which is the first event if there is one:
     /// its node has to pass it on, since all edges are new.
     pub fn new(channels: Vec<(usize, Arc<Channel>)>, order: MergeOrder, watermark: EventTime) -> Self {
-        let incoming = |(input, channel)| Incoming { channel, input, watermark: EventTime::MIN, idle: false, last: None, barrier: None };
+        let incoming = |(input, channel)| Incoming {
+            channel,
+            input,
+            watermark: EventTime::MIN,
+            idleness: Idleness::default(),
+            last: None,
+            barrier: None,
+        };
         Inbox {
             channels: channels.into_iter().map(incoming).collect(),
             order,
@@ -103,7 +118,7 @@ impl Inbox {
             first: None,
             cut_off: false,
             watermark,
-            all_idle: false,
+            idleness: Idleness::default(),
             finished: false,
             since: ClockTime(0),
             pending: Vec::from_iter((watermark > EventTime::MIN).then_some(Event::Watermark(watermark))),
@@ -184,26 +199,18 @@ impl Inbox {
         let from = &mut self.channels[index];
         match item {
             Item::Batch(batch) => {
-                if std::mem::take(&mut from.idle) {
-                    from.note();
-                }
-                self.all_idle = false;
                 let (input, watermark) = (from.input, from.watermark);
                 let batch = marked(batch, watermark, self.watermark)?;
                 self.pending.push(Event::Batch { input, batch, channel: index });
             }
             Item::Watermark(watermark) => {
                 from.watermark = watermark;
-                from.idle = false;
-                from.note();
-                self.all_idle = false;
+                from.note(&self.idleness.wakings);
                 self.raise_watermark();
             }
-            Item::Idle => {
-                from.idle = true;
-                from.note();
-                self.raise_watermark();
-                self.notice_idle();
+            Item::Idle(idleness) => {
+                from.idleness = idleness;
+                self.hear_idleness(index);
             }
             Item::Barrier(id) => {
                 from.barrier = Some(id);
@@ -217,7 +224,7 @@ impl Inbox {
 
     fn ended(&mut self, index: usize, last: Last) {
         self.channels[index].last = Some(last);
-        self.channels[index].note();
+        self.channels[index].note(&self.idleness.wakings);
         let input = self.channels[index].input;
         let input_ended = |c: &Incoming| c.input != input || c.last == Some(Last::End);
         let mut events = Vec::new();
@@ -240,7 +247,8 @@ impl Inbox {
         }
         if !self.finished {
             self.raise_watermark();
-            self.notice_idle();
+            let known = self.idleness.clone();
+            self.notice_idle_since(&known);
             self.align();
         }
         self.pending.extend(events);
@@ -248,7 +256,8 @@ impl Inbox {
 
     /// The smallest watermark of the senders that run and are not idle. With none of them it stands.
     fn raise_watermark(&mut self) {
-        let held_by = self.channels.iter().filter(|c| !c.idle && c.last != Some(Last::End)).map(|c| c.watermark).min();
+        let wakings = &self.idleness.wakings;
+        let held_by = self.channels.iter().filter(|c| !c.is_idle(wakings) && c.last != Some(Last::End)).map(|c| c.watermark).min();
         if let Some(lowest) = held_by
             && lowest > self.watermark
         {
@@ -257,12 +266,22 @@ impl Inbox {
         }
     }
 
-    fn notice_idle(&mut self) {
+    /// A channel has said whether it is idle: that may be news for others too.
+    fn hear_idleness(&mut self, index: usize) {
+        let known = self.idleness.clone();
+        self.idleness.hear(&self.channels[index].idleness.wakings);
+        self.channels.iter().for_each(|channel| channel.note(&self.idleness.wakings));
+        self.raise_watermark();
+        self.notice_idle_since(&known);
+    }
+
+    /// Passes on whether all are idle, and what is known of wakings, where that is not as it was.
+    fn notice_idle_since(&mut self, known: &Idleness) {
         let mut running = self.channels.iter().filter(|c| c.last.is_none()).peekable();
-        if !self.all_idle && running.peek().is_some() && running.all(|c| c.idle) {
-            self.all_idle = true;
-            // Dealt with after the watermark that this may have raised: pending is a stack.
-            self.pending.insert(0, Event::Idle);
+        self.idleness.is_idle = running.peek().is_some() && running.all(|c| c.is_idle(&self.idleness.wakings));
+        if self.idleness != *known {
+            // Dealt with after the watermark that this may have raised: pending is a stack. Where a source has woken none has risen.
+            self.pending.insert(0, Event::Idle(self.idleness.clone()));
         }
     }
 

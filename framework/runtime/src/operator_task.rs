@@ -178,7 +178,7 @@ impl OperatorTask {
                 self.snapshot(id)?;
                 self.parts.outbox.control(&Item::Barrier(id), since)?;
             }
-            Event::Idle => self.parts.outbox.control(&Item::Idle, since)?,
+            Event::Idle(idleness) => self.parts.outbox.control(&Item::Idle(idleness), since)?,
             Event::End => self.end()?,
             Event::Halt => self.close(Finish::Halt)?,
         }

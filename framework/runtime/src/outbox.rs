@@ -84,7 +84,7 @@ impl Outbox {
     /// # Errors
     /// Only internal ones.
     pub fn control(&mut self, item: &Item, since: ClockTime) -> Result<()> {
-        let timely = matches!(item, Item::Watermark(_) | Item::Idle);
+        let timely = matches!(item, Item::Watermark(_) | Item::Idle(_));
         let ports = self.ports.iter_mut().filter(|port| port.event_time || !timely);
         ports.flat_map(|port| &mut port.edges).try_for_each(|edge| edge.control(item, since))
     }

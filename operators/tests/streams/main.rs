@@ -7,6 +7,7 @@ mod changing;
 mod meeting;
 #[path = "../support/mod.rs"]
 mod support;
+mod waking;
 
 use std::collections::BTreeMap;
 

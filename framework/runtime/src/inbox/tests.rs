@@ -17,6 +17,15 @@ fn inbox(channels: &[Arc<Channel>], inputs: &[usize]) -> Inbox {
     Inbox::new(inputs.iter().copied().zip(channels.iter().cloned()).collect(), MergeOrder::InTurn, EventTime::MIN)
 }
 
+/// A sender is idle, and the sources behind it have woken so often.
+fn idle(wakings: &[(u32, u32)]) -> Item {
+    Item::Idle(Idleness { is_idle: true, wakings: wakings.iter().copied().collect() })
+}
+
+fn woken(wakings: &[(u32, u32)]) -> Item {
+    Item::Idle(Idleness { is_idle: false, wakings: wakings.iter().copied().collect() })
+}
+
 fn rows(times: &[i64]) -> Batch {
     let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, false)]));
     let records = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(times.to_vec()))]).unwrap();
@@ -31,7 +40,7 @@ fn drain(inbox: &mut Inbox) -> Vec<String> {
             Event::Watermark(w) => format!("watermark {}", w.0),
             Event::Barrier(id) => format!("barrier {id}"),
             Event::EarlyBarrier(id) => format!("early barrier {id}"),
-            Event::Idle => "idle".to_owned(),
+            Event::Idle(Idleness { is_idle, wakings }) => format!("{} {wakings:?}", if is_idle { "idle" } else { "not idle" }),
             Event::InputEnd(input) => format!("end of {input}"),
             Event::End => "end".to_owned(),
             Event::Halt => "halt".to_owned(),
@@ -47,12 +56,41 @@ fn the_watermark_is_the_smallest_of_those_not_idle() {
     assert!(drain(&mut inbox).is_empty());
     b.send_control(Item::Watermark(EventTime(5)), NOW);
     assert_eq!(drain(&mut inbox), ["watermark 5"]);
-    b.send_control(Item::Idle, NOW);
+    b.send_control(idle(&[]), NOW);
     assert_eq!(drain(&mut inbox), ["watermark 10"]);
-    a.send_control(Item::Idle, NOW);
-    assert_eq!(drain(&mut inbox), ["idle"]);
+    a.send_control(idle(&[]), NOW);
+    assert_eq!(drain(&mut inbox), ["idle {}"]);
+    b.send_control(woken(&[]), NOW);
+    assert_eq!(drain(&mut inbox), ["not idle {}"]);
     b.send_control(Item::Watermark(EventTime(7)), NOW);
     assert!(drain(&mut inbox).is_empty(), "a woken sender does not make it fall");
+}
+
+#[test]
+fn a_way_on_which_a_source_is_still_idle_holds_the_watermark_once_it_has_woken_on_another() {
+    let [a, b, c] = channels();
+    let mut inbox = inbox(&[a.clone(), b.clone(), c.clone()], &[0, 0, 1]);
+    for channel in [&a, &b] {
+        channel.send_control(Item::Watermark(EventTime(10)), NOW);
+        channel.send_control(idle(&[(3, 0)]), NOW);
+    }
+    c.send_control(Item::Watermark(EventTime(15)), NOW);
+    c.send_control(idle(&[(4, 0)]), NOW);
+    assert_eq!(drain(&mut inbox), ["watermark 10", "not idle {3: 0}", "watermark 15", "idle {3: 0, 4: 0}"]);
+    // The faster way: c is of another source, and does not hold anything.
+    a.send_control(woken(&[(3, 1)]), NOW);
+    a.send_control(Item::Watermark(EventTime(30)), NOW);
+    assert_eq!(drain(&mut inbox), ["not idle {3: 1, 4: 0}"]);
+    b.send_control(woken(&[(3, 1)]), NOW);
+    b.send_batch(rows(&[22]), NOW).unwrap();
+    b.send_control(Item::Watermark(EventTime(28)), NOW);
+    assert_eq!(drain(&mut inbox), ["rows 0 [22]", "watermark 28"]);
+    // Both are idle again, and one has not heard of the last waking.
+    a.send_control(idle(&[(3, 2)]), NOW);
+    b.send_control(idle(&[(3, 1)]), NOW);
+    assert_eq!(drain(&mut inbox), ["not idle {3: 2, 4: 0}"]);
+    b.send_control(idle(&[(3, 2)]), NOW);
+    assert_eq!(drain(&mut inbox), ["idle {3: 2, 4: 0}"]);
 }
 
 #[test]
@@ -71,7 +109,7 @@ fn rows_of_a_woken_sender_are_judged_at_the_nodes_watermark() {
     let [a, b] = channels();
     let mut inbox = inbox(&[a.clone(), b.clone()], &[0, 0]);
     a.send_control(Item::Watermark(EventTime(10)), NOW);
-    b.send_control(Item::Idle, NOW);
+    b.send_control(idle(&[]), NOW);
     drain(&mut inbox);
     b.send_batch(rows(&[3, 12]), NOW).unwrap();
     let Some(Event::Batch { batch, .. }) = inbox.next_event().unwrap() else { panic!("rows expected") };

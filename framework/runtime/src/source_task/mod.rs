@@ -13,9 +13,9 @@ mod splits;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use millstream_api::message::Item;
+use millstream_api::message::{Idleness, Item};
 use millstream_api::source::{Next, SourceRows};
 use millstream_api::time::ClockTime;
 use millstream_api::{EventTime, Result};
@@ -42,6 +42,8 @@ pub struct SourceTask {
     /// Rows that were read before their time.
     held: Option<SourceRows>,
     ahead: Ahead,
+    /// What its readers have been told.
+    idleness: Idleness,
     orders: VecDeque<Order>,
     leaving: Leaving,
     /// Whether the last turn ended because a reader has no credit.
@@ -62,6 +64,7 @@ impl SourceTask {
         }
         let silent = vec![0; parts.splits.len()];
         let ahead = Ahead::new(parts.splits.len(), parts.pauses.take());
+        let idleness = Idleness { is_idle: false, wakings: BTreeMap::from([(parts.number, 0)]) };
         let task = SourceTask {
             parts,
             watermarks,
@@ -70,6 +73,7 @@ impl SourceTask {
             silent,
             held: None,
             ahead,
+            idleness,
             orders: VecDeque::new(),
             leaving: Leaving::default(),
             no_credit: false,
@@ -155,15 +159,29 @@ impl SourceTask {
         if let Some(split) = self.parts.splits.get_mut(split) {
             split.ended = true;
         }
+        if self.watermarks.slowest().is_none() && self.parts.splits.iter().any(|split| !split.ended) {
+            return self.idle(now);
+        }
         self.note_standing(split);
         self.report();
         self.send_watermark(now)
     }
 
+    /// All splits that run are idle.
     fn idle(&mut self, now: ClockTime) -> Result<()> {
         (0..self.parts.splits.len()).for_each(|split| self.note_standing(split));
         self.report();
-        self.parts.outbox.control(&Item::Idle, now)
+        self.idleness.is_idle = true;
+        self.parts.outbox.control(&Item::Idle(self.idleness.clone()), now)
+    }
+
+    /// Rows follow: if it was idle its readers are told that it is not, on all ways that the rows may take.
+    fn wake(&mut self, now: ClockTime) -> Result<()> {
+        if !std::mem::take(&mut self.idleness.is_idle) {
+            return Ok(());
+        }
+        self.idleness.wakings.values_mut().for_each(|times| *times += 1);
+        self.parts.outbox.control(&Item::Idle(self.idleness.clone()), now)
     }
 
     /// Tells sources that may wait for this one how far it has come.

@@ -31,6 +31,8 @@ pub struct SourcePort {
 pub struct SourceParts {
     /// Which task it is.
     pub id: TaskId,
+    /// A number that no other source of the job has.
+    pub number: u32,
     /// Where rows come from.
     pub feed: Box<dyn Feed>,
     /// Its way in from outside, if it has one.

@@ -79,6 +79,9 @@ impl SourceTask {
             }
         };
         let marks = batch.hidden().times.as_ref().and_then(|times| self.watermarks.read(split as usize, times));
+        if self.watermarks.slowest().is_some() {
+            self.wake(now)?;
+        }
         let kept = batch.rows();
         self.parts.stats.update(|c| {
             c.fates.passed += kept as u64;

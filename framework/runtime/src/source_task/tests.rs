@@ -66,6 +66,7 @@ fn task(feed: Box<dyn Feed>, splits: usize, change: impl FnOnce(&mut SourceParts
     let split = |split: usize| SplitSnapshot { split: split.to_string(), position: None, greatest: EventTime::MIN, ended: false };
     let mut parts = SourceParts {
         id: TaskId { node: "in".into(), subtask: 0 },
+        number: 7,
         feed,
         door: None,
         pauses: None,
