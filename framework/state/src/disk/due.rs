@@ -274,6 +274,9 @@ impl DiskState {
     }
 
     fn drop_due(&mut self, index: &mut DueIndex, until: i64) -> Result<DueKeys> {
+        if until == EventTime::MAX.0 {
+            return self.drop_all(index);
+        }
         let scratch = self.scratch.clone();
         let mut dropped_rows = 0;
         let mut is_through = false;
@@ -283,8 +286,7 @@ impl DiskState {
             if let Some((last, _)) = entries.last() {
                 index.pass(last);
             }
-            let is_on_disk_only = |entry: &[u8]| self.resident.find(&entry[KEY_AT + GROUP_BYTES..]).is_none();
-            let mut dropped: Vec<(Vec<u8>, u64)> = entries.into_iter().filter(|(entry, _)| is_on_disk_only(entry)).collect();
+            let mut dropped: Vec<(Vec<u8>, u64)> = entries.into_iter().filter(|(entry, _)| self.is_on_disk_only(entry)).collect();
             remove(&index.space, dropped.iter().map(|(entry, _)| entry.as_slice()), &scratch)?;
             dropped.sort_unstable_by(|(a, _), (b, _)| a[KEY_AT..].cmp(&b[KEY_AT..]));
             remove(&self.space, dropped.iter().map(|(entry, _)| &entry[KEY_AT..]), &scratch)?;
@@ -293,6 +295,26 @@ impl DiskState {
         }
         index.pass_all(until);
         Ok(DueKeys { next: index.next(&scratch)?, dropped_rows, back: None })
+    }
+
+    /// The input is over: all keys go at once, without a mark for each of them.
+    fn drop_all(&mut self, index: &mut DueIndex) -> Result<DueKeys> {
+        let mut dropped_rows = 0;
+        for entry in index.up_to(i64::MAX, &self.scratch) {
+            let (entry, rows) = entry?;
+            if self.is_on_disk_only(&entry) {
+                self.counts.keys -= 1;
+                dropped_rows += rows;
+            }
+        }
+        *index = DueIndex::new(&self.scratch)?;
+        self.space = self.scratch.space()?;
+        Ok(DueKeys { dropped_rows, ..DueKeys::default() })
+    }
+
+    /// Whether the key of an entry is not in memory.
+    fn is_on_disk_only(&self, entry: &[u8]) -> bool {
+        self.resident.find(&entry[KEY_AT + GROUP_BYTES..]).is_none()
     }
 }
 

@@ -176,8 +176,7 @@ fn told(state: &StateReader) -> Option<(i64, u64)> {
 /// The rows of keys that are on disk and not in memory.
 fn rows_on_disk(disk: &DiskState) -> u64 {
     let entries = disk.index.as_ref().unwrap().up_to(i64::MAX, &disk.scratch).map(Result::unwrap);
-    let is_cold = |entry: &[u8]| disk.resident.find(&entry[KEY_AT + GROUP_BYTES..]).is_none();
-    entries.filter(|(entry, _)| is_cold(entry)).map(|(_, rows)| rows).sum()
+    entries.filter(|(entry, _)| disk.is_on_disk_only(entry)).map(|(_, rows)| rows).sum()
 }
 
 fn sorted(mut rows: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
@@ -276,4 +275,18 @@ fn what_is_on_disk_is_told_at_the_start() {
     let mut disk = DiskState::new(&scratch, &spills, GROUPS, 1, true).unwrap();
     assert_eq!(told(&disk.load(&snapshot, NODE, &(0..GROUPS), NOW).unwrap()), Some((10 + AFTER, 3)));
     assert_eq!(disk.fetch_due(EventTime(12)).unwrap().next, Some(EventTime(13)));
+}
+
+#[test]
+fn at_the_end_all_goes_without_marks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = Node::new(folder.path(), Then::IsDropped, 1, None);
+    let rows: Vec<(i64, i64)> = (0..20_000).map(|key| (key, key % 7)).collect();
+    node.take(&rows);
+    node.evict();
+    let bytes = |node: &Node| node.subtasks[0].1.disk_bytes();
+    assert!(bytes(&node) > 0);
+    node.watermark(i64::MAX, false);
+    assert_eq!((node.dropped, node.on_disk[0], node.subtasks[0].1.counts().keys), (20_000, 0, 0));
+    assert_eq!(bytes(&node), 0, "nothing of them is left, and nothing says that they are gone");
 }
