@@ -6,11 +6,16 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use millstream_api::error::{Error, ErrorKind, Result};
 
 /// The name of the file.
 const NAME: &str = "lock";
+
+/// A process that was killed has its files until the system has taken its memory back, which may be after the next one has begun.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
+const STEP: Duration = Duration::from_millis(20);
 
 /// Holds a folder until it is dropped.
 #[derive(Debug)]
@@ -22,16 +27,25 @@ pub struct Lock {
 impl Lock {
     /// Takes the store in this folder for this process; `who` is shown to those who want it too.
     ///
+    /// Waits a little for one that has it.
+    ///
     /// # Errors
     /// When another run holds it, or the file cannot be made.
     pub fn take(folder: &Path, who: &str) -> Result<Lock> {
         let path = folder.join(NAME);
         let cannot = |cause: std::io::Error| Error::io(format!("cannot lock {}", path.display()), cause);
         let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(folder, &mut file)),
-            Err(TryLockError::Error(cause)) => return Err(cannot(cause)),
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if waited < PATIENCE => {
+                    std::thread::sleep(STEP);
+                    waited += STEP;
+                }
+                Err(TryLockError::WouldBlock) => return Err(held(folder, &mut file)),
+                Err(TryLockError::Error(cause)) => return Err(cannot(cause)),
+            }
         }
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(who.as_bytes())).map_err(cannot)?;
         Ok(Lock { file, path })
@@ -88,8 +102,13 @@ mod tests {
         let lock = Lock::take(folder.path(), "process 7").unwrap();
         let error = Lock::take(folder.path(), "process 8").unwrap_err();
         assert!(error.message().ends_with("is in use by process 7"), "{error}");
-        drop(lock);
-        Lock::take(folder.path(), "process 8").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(3 * STEP);
+                drop(lock);
+            });
+            Lock::take(folder.path(), "process 8").unwrap();
+        });
     }
 
     #[test]
