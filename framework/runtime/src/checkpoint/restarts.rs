@@ -81,8 +81,13 @@ impl Failed {
     /// Whether another one, before which checkpoints had come to have so much, was at the same place.
     fn is_at(&self, other: &Failed, covered: &Read) -> bool {
         let at = |failed: &'_ Failed| (failed.node.clone(), failed.kind, failed.place.clone());
-        let may_be_the_same_row = || self.place.is_some() || !other.is_passed(covered);
-        at(self) == at(other) && (self.text == other.text || is_of_rows(self.kind) && may_be_the_same_row())
+        let (is_same, is_passed) = (self.text == other.text, other.is_passed(covered));
+        at(self) == at(other)
+            && match is_of_rows(self.kind) {
+                true => is_same || self.place.is_some() || !is_passed,
+                // What is away now and then is not to blame for rows that have got through since.
+                false => is_same && !is_passed,
+            }
     }
 
     /// Whether checkpoints have all that had been read.
@@ -208,6 +213,14 @@ mod tests {
         assert_eq!(ends_at(&[at(1, "in:7"), at(2, "in:8"), at(3, "in:9")]), None);
         let outside = |n: u64| (Error::io("cannot write", format!("{n}")), [0, 0], [9, 9]);
         assert_eq!(ends_at(&[1, 2, 3, 4].map(outside)), None, "the world outside fails in many ways at any place");
+    }
+
+    #[test]
+    fn what_is_away_now_and_then_is_not_the_same_place_once_rows_have_got_through() {
+        let away = |n: u64| (Error::io("cannot write", "connection refused"), [10 * n, 10 * n], [10 * n + 5, 10 * n + 5]);
+        assert_eq!(ends_at(&[1, 2, 3, 4, 5].map(away)), None);
+        let stuck = |_| (Error::io("cannot write", "connection refused"), [10, 10], [15, 15]);
+        assert_eq!(ends_at(&[1, 2, 3, 4, 5].map(stuck)), Some(2));
     }
 
     #[test]
