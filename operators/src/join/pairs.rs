@@ -13,9 +13,9 @@ use millstream_api::types::{UTC, timestamp_type};
 use millstream_api::{Batch, Output, Result};
 use millstream_expr::{BadValue, BoundScalar, Scalar, Side};
 
-use super::plan::Design;
+use super::plan::{Design, is_bound};
 use super::rows::Picks;
-use super::{MAIN, REJECTED, WINDOW_START};
+use super::{MAIN, Mode, REJECTED, WINDOW_START};
 use crate::bad_rows::BadRows;
 use crate::columns::{names, place, records};
 
@@ -132,11 +132,12 @@ impl Pairs {
         let sides = [&context.inputs[0].schema, &context.inputs[1].schema];
         let output = context.outputs[MAIN].schema.clone();
         let columns: Vec<&Scalar> = design.needed(&names(&output)).collect();
-        let joined = Joined::new(columns.iter().flat_map(|column| column.columns().iter().cloned()).collect(), sides)?;
+        let windowed = design.mode == Mode::Window;
+        let joined = Joined::new(columns.iter().flat_map(|column| column.columns().iter().cloned()).collect(), sides, windowed)?;
         let condition = match &design.rest {
             None => None,
             Some(rest) => {
-                let joined = Joined::new(rest.columns().clone(), sides)?;
+                let joined = Joined::new(rest.columns().clone(), sides, windowed)?;
                 Some((rest.bind(&joined.schema)?, joined))
             }
         };
@@ -212,23 +213,32 @@ struct Joined {
 enum From {
     /// A column of a side.
     Side(usize, usize, DataType),
-    Start,
-    End,
+    /// The start of the window; of a side, null where it has no row.
+    Start(Option<usize>),
+    /// Its end, likewise.
+    End(Option<usize>),
+}
+
+impl From {
+    fn bound(name: &str, side: Option<usize>) -> From {
+        if name == WINDOW_START { From::Start(side) } else { From::End(side) }
+    }
 }
 
 impl Joined {
-    fn new(wanted: Columns, sides: [&SchemaRef; 2]) -> Result<Joined> {
+    fn new(wanted: Columns, sides: [&SchemaRef; 2], windowed: bool) -> Result<Joined> {
         let mut fields = Vec::new();
         let mut from = Vec::new();
         for name in wanted {
             let of_side = |side: Side| side.own_name(&name).map(|own| (usize::from(side == Side::Right), own));
             let (data_type, source) = match of_side(Side::Left).or_else(|| of_side(Side::Right)) {
+                Some((side, own)) if windowed && is_bound(own) => (timestamp_type(), From::bound(own, Some(side))),
                 Some((side, own)) => {
                     let place = place(sides[side], own)?;
                     let data_type = sides[side].field(place).data_type().clone();
                     (data_type.clone(), From::Side(side, place, data_type))
                 }
-                None => (timestamp_type(), if name == WINDOW_START { From::Start } else { From::End }),
+                None => (timestamp_type(), From::bound(&name, None)),
             };
             fields.push(Field::new(name, data_type, true));
             from.push(source);
@@ -239,11 +249,16 @@ impl Joined {
     fn rows(&self, picked: &Picked<'_>) -> Result<RecordBatch> {
         let rows = picked.len();
         let (start, end) = picked.window.unwrap_or_default();
-        let constant = |value: i64| Arc::new(TimestampMicrosecondArray::from_value(value, rows).with_timezone(UTC)) as ArrayRef;
+        let bound = |of: &Option<usize>, value: i64| -> ArrayRef {
+            match of.map(|side| &picked.rows[side]) {
+                Some(Rows::None) => new_null_array(&timestamp_type(), rows),
+                _ => Arc::new(TimestampMicrosecondArray::from_value(value, rows).with_timezone(UTC)),
+            }
+        };
         let columns = self.from.iter().map(|from| {
             Ok(match from {
-                From::Start => constant(start),
-                From::End => constant(end),
+                From::Start(of) => bound(of, start),
+                From::End(of) => bound(of, end),
                 From::Side(side, place, data_type) => match picked.rows[*side] {
                     Rows::At(indices) => take(picked.from[*side].column(*place), indices, None)?,
                     Rows::All => picked.from[*side].column(*place).clone(),

@@ -84,7 +84,9 @@ pub(super) fn plan(options: &JoinOptions, inputs: &Inputs<'_>) -> Result<Plan, D
         Mode::Window => [WINDOW_START, WINDOW_END].map(|name| Field::new(name, timestamp_type(), false)).to_vec(),
         _ => Vec::new(),
     };
-    let scope = JoinScope::new((left_name, &schemas[0]), (right_name, &schemas[1]), &shared).map_err(|e| Diagnostics::from(e.at("on")))?;
+    let optional = [0, 1].map(|side| options.kind.pairs() && options.kind.optional(side));
+    let scope = JoinScope::new((left_name, &schemas[0]), (right_name, &schemas[1]), &shared, optional);
+    let scope = scope.map_err(|e| Diagnostics::from(e.at("on")))?;
     let condition = match &options.on {
         None => Some(Condition { equalities: Vec::new(), rest: None }),
         Some(text) => found.ok(scope.condition(text).map_err(|error| error.at("on"))),
@@ -326,7 +328,8 @@ fn own_columns(came: &Schema, own: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
 }
 
-fn is_bound(name: &str) -> bool {
+/// Whether it is the start or end of a window.
+pub(super) fn is_bound(name: &str) -> bool {
     name == WINDOW_START || name == WINDOW_END
 }
 
@@ -338,8 +341,11 @@ impl OperatorFactory for JoinFactory {
     fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
         let mut joined: Columns = self.design.needed(&outputs[MAIN]).flat_map(|column| column.columns().iter().cloned()).collect();
         joined.extend(self.design.rest.iter().flat_map(|rest| rest.columns().iter().cloned()));
+        // The window of a row is known without a column.
+        let not_shared = |name: &&str| self.design.mode != Mode::Window || !is_bound(name);
         let of_side = |(index, side): (usize, Side)| {
-            let mut columns: Columns = joined.iter().filter_map(|name| side.own_name(name)).map(str::to_owned).collect();
+            let mut columns: Columns =
+                joined.iter().filter_map(|name| side.own_name(name)).filter(not_shared).map(|name| (*name).to_owned()).collect();
             columns.extend(self.design.keys[index].iter().flat_map(|key| key.columns().iter().cloned()));
             columns.extend(outputs.get(LATE + index).into_iter().flatten().cloned());
             columns.extend(self.design.ties.columns.iter().filter(|_| side == Side::Right).cloned());

@@ -116,6 +116,49 @@ fn full_join_of_windows() {
 }
 
 #[test]
+fn the_window_of_a_side_that_has_no_row_is_null() {
+    // The condition on windows is asked of pairs, in which both sides have one.
+    let on = "on = 'item = name and left.window_start = right.window_start'";
+    let columns = "columns = ['item', 'name', 'left.window_start as ls', 'right.window_end as re', 'window_end']";
+    let operators =
+        WINDOWS.replace("on = 'item = name'", on).replace("columns = ['item', 'price', 'name', 'seller', 'window_start']", columns);
+    crashed_in_mid_stream(
+        &operators,
+        "out",
+        &expect![[r#"
+        {"item":"coat","name":null,"ls":"1970-01-01T00:00:00Z","re":null,"window_end":"1970-01-01T00:00:10Z"}
+        {"item":"hat","name":"hat","ls":"1970-01-01T00:00:00Z","re":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:10Z"}
+        {"item":"hat","name":"hat","ls":"1970-01-01T00:00:00Z","re":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:10Z"}
+        {"item":"hat","name":null,"ls":"1970-01-01T00:00:20Z","re":null,"window_end":"1970-01-01T00:00:30Z"}
+        {"item":"shoe","name":null,"ls":"1970-01-01T00:00:20Z","re":null,"window_end":"1970-01-01T00:00:30Z"}
+        {"item":null,"name":"coat","ls":null,"re":"1970-01-01T00:00:40Z","window_end":"1970-01-01T00:00:40Z"}
+        {"item":null,"name":"hat","ls":null,"re":"1970-01-01T00:00:20Z","window_end":"1970-01-01T00:00:20Z"}
+        {"item":null,"name":"shoe","ls":null,"re":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:10Z"}
+        {"item":null,"name":null,"ls":"1970-01-01T00:00:00Z","re":null,"window_end":"1970-01-01T00:00:10Z"}
+        {"item":null,"name":null,"ls":null,"re":"1970-01-01T00:00:10Z","window_end":"1970-01-01T00:00:10Z"}
+    "#]],
+    );
+    // Nor has the other kinds' missing side one.
+    for (kind, column, start) in [("left", "right.window_end as bound", "20"), ("right", "left.window_start as bound", "00")] {
+        let operators = WINDOWS
+            .replace("kind = 'full'", &format!("kind = '{kind}'"))
+            .replace("columns = ['item', 'price', 'name', 'seller', 'window_start']", &format!("columns = ['window_start', '{column}']"));
+        let mut script = start_with_one_of_each(&operators);
+        script.end().unwrap();
+        let expected = format!("{{\"window_start\":\"1970-01-01T00:00:{start}Z\",\"bound\":null}}\n");
+        assert_eq!(script.rows("out").unwrap(), expected);
+    }
+}
+
+/// With a bid and an item that are no pair.
+fn start_with_one_of_each(operators: &str) -> Script {
+    let mut script = start(operators, &[], 0);
+    script.send("bids", &rows("bids", &BIDS[6..])).unwrap();
+    script.send("items", &rows("items", &ITEMS[1..2])).unwrap();
+    script
+}
+
+#[test]
 fn bids_too_late_for_their_window() {
     crashed_in_mid_stream(
         WINDOWS,

@@ -83,25 +83,33 @@ pub struct JoinScope {
     schemas: [SchemaRef; 2],
     /// Columns that both sides have in common and that stand for themselves.
     shared: Vec<String>,
+    /// Whether a row of the result may be without a row of this side.
+    optional: [bool; 2],
     scope: Scope,
 }
 
 impl JoinScope {
-    /// The columns of two streams, each with its name, and columns that both share: they have a name without a side.
+    /// The columns of two streams, each with its name, and columns that both share: they have a name without a side. A side that is
+    /// `optional` in the result has them also as its own, which are null where it has no row.
     ///
     /// # Errors
     /// When a column is of a type that no expression can have.
-    pub fn new(left: (&str, &SchemaRef), right: (&str, &SchemaRef), shared: &[Field]) -> Result<JoinScope, ExprError> {
+    pub fn new(left: (&str, &SchemaRef), right: (&str, &SchemaRef), shared: &[Field], optional: [bool; 2]) -> Result<JoinScope, ExprError> {
         let of = |side: Side, schema: &Schema| -> Vec<Field> {
             let renamed = |field: &Arc<Field>| field.as_ref().clone().with_name(side.column(field.name()));
             schema.fields().iter().map(renamed).collect()
         };
-        let fields: Vec<Field> = [of(Side::Left, left.1), of(Side::Right, right.1), shared.to_vec()].concat();
+        let mut fields: Vec<Field> = [of(Side::Left, left.1), of(Side::Right, right.1), shared.to_vec()].concat();
+        for (side, _) in [Side::Left, Side::Right].into_iter().zip(optional).filter(|(_, optional)| *optional) {
+            let own = |field: &Field| field.clone().with_name(side.column(field.name())).with_nullable(true);
+            fields.extend(shared.iter().map(own));
+        }
         let scope = Scope::new(&Schema::new(fields)).map_err(|e| ExprError::new("type-mismatch", e.message(), None))?;
         Ok(JoinScope {
             names: [left.0.to_owned(), right.0.to_owned()],
             schemas: [left.1.clone(), right.1.clone()],
             shared: shared.iter().map(|field| field.name().clone()).collect(),
+            optional,
             scope,
         })
     }
@@ -116,7 +124,7 @@ impl JoinScope {
     /// # Errors
     /// As [`Scalar::item`], and `ambiguous-column`.
     pub fn item(&self, text: &str) -> Result<Scalar, ExprError> {
-        self.planned_item(self.plan(text, None)?)
+        self.planned_item(self.plan(text, None, self.optional)?)
     }
 
     /// The same of a join whose rows have the columns of one side only: a name that both sides have is of this one.
@@ -124,7 +132,7 @@ impl JoinScope {
     /// # Errors
     /// As [`Scalar::item`].
     pub fn item_of(&self, side: Side, text: &str) -> Result<Scalar, ExprError> {
-        self.planned_item(self.plan(text, Some(side))?)
+        self.planned_item(self.plan(text, Some(side), self.optional)?)
     }
 
     fn planned_item(&self, (planned, aliased): (Planned, bool)) -> Result<Scalar, ExprError> {
@@ -150,7 +158,8 @@ impl JoinScope {
     /// # Errors
     /// As [`Scalar::predicate`], and `ambiguous-column`.
     pub fn condition(&self, text: &str) -> Result<Condition, ExprError> {
-        let (planned, _) = self.plan(text, None)?;
+        // It is asked of pairs, in which both sides have a row.
+        let (planned, _) = self.plan(text, None, [false; 2])?;
         let whole = with_room(planned.depth, || Scalar::planned(planned.clone(), &self.scope))?;
         if whole.field().data_type() != &DataType::Boolean {
             let message = format!("`{}` is {}, and a condition must be boolean", whole.text(), SqlName(whole.field().data_type()));
@@ -174,12 +183,12 @@ impl JoinScope {
 
     /// The expression with the names of this scope, and whether it was given a name. A name that both sides have is of the `preferred`
     /// one, if there is one.
-    fn plan(&self, text: &str, preferred: Option<Side>) -> Result<(Planned, bool), ExprError> {
+    fn plan(&self, text: &str, preferred: Option<Side>, optional: [bool; 2]) -> Result<(Planned, bool), ExprError> {
         let mut sql = sql::parse(text)?;
         let depth = sql.depth;
         let tree = with_room(depth, || {
             let mut tree = sql.tree.clone();
-            let mut resolver = Resolver::new(self, text, preferred);
+            let mut resolver = Resolver::new(self, text, preferred, optional);
             match tree.visit(&mut resolver) {
                 ControlFlow::Break(error) => Err(*error),
                 ControlFlow::Continue(()) => Ok(tree),

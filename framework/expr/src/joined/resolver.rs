@@ -17,14 +17,16 @@ pub(super) struct Resolver<'a> {
     places: Places<'a>,
     /// The side that a name without one means where both sides have it; none: it is ambiguous.
     preferred: Option<Side>,
+    /// Which sides have what both share also as their own.
+    optional: [bool; 2],
     /// Names after a dot, which are fields and not columns.
     fields: Vec<Span>,
 }
 
 impl<'a> Resolver<'a> {
     /// For an expression of this text.
-    pub(super) fn new(scope: &'a JoinScope, text: &'a str, preferred: Option<Side>) -> Self {
-        Resolver { scope, places: Places(text), preferred, fields: Vec::new() }
+    pub(super) fn new(scope: &'a JoinScope, text: &'a str, preferred: Option<Side>, optional: [bool; 2]) -> Self {
+        Resolver { scope, places: Places(text), preferred, optional, fields: Vec::new() }
     }
 }
 
@@ -151,10 +153,11 @@ impl Resolver<'_> {
 
     fn qualified(&self, side: Side, qualifier: &Ident, name: &Ident) -> Result<Ident, ExprError> {
         let span = qualifier.span.union(&name.span);
-        if self.scope.shared.contains(&name.value) {
-            return Ok(scoped(name.value.clone(), span));
-        }
         let index = usize::from(side == Side::Right);
+        if self.scope.shared.contains(&name.value) {
+            let own = self.optional[index];
+            return Ok(scoped(if own { side.column(&name.value) } else { name.value.clone() }, span));
+        }
         if self.scope.schemas[index].column_with_name(&name.value).is_some() {
             return Ok(scoped(side.column(&name.value), span));
         }
@@ -219,7 +222,7 @@ mod tests {
     /// The two sides of the only equality of a condition over `x.auction(id, bid)` and `x.bid(auction, at)`.
     fn equality(text: &str, bid: DataType) -> Result<(String, String), String> {
         let (left, right) = (schema(&[("id", DataType::Int64), ("bid", bid)]), schema(&[("auction", DataType::Int64)]));
-        let scope = JoinScope::new(("x.auction", &left), ("x.bid", &right), &[]).unwrap();
+        let scope = JoinScope::new(("x.auction", &left), ("x.bid", &right), &[], [false; 2]).unwrap();
         let condition = scope.condition(text).map_err(|error| error.message)?;
         let found = &condition.equalities[0];
         Ok((found.left.text().to_owned(), found.right.text().to_owned()))

@@ -20,6 +20,9 @@ pub(super) const KINDS: [(Kind, &str); 6] = [
     (Kind::Anti, "anti"),
 ];
 
+/// The length of windows, in microseconds.
+const SIZE: i64 = 10;
+
 /// Conditions, and what they mean.
 pub(super) type Condition = (&'static str, fn(&Row, &Row) -> bool);
 
@@ -46,6 +49,9 @@ pub(super) fn options(mode: &str, kind: (Kind, &str), on: &str, windowed: bool) 
     }
     if windowed {
         columns.push("window_start");
+        if kind.0.pairs() {
+            columns.extend(["left.window_start as ls", "right.window_end as re"]);
+        }
     }
     json!({ "mode": mode, "kind": kind.1, "on": on, "columns": columns })
 }
@@ -60,7 +66,12 @@ pub(super) fn shown(kind: Kind, left: Option<&Row>, right: Option<&Row>, window:
         text += &format!(",\"rk\":{rk},\"w\":{w}");
     }
     if let Some(start) = window {
-        text += &format!(",\"window_start\":\"{}\"", millstream_api::time::rfc3339(start));
+        let time = |micros: i64| format!("\"{}\"", millstream_api::time::rfc3339(micros));
+        text += &format!(",\"window_start\":{}", time(start));
+        if kind.pairs() {
+            let of = |row: Option<&Row>, micros: i64| row.map_or("null".to_owned(), |_| time(micros));
+            text += &format!(",\"ls\":{},\"re\":{}", of(left, start), of(right, start + SIZE));
+        }
     }
     text + "}"
 }
@@ -119,7 +130,7 @@ proptest! {
         (kind, condition, most, parallelism, hop) in (0..6usize, 0..5usize, 1..7usize, 1..4usize, any::<bool>()),
     ) {
         let (kind, (on, holds)) = (KINDS[kind], CONDITIONS[condition]);
-        let (size, slide) = if hop { (10, 4) } else { (10, 10) };
+        let (size, slide) = (SIZE, if hop { 4 } else { SIZE });
         let windows = WindowKind::hop(size, slide, 0);
         let windowed = Windowed { windows, judge: Judge::Reader, explicit: false };
         let streams = streams(|stream| Stream { event_time: true, windowed: Some(windowed.clone()), ..stream });
