@@ -48,13 +48,16 @@ impl Header {
     /// For a file whose first record names its fields.
     ///
     /// # Errors
-    /// Names a wanted column that the file does not have.
+    /// Names a wanted column that the file does not have, or has more than once.
     pub(crate) fn named(names: &[String], wanted: &[ColumnSpec]) -> Result<Self, String> {
         let mut columns = vec![None; names.len()];
         for (index, spec) in wanted.iter().enumerate() {
             let Some(field) = names.iter().position(|name| *name == spec.name) else {
                 return Err(format!("its header has no column `{}`; it has {}", spec.name, names.join(", ")));
             };
+            if is_twice(&spec.name, names) {
+                return Err(format!("its header has the column `{}` more than once", spec.name));
+            }
             columns[field] = Some(index);
         }
         Ok(Header { columns })
@@ -65,6 +68,11 @@ impl Header {
         let find = |spec: &ColumnSpec| wanted.iter().position(|w| w.name == spec.name);
         Header { columns: all.iter().map(find).collect() }
     }
+}
+
+/// Whether more than one field has this name, so that nobody knows which is meant.
+pub(crate) fn is_twice(name: &str, names: &[String]) -> bool {
+    names.iter().filter(|other| *other == name).nth(1).is_some()
 }
 
 /// One field as it stands in its record.
@@ -315,6 +323,14 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let message = Header::named(&names, &specs(&[("c", "int")])).unwrap_err();
         assert_eq!(message, "its header has no column `c`; it has a, b");
+    }
+
+    #[test]
+    fn a_column_that_the_header_has_twice_is_an_error_if_it_is_read() {
+        let names = ["a", "b", "a"].map(str::to_owned);
+        let message = Header::named(&names, &specs(&[("a", "int")])).unwrap_err();
+        assert_eq!(message, "its header has the column `a` more than once");
+        assert_eq!(Header::named(&names, &specs(&[("b", "int")])).unwrap().columns(), [None, Some(0), None]);
     }
 
     /// The records of a well-formed text as csv-core reads them.

@@ -176,16 +176,19 @@ impl TextFile {
         match self.read_names(dialect, ending)? {
             None => Ok(None),
             // An empty file has no header and no rows.
-            Some(names) if names.is_empty() => Ok(Some(Header::in_order(&[], &[]))),
-            Some(names) => Header::named(&names, wanted).map(Some).map_err(|reason| cannot_read(&self.file.name, reason)),
+            Some(Names { names, .. }) if names.is_empty() => Ok(Some(Header::in_order(&[], &[]))),
+            Some(Names { names, line }) => {
+                let bad = |reason| cannot_read(&format!("{}:{line}", self.file.name), reason);
+                Header::named(&names, wanted).map(Some).map_err(bad)
+            }
         }
     }
 
     /// Reads the first record that is not empty as the names of the fields; none when the file is empty, `None` when the record may
     /// not be complete.
-    fn read_names(&mut self, dialect: &Dialect, ending: Ending) -> Result<Option<Vec<String>>> {
+    fn read_names(&mut self, dialect: &Dialect, ending: Ending) -> Result<Option<Names>> {
         let bad_header = |name: &str, cause: &dyn fmt::Display| cannot_read(name, format!("its header is not CSV: {cause}"));
-        let mut names = Vec::new();
+        let (mut names, mut header_line) = (Vec::new(), self.line);
         while names.is_empty() {
             while dialect.record_end(&self.rest, 0).is_none() {
                 if !self.read(4096)? {
@@ -206,10 +209,11 @@ impl TextFile {
                     .map_err(|reason| bad_header(&self.file.name, &reason))?;
             }
             self.offset += length as u64;
+            header_line = self.line;
             self.line += count_lines(&self.rest[..length]) as u64;
             self.rest.drain(..length);
         }
-        Ok(Some(names))
+        Ok(Some(Names { names, line: header_line }))
     }
 
     /// Reads up to `length` more bytes; false at the end of the file.
@@ -300,11 +304,20 @@ impl Framing {
     }
 }
 
-/// The names in the header of a file.
+/// What the header of a file calls its fields.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// One for each field; none when the file is empty.
+    pub(crate) names: Vec<String>,
+    /// The line where the header begins.
+    pub(crate) line: u64,
+}
+
+/// The header of a file.
 ///
 /// # Errors
 /// When the file can't be read.
-pub(crate) fn header_names(input: &InputFile, dialect: &Dialect, compression: Compression) -> Result<Vec<String>> {
+pub(crate) fn header_names(input: &InputFile, dialect: &Dialect, compression: Compression) -> Result<Names> {
     let shape = TextShape { framing: Framing::Lines, compression, block_bytes: 4096, division: Division::CountedWhenRead };
     let opened = TextFile::open(input, &shape, Ending::Final)?;
     let names = opened.map(|mut open| open.read_names(dialect, Ending::Final)).transpose()?;

@@ -6,7 +6,7 @@
 //! Modules in reading order:
 //!
 //! - [`options`], [`plan`]: what the user writes, and how it is planned
-//! - [`formats`], [`paths`], [`compression`]: which files, and how they are packed
+//! - [`formats`], [`paths`], [`compression`]: which files, and how they are packed; [`headers`]: what those of CSV say
 //! - [`blocks`], [`ranges`], [`parquet`]: what is read at once: text, lines that several threads read, row groups
 //! - [`reading`]: which piece is next; [`follow`]: the same where files grow
 //! - [`pipeline`]: decodes pieces side by side and puts them back in order; [`alone`]: decodes them where there is one worker
@@ -18,6 +18,7 @@ mod blocks;
 mod compression;
 mod follow;
 mod formats;
+mod headers;
 mod options;
 mod parquet;
 mod paths;

@@ -19,7 +19,8 @@ use crate::decode::schema::{ColumnSpec, SchemaText, arrow_schema};
 /// A value must be of its column's type exactly: a number is no `string`, `1.0` no `bigint`. A key that is missing is null, one
 /// that no column has is left out, and of a key that comes twice the last one counts. A `decimal` is a number or text, `bytes`
 /// are hexadecimal text, an `interval` is `"1h30m"` or `"1 day 2 hours"`, `json` is any value, kept as it is written. In CSV an
-/// empty field is null and `""` an empty text, and a `list`, `struct` or `json` is JSON text.
+/// empty field is null and `""` an empty text, and a `list`, `struct` or `json` is JSON text. A column that a header has more than once
+/// cannot be read, as nobody knows which is meant; a `schema` without it reads the others.
 ///
 /// Parquet files have types of their own: a declared one must hold every value of the file's, or at least some exactly (a `bigint` as
 /// `smallint`: what does not fit is a bad row). Only the columns that are used are read. A map is a list of its entries.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use millstream_api::Stream;
-use millstream_api::diagnostic::{Diagnostic, Diagnostics, Severity, nearest};
+use millstream_api::diagnostic::{Diagnostic, Diagnostics, Severity};
 use millstream_api::error::Error;
 use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::types::{ColumnType, TimestampForm, is_json};
 
-use super::blocks::{Division, Ending, TextFile, header_names};
+use super::blocks::{Division, Ending, Names, TextFile, header_names};
 use super::formats::{Format, TextFormat};
+use super::headers::{check_declared, check_inferred, instead, no_columns};
 use super::options::{FileFormat, FileSourceOptions};
 use super::parquet;
 use super::paths::{InputFile, list, may_come};
@@ -118,25 +119,12 @@ fn too_many(files: usize) -> Diagnostic {
 fn check_columns(files: &[InputFile], format: &Format, columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
     match (files.first(), format) {
         (Some(first), Format::Text(TextFormat::Csv(dialect), compression)) if dialect.header => {
-            let names = header_names(first, dialect, *compression).map_err(cannot_read)?;
-            check_header(first, &names, columns)
+            let header = header_names(first, dialect, *compression).map_err(cannot_read)?;
+            check_declared(first, &header, columns, dialect)
         }
         (Some(first), Format::Parquet) => check_types(first, columns),
         _ => Ok(()),
     }
-}
-
-fn check_header(first: &InputFile, names: &[String], columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
-    let missing = columns.iter().filter(|column| !names.is_empty() && !names.contains(&column.name));
-    let diagnostic = |column: &ColumnSpec| {
-        let help = instead(column, names);
-        Diagnostic::error("missing-column", format!("the header of `{}` has no column `{}`", first.name, column.name))
-            .key("schema")
-            .key(&column.name)
-            .on_key()
-            .help(help)
-    };
-    Diagnostics(missing.map(diagnostic).collect()).into_result(())
 }
 
 fn check_types(first: &InputFile, columns: &[ColumnSpec]) -> Result<(), Diagnostics> {
@@ -146,19 +134,11 @@ fn check_types(first: &InputFile, columns: &[ColumnSpec]) -> Result<(), Diagnost
         let (code, reason) = parquet::mismatch(&schema, column)?;
         let diagnostic = Diagnostic::error(code, format!("`{}` {reason}", first.name)).key("schema").key(&column.name);
         Some(match code {
-            "missing-column" => diagnostic.on_key().help(instead(column, &names)),
+            "missing-column" => diagnostic.on_key().help(instead(&column.name, &names)),
             _ => diagnostic.help("declare a type that holds the file's values exactly, and cast the column in a `select`"),
         })
     };
     Diagnostics(columns.iter().filter_map(mistake).collect()).into_result(())
-}
-
-/// What may have been meant by a column that is not there.
-fn instead(column: &ColumnSpec, names: &[String]) -> String {
-    match nearest(&column.name, names.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("it has {}", names.join(", ")),
-    }
 }
 
 fn cannot_read(error: Error) -> Diagnostic {
@@ -188,12 +168,17 @@ fn columns_of_text(files: &[InputFile], format: &Format, mixed: &str, warnings: 
         if !inference.wants_more() {
             break;
         }
-        infer_from(file, format, &mut inference).map_err(cannot_read)?;
+        let header = match format {
+            Format::Text(TextFormat::Csv(dialect), compression) => header_names(file, dialect, *compression).map_err(cannot_read)?,
+            _ => Names::default(),
+        };
+        check_inferred(file, &header)?;
+        infer_from(file, format, &header.names, &mut inference).map_err(cannot_read)?;
     }
     let Inferred { schema, left_out } = inference.finish(mixed);
     if schema.0.is_empty() {
-        let message = "no schema can be inferred, because the files have no rows";
-        return Err(Diagnostic::error("empty-schema", message).key("path").help(SCHEMA_HELP).into());
+        let dialect = if let Format::Text(TextFormat::Csv(dialect), _) = format { Some(dialect) } else { None };
+        return Err(no_columns(&left_out, dialect).into());
     }
     left_out.iter().for_each(|name| warnings.push(left_out_name(name)));
     schema.columns()
@@ -207,18 +192,14 @@ fn left_out(name: &str, why: &str) -> Diagnostic {
     Diagnostic::warning("left-out", format!("`{name}` of the input is left out, because {why}")).key("path")
 }
 
-fn infer_from(file: &InputFile, format: &Format, inference: &mut Inference) -> Result<(), Error> {
-    let names = match format {
-        Format::Text(TextFormat::Csv(dialect), compression) if dialect.header => header_names(file, dialect, *compression)?,
-        _ => Vec::new(),
-    };
+fn infer_from(file: &InputFile, format: &Format, names: &[String], inference: &mut Inference) -> Result<(), Error> {
     let FileShape::Text(shape) = format.shape(&[], &[], SAMPLE_BLOCK_BYTES, Division::CountedWhenRead) else { return Ok(()) };
     let Some(mut open) = TextFile::open(file, &shape, Ending::Final)? else { return Ok(()) };
     while inference.wants_more()
         && let Ok(placed) = open.next(Vec::new(), &shape, Ending::Final)?
     {
         match format {
-            Format::Text(TextFormat::Csv(dialect), _) => inference.add_csv(&placed.block, &names, dialect),
+            Format::Text(TextFormat::Csv(dialect), _) => inference.add_csv(&placed.block, names, dialect),
             Format::Text(TextFormat::Json | TextFormat::Debezium, _) | Format::Parquet => inference.add_json(&placed.block),
         }
     }

@@ -109,9 +109,11 @@ impl Framer {
                 let read = dialect.fields(text, |_, field| names.push(field.text.into_owned()));
                 read.map_err(|cause| bad(format!("its header is not CSV: {cause}")))?;
             }
+            let header_line = self.line;
             self.line += count_lines(&self.rest[..length]) as u64;
             self.rest.drain(..length);
             if !names.is_empty() {
+                let bad = |reason: String| Error::io(format!("cannot read {}:{header_line}", self.name), reason);
                 return Header::named(&names, wanted).map(Some).map_err(bad);
             }
         }
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(found, [(3, "1,\"x\ny\"\n".to_owned()), (5, "3,4".to_owned())]);
         assert_eq!(framed(csv(true), &[b""]).unwrap(), []);
         let error = framed(csv(true), &[b"a,c\n"]).unwrap_err();
-        assert_eq!(error.message(), "cannot read stdin: its header has no column `b`; it has a, c");
+        assert_eq!(error.message(), "cannot read stdin:1: its header has no column `b`; it has a, c");
     }
 
     proptest! {

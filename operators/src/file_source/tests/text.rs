@@ -143,7 +143,7 @@ fn failures_come_after_the_rows_before_them_and_name_the_file() {
     };
     assert_eq!(rows, read_with(&self::factory(folder.path(), "[a-c].csv", csv()), 1, 1000).numbers.len());
     assert_eq!(error.kind(), ErrorKind::Io);
-    assert_eq!(error.message(), "cannot read d.csv: its header has no column `t`; it has n, x");
+    assert_eq!(error.message(), "cannot read d.csv:1: its header has no column `t`; it has n, x");
 }
 
 #[test]
