@@ -14,7 +14,7 @@ use millstream_api::batch::Hidden;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::state::{StateDecl, StateReader, StateWriter};
-use millstream_api::time::DurationText;
+use millstream_api::time::{DurationText, beyond_event_time};
 use millstream_api::types::{SqlName, timestamp_type};
 use millstream_api::{Batch, Diagnostic, Diagnostics, EventTime, Operator, Output, Progress, Result, Stream};
 use millstream_expr::{BadValue, BoundScalar, Scalar};
@@ -39,7 +39,7 @@ const SPLITS: &str = "splits";
 /// that was late before and still is. Behind a source without `time` it is what `time` would have been there: each split's
 /// watermark is its greatest event time so far minus `max_delay`, and the node has one subtask, which reads the rows in order.
 ///
-/// A row on which `by` fails or gives null is bad and follows `on_bad_row`.
+/// A row on which `by` fails or gives null, or a year outside 1 to 9999, is bad and follows `on_bad_row`.
 ///
 /// ```toml
 /// [operators.announced]
@@ -109,6 +109,11 @@ fn time_of(by: &str, schema: &Schema) -> Result<Scalar, Diagnostic> {
     Err(Diagnostic::error("type-mismatch", message).key("by").text(0..by.len()).help(help))
 }
 
+/// Why the value in this row is no event time.
+fn unfit(times: &Int64Array, row: usize) -> Option<String> {
+    if times.is_null(row) { Some("the event time is null".to_owned()) } else { beyond_event_time(times.value(row)) }
+}
+
 struct EventTimeFactory {
     by: Scalar,
     max_delay: i64,
@@ -164,8 +169,8 @@ impl NewTime {
         let times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
         let mut bad = evaluated.bad;
         let failed: Vec<usize> = bad.iter().map(|value| value.row).collect();
-        let nulls = (0..times.len()).filter(|row| times.is_null(*row) && !failed.contains(row));
-        bad.extend(nulls.map(|row| BadValue { row, reason: "the event time is null".to_owned() }));
+        let other = (0..times.len()).filter(|row| !failed.contains(row)).filter_map(|row| Some((row, unfit(&times, row)?)));
+        bad.extend(other.map(|(row, reason)| BadValue { row, reason }));
         match self.bad_rows.settle(&batch, &bad, out)? {
             None => Ok((batch, times)),
             Some(remains) => {
@@ -354,9 +359,11 @@ mod tests {
     #[test]
     fn a_row_without_a_new_time_is_bad() {
         let mut node = retimed("0s", timed(columns())).with_policy(OnBadRow::Reject);
-        let (out, fates) = node.run(0, at(stamps([None, Some(7)]), &[7, 7]));
-        assert_eq!(fates, Fates { passed: 1, rejected: 1, ..Fates::default() });
-        assert!(rows(&out, LATE + 1)[0].contains("the event time is null"));
+        let (out, fates) = node.run(0, at(stamps([None, Some(7), Some(i64::MAX / 2)]), &[7, 7, 7]));
+        assert_eq!(fates, Fates { passed: 1, rejected: 2, ..Fates::default() });
+        let rejected = rows(&out, LATE + 1);
+        assert!(rejected[0].contains("the event time is null"));
+        assert!(rejected[1].contains("the event time is in the year 148108, and years go from 1 to 9999"), "{}", rejected[1]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `idle_after`, `linger`, `emit = { every }` and `state_ttl`. They are different types so that neither is taken for the other.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -38,6 +39,18 @@ impl fmt::Display for EventTime {
             EventTime(micros) => f.write_str(&rfc3339(micros)),
         }
     }
+}
+
+/// The times that RFC 3339 can write, in microseconds since the epoch: the years 0001 to 9999.
+pub const RFC3339_MICROS: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
+/// Why a time cannot be an event time; `None` when it can.
+pub fn beyond_event_time(micros: i64) -> Option<String> {
+    if RFC3339_MICROS.contains(&micros) {
+        return None;
+    }
+    let (year, ..) = civil_from_days(micros.div_euclid(86_400_000_000));
+    Some(format!("the event time is in the year {year}, and years go from 1 to 9999"))
 }
 
 /// `micros` since the epoch as RFC 3339 text in UTC with as many fractional digits (0, 3 or 6) as it needs.
@@ -273,6 +286,11 @@ mod tests {
     fn times_print_as_rfc3339_also_before_1970() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(rfc3339(*RFC3339_MICROS.start()), "0001-01-01T00:00:00Z");
+        assert_eq!(rfc3339(*RFC3339_MICROS.end()), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(beyond_event_time(*RFC3339_MICROS.end()), None);
+        let reason = beyond_event_time(RFC3339_MICROS.end() + 1);
+        assert_eq!(reason.as_deref(), Some("the event time is in the year 10000, and years go from 1 to 9999"));
         assert_eq!(rfc3339(1_357_035_420_500_000), "2013-01-01T10:17:00.500Z");
         assert_eq!(rfc3339(951_782_400_000_000), "2000-02-29T00:00:00Z");
     }

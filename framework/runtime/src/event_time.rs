@@ -7,6 +7,7 @@
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use millstream_api::time::{RFC3339_MICROS, beyond_event_time};
 use millstream_api::{Batch, EventTime, Result};
 use millstream_expr::BoundScalar;
 
@@ -148,8 +149,15 @@ pub(crate) struct Timed {
 /// Event times, and the rows that have none.
 pub(crate) fn timed(time: &BoundScalar, records: &RecordBatch) -> Result<Timed> {
     let evaluated = time.evaluate(records)?;
-    let times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
-    let bad: Vec<(usize, String)> = evaluated.bad.into_iter().map(|bad| (bad.row, bad.reason)).collect();
+    let mut times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
+    let mut bad: Vec<(usize, String)> = evaluated.bad.into_iter().map(|bad| (bad.row, bad.reason)).collect();
+    // One of them would make all rows behind it late.
+    if !times.values().iter().all(|time| RFC3339_MICROS.contains(time)) {
+        let valid = (0..times.len()).filter(|&row| times.is_valid(row));
+        bad.extend(valid.filter_map(|row| Some((row, beyond_event_time(times.value(row))?))));
+        bad.sort_by_key(|(row, _)| *row);
+        times = times.iter().map(|time| time.filter(|time| RFC3339_MICROS.contains(time))).collect();
+    }
     let without = match times.null_count() {
         0 => Vec::new(),
         _ => (0..times.len()).filter(|&row| times.is_null(row) && bad.binary_search_by_key(&row, |(r, _)| *r).is_err()).collect(),
@@ -169,11 +177,28 @@ pub(crate) fn without_rows(batch: Batch, gone: &[usize]) -> Result<Batch> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+    use millstream_api::types::UTC;
+    use millstream_expr::Scalar;
+
     use super::*;
 
     fn read(splits: &mut SplitWatermarks, split: usize, times: &[i64]) -> Option<Vec<i64>> {
         splits.begin(split);
         splits.read(split, &Int64Array::from(times.to_vec())).map(|marks| marks.values().to_vec())
+    }
+
+    #[test]
+    fn a_time_in_no_year_is_none() {
+        let stamps = TimestampMicrosecondArray::from(vec![Some(1), Some(i64::MAX / 2), None, Some(7)]).with_timezone(UTC);
+        let records = RecordBatch::try_from_iter([("t", Arc::new(stamps) as ArrayRef)]).unwrap();
+        let time = Scalar::parse("t", &records.schema()).unwrap().bind(&records.schema()).unwrap();
+        let Timed { times, bad, without } = timed(&time, &records).unwrap();
+        assert_eq!(times.iter().collect::<Vec<_>>(), [Some(1), None, None, Some(7)]);
+        let reason = "the event time is in the year 148108, and years go from 1 to 9999";
+        assert_eq!((bad, without), (vec![(1, reason.to_owned())], vec![2]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalMonthDayNano, IntervalUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use hashbrown::HashMap;
 use millstream_api::error::{Error, Result};
 use millstream_api::types::{SqlName, TimestampForm, UTC, is_json};
@@ -258,12 +258,24 @@ impl Column {
     pub(crate) fn mismatch(&self, found: &str) -> Mismatch {
         let found = millstream_api::error::shortened(found);
         let kind = match &self.values {
-            Values::Timestamp(_, TimestampForm::Epoch(_)) => "timestamp as an integer".to_owned(),
+            Values::Timestamp(_, TimestampForm::Epoch(unit)) => {
+                format!("timestamp as an integer of {} in the years 1 to 9999", unit_word(*unit))
+            }
             Values::Timestamp(_, TimestampForm::Rfc3339) => "timestamp as RFC 3339 text".to_owned(),
             Values::Binary(_) => "bytes as hexadecimal text".to_owned(),
             _ => SqlName(&self.data_type).to_string(),
         };
         format!("`{}`: expected {kind}, found {found}", self.path)
+    }
+}
+
+/// What is counted.
+fn unit_word(unit: TimeUnit) -> &'static str {
+    match unit {
+        TimeUnit::Second => "seconds",
+        TimeUnit::Millisecond => "milliseconds",
+        TimeUnit::Microsecond => "microseconds",
+        TimeUnit::Nanosecond => "nanoseconds",
     }
 }
 

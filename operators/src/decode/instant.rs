@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use arrow::datatypes::{IntervalMonthDayNano, TimeUnit};
-use millstream_api::time::DurationText;
+use millstream_api::time::{DurationText, RFC3339_MICROS};
 
 const MICROS_OF_SECOND: i64 = 1_000_000;
 
@@ -48,7 +48,9 @@ impl LastDate {
         }
         let (fraction, rest) = parse_fraction(rest)?;
         let seconds = self.days * 86_400 + hour * 3600 + minute * 60 + second - parse_offset(rest)?;
-        Some(seconds * MICROS_OF_SECOND + fraction)
+        let micros = seconds * MICROS_OF_SECOND + fraction;
+        // With an offset it may be in another year than its text says.
+        RFC3339_MICROS.contains(&micros).then_some(micros)
     }
 }
 
@@ -120,14 +122,16 @@ fn parse_offset(text: &[u8]) -> Option<i64> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Microseconds of an epoch integer, rounded down; `None` when it does not fit.
+/// Microseconds of an epoch integer, rounded down; `None` outside the years that a text can say. So an integer of another unit than
+/// was declared is mostly refused, and what is read can be written.
 pub(crate) fn epoch_micros(count: i64, unit: TimeUnit) -> Option<i64> {
-    match unit {
-        TimeUnit::Second => count.checked_mul(MICROS_OF_SECOND),
-        TimeUnit::Millisecond => count.checked_mul(1000),
-        TimeUnit::Microsecond => Some(count),
-        TimeUnit::Nanosecond => Some(count.div_euclid(1000)),
-    }
+    let micros = match unit {
+        TimeUnit::Second => count.checked_mul(MICROS_OF_SECOND)?,
+        TimeUnit::Millisecond => count.checked_mul(1000)?,
+        TimeUnit::Microsecond => count,
+        TimeUnit::Nanosecond => count.div_euclid(1000),
+    };
+    RFC3339_MICROS.contains(&micros).then_some(micros)
 }
 
 /// `1h30m` as in topology files, or SQL's `1 day 2 hours`.
@@ -173,6 +177,8 @@ mod tests {
             "2013-02-29T00:00:00Z",
             "1900-02-29T00:00:00Z",
             "0000-01-01T00:00:00Z",
+            "0001-01-01T00:59:59+01:00",
+            "9999-12-31T23:00:00-01:00",
             "2013-1-01T00:00:00Z",
             "2013-01-01T00:00:00.Z",
             "2013-01-01T00:00:00.1234567890Z",
@@ -188,12 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn epochs_floor_and_do_not_overflow() {
+    fn epochs_floor_and_stay_within_the_years() {
         assert_eq!(epoch_micros(-1, TimeUnit::Nanosecond), Some(-1));
         assert_eq!(epoch_micros(-1001, TimeUnit::Nanosecond), Some(-2));
         assert_eq!(epoch_micros(i64::MAX, TimeUnit::Millisecond), None);
         assert_eq!(epoch_micros(i64::MIN, TimeUnit::Second), None);
         assert_eq!(epoch_micros(7, TimeUnit::Millisecond), Some(7000));
+        for (unit, of_second) in [(TimeUnit::Second, 1), (TimeUnit::Millisecond, 1000), (TimeUnit::Microsecond, MICROS_OF_SECOND)] {
+            let (first, end) = (-62_135_596_800 * of_second, 253_402_300_800 * of_second);
+            let read = [first - 1, first, end - 1, end].map(|count| epoch_micros(count, unit).is_some());
+            assert_eq!(read, [false, true, true, false], "{unit:?}");
+        }
+        // What is in milliseconds is not taken for seconds.
+        assert_eq!(epoch_micros(1_700_000_000_000, TimeUnit::Second), None);
     }
 
     #[test]

@@ -119,8 +119,8 @@ fn texts_and_times() {
         values_of("timestamp(ms)", &["-1", "9223372036854775807", "\"2013-01-01T10:00:00Z\""]),
         [
             "1969-12-31T23:59:59.999Z",
-            "!`v`: expected timestamp as an integer, found 9223372036854775807",
-            "!`v`: expected timestamp as an integer, found \"2013-01-01T10:00:00Z\""
+            "!`v`: expected timestamp as an integer of milliseconds in the years 1 to 9999, found 9223372036854775807",
+            "!`v`: expected timestamp as an integer of milliseconds in the years 1 to 9999, found \"2013-01-01T10:00:00Z\""
         ]
     );
     assert_eq!(values_of("interval", &["\"90m\""]), ["1 hours 30 mins"]);

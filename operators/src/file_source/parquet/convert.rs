@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Fields, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 use millstream_api::error::{Error, Result, shortened};
+use millstream_api::time::RFC3339_MICROS;
 use millstream_api::types::{ColumnType, TimestampForm, UTC};
 
 use crate::decode::instant::epoch_micros;
+
+const MICROS_OF_DAY: i64 = 86_400_000_000;
 
 /// A converted column.
 pub(super) struct Converted {
@@ -44,10 +47,47 @@ pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
     array_value_to_string(column, row).map(|text| shortened(&text)).unwrap_or_default()
 }
 
+/// The values as `wanted`. Dates and timestamps that are in no year that text can say fail, as in the other formats.
 fn converted(column: &ArrayRef, wanted: &DataType) -> Result<Converted> {
+    let mut converted = of_type(column, wanted)?;
+    let beyond = beyond_years(&converted.array);
+    if !beyond.is_empty() {
+        converted.failed.extend(beyond);
+        converted.failed.sort_unstable();
+        converted.failed.dedup();
+    }
+    Ok(converted)
+}
+
+/// The rows with a date or timestamp outside the years 0001 to 9999.
+fn beyond_years(array: &ArrayRef) -> Vec<usize> {
+    let beyond = |is_beyond: &dyn Fn(usize) -> bool| (0..array.len()).filter(|&row| array.is_valid(row) && is_beyond(row)).collect();
+    if let Some(times) = array.as_primitive_opt::<TimestampMicrosecondType>() {
+        let within = |micros: &i64| RFC3339_MICROS.contains(micros);
+        return if times.values().iter().all(within) { Vec::new() } else { beyond(&|row| !within(&times.value(row))) };
+    }
+    if let Some(dates) = array.as_primitive_opt::<Date32Type>() {
+        let within = |day: &i32| RFC3339_MICROS.contains(&(i64::from(*day) * MICROS_OF_DAY));
+        return if dates.values().iter().all(within) { Vec::new() } else { beyond(&|row| !within(&dates.value(row))) };
+    }
+    Vec::new()
+}
+
+/// Whether there are dates or timestamps in it.
+fn has_times(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Date32 | DataType::Timestamp(_, _) => true,
+        DataType::List(item) => has_times(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_times(field.data_type())),
+        _ => false,
+    }
+}
+
+fn of_type(column: &ArrayRef, wanted: &DataType) -> Result<Converted> {
     let whole = |array| Ok(Converted { array, failed: Vec::new() });
     match (column.data_type(), wanted) {
-        (found, wanted) if found == wanted => whole(column.clone()),
+        // What is inside a list or struct is looked at by itself where it could fail.
+        (found, wanted) if found == wanted && !(wanted.is_nested() && has_times(wanted)) => whole(column.clone()),
         (DataType::Null, _) => whole(new_null_array(wanted, column.len())),
         (DataType::Dictionary(_, values), _) => converted(&cast(column, values)?, wanted),
         (DataType::Timestamp(unit, _), DataType::Timestamp(_, _)) => {
@@ -118,16 +158,14 @@ fn lists(column: &ListArray, item: &FieldRef) -> Result<Converted> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{
-        Array, BinaryArray, Int32Array, Int64Array, MapBuilder, StringBuilder, TimestampNanosecondArray, TimestampSecondArray,
-    };
-    use arrow::array::{Int64Builder, LargeListArray, StringArray};
-    use arrow::buffer::OffsetBuffer;
-    use arrow::datatypes::TimestampMicrosecondType;
-
     use super::*;
     use crate::decode::schema::ColumnSpec;
     use crate::file_source::parquet::readable;
+    use arrow::array::{
+        Array, BinaryArray, Date32Array, Int32Array, Int64Array, MapBuilder, StringBuilder, TimestampNanosecondArray, TimestampSecondArray,
+    };
+    use arrow::array::{Int64Builder, LargeListArray, StringArray};
+    use arrow::buffer::OffsetBuffer;
 
     fn read(column: ArrayRef, wanted: &str) -> Converted {
         let spec = ColumnSpec::parse("c", wanted).unwrap();
@@ -146,6 +184,19 @@ mod tests {
         assert_eq!((of(&seconds)[0], of(&seconds)[2], seconds.failed), (Some(2_000_000), None, vec![1]));
         let epochs = read(Arc::new(Int32Array::from(vec![-1, 7])), "timestamp(ms)");
         assert_eq!(of(&epochs), [Some(-1000), Some(7000)]);
+    }
+
+    #[test]
+    fn what_is_in_no_year_of_text_fails() {
+        let end = RFC3339_MICROS.end() + 1;
+        let times = TimestampMicrosecondArray::from(vec![Some(end - 1), Some(end), None, Some(RFC3339_MICROS.start() - 1)]);
+        let times: ArrayRef = Arc::new(times.with_timezone(UTC));
+        assert_eq!(read(times.clone(), "timestamp").failed, [1, 3]);
+        let dates = Date32Array::from(vec![Some(-719_163), Some(-719_162), Some(2_932_896), Some(2_932_897), None]);
+        assert_eq!(read(Arc::new(dates), "date").failed, [0, 3]);
+        let field = Arc::new(Field::new("item", times.data_type().clone(), true));
+        let list = ListArray::new(field, OffsetBuffer::new(vec![0, 1, 3, 4].into()), times, None);
+        assert_eq!(read(Arc::new(list), "list<timestamp>").failed, [1, 2]);
     }
 
     #[test]
