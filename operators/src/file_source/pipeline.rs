@@ -203,7 +203,7 @@ impl Decoder {
 }
 
 /// The rows of a block, whose bytes become `buffer`.
-fn decode_block(decoder: &mut dyn Decode, split: u32, placed: PlacedBlock, mark: Option<Mark>, buffer: &mut Vec<u8>) -> Result<Came> {
+fn decode_block(decoder: &mut dyn Decode, split: u32, placed: PlacedBlock, mark: Option<Box<Mark>>, buffer: &mut Vec<u8>) -> Result<Came> {
     let PlacedBlock { block, name, offset, first_line } = placed;
     let batches = decoder.decode(&block)?;
     *buffer = block.bytes;

@@ -29,7 +29,7 @@ pub(crate) struct PlacedBatch {
     /// The place after these rows.
     pub(crate) end: Place,
     /// Which file it is, where files are followed.
-    pub(crate) mark: Option<Mark>,
+    pub(crate) mark: Option<Box<Mark>>,
 }
 
 /// The rows of a block of text.
@@ -45,7 +45,7 @@ pub(crate) struct DecodedText {
     /// How many lines it has.
     pub(crate) lines: u64,
     /// Which file it is, where files are followed.
-    pub(crate) mark: Option<Mark>,
+    pub(crate) mark: Option<Box<Mark>>,
 }
 
 /// The line at which the next block of each split starts.

@@ -41,6 +41,9 @@ pub(crate) struct FollowPosition {
 pub(crate) struct FollowedFile {
     /// Its name when it was read last.
     pub(crate) file: String,
+    /// The name before that one: a file that has it now comes after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) former: Option<String>,
     /// Which file it is: its file system …
     pub(crate) device: u64,
     /// … and its number there.

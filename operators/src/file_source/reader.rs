@@ -243,7 +243,7 @@ impl Stands {
         let rows = *rows;
         let position = match (&mut self.followed, mark, end) {
             (Some(followed), Some(mark), Place::Text { offset, line }) => {
-                note(followed, &name, mark, offset, line)?;
+                note(followed, &name, *mark, offset, line)?;
                 let files = followed.values().map(String::as_str).collect::<Vec<_>>().join(",");
                 Position(format!("{{\"files\":[{files}],\"rows\":{rows}}}"))
             }
@@ -254,11 +254,20 @@ impl Stands {
 }
 
 fn note(followed: &mut BTreeMap<FileId, String>, name: &str, mark: Mark, offset: u64, line: u64) -> Result<()> {
-    let Mark { id: FileId { device, inode }, head_bytes, head_hash, forgotten } = mark;
+    let Mark { id: FileId { device, inode }, head_bytes, head_hash, former, forgotten } = mark;
     for gone in forgotten {
         followed.remove(&gone);
     }
-    let file = FollowedFile { file: name.to_owned(), device, inode, head_bytes, head_hash, offset, line };
+    let file = FollowedFile {
+        file: name.to_owned(),
+        former: former.map(|name| name.to_string()),
+        device,
+        inode,
+        head_bytes,
+        head_hash,
+        offset,
+        line,
+    };
     followed.insert(FileId { device, inode }, to_position(&file)?.0);
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) struct Piece {
     pub(crate) split: u32,
     pub(crate) work: Work,
     /// Which file it is of, where files are followed.
-    pub(crate) mark: Option<Mark>,
+    pub(crate) mark: Option<Box<Mark>>,
 }
 
 /// What is to be decoded.
@@ -53,6 +53,8 @@ pub(crate) struct Mark {
     pub(crate) id: FileId,
     pub(crate) head_bytes: usize,
     pub(crate) head_hash: u64,
+    /// What it was called before its present name.
+    pub(crate) former: Option<Arc<str>>,
     /// Files that have been given up since the piece before: nothing more comes from them.
     pub(crate) forgotten: Vec<FileId>,
 }

@@ -3,8 +3,10 @@
 //! A file is known by its number on its file system and by how it begins, never by its name alone: so a file that was renamed goes
 //! on where it stood, and one that came under its name is read from its beginning. Files are looked for again every
 //! [`IDLE_LOOKS`] looks at which none had grown, and every [`PIECES`] pieces. The rows of all files are one split, in the order in
-//! which they are read: what is there at the start in the order of names, then as it comes.
+//! which they are read: what is there at the start in the order of names, then as it comes. A file that came under the name of
+//! another one waits until that one is read ([`succession`]).
 
+mod succession;
 mod tail;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use millstream_api::error::Result;
 
+use self::succession::Predecessor;
 use self::tail::{Head, Tail};
 use super::blocks::TextShape;
 use super::paths::{FileId, InputFile, list};
@@ -68,7 +71,11 @@ impl Followed {
         for known in &position.files {
             followed.go_on(known, &listed);
         }
-        followed.look_for_files();
+        let names = position.files.iter().flat_map(|known| {
+            let id = FileId { device: known.device, inode: known.inode };
+            [Some(&known.file), known.former.as_ref()].into_iter().flatten().map(move |name| (name.clone(), id))
+        });
+        followed.take_note_of_files(names.collect());
         // Those that were found under no name of the path are what is left of rotated files: older than what is there.
         followed.tails.sort_by(|a, b| a.is_listed().cmp(&b.is_listed()).then_with(|| a.name().as_bytes().cmp(b.name().as_bytes())));
         Ok(followed)
@@ -87,7 +94,7 @@ impl Followed {
             self.forgotten.push(id);
         }
         match found {
-            Some(file) => self.tails.push(Tail::going_on(file, &self.shape, head, known.offset, known.line)),
+            Some(file) => self.tails.push(Tail::going_on(file, &self.shape, head, known.offset, known.line).once_called(known)),
             None => tracing::warn!(
                 "`{}` is gone, of which {} bytes had been read: what was written to it after them is not read",
                 known.file,
@@ -115,6 +122,11 @@ impl Followed {
 
     /// Takes note of files that came, were renamed or went.
     fn look_for_files(&mut self) {
+        self.take_note_of_files(self.tails.iter().map(|tail| (tail.name().to_owned(), tail.id())).collect());
+    }
+
+    /// The same; `names` says what the files were called before.
+    fn take_note_of_files(&mut self, names: Vec<(String, FileId)>) {
         (self.idle_looks, self.pieces) = (0, 0);
         let Some(listed) = self.listed() else { return };
         let known: BTreeMap<FileId, usize> = self.tails.iter().enumerate().map(|(index, tail)| (tail.id(), index)).collect();
@@ -125,7 +137,11 @@ impl Followed {
                     self.tails[index].was_listed(file);
                     seen[index] = true;
                 }
-                None => self.tails.push(Tail::new(file, &self.shape)),
+                None => {
+                    let before = names.iter().filter(|(name, id)| **name == *file.name && *id != file.id);
+                    let predecessors = before.map(|(_, id)| Predecessor::new(*id)).collect();
+                    self.tails.push(Tail::new(file, &self.shape, predecessors));
+                }
             }
         }
         let unseen = self.tails.iter_mut().zip(seen).filter(|(_, seen)| !seen);
@@ -134,6 +150,7 @@ impl Followed {
         let gone = self.tails.iter().filter(|tail| tail.is_over() && tail.head().bytes > 0).map(Tail::id);
         self.forgotten.extend(gone);
         self.tails.retain(|tail| !tail.is_over());
+        succession::give_up_on_those_that_stand(&mut self.tails);
     }
 
     /// The next piece of the file whose turn it is, or of one after it. Each has its turn to the end that it had when its turn
@@ -141,6 +158,10 @@ impl Followed {
     fn next_piece(&mut self, mut buffer: Vec<u8>) -> Result<Option<Piece>> {
         for _ in 0..self.tails.len() {
             self.at %= self.tails.len();
+            if !succession::may_begin(&mut self.tails, self.at, &self.shape)? {
+                (self.at, self.turn_end_bytes) = (self.at + 1, None);
+                continue;
+            }
             let most_open = self.tails.len() <= MOST_OPEN;
             let tail = &mut self.tails[self.at];
             let placed = match tail.next(buffer, &self.shape)? {
@@ -157,8 +178,9 @@ impl Followed {
             if tail.read_bytes() >= *self.turn_end_bytes.get_or_insert(tail.size_bytes()) {
                 (self.at, self.turn_end_bytes) = (self.at + 1, None);
             }
-            let mark = Mark { id, head_bytes, head_hash, forgotten: std::mem::take(&mut self.forgotten) };
-            return Ok(Some(Piece { split: 0, work: Work::Block(placed), mark: Some(mark) }));
+            let former = tail.former();
+            let mark = Mark { id, head_bytes, head_hash, former, forgotten: std::mem::take(&mut self.forgotten) };
+            return Ok(Some(Piece { split: 0, work: Work::Block(placed), mark: Some(Box::new(mark)) }));
         }
         Ok(None)
     }

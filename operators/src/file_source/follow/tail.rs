@@ -2,19 +2,22 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use millstream_api::error::Result;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::succession::Predecessor;
 use crate::file_source::blocks::{Ending, PlacedBlock, TextFile, TextShape};
 use crate::file_source::compression::{self, Compression};
 use crate::file_source::paths::{FileId, InputFile};
+use crate::file_source::position::FollowedFile;
 
 /// Of how many bytes at most the beginning of a file is made, by which it is known again.
 const HEAD_BYTES: usize = 1024;
 
 /// After so many listings without it, a file that has been read is done with: whoever still had it open has gone on by then.
-const LISTINGS_AFTER_ROTATION: usize = 5;
+pub(super) const LISTINGS_AFTER_ROTATION: usize = 5;
 
 /// How a file begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +57,16 @@ pub(super) struct Tail {
     missed: usize,
     /// Nothing more is expected of it.
     done: bool,
+    /// What it was called before its present name.
+    former: Option<Arc<str>>,
+    /// Those that had its name before: it is begun when they are read.
+    pub(super) predecessors: Vec<Predecessor>,
 }
 
 impl Tail {
-    /// A file that has come.
-    pub(super) fn new(file: InputFile, shape: &TextShape) -> Tail {
-        Tail::going_on(file, shape, Head::of(&[]), 0, 1)
+    /// A file that has come, to be begun after these.
+    pub(super) fn new(file: InputFile, shape: &TextShape, predecessors: Vec<Predecessor>) -> Tail {
+        Tail { predecessors, ..Tail::going_on(file, shape, Head::of(&[]), 0, 1) }
     }
 
     /// A file of which something was read; not yet found among the files of the path.
@@ -67,7 +74,21 @@ impl Tail {
         let packed = shape.compression.of(&file.name) != Compression::None;
         // What was read in part had settled before.
         let (settled, missed) = (offset > 0, usize::from(offset > 0));
-        Tail { file, open: None, offset, line, head, packed, settled, missed, done: false }
+        Tail { file, open: None, offset, line, head, packed, settled, missed, done: false, former: None, predecessors: Vec::new() }
+    }
+
+    /// It was called like this when it was read last.
+    pub(super) fn once_called(mut self, known: &FollowedFile) -> Tail {
+        self.former = match *self.file.name == *known.file {
+            true => known.former.as_deref().map(Arc::from),
+            false => Some(Arc::from(known.file.as_str())),
+        };
+        self
+    }
+
+    /// What it was called before its present name.
+    pub(super) fn former(&self) -> Option<Arc<str>> {
+        self.former.clone()
     }
 
     /// Which file it is.
@@ -96,9 +117,35 @@ impl Tail {
         self.open.as_ref().map_or(self.offset, TextFile::read_bytes)
     }
 
+    /// The byte after the records that were taken: a line without an end is none.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(self.offset, |open| open.stand().0)
+    }
+
     /// Whether it was among the files of the path when they were listed last.
     pub(super) fn is_listed(&self) -> bool {
         self.missed == 0
+    }
+
+    /// Whether all of it was read, and nothing more is expected.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Where it ends now, as far as it can still be read.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub(super) fn end_bytes(&mut self) -> Result<u64> {
+        Ok(if self.packed || self.look()? { self.size_bytes() } else { self.read_bytes() })
+    }
+
+    /// Whether there is something in a file of which nothing was read. It is opened, so that it can be read wherever it goes.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub(super) fn has_begun_to_fill(&mut self, shape: &TextShape) -> Result<bool> {
+        Ok(self.packed || (self.look()? && (self.open.is_some() || self.try_open(shape)?)))
     }
 
     /// Whether it can be forgotten.
@@ -109,6 +156,9 @@ impl Tail {
     /// It is among the files of the path, perhaps under another name.
     pub(super) fn was_listed(&mut self, file: InputFile) {
         self.settled |= file.size_bytes == self.file.size_bytes;
+        if file.name != self.file.name {
+            self.former = Some(self.file.name.clone());
+        }
         (self.missed, self.file) = (0, file);
     }
 
