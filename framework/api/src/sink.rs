@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::message::CheckpointId;
-use crate::operator::Fates;
+use crate::operator::{Fates, Progress};
 use crate::state::{StateReader, StateWriter};
 use crate::time::EventTime;
 
@@ -14,13 +14,20 @@ pub trait Sink: Send {
     /// Writes rows. Counts what became of them: normally all taken.
     fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()>;
 
+    /// Goes on with what [`write`](Sink::write) or [`flush`](Sink::flush) has left to do: called until that is done, before anything
+    /// else comes in. A sink that takes long for a batch does it in pieces, so that a run that has failed can end in between.
+    fn resume(&mut self, fates: &mut Fates) -> Result<Progress> {
+        let _ = fates;
+        Ok(Progress::Done)
+    }
+
     /// The watermark has risen.
     fn on_watermark(&mut self, watermark: EventTime) -> Result<()> {
         let _ = watermark;
         Ok(())
     }
 
-    /// Input has paused (the queue is empty): a good moment to make visible what is buffered.
+    /// Input has paused (the queue is empty), or a barrier or the end has come: a good moment to make visible what is buffered.
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }

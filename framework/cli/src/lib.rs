@@ -45,6 +45,7 @@ mod schema;
 mod signals;
 mod state;
 mod status;
+mod stopping;
 mod tap;
 mod terminal;
 mod test;

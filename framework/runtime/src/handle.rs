@@ -148,7 +148,8 @@ impl Handle {
         &self.0.status
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
+    /// Whether it is to stop.
+    pub fn is_stopped(&self) -> bool {
         self.control().stopped
     }
 

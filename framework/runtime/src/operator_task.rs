@@ -74,6 +74,8 @@ pub struct OperatorTask {
     parts: OperatorParts,
     output: Output,
     then: Option<Then>,
+    /// What is handled after that.
+    postponed: Option<Event>,
     timer: Option<ClockTime>,
     state_bytes: usize,
     waits_for: Option<EventTime>,
@@ -105,6 +107,7 @@ impl OperatorTask {
             output,
             // What was restored may have something to wait for.
             then: restored.map(|_| Then::Nothing),
+            postponed: None,
             timer: None,
             state_bytes: 0,
             waits_for: None,
@@ -126,7 +129,12 @@ impl OperatorTask {
             }
             self.commit()?;
             if let Some(then) = self.then {
-                self.go_on(then)?;
+                let progress = self.go_on(then)?;
+                if progress == Progress::More && matches!(self.parts.worker, Worker::Sink { .. }) {
+                    // It may have taken long: the actor must hear whether the run has failed.
+                    self.collect()?;
+                    return Ok(Turn::Again);
+                }
             } else if self.finished {
                 return Ok(Turn::Finished);
             } else if self.is_closing() {
@@ -137,15 +145,33 @@ impl OperatorTask {
                     operator.on_timer(now, &mut self.output)?;
                 }
                 self.then = Some(Then::Nothing);
-            } else if let Some(event) = self.parts.inbox.next_event()? {
-                self.handle(event, now)?;
+            } else if let Some(event) = self.next_event()? {
+                self.take(event, now)?;
+            } else if self.parts.worker.flush()? {
+                self.then = Some(Then::Nothing);
             } else {
-                self.parts.worker.pause()?;
                 return Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), self.timer)));
             }
             self.collect()?;
         }
         Ok(Turn::Again)
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event>> {
+        match self.postponed.take() {
+            Some(event) => Ok(Some(event)),
+            None => self.parts.inbox.next_event(),
+        }
+    }
+
+    /// Handles an event. One that closes off what came before it waits until a sink has written all of that.
+    fn take(&mut self, event: Event, now: ClockTime) -> Result<()> {
+        let closes = matches!(event, Event::Barrier(_) | Event::End | Event::Halt);
+        if closes && self.parts.worker.flush()? {
+            (self.postponed, self.then) = (Some(event), Some(Then::Nothing));
+            return Ok(());
+        }
+        self.handle(event, now)
     }
 
     fn handle(&mut self, event: Event, now: ClockTime) -> Result<()> {
@@ -199,9 +225,10 @@ impl OperatorTask {
     }
 
     /// Lets the operator say what is left; when that is nothing, does what was to follow.
-    fn go_on(&mut self, then: Then) -> Result<()> {
+    fn go_on(&mut self, then: Then) -> Result<Progress> {
         if self.parts.worker.resume(&mut self.output)? == Progress::More {
-            return self.between_pieces();
+            self.between_pieces()?;
+            return Ok(Progress::More);
         }
         self.collect()?;
         self.then = None;
@@ -215,7 +242,8 @@ impl OperatorTask {
                 }
             }
         }
-        self.measure_state()
+        self.measure_state()?;
+        Ok(Progress::Done)
     }
 
     /// The operator has more to say. Where that is much more than memory holds, keys leave it in between.

@@ -42,7 +42,7 @@ impl Worker {
     pub(crate) fn resume(&mut self, out: &mut Output) -> Result<Progress> {
         match self {
             Worker::Operator(operator) => operator.resume(out),
-            Worker::Sink { .. } => Ok(Progress::Done),
+            Worker::Sink { sink, .. } => sink.resume(out.fates()),
         }
     }
 
@@ -133,13 +133,14 @@ impl Worker {
         }
     }
 
-    pub(crate) fn pause(&mut self) -> Result<()> {
+    /// Has a sink make visible what it has buffered. Whether there was anything: then it may have something left to do.
+    pub(crate) fn flush(&mut self) -> Result<bool> {
         match self {
             Worker::Sink { sink, dirty } => match std::mem::take(dirty) {
-                true => sink.flush(),
-                false => Ok(()),
+                true => sink.flush().map(|()| true),
+                false => Ok(false),
             },
-            Worker::Operator(_) => Ok(()),
+            Worker::Operator(_) => Ok(false),
         }
     }
 }

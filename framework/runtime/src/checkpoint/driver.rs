@@ -195,6 +195,8 @@ impl Driver {
                 self.failed(id, &error);
             }
             Action::Fail(id, error) => {
+                // Said at once: a node that is in the middle of something ends only after it.
+                tracing::error!(checkpoint = id, %error, "a checkpoint has failed, and with it the run");
                 self.failed(id, &error);
                 let failure = Error::new(error.kind(), format!("checkpoint {id} has failed: {}", error.message()));
                 let failure = match error.help_text() {

@@ -20,6 +20,9 @@ const OWN_HEADERS: [&str; 6] = ["content-length", "transfer-encoding", "content-
 /// Bytes of an answer that are read: enough for a message.
 const ANSWER_BYTES: u64 = 16 << 10;
 
+/// The longest part of a pause in which nobody can end the run.
+const PAUSE_AT_ONCE: Duration = Duration::from_millis(100);
+
 /// Where requests go, with their headers.
 #[derive(Clone)]
 pub(super) struct Target {
@@ -107,6 +110,15 @@ pub(super) struct Client {
     patience: Patience,
 }
 
+/// What is sent until it is taken.
+pub(super) struct Request {
+    key: String,
+    packed: Vec<u8>,
+    retries: Retries,
+    /// What is left of the pause before the next attempt.
+    pause: Duration,
+}
+
 /// Why an attempt failed.
 struct Failure {
     /// As a sentence: `it was answered 503 Service Unavailable: …`.
@@ -130,24 +142,35 @@ impl Client {
         Client { agent: config.new_agent(), target, compression, patience }
     }
 
-    /// Sends a request until it is taken.
+    /// A request with this body, not yet sent.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub(super) fn request(&self, key: String, body: &[u8]) -> Result<Request> {
+        Ok(Request { key, packed: self.packed(body)?, retries: Retries::new(self.patience, random()), pause: Duration::ZERO })
+    }
+
+    /// Sends a request once, or waits a part of the pause before the next attempt. Whether it was taken: to be called until it is.
     ///
     /// # Errors
     /// When it is refused for good, or was sent as often as it may be.
-    pub(super) fn send(&self, key: &str, body: &[u8]) -> Result<()> {
-        let packed = self.packed(body)?;
-        let mut retries = Retries::new(self.patience, random());
-        loop {
-            let Err(failure) = self.attempt(key, &packed) else { return Ok(()) };
-            if !failure.may_pass {
-                return Err(self.refused(&failure.said));
-            }
-            let Some(pause) = retries.pause(failure.asked) else {
-                return Err(self.given_up(&failure.said, retries.failed()));
-            };
-            tracing::warn!("POST {} failed, next attempt in {:.1} s: {}", self.target.uri, pause.as_secs_f64(), failure.said);
-            std::thread::sleep(pause);
+    pub(super) fn go_on(&self, request: &mut Request) -> Result<bool> {
+        if !request.pause.is_zero() {
+            let part = request.pause.min(PAUSE_AT_ONCE);
+            std::thread::sleep(part);
+            request.pause -= part;
+            return Ok(false);
         }
+        let Err(failure) = self.attempt(&request.key, &request.packed) else { return Ok(true) };
+        if !failure.may_pass {
+            return Err(self.refused(&failure.said));
+        }
+        let Some(pause) = request.retries.pause(failure.asked) else {
+            return Err(self.given_up(&failure.said, request.retries.failed()));
+        };
+        tracing::warn!("POST {} failed, next attempt in {:.1} s: {}", self.target.uri, pause.as_secs_f64(), failure.said);
+        request.pause = pause;
+        Ok(false)
     }
 
     fn packed(&self, body: &[u8]) -> Result<Vec<u8>> {

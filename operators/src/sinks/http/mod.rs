@@ -20,18 +20,18 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::message::CheckpointId;
-use millstream_api::operator::Fates;
+use millstream_api::operator::{Fates, Progress};
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::secret::Secret;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateDecl, StateReader, StateWriter};
 use millstream_api::time::{DurationText, SizeText};
-use millstream_api::{Batch, Diagnostic, Diagnostics, Result, Sink};
+use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::client::{Client, Target};
+use self::client::{Client, Request, Target};
 use self::pending::Pending;
 use self::retries::Patience;
 use super::columns::{Picked, Projection};
@@ -173,6 +173,8 @@ impl SinkFactory for HttpSinkFactory {
             run: random(),
             requests: 0,
             rows: Vec::new(),
+            next_row: 0,
+            request: None,
         }))
     }
 }
@@ -193,48 +195,70 @@ struct HttpSink {
     run: u64,
     /// How many were sent.
     requests: u64,
-    /// The rows of a batch, encoded.
+    /// The rows of a batch, encoded, and the byte at which the next one begins that is in no request yet.
     rows: Vec<u8>,
+    next_row: usize,
+    /// What is being sent: the rows that are pending.
+    request: Option<Request>,
 }
 
 impl HttpSink {
-    fn send(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+    /// Collects rows of the batch until a request is full; that one is to be sent.
+    fn collect(&mut self) -> Result<()> {
+        while self.next_row < self.rows.len() {
+            self.next_row += self.pending.add(&self.rows[self.next_row..]);
+            if self.pending.is_full() {
+                return self.begin();
+            }
         }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<()> {
         let body = self.pending.body();
         // With the content in it, so that requests that are cut in another way after a restart have keys of their own.
         let key = format!("{:016x}-{}-{:016x}", self.run, self.requests, xxhash_rust::xxh3::xxh3_64(body));
-        self.client.send(&key, body)?;
-        self.requests += 1;
-        self.pending.clear();
+        self.request = Some(self.client.request(key, body)?);
         Ok(())
+    }
+
+    /// Barriers and ends come when all was flushed.
+    fn check_all_sent(&self) -> Result<()> {
+        match self.pending.is_empty() {
+            true => Ok(()),
+            false => Err(Error::internal("rows that were not sent are to be closed off")),
+        }
     }
 }
 
 impl Sink for HttpSink {
-    fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.clear();
-        json::write_rows(&self.projection.records(&batch)?, &mut rows)?;
-        let mut start = 0;
-        while start < rows.len() {
-            start += self.pending.add(&rows[start..]);
-            if self.pending.is_full() {
-                self.send()?;
-            }
+    fn write(&mut self, batch: Batch, _: &mut Fates) -> Result<()> {
+        self.rows.clear();
+        self.next_row = 0;
+        json::write_rows(&self.projection.records(&batch)?, &mut self.rows)
+    }
+
+    /// Sends one request, once. Rows are taken when the service has taken them.
+    fn resume(&mut self, fates: &mut Fates) -> Result<Progress> {
+        if self.request.is_none() {
+            self.collect()?;
         }
-        self.rows = rows;
-        fates.taken += batch.rows() as u64;
-        Ok(())
+        let Some(request) = &mut self.request else { return Ok(Progress::Done) };
+        if self.client.go_on(request)? {
+            self.request = None;
+            self.requests += 1;
+            fates.taken += self.pending.rows() as u64;
+            self.pending.clear();
+        }
+        Ok(Progress::More)
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.send()
+        if self.pending.is_empty() { Ok(()) } else { self.begin() }
     }
 
     fn prepare(&mut self, _: CheckpointId, state: &mut StateWriter) -> Result<()> {
-        self.send()?;
+        self.check_all_sent()?;
         let field = |name: &str| Field::new(name, DataType::Int64, false);
         let schema = Arc::new(Schema::new(vec![field("run"), field("requests")]));
         let column = |number: u64| Arc::new(Int64Array::from(vec![number.cast_signed()])) as _;
@@ -251,6 +275,6 @@ impl Sink for HttpSink {
     }
 
     fn finish(&mut self, _: Finish) -> Result<()> {
-        self.send()
+        self.check_all_sent()
     }
 }

@@ -45,6 +45,10 @@ impl Pending {
         self.rows == 0
     }
 
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use millstream_api::message::CheckpointId;
-use millstream_api::operator::Fates;
+use millstream_api::operator::{Fates, Progress};
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::view::Views;
@@ -74,6 +74,32 @@ fn sender(url: &str, options: Value) -> Box<dyn Sink> {
     sink::<HttpSinkOptions>(all, input(), std::path::Path::new("."), &Views::default())
 }
 
+/// As the runtime does: what is left is done before anything else.
+fn settle(sink: &mut dyn Sink, fates: &mut Fates) -> millstream_api::Result<()> {
+    while sink.resume(fates)? == Progress::More {}
+    Ok(())
+}
+
+fn write(sink: &mut dyn Sink, batch: Batch) -> u64 {
+    let mut fates = Fates::default();
+    sink.write(batch, &mut fates).unwrap();
+    settle(sink, &mut fates).unwrap();
+    fates.taken
+}
+
+/// Sends what waits for more rows; how many rows were taken with it.
+fn flush(sink: &mut dyn Sink) -> millstream_api::Result<u64> {
+    let mut fates = Fates::default();
+    sink.flush()?;
+    settle(sink, &mut fates)?;
+    Ok(fates.taken)
+}
+
+fn finish(sink: &mut dyn Sink, how: Finish) -> millstream_api::Result<u64> {
+    let taken = flush(sink)?;
+    sink.finish(how).map(|()| taken)
+}
+
 fn rows<const N: usize>(values: [i64; N]) -> Batch {
     batch(&[("n", ints(values.map(Some)))])
 }
@@ -83,13 +109,12 @@ fn rows_are_posted_when_a_request_is_full_or_the_input_pauses() {
     let ok = answer("200 OK", "", "");
     let (url, got) = service(&[&ok, &ok, &ok]);
     let mut sink = sender(&url, json!({ "max_rows": 2, "token": "sesame", "headers": { "X-Team": "blue" } }));
-    let mut fates = Fates::default();
-    sink.write(rows([1, 2, 3]), &mut fates).unwrap();
-    sink.flush().unwrap();
-    sink.flush().unwrap();
-    sink.write(rows([4]), &mut fates).unwrap();
-    sink.finish(Finish::Halt).unwrap();
-    assert_eq!(fates.taken, 4);
+    // Rows are taken when the service has taken them.
+    assert_eq!(write(&mut *sink, rows([1, 2, 3])), 2);
+    assert_eq!(flush(&mut *sink).unwrap(), 1);
+    assert_eq!(flush(&mut *sink).unwrap(), 0);
+    assert_eq!(write(&mut *sink, rows([4])), 0);
+    assert_eq!(finish(&mut *sink, Finish::Halt).unwrap(), 1);
     let requests: Vec<Got> = got.try_iter().collect();
     let texts: Vec<&str> = requests.iter().map(Got::text).collect();
     assert_eq!(texts, ["{\"n\":1}\n{\"n\":2}\n", "{\"n\":3}\n", "{\"n\":4}\n"]);
@@ -102,12 +127,26 @@ fn rows_are_posted_when_a_request_is_full_or_the_input_pauses() {
 }
 
 #[test]
+fn a_sink_does_one_request_at_a_time_and_none_is_taken_that_was_not_sent() {
+    let ok = answer("200 OK", "", "");
+    let (url, got) = service(&[&ok, &answer("400 Bad Request", "", "")]);
+    let mut sink = sender(&url, json!({ "max_rows": 2 }));
+    let mut fates = Fates::default();
+    sink.write(rows([1, 2, 3, 4, 5]), &mut fates).unwrap();
+    assert_eq!((got.try_iter().count(), fates.taken), (0, 0));
+    assert_eq!(sink.resume(&mut fates).unwrap(), Progress::More);
+    assert_eq!((got.try_iter().count(), fates.taken), (1, 2));
+    assert!(sink.resume(&mut fates).is_err());
+    assert_eq!(fates.taken, 2);
+}
+
+#[test]
 fn a_request_is_sent_again_under_its_key_until_it_is_taken() {
     let busy = answer("429 Too Many Requests", "retry-after: 0\r\n", "");
     let (url, got) = service(&["", &busy, &answer("503 Service Unavailable", "", "soon"), &answer("204 No Content", "", "")]);
     let mut sink = sender(&url, json!({}));
-    sink.write(rows([1]), &mut Fates::default()).unwrap();
-    sink.finish(Finish::End).unwrap();
+    write(&mut *sink, rows([1]));
+    finish(&mut *sink, Finish::End).unwrap();
     let requests: Vec<Got> = got.try_iter().collect();
     assert_eq!(requests.len(), 4);
     assert!(
@@ -119,21 +158,21 @@ fn a_request_is_sent_again_under_its_key_until_it_is_taken() {
 fn what_cannot_pass_fails_at_once_and_what_does_not_pass_in_the_end() {
     let (url, got) = service(&[&answer("400 Bad Request", "", "no column `m`\n")]);
     let mut refused = sender(&url, json!({}));
-    refused.write(rows([1]), &mut Fates::default()).unwrap();
-    let error = refused.flush().unwrap_err();
+    write(&mut *refused, rows([1]));
+    let error = flush(&mut *refused).unwrap_err();
     assert_eq!(error.message(), format!("POST {url} was refused: the answer was 400 Bad Request: no column `m`"));
     assert_eq!(got.try_iter().count(), 1);
 
     let (url, _got) = service(&[&answer("307 Temporary Redirect", "location: http://127.0.0.1:1/\r\n", "")]);
     let mut redirected = sender(&url, json!({}));
-    redirected.write(rows([1]), &mut Fates::default()).unwrap();
-    assert!(redirected.flush().unwrap_err().message().contains("the answer was 307 Temporary Redirect"));
+    write(&mut *redirected, rows([1]));
+    assert!(flush(&mut *redirected).unwrap_err().message().contains("the answer was 307 Temporary Redirect"));
 
     let down = answer("500 Internal Server Error", "", "");
     let (url, got) = service(&[&down, &down, &down]);
     let mut failing = sender(&url, json!({ "attempts": 3 }));
-    failing.write(rows([1]), &mut Fates::default()).unwrap();
-    let error = failing.flush().unwrap_err();
+    write(&mut *failing, rows([1]));
+    let error = flush(&mut *failing).unwrap_err();
     assert_eq!(error.message(), format!("POST {url} failed 3 times: the answer was 500 Internal Server Error"));
     assert!(error.help_text().unwrap().contains("`attempts`"));
     assert_eq!(got.try_iter().count(), 3);
@@ -145,8 +184,8 @@ fn a_service_that_is_not_there_is_said() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let mut sink = sender(&url, json!({ "attempts": 2 }));
-    sink.write(rows([1]), &mut Fates::default()).unwrap();
-    let error = sink.finish(Finish::End).unwrap_err();
+    write(&mut *sink, rows([1]));
+    let error = finish(&mut *sink, Finish::End).unwrap_err();
     assert!(error.message().starts_with(&format!("POST {url} failed 2 times: ")), "{error}");
 }
 
@@ -160,8 +199,8 @@ fn a_service_that_does_not_speak_tls_is_told_from_one_that_is_down() {
         connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
     let mut sink = sender(&url, json!({}));
-    sink.write(rows([1]), &mut Fates::default()).unwrap();
-    let error = sink.flush().unwrap_err();
+    write(&mut *sink, rows([1]));
+    let error = flush(&mut *sink).unwrap_err();
     assert!(error.message().starts_with(&format!("POST {url} was refused: ")), "{error}");
 }
 
@@ -169,8 +208,8 @@ fn a_service_that_does_not_speak_tls_is_told_from_one_that_is_down() {
 fn bodies_can_be_packed() {
     let (url, got) = service(&[&answer("200 OK", "", "")]);
     let mut sink = sender(&url, json!({ "compression": "gzip" }));
-    sink.write(rows([1, 2]), &mut Fates::default()).unwrap();
-    sink.flush().unwrap();
+    write(&mut *sink, rows([1, 2]));
+    flush(&mut *sink).unwrap();
     let request = got.recv().unwrap();
     assert_eq!(request.header("content-encoding"), "gzip");
     let mut text = String::new();
@@ -185,20 +224,21 @@ fn a_run_that_goes_on_from_a_checkpoint_uses_the_same_keys() {
     let mut first = sender(&url, json!({}));
     let mut state = StateWriter::new();
     let checkpoint: CheckpointId = 1;
-    first.write(rows([1]), &mut Fates::default()).unwrap();
+    write(&mut *first, rows([1]));
+    flush(&mut *first).unwrap();
     first.prepare(checkpoint, &mut state).unwrap();
-    first.write(rows([2]), &mut Fates::default()).unwrap();
-    first.flush().unwrap();
+    write(&mut *first, rows([2]));
+    flush(&mut *first).unwrap();
     let state = StateReader::new(state.into_entries(), &(0..128)).unwrap();
     for replayed in [2, 3] {
         let mut second = sender(&url, json!({}));
         second.restore(&state).unwrap();
-        second.write(rows([replayed]), &mut Fates::default()).unwrap();
-        second.finish(Finish::End).unwrap();
+        write(&mut *second, rows([replayed]));
+        finish(&mut *second, Finish::End).unwrap();
     }
     let requests: Vec<Got> = got.try_iter().collect();
     let keys: Vec<&str> = requests.iter().map(|got| got.header("idempotency-key")).collect();
-    assert_eq!(requests[0].text(), "{\"n\":1}\n", "a barrier sends what waits");
+    assert_eq!(requests[0].text(), "{\"n\":1}\n", "what waits goes before a barrier");
     assert_eq!(keys[1], keys[2], "the same rows after the same checkpoint");
     assert!(keys[3] != keys[1], "other rows are another request");
 }
@@ -211,8 +251,8 @@ fn changes_are_sent_with_their_weight_when_asked_for() {
     let (url, got) = service(&[&answer("200 OK", "", "")]);
     let options = json!({ "url": url, "changes": true });
     let mut sink = sink::<HttpSinkOptions>(options, updating, std::path::Path::new("."), &Views::default());
-    sink.write(weighed(rows([1, 1]), &[1, -1]), &mut Fates::default()).unwrap();
-    sink.finish(Finish::End).unwrap();
+    write(&mut *sink, weighed(rows([1, 1]), &[1, -1]));
+    finish(&mut *sink, Finish::End).unwrap();
     assert_eq!(got.recv().unwrap().text(), "{\"n\":1,\"_weight\":1}\n{\"n\":1,\"_weight\":-1}\n");
 }
 
