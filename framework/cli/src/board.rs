@@ -137,8 +137,11 @@ fn busy(node: &NodeObservation) -> f64 {
     node.recent.busy_percent.max(node.recent.reading_percent)
 }
 
-/// `80 % by board`.
+/// `80 % by board`; `ahead of slow` of a source that waits because of `time.max_ahead`.
 fn held(seen: &Observation, node: &NodeObservation) -> String {
+    if let Some(slower) = &node.ahead_of {
+        return format!("ahead of {}", cut(slower, NAME));
+    }
     match seen.holder_of(&node.node) {
         Some(edge) if node.recent.held_percent >= 1.0 => format!("{} by {}", percent(node.recent.held_percent), cut(&edge.to, NAME)),
         _ => "-".to_owned(),
@@ -266,6 +269,14 @@ mod tests {
             board         12      6  35 %  -                12 %  1h 05m        -
         "#]],
         );
+    }
+
+    #[test]
+    fn a_source_that_is_too_far_ahead_is_held() {
+        let mut seen = seen();
+        seen.nodes[0].ahead_of = Some("arrivals".to_owned());
+        let lines = table(&seen, &Sort::Flow.apply(&seen), 100);
+        assert!(lines[1].contains("ahead of arrivals"), "{lines:#?}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::wake::WakeSlot;
 struct Race(Mutex<Vec<Runner>>);
 
 struct Runner {
+    /// The source's place in the topology.
+    node: usize,
     /// How far it has come; `None`: it holds nobody up, since all its splits are idle or have ended.
     at: Option<EventTime>,
     /// Whether it waits for another.
@@ -40,7 +42,7 @@ impl Seat {
     /// The seat of a source that meets no other.
     #[cfg(test)]
     pub(crate) fn alone(max_ahead: i64) -> Seat {
-        let runner = Runner { at: Some(EventTime::MIN), waits: false, slot: WakeSlot::default() };
+        let runner = Runner { node: 0, at: Some(EventTime::MIN), waits: false, slot: WakeSlot::default() };
         Seat { race: Arc::new(Race(Mutex::new(vec![runner]))), own: 0, others: Vec::new(), max_ahead: Some(max_ahead) }
     }
 
@@ -67,6 +69,13 @@ impl Seat {
         runners[self.own].waits = waits;
         waits
     }
+
+    /// The node of the source that has come least far, among those that it meets and itself.
+    pub fn slowest(&self) -> Option<usize> {
+        let runners = self.race.runners();
+        let met = self.others.iter().chain([&self.own]).map(|&source| &runners[source]);
+        met.filter(|runner| runner.at.is_some()).min_by_key(|runner| runner.at).map(|runner| runner.node)
+    }
 }
 
 /// Who is gone holds nobody up: also a source that had ended before the checkpoint from which the run goes on.
@@ -91,7 +100,8 @@ pub fn seats(topology: &Topology, slots: &[Vec<WakeSlot>]) -> Vec<Option<Seat>> 
     if timed.iter().all(|&node| max_ahead(node).is_none()) {
         return seats;
     }
-    let runner = |&node: &usize| Runner { at: Some(EventTime::MIN), waits: false, slot: slots[node].first().cloned().unwrap_or_default() };
+    let runner =
+        |&node: &usize| Runner { node, at: Some(EventTime::MIN), waits: false, slot: slots[node].first().cloned().unwrap_or_default() };
     let race = Arc::new(Race(Mutex::new(timed.iter().map(runner).collect())));
     let meetings = topology.meetings();
     for (own, &node) in timed.iter().enumerate() {
@@ -128,8 +138,8 @@ mod tests {
         let woken = Arc::new(Count::default());
         let slot = WakeSlot::default();
         slot.set(woken.clone());
-        let runner = || Runner { at: at(i64::MIN), waits: false, slot: slot.clone() };
-        let race = Arc::new(Race(Mutex::new(vec![runner(), runner(), runner()])));
+        let runner = |node| Runner { node, at: at(i64::MIN), waits: false, slot: slot.clone() };
+        let race = Arc::new(Race(Mutex::new(vec![runner(7), runner(8), runner(9)])));
         let seat =
             |own: usize, others: &[usize], max_ahead: Option<i64>| Seat { race: race.clone(), own, others: others.to_vec(), max_ahead };
         let must_wait = |seat: &Seat, own: i64| seat.look(|limit| limit.is_some_and(|limit| EventTime(own) > limit));
@@ -138,6 +148,7 @@ mod tests {
         fast.report(at(100));
         other.report(at(-500));
         assert!(must_wait(&fast, 100) && !must_wait(&slow, i64::MIN));
+        assert_eq!((fast.slowest(), other.slowest()), (Some(8), Some(9)));
         slow.report(at(89));
         assert_eq!(woken.0.load(Ordering::SeqCst), 1, "who waits looks again");
         assert!(must_wait(&fast, 100));

@@ -35,6 +35,8 @@ pub struct Counters {
     pub watermark: EventTime,
     /// The least watermark at which an operator would send something of what it holds.
     pub waits_for: Option<EventTime>,
+    /// Of a source that waits because of `time.max_ahead`: the node of the source that it waits for.
+    pub ahead_of: Option<usize>,
     /// How its time was spent.
     pub times: Times,
     /// How long the reading thread of a source has been at work, in microseconds.
@@ -55,6 +57,7 @@ impl Default for Counters {
             disk: DiskCounts::default(),
             watermark: EventTime::MIN,
             waits_for: None,
+            ahead_of: None,
             times: Times::default(),
             reading_micros: 0,
         }

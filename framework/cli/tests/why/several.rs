@@ -33,6 +33,50 @@ input = "counted"
 "#;
 
 #[test]
+fn a_source_that_is_too_far_ahead_names_the_one_it_waits_for() {
+    let mut run = script(&TWO.replace("time = { by = \"at\"", "time = { by = \"at\", max_ahead = \"1m\""));
+    run.send("fast", r#"{"n":1,"at":"2013-01-01T10:05:30Z"}"#).unwrap();
+    run.send("fast", r#"{"n":2,"at":"2013-01-01T10:05:31Z"}"#).unwrap();
+    check(
+        &mut run,
+        "fast",
+        expect![[r#"
+        fast (`script`) has sent 1 row
+          fast is held by time.max_ahead = "1m": it waits for slow, which has read no row with an event time; fast is at 2013-01-01T10:05:30Z
+        on the way
+          fast: 1 row in, 1 out
+    "#]],
+    );
+    run.send("slow", r#"{"n":1,"at":"2013-01-01T10:04:00Z"}"#).unwrap();
+    check(
+        &mut run,
+        "fast",
+        expect![[r#"
+        fast (`script`) has sent 1 row
+          fast is held by time.max_ahead = "1m": it waits for slow, which is at 2013-01-01T10:04:00Z; fast is at 2013-01-01T10:05:30Z, 1m30s ahead
+        on the way
+          fast: 1 row in, 1 out
+    "#]],
+    );
+    run.send("slow", r#"{"n":1,"at":"2013-01-01T10:10:00Z"}"#).unwrap();
+    check(
+        &mut run,
+        "fast",
+        expect![[r#"
+        fast (`script`) has sent 2 rows
+          fast waits for input
+        the watermark is held by
+          fast, split fast
+            greatest event time 2013-01-01T10:05:31Z: watermark 2013-01-01T10:05:31Z
+            a later row raises it, or the end of the split
+            no idle_after: it holds the watermark for as long as it is silent
+        on the way
+          fast: 2 rows in, 2 out
+    "#]],
+    );
+}
+
+#[test]
 fn the_slower_of_two_sources_holds_the_watermark() {
     let mut run = script(TWO);
     run.send("fast", r#"{"n":1,"at":"2013-01-01T10:05:30Z"}"#).unwrap();

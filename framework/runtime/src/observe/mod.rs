@@ -69,6 +69,9 @@ pub struct NodeObservation {
     pub lag_micros: Option<u64>,
     /// The least watermark at which it would send something of what it holds: the end of its next window, say.
     pub waits_for: Option<Moment>,
+    /// Of a source that is held by `time.max_ahead`: the source that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_of: Option<String>,
     /// What it has received of each of its inputs.
     pub inputs: Vec<InputObservation>,
     /// Of a source: where each split stands.

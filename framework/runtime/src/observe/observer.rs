@@ -148,6 +148,7 @@ impl Observer {
             // A source that has ended sends no watermark any more: it is behind nothing.
             lag_micros: self.lag(node, watermark, splits).filter(|_| !(over && node.role == Role::Source)),
             waits_for: counters.iter().filter_map(|c| c.waits_for).min().map(Moment),
+            ahead_of: counters.iter().find_map(|c| c.ahead_of).and_then(|of| self.nodes.get(of)).map(|of| of.name.clone()),
             inputs: node.inputs.iter().enumerate().map(|(input, stream)| self.input(index, input, stream)).collect(),
             splits: splits[index].iter().map(|split| node.split(split)).collect(),
             progress: node.progress(&splits[index]),

@@ -24,6 +24,7 @@ use millstream_state::SplitSnapshot;
 use self::orders::Leaving;
 pub use self::parts::{SourceParts, SourcePort};
 use self::splits::Ahead;
+use crate::ahead::Seat;
 use crate::event_time::{SplitWatermarks, timed};
 use crate::ledger::SplitState;
 use crate::meter::Activity;
@@ -44,6 +45,8 @@ pub struct SourceTask {
     ahead: Ahead,
     /// What its readers have been told.
     idleness: Idleness,
+    /// The source that it waits for, if it does.
+    ahead_of: Option<usize>,
     orders: VecDeque<Order>,
     leaving: Leaving,
     /// Whether the last turn ended because a reader has no credit.
@@ -74,6 +77,7 @@ impl SourceTask {
             held: None,
             ahead,
             idleness,
+            ahead_of: None,
             orders: VecDeque::new(),
             leaving: Leaving::default(),
             no_credit: false,
@@ -137,7 +141,16 @@ impl SourceTask {
             return Some(Turn::Wait(earlier(Some(due), self.parts.outbox.deadline())));
         }
         let waits = self.parts.seat.as_ref().is_some_and(|seat| self.ahead.must_wait(seat, &self.watermarks));
+        self.note_ahead(waits);
         waits.then(|| Turn::Wait(self.parts.outbox.deadline()))
+    }
+
+    /// Says whom it waits for, to those who look.
+    fn note_ahead(&mut self, waits: bool) {
+        let of = self.parts.seat.as_ref().filter(|_| waits).and_then(Seat::slowest);
+        if std::mem::replace(&mut self.ahead_of, of) != of {
+            self.parts.stats.update(|c| c.ahead_of = of);
+        }
     }
 
     /// Whether it is not yet time for rows that are replayed at the data's own speed. They go when the last of them is due.

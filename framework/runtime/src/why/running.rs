@@ -2,6 +2,7 @@
 
 use millstream_api::EventTime;
 use millstream_api::registry::Role;
+use millstream_api::time::DurationText;
 use millstream_topology::{Node, Topology};
 
 use super::watermark::Search;
@@ -20,7 +21,7 @@ pub(super) fn explain(topology: &Topology, observation: &Observation, index: usi
     let (decider, observed) = (&topology.nodes[decides], &observation.nodes[decides]);
     let timely = decider.source.is_some() || observed.watermark.0 != EventTime::MIN || observed.waits_for.is_some();
     let without_credit = case.observation.holder_of(&decider.name).is_some_and(|edge| edge.holds_now);
-    let waits = !observed.over && timely && !without_credit && !gives_with_each_batch(decider, observed);
+    let waits = !observed.over && timely && !without_credit && observed.ahead_of.is_none() && !gives_with_each_batch(decider, observed);
     answer.extend(case.standing(decider, observed));
     let held_by = if waits { case.held_by(decides, observed) } else { Vec::new() };
     Why {
@@ -112,7 +113,9 @@ impl Case<'_> {
                 says.push("before that come early rows, as often as `emit` says".to_owned());
             }
         }
-        if let Some(edge) = self.observation.holder_of(&node.name).filter(|edge| edge.holds_now) {
+        if let Some(slower) = &observed.ahead_of {
+            says.push(self.ahead(node, observed, slower));
+        } else if let Some(edge) = self.observation.holder_of(&node.name).filter(|edge| edge.holds_now) {
             says.push(format!("{} has rows ready for which {} has no credit", node.name, edge.to));
         } else if observed.waits_for.is_none() && !lost(observed) {
             says.push(match node.role {
@@ -121,6 +124,21 @@ impl Case<'_> {
             });
         }
         says
+    }
+
+    /// A source that waits for another one to come on, and how far they are apart.
+    fn ahead(&self, node: &Node, observed: &NodeObservation, slower: &str) -> String {
+        let limit = node.source.as_ref().and_then(|source| source.max_ahead).map_or(String::new(), |ahead| format!(" = \"{ahead}\""));
+        let held = format!("{} is held by time.max_ahead{limit}: it waits for {slower}", node.name);
+        let (own, other) = (slowest(observed), self.observation.node(slower).map_or(EventTime::MIN, slowest));
+        match (own, other) {
+            (EventTime::MIN, _) => held,
+            (own, EventTime::MIN) => format!("{held}, which has read no row with an event time; {} is at {own}", node.name),
+            (own, other) => {
+                let apart = DurationText::from_micros(own.0.saturating_sub(other.0)).unwrap_or_default();
+                format!("{held}, which is at {other}; {} is at {own}, {apart} ahead", node.name)
+            }
+        }
     }
 
     fn held_by(&self, index: usize, observed: &NodeObservation) -> Vec<super::Holder> {
@@ -154,6 +172,12 @@ impl Case<'_> {
             .map(|edge| HeldUp { node: edge.from.clone(), by: edge.to.clone(), percent: edge.held_percent })
             .collect()
     }
+}
+
+/// How far the slowest split of a source has come that is neither idle nor at its end.
+fn slowest(source: &NodeObservation) -> EventTime {
+    let running = source.splits.iter().filter(|split| !split.ended && !split.idle);
+    running.map(|split| split.greatest.0).min().unwrap_or(EventTime::MIN)
 }
 
 /// What a source waits for: where it is slowed down on purpose, mostly for that.
