@@ -5,6 +5,7 @@
 //!
 //! The place is the node, and what the error says of it. Where that is nothing it is the stretch of the input between the last
 //! checkpoint and what had been read: as long as no checkpoint has all of that, the same row may be to blame, whatever the message says.
+//! A fault of the world outside is at the same place only if the message is the same too, and no checkpoint has passed it since.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -27,7 +27,7 @@ pub struct Lock {
 impl Lock {
     /// Takes the store in this folder for this process; `who` is shown to those who want it too.
     ///
-    /// Waits a little for one that has it.
+    /// Where another process has it, waits a little before it gives up: that one may be dying.
     ///
     /// # Errors
     /// When another run holds it, or the file cannot be made.

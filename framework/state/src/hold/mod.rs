@@ -1,6 +1,7 @@
 //! One run at a time on a store: what a run holds of it, and how it notices that it holds it no longer.
 //!
-//! - [`lock`]: in a folder, by a lock of the operating system: a second run is refused, and a dead one holds nothing
+//! - [`lock`]: in a folder, by a lock of the operating system: a second run is refused, after a wait in which the system takes its lock
+//!   from one that has just died; a dead one holds nothing
 //! - [`fence`]: where there are no such locks, by who is first to write under a name: a second run takes over, and the first one
 //!   can complete no checkpoint after that
 //!
