@@ -6,8 +6,9 @@
 //! for a barrier on one channel can't be starved by what waits on another. Hence in flight on an edge are at most
 //! `in_flight` bytes plus one batch per channel.
 //!
-//! Control needs no credit and is bounded all the same: a watermark takes the place of a watermark (or of one followed by
-//! idle) directly before it, idle is not repeated, one barrier at most is in flight, and nothing follows the last item.
+//! Control needs no credit and is bounded all the same: a watermark takes the place of the watermarks since the last rows and of
+//! what was said of idleness between them, and of what is said of idleness several times in a row only the last stays; one barrier
+//! at most is in flight, and nothing follows the last item.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};

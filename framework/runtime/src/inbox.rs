@@ -280,7 +280,8 @@ impl Inbox {
         let mut running = self.channels.iter().filter(|c| c.last.is_none()).peekable();
         self.idleness.is_idle = running.peek().is_some() && running.all(|c| c.is_idle(&self.idleness.wakings));
         if self.idleness != *known {
-            // Dealt with after the watermark that this may have raised: pending is a stack. Where a source has woken none has risen.
+            // Dealt with after the watermark that this may have raised: pending is a stack. One that has risen because the first of all
+            // idle senders woke counts for the readers only from here on.
             self.pending.insert(0, Event::Idle(self.idleness.clone()));
         }
     }

@@ -97,7 +97,7 @@ fn topology(read: &str) -> Topology {
     load_text("t.toml", &text, std::path::Path::new("."), &Default::default(), &[], &registry).topology.unwrap()
 }
 
-/// How many keys have come back at a tick, before which ten of a hundred came and left memory, a hundred times.
+/// How many keys come back at a tick. A hundred times before it ten of a hundred keys came, and all left memory.
 fn come_back_where(read: &str) -> usize {
     let topology = topology(read);
     let node = topology.nodes.iter().find(|node| node.name == "b").unwrap();

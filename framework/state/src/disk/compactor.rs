@@ -1,7 +1,8 @@
 //! Putting the files of spaces together (compaction), so that a key is looked for in few of them: by one thread, for all spaces of a store.
 //!
 //! A space that has new files is given to the thread, once, and the thread stays with it until there is nothing left to do. Who writes
-//! waits while a space has too many files, but only as long as the thread has the space: so no one waits for what nobody does.
+//! waits while a space has too many files, but only as long as the thread has the space or will come to it: so no one waits for what
+//! nobody does.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
