@@ -68,7 +68,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
         }
     }
     let mut seats = seats(topology, &wiring.slots);
-    let memory = MemoryBudget::new(topology.runtime.memory);
+    let memory = MemoryBudget::new(topology);
     let disk = open_disk(topology, surroundings.disk)?;
     let mut tasks = Vec::new();
     for (index, node) in topology.nodes.iter().enumerate() {
@@ -76,6 +76,7 @@ pub fn build(topology: &Topology, mut surroundings: Surroundings<'_>) -> Result<
             let failed = |error| BuildError { node: index, subtask, error };
             let maker = Maker {
                 topology,
+                index,
                 node,
                 id: task_id(node, subtask),
                 number: tasks.len() as u32,
@@ -121,6 +122,7 @@ const BATCHES_PER_SECOND: usize = 100;
 /// Makes one task.
 struct Maker<'a> {
     topology: &'a Topology,
+    index: usize,
     node: &'a Node,
     id: TaskId,
     /// Its number among all tasks of the job.
@@ -219,6 +221,7 @@ impl Maker<'_> {
             stats: stats.clone(),
             schedule: around.schedule.clone(),
             memory: self.memory.clone(),
+            index: self.index,
             spilling,
             snapshots: around.snapshots.clone(),
             two_phase,

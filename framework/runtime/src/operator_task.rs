@@ -51,6 +51,8 @@ pub struct OperatorParts {
     pub schedule: Schedule,
     /// The bound of state.
     pub memory: Arc<MemoryBudget>,
+    /// The node's place in the topology.
+    pub index: usize,
     /// Of an operator whose keys may leave memory.
     pub spilling: Option<Spilling>,
     /// Of an operator that notes what changes.
@@ -302,7 +304,7 @@ impl OperatorTask {
         }
         self.parts.stats.update(|c| c.state_bytes = bytes);
         let before = std::mem::replace(&mut self.state_bytes, bytes);
-        self.parts.memory.change(before, bytes)
+        self.parts.memory.change(self.parts.index, before, bytes)
     }
 }
 
