@@ -172,3 +172,25 @@ fn with_checkpoints_every_row_is_counted_once_and_the_last_one_comes_at_the_end(
     assert!(report.ledger.balances());
     assert_eq!(seen("c7"), [Saw::Finish(Finish::End), Saw::Drop]);
 }
+
+#[test]
+fn a_sink_that_writes_in_pieces_is_done_with_all_before_a_barrier_or_the_end() {
+    let report = run_with_checkpoints(
+        "name = \"t\"\nruntime = { batch_rows = 7 }\n[sources.a]\ntype = \"numbers\"\nbatches = 300\n\
+         [sinks.c8]\ntype = \"watch\"\ninput = \"a\"\nblocks = true\npieces = \"small\"\nparallelism = 1\n",
+    );
+    assert!(matches!(report.outcome, Outcome::Done), "{:?}", report.outcome);
+    assert_eq!(report.ledger.node("c8").unwrap().fates.taken, 3_000);
+    assert!(report.ledger.balances());
+}
+
+#[test]
+fn a_run_that_fails_ends_although_a_sink_is_not_done_with_its_batch() {
+    let report = run("name = \"t\"\n[sources.a]\ntype = \"numbers\"\n[sinks.c9]\ntype = \"watch\"\ninput = \"a\"\nblocks = true\n\
+         pieces = \"endless\"\n[sources.other]\ntype = \"numbers\"\n[operators.b]\ntype = \"pass\"\ninput = \"other\"\nfail_at = 12345\n\
+         [sinks.c10]\ntype = \"watch\"\ninput = \"b\"\n");
+    let Outcome::Failed(failure) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!(failure.node, "b");
+    assert_eq!(report.ledger.node("c9").unwrap().fates.taken, 0, "nothing of it was written");
+    assert_eq!(seen("c9")[0], Saw::Drop);
+}

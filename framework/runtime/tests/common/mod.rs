@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::message::CheckpointId;
-use millstream_api::operator::Fates;
+use millstream_api::operator::{Fates, Progress};
 use millstream_api::plan::{
     Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, SinkContext, SinkFactory, SourceContext,
     SourceFactory, WindowUse,
@@ -176,6 +176,18 @@ pub struct Watch {
     /// Whether it wants a thread of its own.
     #[serde(default)]
     blocks: bool,
+    /// Whether it writes a batch in pieces.
+    pieces: Option<Pieces>,
+}
+
+/// How a sink writes that does not write a batch in one go.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Pieces {
+    /// A row at a time; the last row of a batch waits for a flush.
+    Small,
+    /// It is never done.
+    Endless,
 }
 
 impl NodeOptions for Watch {
@@ -198,27 +210,53 @@ impl SinkFactory for Watch {
     }
 
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(Watching { name: context.node.clone(), rows: 0 }))
+        Ok(Box::new(Watching { name: context.node.clone(), rows: 0, pieces: self.pieces, left: 0, buffered: 0 }))
     }
 }
 
 struct Watching {
     name: String,
     rows: u64,
+    pieces: Option<Pieces>,
+    /// Rows of a batch that is written in pieces, and those that wait for a flush.
+    left: u64,
+    buffered: u64,
 }
 
 impl Sink for Watching {
     fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()> {
         self.rows += batch.rows() as u64;
-        fates.taken += batch.rows() as u64;
+        match self.pieces {
+            None => fates.taken += batch.rows() as u64,
+            Some(_) => (self.left, self.buffered) = (self.left + batch.rows() as u64 - 1, self.buffered + 1),
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, fates: &mut Fates) -> Result<Progress> {
+        match (self.pieces, self.left) {
+            (Some(Pieces::Endless), _) => Ok(Progress::More),
+            (_, 0) => Ok(Progress::Done),
+            _ => {
+                self.left -= 1;
+                fates.taken += 1;
+                Ok(Progress::More)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.left += std::mem::take(&mut self.buffered);
         Ok(())
     }
 
     fn prepare(&mut self, _: CheckpointId, _: &mut StateWriter) -> Result<()> {
+        assert_eq!((self.left, self.buffered), (0, 0), "a barrier overtakes rows");
         Ok(())
     }
 
     fn finish(&mut self, how: Finish) -> Result<()> {
+        assert_eq!((self.left, self.buffered), (0, 0), "the end overtakes rows");
         SEEN.lock().unwrap().push((self.name.clone(), Saw::Finish(how)));
         ON_FINISH.lock().unwrap().iter().filter(|(name, _)| *name == self.name).for_each(|(_, handle)| handle.stop());
         Ok(())
