@@ -3,12 +3,16 @@
 //! Strings and bytes travel as Arrow views (`Utf8View`, `BinaryView`), because routing and filtering copy them cheaply; a
 //! timestamp is microseconds in UTC whatever its text form was.
 
+mod unknown;
+
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, IntervalUnit, TimeUnit};
 use memchr::memchr2;
 use serde::de::IgnoredAny;
+
+use self::unknown::unknown_type;
 
 /// The time zone of every timestamp column.
 pub const UTC: &str = "+00:00";
@@ -81,6 +85,9 @@ impl ColumnType {
         let nullable = !parser.not_null()?;
         parser.skip_space();
         match parser.rest {
+            rest if rest.starts_with('(') && data_type == DataType::Utf8View => {
+                Err(format!("`{text}` is not a type, as texts have no length here; did you mean `string`?"))
+            }
             "" => Ok(ColumnType { data_type, nullable, timestamp }),
             rest => Err(format!("`{rest}` is left over in the type `{text}`")),
         }
@@ -233,34 +240,6 @@ impl<'a> Parser<'a> {
     }
 }
 
-const TYPE_NAMES: [&str; 16] = [
-    "boolean",
-    "smallint",
-    "int",
-    "bigint",
-    "real",
-    "double",
-    "decimal",
-    "string",
-    "bytes",
-    "date",
-    "timestamp",
-    "interval",
-    "json",
-    "list",
-    "struct",
-    "varchar",
-];
-
-fn unknown_type(word: &str, text: &str) -> String {
-    match crate::diagnostic::nearest(word, TYPE_NAMES) {
-        Some(near) => format!("`{text}` is not a type; did you mean `{near}`?"),
-        None => format!(
-            "`{text}` is not a type; there are boolean, smallint, int, bigint, real, double, decimal(p,s), string, bytes, date, timestamp, interval, json, list<T> and struct<a: T, …>"
-        ),
-    }
-}
-
 /// An Arrow type by its SQL name, as users know it.
 pub struct SqlName<'a>(pub &'a DataType);
 
@@ -358,6 +337,19 @@ mod tests {
     #[test]
     fn bad_types_say_what_is_wrong() {
         assert_eq!(ColumnType::parse("bigimt").unwrap_err(), "`bigimt` is not a type; did you mean `bigint`?");
+        for (found, meant) in [
+            ("float", "double"),
+            ("INT64 not null", "bigint"),
+            ("datetime", "timestamp"),
+            ("timestamptz", "timestamp"),
+            ("numeric", "decimal(p,s)"),
+            ("numeric (10,2) not null", "decimal(10,2) not null"),
+            ("array<int>", "list<T>"),
+        ] {
+            assert_eq!(ColumnType::parse(found).unwrap_err(), format!("`{found}` is not a type; did you mean `{meant}`?"));
+        }
+        let message = ColumnType::parse("varchar(20) not null").unwrap_err();
+        assert_eq!(message, "`varchar(20) not null` is not a type, as texts have no length here; did you mean `string`?");
         assert_eq!(ColumnType::parse("timestamp(m)").unwrap_err(), "`m` is not a unit of timestamp(…); use s, ms, us or ns");
         assert!(ColumnType::parse("decimal(40,2)").is_err());
         assert!(ColumnType::parse("list<int").is_err());

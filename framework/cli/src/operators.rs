@@ -47,7 +47,8 @@ fn list(registry: &Registry) -> String {
 
 fn unknown(kind: &str, registry: &Registry) -> Trouble {
     let names = || registry.types().map(|node_type| node_type.kind);
-    let help = match nearest(kind, names()) {
+    let begins = names().find(|name| kind.len() > 1 && name.starts_with(&kind.to_lowercase()));
+    let help = match begins.or_else(|| nearest(kind, names())) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {
             let mut all: Vec<&str> = names().collect();

@@ -85,6 +85,8 @@ fn operators_lists_types_and_their_keys() {
     }
     let file = folder.run(&["operators", "file"]);
     assert!(file.out.contains("source `file`") && file.out.contains("sink `file`"), "{}", file.out);
+    let begun = folder.run(&["operators", "agg"]);
+    assert!(begun.err.contains("did you mean `aggregate`?"), "{}", begun.err);
     let unknown = folder.run(&["operators", "windo"]);
     assert_eq!((unknown.code, unknown.err.as_str()), (Some(2), "error: there is no node type `windo`\nhelp: did you mean `window`?\n"));
 }

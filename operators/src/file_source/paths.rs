@@ -64,7 +64,7 @@ pub(crate) fn list(folder: &Path, path: &str) -> Result<Vec<InputFile>, Diagnost
     } else if whole.is_dir() {
         walk(&whole, path.trim_end_matches('/'), None)?
     } else if let Some((base, glob)) = split_glob(path) {
-        walk(&folder.join(base), base, Some(&matcher(glob)?))?
+        walk(&folder.join(base), base, Some(glob))?
     } else {
         let what = if whole.exists() { "neither a file nor a folder" } else { "not there" };
         return Err(not_found(format!("`{path}` is {what}")));
@@ -113,20 +113,46 @@ fn matcher(glob: &str) -> Result<GlobMatcher, Diagnostic> {
     })
 }
 
+/// How many folders deep a file is at most that matches; `None`: there is no telling.
+fn most_deep(glob: &str) -> Option<usize> {
+    (!glob.contains("**")).then(|| glob.matches('/').count() + 1)
+}
+
 /// All files under `base`, in folders of folders too, that match; without the hidden ones, as Hadoop and its heirs name them.
-fn walk(base: &Path, name: &str, glob: Option<&GlobMatcher>) -> Result<Vec<InputFile>, Diagnostic> {
+fn walk(base: &Path, name: &str, glob: Option<&str>) -> Result<Vec<InputFile>, Diagnostic> {
+    let matcher = glob.map(matcher).transpose()?;
+    let most_deep = glob.and_then(most_deep).unwrap_or(usize::MAX);
     if !base.is_dir() {
         return Ok(Vec::new());
     }
     let mut files = Vec::new();
-    for entry in WalkDir::new(base).follow_links(true).into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-        let entry = entry.map_err(|error| cannot_read(format!("cannot list `{name}`: {error}")))?;
-        let relative = entry.path().strip_prefix(base).unwrap_or(entry.path());
-        if entry.file_type().is_file() && glob.is_none_or(|glob| glob.is_match(relative)) {
+    let matches = |path: &Path| matcher.as_ref().is_none_or(|matcher| matcher.is_match(path));
+    let entries = WalkDir::new(base).follow_links(true).max_depth(most_deep);
+    for entry in entries.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // Neither is it a file that is wanted, nor can there be one in it.
+            Err(error) if error.depth() >= most_deep && !error.path().is_some_and(|path| matches(relative_to(base, path))) => continue,
+            Err(error) => return Err(cannot_list(name, &error)),
+        };
+        let relative = relative_to(base, entry.path());
+        if entry.file_type().is_file() && matches(relative) {
             files.push(input_file(entry.path(), &joined(name, relative))?);
         }
     }
     Ok(files)
+}
+
+fn relative_to<'a>(base: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(base).unwrap_or(path)
+}
+
+fn cannot_list(name: &str, error: &walkdir::Error) -> Diagnostic {
+    let diagnostic = cannot_read(format!("cannot list `{name}`: {error}"));
+    match error.loop_ancestor() {
+        Some(_) => diagnostic.help("remove the link, or write a glob that does not go there"),
+        None => diagnostic.help("remove what is there, let it be read, or write a glob that does not go there"),
+    }
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {
@@ -175,6 +201,21 @@ mod tests {
         assert_eq!(names(&folder, "*/{a,b}.csv"), ["in/a.csv", "in/b.csv"]);
         let absolute = format!("{}/in/a.*", folder.path().display());
         assert_eq!(list(Path::new("/nowhere"), &absolute).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_matter_only_where_files_are_looked_for() {
+        let folder = folder(&["in/a.csv", "in/sub/b.csv"]);
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(folder.path().join(to), folder.path().join(at)).unwrap();
+        link("in", "in/sub/round");
+        link("in", "in/round");
+        link("gone", "in/gone.txt");
+        assert_eq!(names(&folder, "in/*.csv"), ["in/a.csv"]);
+        for path in ["in", "in/**/*.csv", "in/*/*.csv", "in/*.txt"] {
+            let found = list(folder.path(), path).unwrap_err();
+            assert_eq!((found.code, found.help.is_some()), ("cannot-read", true), "{path}");
+        }
+        assert_eq!(names(&folder, "in/sub/*.csv"), ["in/sub/b.csv"]);
     }
 
     #[test]

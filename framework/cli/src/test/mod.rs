@@ -16,7 +16,7 @@ use millstream_testkit::{StepFailure, run_case};
 use millstream_topology::cases::{Case, Tests};
 
 use crate::args::{Test, TestFormat};
-use crate::console::Console;
+use crate::console::{Console, Trouble};
 use crate::files::checked_tests;
 use crate::status::Status;
 
@@ -29,11 +29,14 @@ pub fn test(args: &Test, registry: &Registry, console: &Console) -> Status {
     if let Some(wanted) = &args.filter {
         tests.cases.retain(|case| case.name.contains(wanted));
     }
+    if let (Some(wanted), [], 1..) = (&args.filter, &tests.cases[..], all) {
+        // A test that was renamed would else pass for ever.
+        let message = format!("{}: none of {all} tests has {wanted:?} in its name", tests.file.display());
+        console.trouble(&Trouble::new(message, Some("leave --filter out to see the names of all")));
+        return Status::Wrong;
+    }
     if tests.cases.is_empty() {
-        console.note(&match (&args.filter, all) {
-            (Some(wanted), 1..) => format!("{}: none of {all} tests has {wanted:?} in its name", tests.file.display()),
-            _ => format!("{}: there are no tests; write them under [[tests]]", tests.file.display()),
-        });
+        console.note(&format!("{}: there are no tests; write them under [[tests]]", tests.file.display()));
     }
     let verdicts: Vec<Verdict> = tests.cases.iter_mut().map(Verdict::of).collect();
     let results = Results { tests: &tests, verdicts: &verdicts };

@@ -19,17 +19,20 @@ impl Reader<'_> {
         let tables = fitting.iter().all(|schema| matches!(schema.kind(), Kind::Table));
         match (&fitting[..], &item.value) {
             ([], _) => self.no_alternative(alternatives, item),
+            (several, Value::Text(found)) => match (words(several), several) {
+                (Some(words), _) => {
+                    let others = alternatives.iter().filter(|schema| !fits(**schema, item)).map(|schema| describe(*schema));
+                    let mistake = unknown_word(&self.subject(), found, &words).text(0..found.len());
+                    self.note(or_else(mistake, &others.collect::<Vec<_>>()));
+                    None
+                }
+                (None, [one]) => self.read(*one, item),
+                (None, _) => self.no_alternative(alternatives, item),
+            },
             ([one], _) => self.read(*one, item),
             (several, Value::Table(table)) if tables => match self.choose(several, table) {
                 Some(chosen) => self.read(chosen, item),
                 None => None,
-            },
-            (several, Value::Text(found)) => match words(several) {
-                Some(words) => {
-                    self.note(unknown_word(&self.subject(), found, &words).text(0..found.len()));
-                    None
-                }
-                None => self.no_alternative(alternatives, item),
             },
             _ => self.no_alternative(alternatives, item),
         }
@@ -139,6 +142,17 @@ fn words<'a>(alternatives: &[Schema<'a>]) -> Option<Vec<&'a str>> {
 fn tag_words<'a>(schema: Schema<'a>, tag: &str) -> Option<Vec<&'a str>> {
     let (_, of_tag) = schema.properties().find(|(name, _)| *name == tag)?;
     words(&[of_tag])
+}
+
+/// The same where something else than a word may stand in its place.
+fn or_else(diagnostic: Diagnostic, others: &[String]) -> Diagnostic {
+    match &diagnostic.help {
+        Some(help) if !others.is_empty() => {
+            let help = format!("{help}, or {}", others.join(" or "));
+            diagnostic.help(help)
+        }
+        _ => diagnostic,
+    }
 }
 
 /// A word that is not in a list of words.

@@ -64,8 +64,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What files of Vector and Redpanda Connect call the parts of a topology.
-const ELSEWHERE: [(&str, &str); 7] = [
+/// What files of Vector and Redpanda Connect call the parts of a topology, and SQL those of a node.
+const ELSEWHERE: [(&str, &str); 14] = [
     ("input", "sources"),
     ("inputs", "sources"),
     ("output", "sinks"),
@@ -73,13 +73,20 @@ const ELSEWHERE: [(&str, &str); 7] = [
     ("pipeline", "operators"),
     ("processors", "operators"),
     ("transforms", "operators"),
+    ("group_by", "by"),
+    ("group by", "by"),
+    ("groupby", "by"),
+    ("group-by", "by"),
+    ("partition_by", "by"),
+    ("keys", "by"),
+    ("aggregates", "compute"),
 ];
 
 /// A key that means nothing. The message names the nearest one that would.
 pub(super) fn unknown_key<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Diagnostic {
     let known: Vec<&str> = known.collect();
     let diagnostic = Diagnostic::error("unknown-key", format!("`{key}` is not a key here"));
-    let same = ELSEWHERE.iter().find(|(name, ours)| *name == key && known.contains(ours)).map(|(_, ours)| *ours);
+    let same = ELSEWHERE.iter().find(|(name, ours)| key.eq_ignore_ascii_case(name) && known.contains(ours)).map(|(_, ours)| *ours);
     match same.or_else(|| nearest(key, known.iter().copied())) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => diagnostic.help("there are no keys here"),

@@ -132,7 +132,7 @@ fn each_mistake_says_what_would_be_right() {
         ("mode = \"hopp\"", "bad-value: `mode` cannot be `hopp`; did you mean `hop`? there are tumble, hop"),
         ("mode = 1", "wrong-type: `mode` must be text, not a whole number"),
         ("emit = 1", "wrong-type: `emit` must be \"close\" or a table { every = … }, not a whole number"),
-        ("emit = \"never\"", "bad-value: `emit` cannot be `never`; it must be close"),
+        ("emit = \"never\"", "bad-value: `emit` cannot be `never`; it must be close, or a table { every = … }"),
         ("emit = { every = \"x\" }", "bad-duration: `x` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
         ("shape = { side = 1 }", "missing-key: `shape` lacks the key `kind`; it is one of round, square"),
         ("shape = { kind = \"squar\", side = 1 }", "bad-value: `kind` cannot be `squar`; did you mean `square`? there are round, square"),

@@ -107,6 +107,7 @@ pub(super) struct Client {
     agent: Agent,
     target: Target,
     compression: Compression,
+    timeout: Duration,
     patience: Patience,
 }
 
@@ -139,7 +140,7 @@ impl Client {
             .user_agent("millstream")
             .proxy(None)
             .build();
-        Client { agent: config.new_agent(), target, compression, patience }
+        Client { agent: config.new_agent(), target, compression, timeout, patience }
     }
 
     /// A request with this body, not yet sent.
@@ -199,7 +200,15 @@ impl Client {
                 let said = String::from_utf8_lossy(&said);
                 if response.status().is_success() { Ok(()) } else { Err(answered(&response, &said)) }
             }
-            Err(cause) => Err(Failure { may_pass: may_pass(&cause), said: cause.to_string(), asked: None }),
+            Err(cause) => Err(Failure { may_pass: may_pass(&cause), said: self.without_answer(&cause), asked: None }),
+        }
+    }
+
+    /// What is said of an attempt that got no answer.
+    fn without_answer(&self, cause: &ureq::Error) -> String {
+        match cause {
+            ureq::Error::Timeout(_) => format!("there was no answer within `timeout` = \"{:?}\"", self.timeout),
+            other => other.to_string(),
         }
     }
 

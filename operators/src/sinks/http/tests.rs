@@ -155,6 +155,17 @@ fn a_request_is_sent_again_under_its_key_until_it_is_taken() {
 }
 
 #[test]
+fn a_service_that_does_not_answer_is_told_by_the_key_that_bounds_it() {
+    // Connections are made, and nobody looks at them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in", silent.local_addr().unwrap());
+    let mut sink = sender(&url, json!({ "timeout": "50ms", "attempts": 1 }));
+    write(&mut *sink, rows([1]));
+    let error = flush(&mut *sink).unwrap_err();
+    assert_eq!(error.message(), format!("POST {url} failed once: there was no answer within `timeout` = \"50ms\""));
+}
+
+#[test]
 fn what_cannot_pass_fails_at_once_and_what_does_not_pass_in_the_end() {
     let (url, got) = service(&[&answer("400 Bad Request", "", "no column `m`\n")]);
     let mut refused = sender(&url, json!({}));
