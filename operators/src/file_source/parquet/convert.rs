@@ -3,6 +3,7 @@
 //! Arrow's own cast does most of it. It is not trusted with timestamps (it rounds towards 1970, here they are rounded down) nor with
 //! lists and structs (what does not fit inside would silently be null).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, TimestampMicrosecondArray, new_null_array};
@@ -15,7 +16,8 @@ use millstream_api::types::{ColumnType, TimestampForm, UTC};
 
 use crate::decode::instant::epoch_micros;
 
-const MICROS_OF_DAY: i64 = 86_400_000_000;
+/// The years 0001 to 9999 in days since 1970. In microseconds a day may be more than a number holds.
+const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
 
 /// A converted column.
 pub(super) struct Converted {
@@ -67,7 +69,7 @@ fn beyond_years(array: &ArrayRef) -> Vec<usize> {
         return if times.values().iter().all(within) { Vec::new() } else { beyond(&|row| !within(&times.value(row))) };
     }
     if let Some(dates) = array.as_primitive_opt::<Date32Type>() {
-        let within = |day: &i32| RFC3339_MICROS.contains(&(i64::from(*day) * MICROS_OF_DAY));
+        let within = |day: &i32| DAYS.contains(day);
         return if dates.values().iter().all(within) { Vec::new() } else { beyond(&|row| !within(&dates.value(row))) };
     }
     Vec::new()
@@ -192,8 +194,8 @@ mod tests {
         let times = TimestampMicrosecondArray::from(vec![Some(end - 1), Some(end), None, Some(RFC3339_MICROS.start() - 1)]);
         let times: ArrayRef = Arc::new(times.with_timezone(UTC));
         assert_eq!(read(times.clone(), "timestamp").failed, [1, 3]);
-        let dates = Date32Array::from(vec![Some(-719_163), Some(-719_162), Some(2_932_896), Some(2_932_897), None]);
-        assert_eq!(read(Arc::new(dates), "date").failed, [0, 3]);
+        let dates = Date32Array::from(vec![Some(-719_163), Some(-719_162), Some(2_932_896), Some(2_932_897), None, Some(i32::MAX)]);
+        assert_eq!(read(Arc::new(dates), "date").failed, [0, 3, 5]);
         let field = Arc::new(Field::new("item", times.data_type().clone(), true));
         let list = ListArray::new(field, OffsetBuffer::new(vec![0, 1, 3, 4].into()), times, None);
         assert_eq!(read(Arc::new(list), "list<timestamp>").failed, [1, 2]);
