@@ -72,7 +72,7 @@ fn drained_is_finished() {
 
 #[test]
 fn two_runs_on_one_store_are_refused() {
-    let folder = folder(&hourly(SLOW));
+    let folder = folder(&hourly("rate = 200"));
     let mut running = Running::start(folder.command(&["run", "topology.toml"]));
     running.until("is running");
     let other = folder.run(&["run", "topology.toml"]);
