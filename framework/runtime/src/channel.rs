@@ -248,9 +248,8 @@ impl Channel {
 /// word on it. A sender that is idle now was not at the last watermark, which counts: then all stays.
 fn replace_watermark(queue: &mut VecDeque<Sent>) {
     let last = queue.pop_back_if(|last| matches!(&last.item, Item::Idle(idleness) if !idleness.is_idle));
-    if last.is_some() || matches!(queue.back().map(|last| &last.item), Some(Item::Watermark(_))) {
-        while queue.pop_back_if(|last| matches!(last.item, Item::Watermark(_) | Item::Idle(_))).is_some() {}
-    }
+    let goes = |before: &mut Sent| matches!(before.item, Item::Watermark(_)) || last.is_some() && matches!(before.item, Item::Idle(_));
+    while queue.pop_back_if(goes).is_some() {}
     queue.extend(last);
 }
 
@@ -363,6 +362,8 @@ mod tests {
         let round = |times: u32| [idle(true, times), idle(false, times + 1), watermark(5 + i64::from(times))];
         (1..100).for_each(|times| send(&round(times)));
         assert_eq!(queued(), ["woken 100", "watermark 104"], "however often it wakes");
+        send(&[watermark(105), idle(true, 100), watermark(106), watermark(107)]);
+        assert_eq!(queued(), ["watermark 105", "idle 100", "watermark 107"], "nothing is taken from one that is idle now");
         send(&[watermark(200)]);
         channel.send_batch(batch(1), NOW).unwrap();
         send(&[watermark(201)]);

@@ -46,8 +46,8 @@ pub struct CheckpointSettings {
     /// … up to this.
     #[serde(default = "one_minute")]
     pub max_restart_delay: DurationText,
-    /// How often the run may fail at the same place before it stops: in the same node, and with the same message or before a checkpoint has
-    /// passed what had been read. A row that can't be processed would make it fail for ever.
+    /// How often the run may fail at the same place before it stops: by a panic, a mistake or a limit in the same node, with the same message or
+    /// before a checkpoint has passed what had been read. A row that can't be processed would make it fail for ever.
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 1000))]
     pub same_failures: NonZeroUsize,

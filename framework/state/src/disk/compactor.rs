@@ -1,7 +1,7 @@
 //! Putting the files of spaces together (compaction), so that a key is looked for in few of them: by one thread, for all spaces of a store.
 //!
-//! A space that has new files is given to the thread, once, and the thread stays with it until there is nothing left to do. Who writes
-//! waits while a space has too many files, but only as long as the thread has the space or will come to it: so no one waits for what
+//! A space that has new files is given to the thread, which does one step for each of those that it has, in turn, until there is nothing left
+//! to do. Who writes waits while a space has too many files, but only as long as the thread has the space: so no one waits for what
 //! nobody does.
 
 use std::collections::VecDeque;
@@ -134,20 +134,16 @@ fn run(queue: &Queue) {
     let strategy = Arc::new(Leveled::default());
     while let Some(space) = queue.next() {
         // It panics where its files are damaged, say. Whoever writes to the space is told, and must not wait for it.
-        let done = catch_unwind(AssertUnwindSafe(|| put_together(&space, &strategy, queue)));
-        space.order().is_done(match done {
-            Ok(Ok(())) => None,
-            Ok(Err(cause)) => Some(innermost(&cause)),
-            Err(_) => Some("a panic, which the log shows".to_owned()),
-        });
+        match catch_unwind(AssertUnwindSafe(|| space.compact(&strategy))) {
+            Ok(Ok(true)) => {
+                space.order().goes_on();
+                queue.locked().spaces.push_back(space);
+            }
+            Ok(Ok(false)) => space.order().is_done(None),
+            Ok(Err(cause)) => space.order().is_done(Some(innermost(&cause))),
+            Err(_) => space.order().is_done(Some("a panic, which the log shows".to_owned())),
+        }
     }
-}
-
-fn put_together(space: &Space, strategy: &Arc<Leveled>, queue: &Queue) -> lsm_tree::Result<()> {
-    while !queue.locked().is_closing && space.compact(strategy)? {
-        space.order().goes_on();
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -190,6 +186,26 @@ mod tests {
             let most = all_done.recv_timeout(Duration::from_secs(60)).expect("a thread stands still");
             assert!(most <= MOST_UNSORTED_FILES, "{most} files");
         }
+    }
+
+    #[test]
+    fn one_that_always_has_new_files_keeps_the_thread_from_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let compactor = Compactor::start().unwrap();
+        let spaces = spaces(folder.path(), 2);
+        let (busy, other) = (&spaces[0], &spaces[1]);
+        let write = |space: &Space, round: u32| {
+            (0..50u32).for_each(|key| _ = space.put(&(key * 7 + round % 7).to_be_bytes(), Some(&[0; 20])));
+            space.flush().unwrap();
+            compactor.has_new_file(space).unwrap();
+        };
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..).take_while(|_| !is_over.load(std::sync::atomic::Ordering::Relaxed)).for_each(|round| write(busy, round)));
+            (0..60).for_each(|round| write(other, round));
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(other.unsorted_files() <= MOST_UNSORTED_FILES);
     }
 
     #[test]

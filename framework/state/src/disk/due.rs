@@ -297,7 +297,7 @@ impl DiskState {
         Ok(DueKeys { next: index.next(&scratch)?, dropped_rows, back: None })
     }
 
-    /// The input is over: all keys go at once, without a mark for each of them. The files of the old spaces stay until the run ends.
+    /// The input is over: all keys go at once, without a mark for each of them.
     fn drop_all(&mut self, index: &mut DueIndex) -> Result<DueKeys> {
         let mut dropped_rows = 0;
         for entry in index.up_to(i64::MAX, &self.scratch) {
@@ -309,6 +309,7 @@ impl DiskState {
         }
         *index = DueIndex::new(&self.scratch)?;
         self.space = self.scratch.space()?;
+        self.counts.bytes = self.disk_bytes();
         Ok(DueKeys { dropped_rows, ..DueKeys::default() })
     }
 

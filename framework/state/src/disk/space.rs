@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lsm_tree::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy};
@@ -34,6 +34,7 @@ pub(super) struct Shared {
 pub(super) struct Space(Arc<Inner>);
 
 struct Inner {
+    folder: PathBuf,
     tree: AnyTree,
     /// The number of the next write, and the one before which all are done.
     next: SequenceNumberCounter,
@@ -59,7 +60,7 @@ impl Space {
                 bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
             ]))
             .open()?;
-        Ok(Space(Arc::new(Inner { tree, next, done, snapshots: Mutex::default(), order: Order::default() })))
+        Ok(Space(Arc::new(Inner { folder: folder.to_owned(), tree, next, done, snapshots: Mutex::default(), order: Order::default() })))
     }
 
     /// The value of a key.
@@ -84,8 +85,10 @@ impl Space {
 
     /// All that is in it now.
     pub(super) fn snapshot(&self) -> SpaceSnapshot {
+        let mut open = self.open_snapshots();
         let before = self.0.done.get();
-        *self.open_snapshots().entry(before).or_default() += 1;
+        *open.entry(before).or_default() += 1;
+        drop(open);
         SpaceSnapshot { space: self.clone(), before }
     }
 
@@ -137,12 +140,21 @@ impl Space {
 
     /// What was written over before this number is read by nobody any more.
     fn watermark(&self) -> SeqNo {
-        let oldest = self.open_snapshots().keys().next().copied();
+        // With the lock to the end: a snapshot that begins meanwhile is not older.
+        let open = self.open_snapshots();
+        let oldest = open.keys().next().copied();
         oldest.unwrap_or_else(|| self.0.done.get()).saturating_sub(1)
     }
 
     fn open_snapshots(&self) -> MutexGuard<'_, BTreeMap<SeqNo, usize>> {
         self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What is left is removed with the folder of the run.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -217,20 +229,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let space = Space::new(folder.path(), &shared()).unwrap();
         let strategy = Arc::new(lsm_tree::compaction::Leveled::default());
-        let write_all = |value: &[u8]| {
+        let write_all = |space: &Space, value: &[u8]| {
             for key in 0u32..1000 {
                 space.put(&key.to_be_bytes(), Some(value));
             }
             space.flush().unwrap();
             while space.compact(&strategy).unwrap() {}
         };
-        write_all(&[1; 100]);
+        write_all(&space, &[1; 100]);
         let once = space.disk_bytes();
         let snapshot = space.snapshot();
-        (0..8).for_each(|_| write_all(&[2; 100]));
+        (0..8).for_each(|_| write_all(&space, &[2; 100]));
         assert!(space.disk_bytes() >= 2 * once, "what it shows is kept");
         drop(snapshot);
-        (0..8).for_each(|_| write_all(&[3; 100]));
+        (0..8).for_each(|_| write_all(&space, &[3; 100]));
         assert!(space.disk_bytes() < 5 * once, "{} bytes for {once}", space.disk_bytes());
+        let on_disk: u64 =
+            std::fs::read_dir(folder.path().join("tables")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!(on_disk < 8 * once, "{on_disk} bytes for {once}: of 17 files those of now and of the step before");
+        drop(space);
+        assert!(!folder.path().exists(), "all of it goes with the last who uses it");
     }
 }

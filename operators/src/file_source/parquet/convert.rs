@@ -153,7 +153,8 @@ fn lists(column: &ListArray, item: &FieldRef) -> Result<Converted> {
     let offsets = column.offsets();
     let values = converted(column.values(), item.data_type())?;
     let list_of = |value: usize| offsets.partition_point(|&offset| offset as usize <= value).checked_sub(1);
-    let mut failed: Vec<usize> = values.failed.into_iter().filter_map(list_of).filter(|&row| row < column.len()).collect();
+    let mut failed: Vec<usize> =
+        values.failed.into_iter().filter_map(list_of).filter(|&row| row < column.len() && column.is_valid(row)).collect();
     failed.dedup();
     Ok(Converted { array: Arc::new(ListArray::try_new(item.clone(), offsets.clone(), values.array, column.nulls().cloned())?), failed })
 }
