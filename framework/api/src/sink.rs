@@ -15,7 +15,7 @@ pub trait Sink: Send {
     fn write(&mut self, batch: Batch, fates: &mut Fates) -> Result<()>;
 
     /// Goes on with what [`write`](Sink::write) or [`flush`](Sink::flush) has left to do: called until that is done, before anything
-    /// else comes in. A sink that takes long for a batch does it in pieces, so that a run that has failed can end in between.
+    /// else comes in; but [`commit`](Sink::commit) may be called meanwhile. A sink that takes long for a batch does it in pieces, so that a run that has failed can end in between.
     fn resume(&mut self, fates: &mut Fates) -> Result<Progress> {
         let _ = fates;
         Ok(Progress::Done)

@@ -135,9 +135,11 @@ impl SourceTask {
     /// Waits for its own pace or for others, without being idle. At a stop nothing holds back what is to come out before it.
     fn held_up(&mut self, now: ClockTime) -> Option<Turn> {
         if self.leaving.is_under_way() {
+            self.note_ahead(false);
             return None;
         }
         if let Some(due) = self.parts.pace.due().filter(|due| *due > now) {
+            self.note_ahead(false);
             return Some(Turn::Wait(earlier(Some(due), self.parts.outbox.deadline())));
         }
         let waits = self.parts.seat.as_ref().is_some_and(|seat| self.ahead.must_wait(seat, &self.watermarks));
