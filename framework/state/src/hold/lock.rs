@@ -14,7 +14,7 @@ use millstream_api::error::{Error, ErrorKind, Result};
 const NAME: &str = "lock";
 
 /// A process that was killed has its files until the system has taken its memory back, which may be after the next one has begun.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
+const PATIENCE: Duration = Duration::from_secs(3);
 const STEP: Duration = Duration::from_millis(20);
 
 /// Holds a folder until it is dropped.
@@ -32,17 +32,26 @@ impl Lock {
     /// # Errors
     /// When another run holds it, or the file cannot be made.
     pub fn take(folder: &Path, who: &str) -> Result<Lock> {
+        let mut waited = Duration::ZERO;
+        Lock::take_after(folder, who, || {
+            let goes_on = waited < PATIENCE;
+            if goes_on {
+                std::thread::sleep(STEP);
+                waited += STEP;
+            }
+            goes_on
+        })
+    }
+
+    /// The same, where `wait` says after each attempt whether there is another one.
+    fn take_after(folder: &Path, who: &str, mut wait: impl FnMut() -> bool) -> Result<Lock> {
         let path = folder.join(NAME);
         let cannot = |cause: std::io::Error| Error::io(format!("cannot lock {}", path.display()), cause);
         let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
-        let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if waited < PATIENCE => {
-                    std::thread::sleep(STEP);
-                    waited += STEP;
-                }
+                Err(TryLockError::WouldBlock) if wait() => {}
                 Err(TryLockError::WouldBlock) => return Err(held(folder, &mut file)),
                 Err(TryLockError::Error(cause)) => return Err(cannot(cause)),
             }
@@ -100,15 +109,15 @@ mod tests {
     fn a_store_is_held_by_one_and_free_again_when_it_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let lock = Lock::take(folder.path(), "process 7").unwrap();
-        let error = Lock::take(folder.path(), "process 8").unwrap_err();
-        assert!(error.message().ends_with("is in use by process 7"), "{error}");
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(3 * STEP);
-                drop(lock);
-            });
-            Lock::take(folder.path(), "process 8").unwrap();
+        let mut attempts = 0;
+        let error = Lock::take_after(folder.path(), "process 8", || {
+            attempts += 1;
+            attempts < 3
         });
+        assert!(error.unwrap_err().message().ends_with("is in use by process 7"));
+        assert_eq!(attempts, 3);
+        let mut dying = Some(lock);
+        Lock::take_after(folder.path(), "process 8", || dying.take().is_some()).unwrap();
     }
 
     #[test]
