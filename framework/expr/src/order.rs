@@ -34,7 +34,14 @@ impl OrderItem {
             Some(rest) => (rest, true),
             None => (without_last(rest, "asc").unwrap_or(rest), false),
         };
-        let value = Scalar::parse(rest, schema)?;
+        OrderItem::of(Scalar::parse(rest, schema)?, descending, nulls_first)
+    }
+
+    /// Orders by a value.
+    ///
+    /// # Errors
+    /// `type-mismatch` for what has no order.
+    pub(crate) fn of(value: Scalar, descending: bool, nulls_first: bool) -> Result<OrderItem, ExprError> {
         let data_type = value.field().data_type();
         if !comparable(data_type) {
             let message = format!("`{}` is {}, which has no order", value.text(), SqlName(data_type));

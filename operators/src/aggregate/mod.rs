@@ -75,16 +75,18 @@ const WINDOW_END: &str = "window_end";
 ///
 /// Over any other input it is a running aggregate: an updating stream, in which the row of a group is withdrawn and replaced
 /// whenever it changes. A group from which every row has been withdrawn has no row, also where there is no `by`. Where the
-/// input is itself updating, min, max, median, stddev, variance, first_value, last_value, array_agg and string_agg keep every
-/// value that stands, since another may take its place; approx_distinct and approx_percentile_cont cannot take a row back.
+/// input is itself updating, functions keep every value that stands, since another may take its place, except count, sum, avg,
+/// bool_and, bool_or and bit_xor; approx_distinct, approx_percentile_cont and approx_median cannot take a row back.
 ///
 /// An item of `compute` is a function, or an expression over functions, keys and, per window, its bounds: `"sum(late) * 100.0 /
 /// count(*) as share"`.
 ///
 /// Functions: count(*), count, sum, avg, min, max, first_value, last_value, stddev, stddev_pop, variance, var_pop, median,
-/// approx_distinct, approx_percentile_cont(x, share), array_agg, string_agg(x, separator), bool_and and bool_or; each with
-/// `filter (where …)`, and with `distinct` where that makes a difference. A sum of integers is a bigint, an average of
-/// integers a double; a result that does not fit is a bad row of this node.
+/// approx_distinct, approx_percentile_cont(x, share), approx_median, array_agg, string_agg(x, separator), bool_and, bool_or,
+/// bit_and, bit_or, bit_xor, and of two numbers corr(y, x), covar_pop, covar_samp, regr_slope, regr_intercept, regr_r2 and the
+/// others of SQL's `regr_`; each with `filter (where …)`, and with `distinct` where that makes a difference. first_value,
+/// last_value, array_agg and string_agg go by event time or by what they say: `array_agg(x order by y desc)`. A sum of integers
+/// is a bigint, an average of integers a double; a result that does not fit is a bad row of this node.
 ///
 /// ```toml
 /// [operators.delays]

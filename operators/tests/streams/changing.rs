@@ -20,9 +20,10 @@ const BETWEEN: [&str; 5] = [
 const BEHIND: [&str; 3] = [
     "[operators.last]\ntype = 'aggregate'\ninput = 'between'\nby = ['k % 2 as odd']\ncompute = ['min(n) as least', 'max(latest) as most', \
      'median(n) as middle', 'stddev_pop(n) as spread', 'variance(n) as variance', 'avg(n) as mean', 'sum(n) as total', \
-     'count(distinct n) as kinds', 'bool_or(n > 2) as many']\n",
+     'count(distinct n) as kinds', 'bool_or(n > 2) as many', 'bit_and(n) as common', 'bit_xor(n) as odd_bits', \
+     'regr_sxy(n, k) as products']\n",
     "[operators.last]\ntype = 'aggregate'\ninput = 'between'\ncompute = ['first_value(n) as first', 'last_value(latest) as last', \
-     'array_agg(n) as all', 'array_agg(distinct least) as different', 'count(*) as rows', \
+     'array_agg(n) as all', 'array_agg(k order by n desc, least) as ranked', 'array_agg(distinct least) as different', 'count(*) as rows', \
      \"string_agg(cast(k as string), ',') filter (where n > 1) as keys\"]\n",
     "[operators.last]\ntype = 'top_n'\ninput = 'between'\nby = ['n']\norder = ['latest desc', 'k']\nn = 1\nrank_as = 'rank'\n",
 ];

@@ -80,7 +80,7 @@ impl Collect {
 impl Groups for Collect {
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()> {
         grow(&mut self.members, total);
-        let keys = Keys::of(order)?;
+        let keys = Keys::of(arguments, order)?;
         let part = match self.shape {
             Shape::List => arguments.passing(),
             Shape::Text(_) => arguments.taking_part(),

@@ -90,7 +90,7 @@ impl Distinct {
         }
         let groups: Vec<usize> = rows.iter().map(|&row| groups[row as usize]).collect();
         let values = take(values, &UInt32Array::from(rows), None)?;
-        let arguments = Arguments { values: vec![values], filter: None, bad: Vec::new() };
+        let arguments = Arguments { values: vec![values], ..Arguments::default() };
         match come {
             true => self.inner.update(&arguments, &groups, self.total, None),
             false => self.inner.retract(&arguments, &groups, self.total, None),

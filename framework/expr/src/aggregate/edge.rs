@@ -101,7 +101,7 @@ impl Edge {
 
 impl Groups for Edge {
     fn update(&mut self, arguments: &Arguments, groups: &[usize], total: usize, order: Option<&RowOrder>) -> Result<()> {
-        let keys = Keys::of(order)?;
+        let keys = Keys::of(arguments, order)?;
         self.compete(&arguments.values[0], groups, arguments.passing().as_ref(), total, |row| keys.get(row))
     }
 

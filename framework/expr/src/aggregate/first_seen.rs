@@ -97,7 +97,7 @@ impl Groups for FirstSeen {
             Shape::List => arguments.passing(),
             Shape::Text(_) => arguments.taking_part(),
         };
-        self.add(&arguments.values[0], &Keys::of(order)?, groups, total, part.as_ref())
+        self.add(&arguments.values[0], &Keys::of(arguments, order)?, groups, total, part.as_ref())
     }
 
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {

@@ -5,6 +5,7 @@ use arrow::row::{RowConverter, SortField};
 use millstream_api::types::SqlName;
 use millstream_api::{Error, Result};
 
+use super::bits::{Bits, Join};
 use super::cardinality::Cardinality;
 use super::collect::{Collect, Shape, list_type};
 use super::count::{Count, Truth};
@@ -15,6 +16,7 @@ use super::first_seen::FirstSeen;
 use super::float::FloatSum;
 use super::median::{Median, decimal_median};
 use super::quantile::Quantile;
+use super::relation::{self, Related, Relation};
 use super::spread::{Measure, Spread};
 use super::standing::{By, Made, Standing};
 use super::{Groups, Spec, extreme};
@@ -39,6 +41,9 @@ pub(super) enum Function {
     StringAgg(String),
     BoolAnd,
     BoolOr,
+    Bits(Join),
+    /// Of two arguments.
+    Relation(Relation),
 }
 
 impl Function {
@@ -59,12 +64,15 @@ impl Function {
             "var_pop" => spread(false, false),
             "median" => Function::Median,
             "approx_distinct" | "approx_count_distinct" => Function::ApproxDistinct,
-            "approx_percentile_cont" => Function::ApproxPercentile(0.5),
+            "approx_percentile_cont" | "approx_median" => Function::ApproxPercentile(0.5),
             "array_agg" => Function::ArrayAgg,
             "string_agg" | "listagg" => Function::StringAgg(String::new()),
             "bool_and" => Function::BoolAnd,
             "bool_or" => Function::BoolOr,
-            _ => return None,
+            "bit_and" => Function::Bits(Join::And),
+            "bit_or" => Function::Bits(Join::Or),
+            "bit_xor" => Function::Bits(Join::Xor),
+            _ => return Relation::named(name).map(Function::Relation),
         })
     }
 
@@ -88,6 +96,10 @@ impl Function {
             Function::StringAgg(_) => "string_agg",
             Function::BoolAnd => "bool_and",
             Function::BoolOr => "bool_or",
+            Function::Bits(Join::And) => "bit_and",
+            Function::Bits(Join::Or) => "bit_or",
+            Function::Bits(Join::Xor) => "bit_xor",
+            Function::Relation(relation) => relation.name(),
         }
     }
 
@@ -98,6 +110,7 @@ impl Function {
             Function::ApproxPercentile(_) => "approx_percentile_cont(x, 0.95)",
             Function::StringAgg(_) => "string_agg(x, ', ')",
             Function::BoolAnd | Function::BoolOr => "bool_and(condition)",
+            Function::Relation(_) => "two numbers, such as corr(y, x)",
             _ => "one argument, such as sum(x)",
         }
     }
@@ -106,7 +119,9 @@ impl Function {
     pub(super) fn distinct(&self) -> DistinctUse {
         match self {
             Function::Min | Function::Max | Function::BoolAnd | Function::BoolOr => DistinctUse::Same,
-            Function::FirstValue | Function::LastValue | Function::ApproxDistinct | Function::ApproxPercentile(_) => DistinctUse::Refused,
+            Function::Bits(Join::And | Join::Or) => DistinctUse::Same,
+            Function::FirstValue | Function::LastValue | Function::Relation(_) => DistinctUse::Refused,
+            Function::ApproxDistinct | Function::ApproxPercentile(_) => DistinctUse::Refused,
             _ => DistinctUse::Wrapped,
         }
     }
@@ -125,9 +140,11 @@ impl Function {
     pub(super) fn retraction(&self) -> Retraction {
         match self {
             Function::Count | Function::Sum | Function::Avg | Function::BoolAnd | Function::BoolOr => Retraction::Plain,
+            Function::Bits(Join::Xor) => Retraction::Plain,
             Function::ApproxDistinct | Function::ApproxPercentile(_) => Retraction::Refused,
             Function::Min | Function::Max | Function::FirstValue | Function::LastValue => Retraction::KeepsValues,
             Function::Spread(_) | Function::Median | Function::ArrayAgg | Function::StringAgg(_) => Retraction::KeepsValues,
+            Function::Bits(Join::And | Join::Or) | Function::Relation(_) => Retraction::KeepsValues,
         }
     }
 
@@ -142,7 +159,7 @@ impl Function {
 
     /// Whether a group of at least one row that takes part always has a result.
     pub(super) fn always_gives(&self) -> bool {
-        !matches!(self, Function::Spread(Measure { sample: true, .. }))
+        !matches!(self, Function::Spread(Measure { sample: true, .. }) | Function::Relation(_))
     }
 
     /// What an argument of this type is cast to, or what would be right.
@@ -155,7 +172,10 @@ impl Function {
                 Some(_) => Ok(DataType::Float64),
                 None => Err("a number"),
             },
-            Function::Spread(_) | Function::ApproxPercentile(_) => numeric.map(|_| DataType::Float64).ok_or("a number"),
+            Function::Spread(_) | Function::ApproxPercentile(_) | Function::Relation(_) => {
+                numeric.map(|_| DataType::Float64).ok_or("a number")
+            }
+            Function::Bits(_) => numeric.filter(|found| *found == DataType::Int64).ok_or("an integer"),
             Function::Min | Function::Max => {
                 let plain = known(found);
                 let ordered = extreme::groups(&plain, false).is_some();
@@ -181,11 +201,20 @@ impl Function {
             (Function::Count | Function::ApproxDistinct, _) => DataType::Int64,
             (Function::ArrayAgg, _) => list_type(&first()),
             (Function::BoolAnd | Function::BoolOr, _) => DataType::Boolean,
+            (Function::Relation(relation), _) => relation.result(),
             _ => first(),
         }
     }
 
-    /// The columns of the state, from the type the first argument is cast to.
+    /// The type of what is accumulated of a row, from the types that arguments are cast to.
+    pub(super) fn accumulated(&self, arguments: &[DataType]) -> DataType {
+        match self {
+            Function::Relation(_) => relation::pair_type(),
+            _ => arguments.first().cloned().unwrap_or(DataType::Int64),
+        }
+    }
+
+    /// The columns of the state, from the type of what is accumulated.
     pub(super) fn state(&self, distinct: bool, retracting: bool, argument: &DataType) -> Vec<Field> {
         let list = |item: &DataType| list_type(item);
         let types = match self {
@@ -194,7 +223,8 @@ impl Function {
                 vec![list(&DataType::BinaryView), list(&DataType::Int64), list(&DataType::Int64)]
             }
             Function::Count => vec![DataType::Int64],
-            Function::BoolAnd | Function::BoolOr => vec![DataType::Int64; 2],
+            Function::BoolAnd | Function::BoolOr | Function::Bits(_) => vec![DataType::Int64; 2],
+            Function::Relation(_) => relation::state_types(),
             Function::Sum | Function::Avg if *argument == DataType::Float64 => float_sum_state(),
             Function::Sum | Function::Avg => vec![STATE_SUM, DataType::Int64, DataType::Int64],
             Function::Min | Function::Max => vec![argument.clone()],
@@ -238,7 +268,7 @@ pub(super) fn comparable(data_type: DataType) -> Result<DataType, &'static str> 
 
 /// Fresh accumulators.
 pub(super) fn groups(spec: &Spec) -> Result<Box<dyn Groups>> {
-    let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
+    let argument = spec.function.accumulated(&spec.argument_types);
     let (function, result) = (&spec.function, spec.field.data_type());
     let standing = spec.retracting && function.retraction() == Retraction::KeepsValues;
     // Where the order of rows shows in the result, it also says which of equal values is the one that counts.
@@ -279,6 +309,8 @@ fn plain_groups(function: &Function, argument: &DataType, result: &DataType) -> 
         (Function::StringAgg(separator), _) => Box::new(Collect::new(argument.clone(), Shape::Text(separator.clone()))),
         (Function::BoolAnd, _) => Box::new(Truth::new(true)),
         (Function::BoolOr, _) => Box::new(Truth::new(false)),
+        (Function::Bits(join), _) => Box::new(Bits::new(*join)),
+        (Function::Relation(relation), _) => Box::new(Related::new(*relation)),
     })
 }
 
@@ -290,6 +322,8 @@ fn standing_groups(function: &Function, argument: &DataType, result: &DataType, 
         Function::Max => (By::Value, Made::Last),
         Function::Median => (By::Value, Made::Median(result.clone())),
         Function::Spread(measure) => (By::Value, Made::Spread(*measure)),
+        Function::Bits(join) => (By::Value, Made::Bits(*join)),
+        Function::Relation(relation) => (By::Value, Made::Related(*relation)),
         Function::FirstValue => (By::Row, Made::First),
         Function::LastValue => (By::Row, Made::Last),
         Function::ArrayAgg => (listed, Made::List),

@@ -8,7 +8,7 @@
 //! - `function`: which functions there are, what they take, give and keep
 //! - `rows`, `order`, `interner` (on `words` and `pairs`), `store`: which rows take part, which is first, numbers for keys, columns that
 //!   grow
-//! - `count`, `exact`, `float` (on `double`), `spread`, `extreme`: accumulators of fixed size
+//! - `count`, `bits`, `exact`, `float` (on `double`), `spread`, `relation`, `extreme`: accumulators of fixed size
 //! - `edge`, `collect`, `first_seen`, `median`, `quantile`, `cardinality`, `distinct`: accumulators that keep values
 //! - `standing`: the same results over rows that can be withdrawn
 //!
@@ -16,6 +16,7 @@
 //! again without giving up what is accumulated, withdrawals, sums that do not depend on the order of rows, and overflow
 //! judged on the result. Its `GroupsAccumulator`s empty themselves, wrap, and round with every row.
 
+mod bits;
 mod cardinality;
 mod collect;
 mod count;
@@ -34,6 +35,7 @@ mod order;
 mod pairs;
 mod parse;
 mod quantile;
+mod relation;
 mod rows;
 mod spread;
 mod standing;
@@ -45,9 +47,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::row::RowConverter;
 use millstream_api::batch::Hidden;
 use millstream_api::plan::Columns;
 use millstream_api::{Batch, Error, Result};
@@ -55,7 +58,9 @@ use millstream_api::{Batch, Error, Result};
 pub use self::interner::{Interner, normalised};
 pub use self::item::{ComputeItem, GroupExpression};
 use crate::aggregate::function::{Function, Retraction, comparable};
+use crate::aggregate::relation::paired;
 use crate::error::ExprError;
+use crate::order::OrderItem;
 use crate::scalar::{BadValue, BoundScalar, Evaluated, Scalar};
 
 /// A typed aggregate function: an item of `compute`. Cheap to clone.
@@ -74,6 +79,8 @@ struct Spec {
     arguments: Vec<Scalar>,
     /// What each argument is cast to before it is accumulated.
     argument_types: Vec<DataType>,
+    /// What `order by` says, before anything else that decides which row is first.
+    order_by: Vec<OrderItem>,
     filter: Option<Scalar>,
     field: Field,
     columns: Columns,
@@ -135,7 +142,7 @@ impl Aggregate {
     /// go, and the second least takes its place. `None`: it cannot take a row back.
     pub fn retracting(&self) -> Option<Aggregate> {
         let spec = &self.spec;
-        let argument = spec.argument_types.first().cloned().unwrap_or(DataType::Int64);
+        let argument = spec.function.accumulated(&spec.argument_types);
         let possible = match spec.function.retraction() {
             Retraction::Plain => true,
             Retraction::KeepsValues => comparable(argument.clone()).is_ok(),
@@ -160,6 +167,7 @@ impl Aggregate {
         Ok(BoundAggregate {
             spec: Arc::clone(&self.spec),
             arguments: self.spec.arguments.iter().map(|argument| argument.bind(schema)).collect::<Result<_>>()?,
+            order_by: self.spec.order_by.iter().map(|item| item.value().bind(schema)).collect::<Result<_>>()?,
             filter: self.spec.filter.as_ref().map(|filter| filter.bind(schema)).transpose()?,
         })
     }
@@ -169,6 +177,7 @@ impl Aggregate {
 pub struct BoundAggregate {
     spec: Arc<Spec>,
     arguments: Vec<BoundScalar>,
+    order_by: Vec<BoundScalar>,
     filter: Option<BoundScalar>,
 }
 
@@ -182,6 +191,10 @@ impl BoundAggregate {
             arguments.values.push(coerced);
             arguments.bad.extend(bad);
         }
+        if let Function::Relation(_) = self.spec.function {
+            arguments.values = vec![paired(&arguments.values)?];
+        }
+        arguments.order = self.order(records, &mut arguments.bad)?;
         if let Some(filter) = &self.filter {
             let Evaluated { values, bad } = filter.evaluate(records)?;
             let passes = values.as_boolean().clone();
@@ -193,6 +206,21 @@ impl BoundAggregate {
         Ok(arguments)
     }
 
+    /// The bytes by which rows are ordered, where `order by` says so.
+    fn order(&self, records: &RecordBatch, bad: &mut Vec<BadValue>) -> Result<Option<BinaryArray>> {
+        if self.order_by.is_empty() {
+            return Ok(None);
+        }
+        let mut columns = Vec::with_capacity(self.order_by.len());
+        for item in &self.order_by {
+            let evaluated = item.evaluate(records)?;
+            bad.extend(evaluated.bad);
+            columns.push(normalised(&evaluated.values));
+        }
+        let converter = RowConverter::new(self.spec.order_by.iter().map(OrderItem::sort_field).collect())?;
+        Ok(Some(converter.convert_columns(&columns)?.try_into_binary()?))
+    }
+
     /// Fresh groups: an accumulator for one window or slice, or for a whole running aggregate.
     pub fn groups(&self) -> Result<Box<dyn Groups>> {
         function::groups(&self.spec)
@@ -202,8 +230,10 @@ impl BoundAggregate {
 /// The evaluated arguments of one aggregate for the rows of a batch.
 #[derive(Clone, Default)]
 pub struct Arguments {
-    /// One array per argument.
+    /// One array per argument; the two of a function of pairs are one.
     pub values: Vec<ArrayRef>,
+    /// What rows are ordered by before anything else, as bytes that sort as it does.
+    pub order: Option<BinaryArray>,
     /// Where false or null, the row does not take part.
     pub filter: Option<BooleanArray>,
     /// Rows on which an argument or the filter failed.
@@ -214,24 +244,29 @@ impl Arguments {
     /// The arguments of the rows at `indices` (`bad` stays behind: the caller has dealt with it).
     pub fn take(&self, indices: &UInt32Array) -> Result<Arguments> {
         let values = self.values.iter().map(|values| Ok(take(values, indices, None)?)).collect::<Result<_>>()?;
+        let order = match &self.order {
+            Some(order) => Some(take(order, indices, None)?.as_binary().clone()),
+            None => None,
+        };
         let filter = match &self.filter {
             Some(filter) => Some(take(filter, indices, None)?.as_boolean().clone()),
             None => None,
         };
-        Ok(Arguments { values, filter, bad: Vec::new() })
+        Ok(Arguments { values, order, filter, bad: Vec::new() })
     }
 
     /// The arguments of `rows` rows from `start` on, without a copy (`bad` stays behind).
     pub fn slice(&self, start: usize, rows: usize) -> Arguments {
         Arguments {
             values: self.values.iter().map(|values| values.slice(start, rows)).collect(),
+            order: self.order.as_ref().map(|order| order.slice(start, rows)),
             filter: self.filter.as_ref().map(|filter| filter.slice(start, rows)),
             bad: Vec::new(),
         }
     }
 }
 
-/// What decides which row is first: event time if the stream has it, then origin (split, position) while rows come from a
+/// What decides which row is first, unless [`Arguments::order`] does: event time if the stream has it, then origin (split, position) while rows come from a
 /// source, else the row's columns from left to right, nulls last.
 pub struct RowOrder {
     /// Hidden columns of the rows.

@@ -1,6 +1,6 @@
 //! Which row is first: a [`RowOrder`] as byte strings whose order is that of the rows.
 //!
-//! Event time, then split and position, else all columns. The bytes are part of the state of ordered aggregates, so that
+//! What `order by` says, event time, then split and position, else all columns. The bytes are part of the state of ordered aggregates, so that
 //! states of different slices, subtasks and runs can be merged.
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray};
@@ -8,8 +8,8 @@ use arrow::compute::SortOptions;
 use arrow::row::{RowConverter, SortField};
 use millstream_api::{Error, Result};
 
-use super::RowOrder;
 use super::interner::normalised;
+use super::{Arguments, RowOrder};
 
 /// Byte strings one after the other.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// The keys of a batch's rows.
-    pub(super) fn of(order: Option<&RowOrder>) -> Result<Keys> {
+    pub(super) fn of(arguments: &Arguments, order: Option<&RowOrder>) -> Result<Keys> {
         let Some(order) = order else { return Err(Error::internal("an ordered aggregate was not given the order of its rows")) };
         let rows = match order.hidden.origin {
             Some(_) => None,
@@ -28,6 +28,9 @@ impl Keys {
         };
         let mut keys = Keys::default();
         for row in 0..order.records.num_rows() {
+            if let Some(first) = &arguments.order {
+                keys.bytes.extend_from_slice(first.value(row));
+            }
             if let Some(times) = &order.hidden.times {
                 keys.bytes.extend_from_slice(&sortable(times.value(row)));
             }
@@ -98,7 +101,7 @@ mod tests {
         let numbers = Int64Array::from(vec![Some(2), None, Some(1), Some(1), Some(1)]);
         let texts = StringViewArray::from(vec![Some("a"), Some("a"), Some("b"), None, Some("a")]);
         let records = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(numbers), Arc::new(texts)]).unwrap();
-        let keys = Keys::of(Some(&RowOrder { hidden, records })).unwrap();
+        let keys = Keys::of(&Arguments::default(), Some(&RowOrder { hidden, records })).unwrap();
         let mut rows: Vec<usize> = (0..5).collect();
         rows.sort_by(|&a, &b| keys.get(a).cmp(keys.get(b)));
         rows
@@ -120,6 +123,6 @@ mod tests {
 
     #[test]
     fn without_an_order_it_is_a_mistake_of_ours() {
-        assert!(Keys::of(None).is_err());
+        assert!(Keys::of(&Arguments::default(), None).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! An item of `compute` to a typed aggregate: `function([distinct] arguments) [filter (where condition)] as name`.
+//! An item of `compute` to a typed aggregate: `function([distinct] arguments [order by …]) [filter (where condition)] as name`.
 //!
 //! Names are checked on the whole text, where places are known; arguments and filter then are scalar expressions of their
 //! own. Expressions over calls (`sum(a) / count(*)`) are taken apart by [`super::item`].
@@ -10,15 +10,18 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use datafusion_sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
+    DuplicateTreatment, Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, NullTreatment,
+    OrderByExpr,
 };
 use millstream_api::plan::Columns;
 use millstream_api::types::{SqlName, is_json, json_field};
 
 use super::Spec;
 use super::function::{DistinctUse, Function, comparable};
+use super::relation::Relation;
 use crate::error::ExprError;
 use crate::names::{self, Purpose, function_name};
+use crate::order::OrderItem;
 use crate::scalar::Scalar;
 use crate::sql::{self, Places, Sql};
 
@@ -73,11 +76,12 @@ impl<'a> Parser<'a> {
             argument_types.push(self.argument_type(argument, &scalar, &function, distinct)?);
             scalars.push(scalar);
         }
+        let order_by = self.order_by(call, &function)?;
         let filter = match &call.filter {
             Some(condition) => Some(self.scalar(condition, |text| Scalar::predicate(text, self.schema))?),
             None => None,
         };
-        Ok(assemble(function, distinct, scalars, argument_types, filter, name, text))
+        Ok(assemble(function, distinct, Parts { arguments: scalars, argument_types, order_by, filter }, name, text))
     }
 
     /// Whether the call says `distinct` to effect, and its arguments (none for `*`).
@@ -85,12 +89,12 @@ impl<'a> Parser<'a> {
         let FunctionArguments::List(list) = &call.args else {
             return Err(self.wrong_arguments(call, function));
         };
-        let unordered = list.clauses.is_empty() && call.within_group.is_empty();
+        let ordered = list.clauses.iter().all(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
         let plain = matches!(call.null_treatment, None | Some(NullTreatment::RespectNulls)) && call.parameters == FunctionArguments::None;
-        if !unordered || !plain {
-            return Err(self.error(call, "an aggregate function takes arguments, `distinct` and `filter (where …)`, nothing else").help(
-                "rows are ordered by event time, else by their position in the input; leave nulls out with `filter (where x is not null)`",
-            ));
+        if !ordered || !plain {
+            return Err(self
+                .error(call, "an aggregate function takes arguments, `distinct`, `order by` and `filter (where …)`, nothing else")
+                .help("leave nulls out with `filter (where x is not null)`"));
         }
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
         if distinct && function.distinct() == DistinctUse::Refused {
@@ -110,6 +114,31 @@ impl<'a> Parser<'a> {
         Ok((distinct && function.distinct() == DistinctUse::Wrapped, arguments))
     }
 
+    /// What a call says of the order of rows, in its brackets or as `within group (order by …)`.
+    fn order_by(&self, call: &Call, function: &Function) -> Result<Vec<OrderItem>, ExprError> {
+        let within = match &call.args {
+            FunctionArguments::List(list) => list.clauses.as_slice(),
+            _ => &[],
+        };
+        let within = within.iter().filter_map(|clause| match clause {
+            FunctionArgumentClause::OrderBy(items) => Some(items),
+            _ => None,
+        });
+        let items: Vec<&OrderByExpr> = within.flatten().chain(&call.within_group).collect();
+        if !items.is_empty() && !function.ordered() {
+            return Err(self
+                .error(call, &format!("the order of rows makes no difference to `{}`", function.name()))
+                .help("leave `order by` out; `first_value`, `last_value`, `array_agg` and `string_agg` have it"));
+        }
+        items.into_iter().map(|item| self.order_item(item)).collect()
+    }
+
+    fn order_item(&self, item: &OrderByExpr) -> Result<OrderItem, ExprError> {
+        let value = self.scalar(&item.expr, |text| Scalar::parse(text, self.schema))?;
+        let (descending, nulls_first) = (item.options.asc == Some(false), item.options.nulls_first == Some(true));
+        OrderItem::of(value, descending, nulls_first).map_err(|error| ExprError { span: self.places.of(&item.expr), ..error })
+    }
+
     /// Sets the constant parameters of a function; what is left are the arguments that are evaluated for each row.
     fn parameters<'t>(&self, call: &Call, function: Function, written: Vec<&'t Expr>) -> Result<(Function, Vec<&'t Expr>), ExprError> {
         Ok(match (function, written.as_slice()) {
@@ -122,6 +151,7 @@ impl<'a> Parser<'a> {
                 })?;
                 (Function::ApproxPercentile(share), vec![*value])
             }
+            (function @ Function::ApproxPercentile(_), [_]) if function_name(&call.name) == "approx_median" => (function, written),
             (Function::StringAgg(_), [value, separator]) => {
                 let constant = self.constant(separator, &DataType::Utf8View)?;
                 let text = if constant.is_valid(0) { constant.as_string_view().value(0) } else { "" };
@@ -129,6 +159,8 @@ impl<'a> Parser<'a> {
             }
             (function @ (Function::ApproxPercentile(_) | Function::StringAgg(_)), _) => return Err(self.wrong_arguments(call, &function)),
             (Function::Count, []) => (Function::Count, written),
+            (function @ Function::Relation(_), [_, _]) => (function, written),
+            (function @ Function::Relation(_), _) => return Err(self.wrong_arguments(call, &function)),
             (function, [_]) => (function, written),
             (function, _) => return Err(self.wrong_arguments(call, &function)),
         })
@@ -193,22 +225,24 @@ fn moved(error: ExprError, place: &Range<usize>) -> ExprError {
     ExprError { span: Some(span), ..error }
 }
 
-fn assemble(
-    function: Function,
-    distinct: bool,
+/// The typed parts of a call.
+struct Parts {
     arguments: Vec<Scalar>,
     argument_types: Vec<DataType>,
+    order_by: Vec<OrderItem>,
     filter: Option<Scalar>,
-    name: String,
-    text: String,
-) -> Spec {
-    let counts = matches!(function, Function::Count | Function::ApproxDistinct);
+}
+
+fn assemble(function: Function, distinct: bool, parts: Parts, name: String, text: String) -> Spec {
+    let Parts { arguments, argument_types, order_by, filter } = parts;
+    let counts = matches!(function, Function::Count | Function::ApproxDistinct | Function::Relation(Relation::Count));
     let may_lack = filter.is_some() || arguments.iter().any(|argument| argument.field().is_nullable()) || !function.always_gives();
     let field = Field::new(name, function.result(&argument_types), !counts && may_lack);
     let picks = matches!(function, Function::Min | Function::Max | Function::FirstValue | Function::LastValue);
     let is_json = picks && arguments.first().is_some_and(|argument| is_json(argument.field()));
     let field = if is_json { json_field(field) } else { field };
-    let columns: Columns = arguments.iter().chain(&filter).flat_map(|scalar| scalar.columns().iter().cloned()).collect();
-    let state_fields = function.state(distinct, false, argument_types.first().unwrap_or(&DataType::Int64));
-    Spec { function, distinct, retracting: false, arguments, argument_types, filter, field, columns, state_fields, text }
+    let read = arguments.iter().chain(order_by.iter().map(OrderItem::value)).chain(&filter);
+    let columns: Columns = read.flat_map(|scalar| scalar.columns().iter().cloned()).collect();
+    let state_fields = function.state(distinct, false, &function.accumulated(&argument_types));
+    Spec { function, distinct, retracting: false, arguments, argument_types, order_by, filter, field, columns, state_fields, text }
 }

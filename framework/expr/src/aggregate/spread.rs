@@ -28,16 +28,16 @@ pub(super) struct Spread {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Moments {
-    count: i64,
-    mean: f64,
+pub(super) struct Moments {
+    pub(super) count: i64,
+    pub(super) mean: f64,
     /// The sum of the squared deviations from the mean.
-    squares: f64,
+    pub(super) squares: f64,
 }
 
 impl Moments {
     #[inline]
-    fn add(&mut self, value: f64) {
+    pub(super) fn add(&mut self, value: f64) {
         self.count += 1;
         let deviation = value - self.mean;
         if deviation.is_infinite() {
@@ -48,7 +48,7 @@ impl Moments {
         self.squares += deviation * (value - self.mean);
     }
 
-    fn merge(&mut self, other: Moments) {
+    pub(super) fn merge(&mut self, other: Moments) {
         if self.count == 0 || other.count == 0 {
             // Nothing is rounded: a state that is restored gives what it gave before.
             *self = if self.count == 0 { other } else { *self };

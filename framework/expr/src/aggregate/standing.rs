@@ -1,6 +1,6 @@
-//! `min`, `max`, `median`, `stddev`, `variance`, `first_value`, `last_value`, `array_agg` and `string_agg` over rows that can be
-//! withdrawn: the next value takes the place of one that goes, so every value that stands is kept, in order, with how often it
-//! is there.
+//! `min`, `max`, `median`, `stddev`, `variance`, `corr` and its like, `bit_and`, `bit_or`, `first_value`, `last_value`, `array_agg` and
+//! `string_agg` over rows that can be withdrawn: the next value takes the place of one that goes, so every value that stands is
+//! kept, in order, with how often it is there.
 //!
 //! A value is kept as bytes that sort as it does (Arrow's row format); where the order is that of the rows, the bytes of the
 //! row's order stand before it. So a withdrawal finds its equal, and counts may be below zero for a while: a withdrawal may
@@ -16,10 +16,12 @@ use arrow::row::{RowConverter, SortField};
 use hashbrown::HashSet;
 use millstream_api::Result;
 
+use super::bits::{Join, joined};
 use super::collect::{full_list_of, list_of, texts_of};
 use super::interner::normalised;
 use super::median::between;
 use super::order::Keys;
+use super::relation::{Relation, related};
 use super::rows::each;
 use super::spread::{Measure, measured};
 use super::{Arguments, Groups, RowOrder};
@@ -45,6 +47,9 @@ pub(super) enum Made {
     Median(DataType),
     /// By value, so that the order of coming does not show even in the last digit.
     Spread(Measure),
+    Bits(Join),
+    /// By value, for the same reason.
+    Related(Relation),
     List,
     /// With the separator; nulls are left out.
     Text(String),
@@ -86,7 +91,7 @@ impl Standing {
             By::Value | By::FirstRow => normalised(&arguments.values[0]),
         };
         let values = self.converter.convert_columns(&[values])?;
-        let keys = if by_rows { Some(Keys::of(order)?) } else { None };
+        let keys = if by_rows { Some(Keys::of(arguments, order)?) } else { None };
         let mut bytes = Vec::new();
         each(groups, part.as_ref(), |row, group| {
             bytes.clear();
@@ -126,7 +131,8 @@ impl Standing {
                 let mut seen = HashSet::new();
                 chosen.extend(standing.map(|(bytes, held)| value(bytes, held)).filter(|value| seen.insert(*value)));
             }
-            Made::Spread(_) | Made::List | Made::Text(_) => {
+            Made::Bits(Join::And | Join::Or) => chosen.extend(standing.map(|(bytes, held)| value(bytes, held))),
+            Made::Spread(_) | Made::Bits(_) | Made::Related(_) | Made::List | Made::Text(_) => {
                 standing
                     .for_each(|(bytes, held)| chosen.extend(std::iter::repeat_n(value(bytes, held), held.count.unsigned_abs() as usize)));
             }
@@ -212,6 +218,8 @@ impl Groups for Standing {
             Made::List => list_of(values, &lengths)?,
             Made::Text(separator) => texts_of(&values, &lengths, separator),
             Made::Spread(measure) => return Ok(measured(&values, &lengths, *measure)),
+            Made::Bits(join) => return Ok(joined(&values, &lengths, *join)),
+            Made::Related(relation) => return Ok(related(&values, &lengths, *relation)),
             Made::First | Made::Last => one_each(&values, &lengths)?,
         };
         Ok(Evaluated { values, bad: Vec::new() })

@@ -10,5 +10,5 @@ use super::Arguments;
 
 /// Arguments of one column without a filter.
 pub(super) fn arguments(values: ArrayRef) -> Arguments {
-    Arguments { values: vec![values], filter: None, bad: Vec::new() }
+    Arguments { values: vec![values], ..Arguments::default() }
 }

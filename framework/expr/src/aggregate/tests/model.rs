@@ -1,5 +1,6 @@
 //! The functions, said as simply as possible over all rows of a group at once.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of the input. `tie` is its position, which is also its event time divided by three.
@@ -112,8 +113,79 @@ pub(super) fn result(text: &str, rows: &[Row]) -> Wanted {
                 Wanted::Decimal((upper + lower) * 5)
             })
         }
+        other => of_bits_order_and_pairs(other, &rows, &ints, &texts),
+    }
+}
+
+/// Functions of bits, those that say an order, and those of two numbers.
+fn of_bits_order_and_pairs(call: &str, rows: &[&Row], ints: &[i64], texts: &[&String]) -> Wanted {
+    let some = |empty: bool, wanted: Wanted| if empty { Wanted::Null } else { wanted };
+    match call {
+        "bit_and(i)" => or_null(ints.iter().copied().reduce(|a, b| a & b), Wanted::Int),
+        "bit_or(i)" => or_null(ints.iter().copied().reduce(|a, b| a | b), Wanted::Int),
+        "bit_xor(i)" => or_null(ints.iter().copied().reduce(|a, b| a ^ b), Wanted::Int),
+        "bit_xor(distinct i)" => or_null(ints.iter().copied().collect::<BTreeSet<i64>>().into_iter().reduce(|a, b| a ^ b), Wanted::Int),
+        "array_agg(i order by t desc)" => {
+            let ordered = ordered(rows, |a, b| nulls_last(&a.text, &b.text, |a, b| b.cmp(a)));
+            some(ordered.is_empty(), Wanted::Ints(ordered.iter().map(|row| row.int).collect()))
+        }
+        "string_agg(t, '-' order by b nulls first, i)" => {
+            let ordered = ordered(rows, |a, b| a.truth.cmp(&b.truth).then(nulls_last(&a.int, &b.int, Ord::cmp)));
+            let texts: Vec<String> = ordered.iter().filter_map(|row| row.text.clone()).collect();
+            some(texts.is_empty(), Wanted::Text(texts.join("-")))
+        }
+        "string_agg(distinct t, '-') within group (order by t)" => {
+            let texts: BTreeSet<&str> = texts.iter().map(|text| text.as_str()).collect();
+            some(texts.is_empty(), Wanted::Text(texts.into_iter().collect::<Vec<_>>().join("-")))
+        }
+        "last_value(i order by d)" => {
+            let ordered = ordered(rows, |a, b| nulls_last(&a.decimal, &b.decimal, Ord::cmp));
+            or_null(ordered.last().and_then(|row| row.int), Wanted::Int)
+        }
+        "regr_count(i, f)" => Wanted::Int(pairs(rows).len() as i64),
+        "covar_samp(i, f)" => or_null(products(rows).filter(|p| p.count > 1.0), |p| Wanted::Near(p.sxy / (p.count - 1.0))),
+        "corr(i, f)" => {
+            or_null(products(rows).filter(|p| p.sxx > 0.0 && p.syy > 0.0), |p| Wanted::Near(p.sxy / (p.sxx.sqrt() * p.syy.sqrt())))
+        }
+        "regr_slope(i, f)" => or_null(products(rows).filter(|p| p.sxx > 0.0), |p| Wanted::Near(p.sxy / p.sxx)),
         other => panic!("the model does not know {other}"),
     }
+}
+
+/// The rows by `order`, what that leaves equal by position.
+fn ordered<'a>(rows: &[&'a Row], order: impl Fn(&Row, &Row) -> Ordering) -> Vec<&'a Row> {
+    let mut rows = rows.to_vec();
+    rows.sort_by(|a, b| order(a, b).then(a.tie.cmp(&b.tie)));
+    rows
+}
+
+fn nulls_last<T>(a: &Option<T>, b: &Option<T>, order: impl Fn(&T, &T) -> Ordering) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => order(a, b),
+        _ => a.is_none().cmp(&b.is_none()),
+    }
+}
+
+/// `i` and `f` of the rows that have both.
+fn pairs(rows: &[&Row]) -> Vec<(f64, f64)> {
+    rows.iter().filter_map(|row| Some((row.int? as f64, double(row.float?)))).collect()
+}
+
+/// Sums of squares and products of the deviations of pairs.
+struct Products {
+    count: f64,
+    syy: f64,
+    sxx: f64,
+    sxy: f64,
+}
+
+fn products(rows: &[&Row]) -> Option<Products> {
+    let pairs = pairs(rows);
+    let count = pairs.len() as f64;
+    let means = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).sum::<f64>() / count;
+    let (y, x) = (means(|pair| pair.0), means(|pair| pair.1));
+    let sum = |of: fn(f64, f64) -> f64| pairs.iter().map(|pair| of(pair.0 - y, pair.1 - x)).sum();
+    (!pairs.is_empty()).then(|| Products { count, syy: sum(|y, _| y * y), sxx: sum(|_, x| x * x), sxy: sum(|y, x| y * x) })
 }
 
 /// Each value once, in the order of the first row that has it.

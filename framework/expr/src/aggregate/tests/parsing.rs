@@ -57,6 +57,12 @@ fn results_have_the_types_that_sql_users_expect() {
         ("approx_percentile_cont(n, 0.95) as x", "x double"),
         ("approx_distinct(t) as x", "x bigint not null"),
         ("bool_and(n > 3) as x", "x boolean"),
+        ("approx_median(i) as x", "x double not null"),
+        ("bit_xor(i) as x", "x bigint not null"),
+        ("corr(n, d) as x", "x double"),
+        ("regr_count(i, n) as x", "x bigint not null"),
+        ("array_agg(i order by at desc nulls first, n) as x", "x list<int> not null"),
+        ("listagg(t, ',') within group (order by lower(t)) as x", "x string"),
         ("(sum((n + 1) * (i - 2))) as \"the-sum\"", "the-sum bigint"),
     ] {
         assert_eq!(typed(text), wanted, "{text}");
@@ -86,8 +92,25 @@ fn mistakes_are_placed_in_the_whole_text() {
     ] {
         assert_eq!(mistake(text), wanted, "{text}");
     }
-    let ordered = mistake("array_agg(n order by i) as s");
-    assert!(ordered.starts_with("wrong-arguments at `array_agg`"), "{ordered}");
+    for (text, wanted) in [
+        ("sum(n order by i) as s", "wrong-arguments at `sum`: the order of rows makes no difference to `sum`"),
+        ("array_agg(n order by x) as s", "unknown-column at `x`: there is no column `x`"),
+        ("array_agg(n order by sum(i)) as s", "aggregate-not-allowed at `sum`: `sum` cannot stand inside `array_agg`"),
+        (
+            "array_agg(n limit 3) as s",
+            "wrong-arguments at `array_agg`: an aggregate function takes arguments, `distinct`, `order by` and `filter (where …)`, nothing else",
+        ),
+        ("corr(n) as s", "wrong-arguments at `corr`: `corr(n)` does not have the arguments of `corr`"),
+        ("corr(distinct n, i) as s", "wrong-arguments at `corr`: `corr` has no `distinct`"),
+        ("regr_slope(n, t) as s", "type-mismatch at `t`: `regr_slope` does not take a value of type string"),
+        ("bit_and(f) as s", "type-mismatch at `f`: `bit_and` does not take a value of type real"),
+        (
+            "approx_percentile_cont(n) as s",
+            "wrong-arguments at `approx_percentile_cont`: `approx_percentile_cont(n)` does not have the arguments of `approx_percentile_cont`",
+        ),
+    ] {
+        assert_eq!(mistake(text), wanted, "{text}");
+    }
 }
 
 #[test]
@@ -97,6 +120,8 @@ fn it_knows_what_it_reads_and_needs() {
     assert_eq!(sum.columns().iter().collect::<Vec<_>>(), ["b", "i", "n"]);
     assert_eq!(sum.text(), "sum(n + i) filter (where b)");
     assert!(sum.retracting().is_some() && !sum.ordered());
+    let ordered = parse("array_agg(n order by t, i) as s");
+    assert_eq!(ordered.columns().iter().collect::<Vec<_>>(), ["i", "n", "t"]);
     assert!(parse("array_agg(n) as s").ordered() && parse("array_agg(distinct n) as s").ordered());
     let (most, about) = (parse("max(n) as s"), parse("approx_distinct(n) as s"));
     assert!(!most.keeps_values() && most.retracting().is_some_and(|most| most.keeps_values()));

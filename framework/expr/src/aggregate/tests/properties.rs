@@ -44,7 +44,24 @@ const FUNCTIONS: [&str; 29] = [
     "var_pop(i)",
     "median(i)",
 ];
-const MORE: [&str; 2] = ["median(d)", "approx_percentile_cont(i, 0.9)"];
+const MORE: [&str; 14] = [
+    "median(d)",
+    "approx_percentile_cont(i, 0.9)",
+    "bit_and(i)",
+    "bit_or(i)",
+    "bit_xor(i)",
+    "bit_xor(distinct i)",
+    "array_agg(i order by t desc)",
+    "string_agg(t, '-' order by b nulls first, i)",
+    "string_agg(distinct t, '-') within group (order by t)",
+    "last_value(i order by d)",
+    "regr_count(i, f)",
+    "covar_samp(i, f)",
+    "corr(i, f)",
+    "regr_slope(i, f)",
+];
+/// Their last digits may depend on how rows are divided.
+const ROUNDED: [&str; 5] = ["stddev", "var", "cov", "corr", "regr_slope"];
 const CANNOT_RETRACT: [&str; 2] = ["approx_distinct(i)", "approx_percentile_cont(i, 0.9)"];
 
 const GROUPS: usize = 4;
@@ -254,7 +271,7 @@ proptest! {
                 check(text, restored.groups.as_mut(), &rows)?;
                 let mut backwards = Part::new(bound);
                 backwards.change(&rows.iter().rev().cloned().collect::<Vec<_>>(), false);
-                if !text.starts_with("stddev") && !text.starts_with("var") {
+                if !ROUNDED.iter().any(|name| text.starts_with(name)) {
                     let at_once = backwards.groups.evaluate().unwrap().values;
                     prop_assert_eq!(at_once.to_data(), first.groups.evaluate().unwrap().values.to_data(), "at once: {}", text);
                 }
