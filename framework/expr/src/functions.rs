@@ -35,7 +35,7 @@ static SCALAR: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
 });
 
 /// Functions over groups of rows, which [`crate::aggregate`] has: known here so that one in the wrong place is called what it is.
-const AGGREGATE: [&str; 41] = [
+const AGGREGATE: [&str; 43] = [
     "approx_count_distinct",
     "approx_distinct",
     "approx_median",
@@ -52,6 +52,7 @@ const AGGREGATE: [&str; 41] = [
     "covar",
     "covar_pop",
     "covar_samp",
+    "every",
     "first_value",
     "last_value",
     "listagg",
@@ -68,6 +69,7 @@ const AGGREGATE: [&str; 41] = [
     "regr_sxx",
     "regr_sxy",
     "regr_syy",
+    "some",
     "stddev",
     "stddev_pop",
     "stddev_samp",
@@ -124,6 +126,12 @@ pub(crate) fn why_not(name: &str) -> Option<&'static str> {
         "tumble" | "hop" | "session" | "cumulate" => "windows are made by an operator of type `window`",
         "row_number" | "rank" | "dense_rank" => "ranks are made by an operator of type `top_n`, with `rank_as`",
         "lag" | "lead" | "nth_value" | "ntile" => "there are no window functions",
+        "arg_max" | "max_by" => "write `last_value(x order by y nulls first)`",
+        "arg_min" | "min_by" => "write `first_value(x order by y)`",
+        "collect_list" => "write `array_agg(x)`, with `filter (where x is not null)` to leave nulls out",
+        "collect_set" => "write `array_agg(distinct x)`",
+        "group_concat" => "write `string_agg(x, ',')`",
+        "percentile_cont" => "write `median(x)`, or `approx_percentile_cont(x, 0.95)`",
         "unnest" => "lists become rows by an operator of type `unnest`",
         _ => return None,
     })
@@ -170,6 +178,7 @@ fn time_functions() -> Vec<Arc<ScalarUDF>> {
 
 fn nested_functions() -> Vec<Arc<ScalarUDF>> {
     let all = [
+        nested::array_compact::array_compact_udf(),
         nested::array_has::array_has_udf(),
         nested::array_has::array_has_all_udf(),
         nested::array_has::array_has_any_udf(),
@@ -178,8 +187,12 @@ fn nested_functions() -> Vec<Arc<ScalarUDF>> {
         nested::concat::array_concat_udf(),
         nested::concat::array_prepend_udf(),
         nested::except::array_except_udf(),
+        nested::extract::array_any_value_udf(),
         nested::extract::array_element_udf(),
+        nested::extract::array_pop_back_udf(),
+        nested::extract::array_pop_front_udf(),
         nested::extract::array_slice_udf(),
+        nested::flatten::flatten_udf(),
         nested::length::array_length_udf(),
         nested::make_array::make_array_udf(),
         nested::min_max::array_max_udf(),
