@@ -22,7 +22,7 @@ use millstream_api::types::{SqlName, TimestampForm, UTC, is_json};
 
 use super::instant::LastDate;
 use super::schema::ColumnSpec;
-use super::strings::{Bytes, Strings};
+use super::strings::{Bytes, Strings, with_some_more};
 
 /// Why a value does not fit its column; names the column.
 pub(crate) type Mismatch = String;
@@ -279,9 +279,9 @@ fn unit_word(unit: TimeUnit) -> &'static str {
     }
 }
 
-/// Takes the vector and leaves one with as much room.
+/// Takes the vector and leaves one with room for as many and a little more, since batches differ.
 fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let room = values.len();
+    let room = with_some_more(values.len());
     std::mem::replace(values, Vec::with_capacity(room))
 }
 

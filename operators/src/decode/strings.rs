@@ -56,15 +56,19 @@ impl Bytes {
         self.data.get(ends[0] as usize..ends[1] as usize)
     }
 
-    /// Takes the values; the next ones find as much room as these needed, and a little more, since lengths differ.
+    /// Takes the values; the next ones find as much room as these needed, and a little more.
     pub(crate) fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let some_more = |length: usize| length + length / 8;
-        let (data, offsets) = (some_more(self.data.len()), self.offsets.len());
+        let (data, offsets) = (with_some_more(self.data.len()), with_some_more(self.offsets.len()));
         let mut fresh = Bytes { data: Vec::with_capacity(data), offsets: Vec::with_capacity(offsets) };
         fresh.offsets.push(0);
         let full = std::mem::replace(self, fresh);
         (OffsetBuffer::new(full.offsets.into()), Buffer::from_vec(full.data))
     }
+}
+
+/// Room for as many and a little more: the next batch is hardly as long to the row, and to grow means to copy all there is.
+pub(crate) fn with_some_more(length: usize) -> usize {
+    length + length / 8
 }
 
 /// Texts, each of a row or of several in a row.
