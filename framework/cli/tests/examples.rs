@@ -124,6 +124,25 @@ fn every_example_passes_the_tests_in_its_file() {
     assert!(passed >= 8, "only {passed} tests have passed");
 }
 
+/// The recipes have no input of their own: their tests are what shows that they do what they say.
+#[test]
+fn every_recipe_passes_its_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/recipes");
+    let listed = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let recipes: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension() == Some("toml".as_ref()))
+        .collect();
+    assert!(recipes.len() >= 6, "{recipes:?}");
+    for recipe in recipes {
+        let name = recipe.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(listed.contains(&format!("]({name})")), "{name} is not in README.md");
+        let output = support::test(&recipe).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(output.lines().any(|line| line.starts_with("ok ")), "{name} has no test");
+    }
+}
+
 /// The table of the README's first command, asked for as JSON so that it can be read.
 #[test]
 fn the_flights_summary_is_right() {
