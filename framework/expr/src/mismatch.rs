@@ -16,7 +16,7 @@ use datafusion_sql::sqlparser::ast::{
 use millstream_api::types::SqlName;
 
 use crate::error::ExprError;
-use crate::names::function_name;
+use crate::names::{OF_JSON, function_name};
 use crate::planner::{Scope, compile_in};
 use crate::rules::{Refused, not_a_condition, refused_operator, refused_sign, scaled_interval, violation};
 use crate::sql::{Places, Sql};
@@ -130,9 +130,23 @@ impl Locator<'_> {
             Tree::Ceil { expr, .. } => return self.refused_named(node, "ceil", &[name(expr)]),
             Tree::Floor { expr, .. } => return self.refused_named(node, "floor", &[name(expr)]),
             Tree::Position { expr, r#in } => return self.refused_named(node, "strpos", &[name(r#in), name(expr)]),
+            Tree::CompoundFieldAccess { root, .. } => return self.refused_access(node, root),
             _ => format!("the types of the parts of `{node}` do not fit together"),
         };
         ExprError::new(CODE, message, self.places.of(node))
+    }
+
+    /// `a[…]` where `a` has no such parts.
+    fn refused_access(&self, node: &Tree, root: &Tree) -> ExprError {
+        let found = self.type_of(root);
+        let (message, help) = match &found {
+            DataType::List(_) => {
+                (format!("`{node}`: the items of a list have numbers"), "write `l[1]` for the first one, `l[2:3]` for some")
+            }
+            DataType::Struct(_) => (format!("`{node}`: a struct has no such field"), "write `s.name`, or `s['name']`"),
+            found => (format!("`{node}`: a {} has no parts", SqlName(found)), OF_JSON),
+        };
+        ExprError::new(CODE, message, self.places.of(node)).help(help)
     }
 
     fn refused_call(&self, node: &Tree, function: &Function) -> ExprError {

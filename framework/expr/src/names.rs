@@ -77,6 +77,15 @@ impl Visitor for Checker<'_> {
     }
 }
 
+/// What to write instead of a dot or an index after a column with JSON in it.
+pub(crate) const OF_JSON: &str =
+    "of a `json` column `->> 'key'` is the text and `-> 'key'` the JSON at a key; `-> 0` is that of a list's first item";
+
+/// Whether it is a number, of which a double would make infinity.
+fn is_beyond_double(value: &Value) -> bool {
+    matches!(value, Value::Number(text, _) if text.parse().is_ok_and(f64::is_infinite))
+}
+
 impl Checker<'_> {
     fn node(&mut self, node: &Expr) -> Result<(), ExprError> {
         match node {
@@ -91,6 +100,10 @@ impl Checker<'_> {
             Expr::Cast { format: Some(_), .. } => Err(self.unsupported("a cast with a format", node, "use to_char(…) or to_timestamp(…)")),
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
                 Err(self.unsupported(&format!("`{}`", value.value), node, "write the value itself, or ${NAME} from the environment"))
+            }
+            Expr::Value(value) if is_beyond_double(&value.value) => {
+                let message = format!("`{}` is greater than any double", value.value);
+                Err(ExprError::new("type-mismatch", message, self.places.of(node)))
             }
             Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => {
                 Err(self.unsupported("a subquery", node, "join the two streams with an operator of type `join`"))
@@ -133,7 +146,8 @@ impl Checker<'_> {
         for name in rest {
             let DataType::Struct(fields) = found else {
                 let message = format!("`{name}` is asked of a {}, which has no fields", SqlName(found));
-                return Err(ExprError::new("unknown-column", message, self.places.range(name.span)));
+                let error = ExprError::new("unknown-column", message, self.places.range(name.span));
+                return Err(if matches!(found, DataType::Utf8View) { error.help(OF_JSON) } else { error });
             };
             let Some((_, field)) = fields.find(&name.value) else {
                 let known = fields.iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");

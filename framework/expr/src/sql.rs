@@ -68,6 +68,13 @@ fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<
         None
     };
     let rest = parser.peek_token();
+    if let (Expr::BinaryOp { right, .. }, false) = (&tree, rest.token == Token::EOF)
+        && let Expr::Identifier(name) = right.as_ref()
+        && name.quote_style.is_none()
+        && name.value.eq_ignore_ascii_case("as")
+    {
+        return Err(syntax("the expression ends where an expression was expected", places.range(name.span)));
+    }
     if rest.token != Token::EOF {
         return Err(syntax(format!("`{}` is left over after the expression", rest.token), places.range(rest.span))
             .help("a name is given with `as`; a column name that is not a plain word is put in double quotes"));
@@ -102,7 +109,7 @@ impl Places<'_> {
         Some(before + within)
     }
 
-    /// Spans of calls end before the closing parenthesis; this takes it in.
+    /// Spans of calls and indexes end before the closing parenthesis or bracket; this takes it in.
     fn closed(&self, range: Range<usize>) -> Range<usize> {
         let inside = &self.0[range.clone()];
         let mut quote = None;
@@ -111,17 +118,17 @@ impl Places<'_> {
             match (quote, c) {
                 (Some(q), c) if q == c => quote = None,
                 (None, '\'' | '"') => quote = Some(c),
-                (None, '(') => open += 1,
-                (None, ')') => open = open.saturating_sub(1),
+                (None, '(' | '[') => open += 1,
+                (None, ')' | ']') => open = open.saturating_sub(1),
                 _ => {}
             }
         }
         let mut end = range.end;
         for (at, c) in self.0[range.end..].char_indices() {
-            if open == 0 || !(c.is_whitespace() || c == ')') {
+            if open == 0 || !(c.is_whitespace() || matches!(c, ')' | ']')) {
                 break;
             }
-            if c == ')' {
+            if !c.is_whitespace() {
                 open -= 1;
                 end = range.end + at + 1;
             }
@@ -233,6 +240,7 @@ mod tests {
         for (text, wanted) in [
             ("", "syntax -: there is no expression"),
             ("1 +", "syntax 2..3: the expression ends where an expression was expected"),
+            ("1 + as b", "syntax 4..6: the expression ends where an expression was expected"),
             ("a b", "syntax 2..3: `b` is left over after the expression"),
             ("a = 'x", "syntax 4..6: unterminated string literal"),
             ("(a", "syntax 1..2: the expression ends where ) was expected"),

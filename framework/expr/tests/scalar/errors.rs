@@ -36,6 +36,10 @@ fn unknown_names() {
         ("dep-delay", "unknown-column [dep] there is no column `dep` | did you mean `dec`? there are …"),
         ("place.town", "unknown-column [town] there is no field `town` | there are city, zip"),
         ("n.x", "unknown-column [x] `x` is asked of a bigint, which has no fields"),
+        (
+            "s.x",
+            "unknown-column [x] `x` is asked of a string, which has no fields | of a `json` column `->> 'key'` is the text and `-> 'key'` the JSON at a key; `-> 0` is that of a list's first item",
+        ),
         ("n + lowr(s)", "unknown-function [lowr] there is no function `lowr` | did you mean `lower`?"),
         ("hours(ts)", "unknown-function [hours] there is no function `hours` | did you mean `hour`?"),
         ("frobnicate(s)", "unknown-function [frobnicate] there is no function `frobnicate` | docs/expressions.md lists the functions"),
@@ -46,6 +50,16 @@ fn unknown_names() {
         ("cast(n as bigimt)", "unknown-type [bigimt] `bigimt` is not a type | did you mean `bigint`?"),
         ("s::varchar(3)", "unknown-type [s] `varchar(3)` is not a type | strings have no length; write string, and left(…, n) to cut it"),
         ("n::decimal(50,2)", "unknown-type [n] `decimal(50,2)` is not a type | write decimal(p, s) with 1 ≤ p ≤ 38 and 0 ≤ s ≤ p"),
+    ]);
+}
+
+#[test]
+fn parts_of_what_has_none() {
+    let json = "of a `json` column `->> 'key'` is the text and `-> 'key'` the JSON at a key; `-> 0` is that of a list's first item";
+    check(&[
+        ("s['a']", &format!("type-mismatch [s['a']] `s['a']`: a string has no parts | {json}")),
+        ("n[1]", &format!("type-mismatch [n[1]] `n[1]`: a bigint has no parts | {json}")),
+        ("n * 1e400", "type-mismatch [1e400] `1e400` is greater than any double"),
     ]);
 }
 
