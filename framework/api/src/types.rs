@@ -184,6 +184,12 @@ impl<'a> Parser<'a> {
             "ms" => TimeUnit::Millisecond,
             "us" => TimeUnit::Microsecond,
             "ns" => TimeUnit::Nanosecond,
+            digits if digits.parse::<u8>().is_ok() => {
+                return Err(
+                    "timestamps always have microseconds; write timestamp, or timestamp(s), (ms), (us), (ns) for integers since 1970"
+                        .into(),
+                );
+            }
             other => return Err(format!("`{other}` is not a unit of timestamp(…); use s, ms, us or ns")),
         };
         self.expect(')')?;
@@ -350,6 +356,8 @@ mod tests {
         }
         let message = ColumnType::parse("varchar(20) not null").unwrap_err();
         assert_eq!(message, "`varchar(20) not null` is not a type, as texts have no length here; did you mean `string`?");
+        let precision = "timestamps always have microseconds; write timestamp, or timestamp(s), (ms), (us), (ns) for integers since 1970";
+        assert_eq!(ColumnType::parse("timestamp(3)").unwrap_err(), precision);
         assert_eq!(ColumnType::parse("timestamp(m)").unwrap_err(), "`m` is not a unit of timestamp(…); use s, ms, us or ns");
         assert!(ColumnType::parse("decimal(40,2)").is_err());
         assert!(ColumnType::parse("list<int").is_err());

@@ -35,6 +35,9 @@ impl FolderBlobs {
     /// When it cannot be made or read.
     pub fn open(root: &Path) -> Result<FolderBlobs> {
         let cannot = |cause: &dyn std::fmt::Display| Error::io(format!("cannot open the store {}", root.display()), cause);
+        if root.is_file() {
+            return Err(cannot(&"it is a file, and checkpoints need a folder"));
+        }
         std::fs::create_dir_all(root).map_err(|cause| cannot(&cause))?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(|cause| cannot(&cause))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| cannot(&cause))?;
@@ -121,6 +124,15 @@ impl Blobs for FolderBlobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_no_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let refused = FolderBlobs::open(&file).err().unwrap().to_string();
+        assert!(refused.ends_with("it is a file, and checkpoints need a folder"), "{refused}");
+    }
 
     #[test]
     fn a_folder_keeps_objects_and_refuses_to_write_over_one() {
