@@ -295,7 +295,19 @@ pub(crate) fn make_sink<O: NodeOptions>(
     views: &Views,
     checkpoints: bool,
 ) -> Box<dyn Sink> {
-    let named = Inputs { name: "sink", streams: vec![("input".into(), stream.clone())], on_bad_row: OnBadRow::Fail, folder: folder.into() };
+    make_sink_by::<O>(OnBadRow::Fail, options, stream, folder, views, checkpoints)
+}
+
+/// The same with this policy for what it cannot write.
+pub(crate) fn make_sink_by<O: NodeOptions>(
+    on_bad_row: OnBadRow,
+    options: Value,
+    stream: Stream,
+    folder: &std::path::Path,
+    views: &Views,
+    checkpoints: bool,
+) -> Box<dyn Sink> {
+    let named = Inputs { name: "sink", streams: vec![("input".into(), stream.clone())], on_bad_row, folder: folder.into() };
     let plan = read::<O>(options).unwrap().plan(&named).unwrap();
     let Make::Sink(factory) = &plan.make else { panic!("not a sink") };
     let names = factory.required();
@@ -303,7 +315,7 @@ pub(crate) fn make_sink<O: NodeOptions>(
     let schema = Arc::new(stream.schema.project(&places).unwrap());
     let input = Shape { schema, explicit_windows: false, judge: false, origin: plan.inputs[0].origin, read: true };
     let (node, views) = ("sink".to_owned(), views.clone());
-    factory.make(&SinkContext { node, subtask: 0, input, on_bad_row: OnBadRow::Fail, views, checkpoints }).unwrap()
+    factory.make(&SinkContext { node, subtask: 0, input, on_bad_row, views, checkpoints }).unwrap()
 }
 
 /// What checkpoints have of one subtask that notes what changes, as a store would have it.

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Io,
     /// Whoever took the rows wants no more of them: a pipe that was closed.
     Closed,
+    /// The world outside has said that it will never do what is asked of it: a service that does not know the token.
+    Refused,
     /// A limit that the file sets was reached (memory, rows).
     Limit,
     /// State that cannot be read or written.

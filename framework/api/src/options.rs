@@ -20,6 +20,26 @@ pub enum OnBadRow {
     Reject,
 }
 
+/// What happens to a row that a sink cannot write. A sink has no side streams, so that nothing can be rejected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnwritable {
+    /// The run fails with a message that says why.
+    #[default]
+    Fail,
+    /// The row is counted as skipped.
+    Skip,
+}
+
+impl From<OnUnwritable> for OnBadRow {
+    fn from(policy: OnUnwritable) -> Self {
+        match policy {
+            OnUnwritable::Fail => OnBadRow::Fail,
+            OnUnwritable::Skip => OnBadRow::Skip,
+        }
+    }
+}
+
 /// Where a node's keyed state is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -95,8 +115,8 @@ pub struct OperatorCommon {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SinkCommon {
-    /// What happens to a row that cannot be written. A sink has no side streams: `reject` means `skip`.
-    pub on_bad_row: OnBadRow,
+    /// What happens to a row that cannot be written. A sink has no side streams, so there is no `reject`.
+    pub on_bad_row: OnUnwritable,
     /// Number of subtasks, for sinks that can have more than one.
     pub parallelism: Option<NonZeroUsize>,
     /// Free text for the plan and the graph.

@@ -384,6 +384,12 @@ pub trait SinkFactory: Send + Sync {
         Delivery::Immediate
     }
 
+    /// Whether it can find that it cannot write a row, and then follows [`SinkContext::on_bad_row`]. `false`: the file is warned of
+    /// a policy that nothing follows.
+    fn has_bad_rows(&self) -> bool {
+        true
+    }
+
     /// Whether it writes in two phases: what can be seen of it is what checkpoints cover, and going back to an older one cuts it back.
     fn two_phase(&self) -> bool {
         false

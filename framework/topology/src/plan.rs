@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use millstream_api::diagnostic::{Key, nearest};
-use millstream_api::options::StateHome;
+use millstream_api::options::{OnBadRow, StateHome};
 use millstream_api::plan::{Inputs, Make, OutputPlan, Parallelism, Plan, Route, rejected_schema};
 use millstream_api::registry::Role;
 use millstream_api::types::{SqlName, timestamp_type};
@@ -163,6 +163,9 @@ impl Forward<'_, '_> {
         if let Some(mistake) = stays_in_memory(node, &plan) {
             self.note(node, mistake.into());
         }
+        if let Some(warning) = writes_all(node, &plan) {
+            self.note(node, warning.into());
+        }
         let times = if node.role == Role::Source { self.event_times(node, &mut plan) } else { Vec::new() };
         let parallelism = self.parallelism(node, &plan);
         let names: Vec<String> = plan.outputs.iter().map(|output| full_name(&node.name, output)).collect();
@@ -311,6 +314,16 @@ fn stays_in_memory(node: &Declaration<'_>, plan: &Plan) -> Option<Diagnostic> {
         (format!("`{}` has no keyed state", node.name), "leave `state` out".to_owned())
     };
     Some(Diagnostic::error("state-in-memory", message).key("state").help(help))
+}
+
+/// A policy for rows that cannot be written, of a sink that can write any.
+fn writes_all(node: &Declaration<'_>, plan: &Plan) -> Option<Diagnostic> {
+    let Make::Sink(factory) = &plan.make else { return None };
+    if node.common.on_bad_row == OnBadRow::Fail || factory.has_bad_rows() {
+        return None;
+    }
+    let message = format!("a sink `{}` can write any row that comes to it: `on_bad_row` does nothing", node.kind);
+    Some(Diagnostic::warning("unused-key", message).key("on_bad_row").on_key().help("leave it out"))
 }
 
 /// A mistake of a node type's author that would be trouble later on.

@@ -64,6 +64,10 @@ impl SinkFactory for DiscardFactory {
         Delivery::Held
     }
 
+    fn has_bad_rows(&self) -> bool {
+        false
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         Ok(Box::new(Discard { node: context.node.clone(), subtask: context.subtask, checksum: Checksum::default() }))
     }

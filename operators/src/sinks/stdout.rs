@@ -77,6 +77,10 @@ impl SinkFactory for StdoutFactory {
         self.picked.required()
     }
 
+    fn has_bad_rows(&self) -> bool {
+        false
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let projection = self.picked.bind(&context.input.schema)?;
         Ok(Box::new(Printer::new(projection, self.format, std::io::stdout())))

@@ -104,8 +104,9 @@ impl Restarts {
     /// Judges a failure of `node`.
     pub fn judge(&mut self, node: &str, error: &Error, Progress { newest, covered, read }: Progress) -> Verdict {
         // By the policy of its node a bad row ends the run; to read it again makes it no better.
+        // Who has refused something for good would only refuse it again.
         // And nobody opens a pipe again that was closed, and to go on against whoever has taken the store would destroy its work.
-        if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Closed | ErrorKind::Taken) {
+        if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Refused | ErrorKind::Closed | ErrorKind::Taken) {
             return Verdict::GiveUp(None);
         }
         if newest != self.newest {
@@ -222,6 +223,8 @@ mod tests {
         assert_eq!(restarts(9, 9).judge("in", &bad, Progress::default()), Verdict::GiveUp(None));
         let closed = Error::new(ErrorKind::Closed, "closed");
         assert_eq!(restarts(9, 9).judge("out", &closed, Progress::default()), Verdict::GiveUp(None));
+        let refused = Error::new(ErrorKind::Refused, "refused");
+        assert_eq!(restarts(9, 9).judge("out", &refused, Progress::default()), Verdict::GiveUp(None));
         let taken = Error::new(ErrorKind::Taken, "taken");
         assert_eq!(restarts(9, 9).judge("[checkpoint]", &taken, Progress::default()), Verdict::GiveUp(None));
         assert_eq!(restarts(0, 1).judge("in", &Error::internal("x"), Progress::default()), Verdict::GiveUp(None));

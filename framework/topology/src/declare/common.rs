@@ -47,7 +47,7 @@ impl Common {
                 ..Common::default()
             }),
             Role::Sink => shared(read, reader).map(|c: SinkCommon| Common {
-                on_bad_row: c.on_bad_row,
+                on_bad_row: c.on_bad_row.into(),
                 parallelism: c.parallelism,
                 description: c.description,
                 ..Common::default()

@@ -247,6 +247,10 @@ impl SinkFactory for FileSinkFactory {
         true
     }
 
+    fn has_bad_rows(&self) -> bool {
+        false
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let projection = self.picked.bind(&context.input.schema)?;
         if context.checkpoints {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use millstream_api::error::shortened;
+use millstream_api::error::{ErrorKind, shortened};
 use millstream_api::secret::Secret;
 use millstream_api::{Diagnostic, Diagnostics, Error, Result};
 use ureq::Agent;
@@ -122,12 +122,33 @@ pub(super) struct Request {
 
 /// Why an attempt failed.
 struct Failure {
-    /// As a sentence: `it was answered 503 Service Unavailable: …`.
+    /// As a sentence: `the answer was 503 Service Unavailable: …`.
     said: String,
-    /// Whether it can help to send the request again.
-    may_pass: bool,
+    hope: Hope,
     /// The pause that the service asks for.
     asked: Option<Duration>,
+}
+
+/// What can come of sending a request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hope {
+    /// It may be taken.
+    MayPass,
+    /// It will not be: the service does not want these rows.
+    OtherRows,
+    /// No request will be: the service, its address or what is said to it is another than the file says.
+    None,
+}
+
+/// How an attempt went.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// The request was taken.
+    Taken,
+    /// It was not, and is to be sent again.
+    Again,
+    /// The service does not want these rows and says why, as a sentence.
+    Unwanted(String),
 }
 
 impl Client {
@@ -151,27 +172,32 @@ impl Client {
         Ok(Request { key, packed: self.packed(body)?, retries: Retries::new(self.patience, random()), pause: Duration::ZERO })
     }
 
-    /// Sends a request once, or waits a part of the pause before the next attempt. Whether it was taken: to be called until it is.
+    /// Sends a request once, or waits a part of the pause before the next attempt: to be called as long as it is to be sent
+    /// again.
     ///
     /// # Errors
-    /// When it is refused for good, or was sent as often as it may be.
-    pub(super) fn go_on(&self, request: &mut Request) -> Result<bool> {
+    /// When it was sent as often as it may be, or the service would take no other request either.
+    pub(super) fn go_on(&self, request: &mut Request) -> Result<Attempt> {
         if !request.pause.is_zero() {
             let part = request.pause.min(PAUSE_AT_ONCE);
             std::thread::sleep(part);
             request.pause -= part;
-            return Ok(false);
+            return Ok(Attempt::Again);
         }
-        let Err(failure) = self.attempt(&request.key, &request.packed) else { return Ok(true) };
-        if !failure.may_pass {
-            return Err(self.refused(&failure.said));
+        let Err(failure) = self.attempt(&request.key, &request.packed) else { return Ok(Attempt::Taken) };
+        match failure.hope {
+            Hope::MayPass => {}
+            Hope::OtherRows => return Ok(Attempt::Unwanted(failure.said)),
+            Hope::None => return Err(self.refused(&failure.said)),
         }
         let Some(pause) = request.retries.pause(failure.asked) else {
             return Err(self.given_up(&failure.said, request.retries.failed()));
         };
-        tracing::warn!("POST {} failed, next attempt in {:.1} s: {}", self.target.uri, pause.as_secs_f64(), failure.said);
+        let (failed, attempts) = (request.retries.failed(), self.patience.attempts);
+        let seconds = pause.as_secs_f64();
+        tracing::warn!("attempt {failed} of {attempts} to POST {} failed, next one in {seconds:.1} s: {}", self.target.uri, failure.said);
         request.pause = pause;
-        Ok(false)
+        Ok(Attempt::Again)
     }
 
     fn packed(&self, body: &[u8]) -> Result<Vec<u8>> {
@@ -200,12 +226,12 @@ impl Client {
                 let said = String::from_utf8_lossy(&said);
                 if response.status().is_success() { Ok(()) } else { Err(answered(&response, &said)) }
             }
-            Err(cause) => Err(Failure { may_pass: may_pass(&cause), said: self.without_answer(&cause), asked: None }),
+            Err(cause) => Err(Failure { hope: without_answer(&cause), said: self.told(&cause), asked: None }),
         }
     }
 
     /// What is said of an attempt that got no answer.
-    fn without_answer(&self, cause: &ureq::Error) -> String {
+    fn told(&self, cause: &ureq::Error) -> String {
         match cause {
             ureq::Error::Timeout(_) => format!("there was no answer within `timeout` = \"{:?}\"", self.timeout),
             other => other.to_string(),
@@ -213,8 +239,21 @@ impl Client {
     }
 
     fn refused(&self, said: &str) -> Error {
-        Error::io(format!("POST {} was refused", self.target.uri), said)
-            .help("rows that were taken before it are not sent again; see what the service expects, and `url`, `token` and `headers`")
+        Error::new(ErrorKind::Refused, format!("POST {} was refused: {said}", self.target.uri))
+            .help("to send it again would not help: see what the service expects, and `url`, `token` and `headers`")
+    }
+
+    /// The failure of a run whose rows a service does not want.
+    pub(super) fn unwanted(&self, rows: usize, first: &str, said: &str) -> Error {
+        let these = if rows == 1 { "a row".to_owned() } else { format!("{rows} rows, from this one on,") };
+        let message = format!("{these} would be refused by {} for ever: {said}: {}", self.target.uri, shortened(first));
+        Error::new(ErrorKind::BadRow, message)
+            .help("on_bad_row = \"skip\" leaves the rows of such a request out, and `max_rows` = 1 sends each row alone")
+    }
+
+    /// Where requests go.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.target.uri
     }
 
     fn given_up(&self, said: &str, attempts: usize) -> Error {
@@ -227,19 +266,30 @@ impl Client {
 /// What an answer says that is no success.
 fn answered<B>(response: &Response<B>, said: &str) -> Failure {
     let status = response.status();
-    let may_pass =
-        status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
     let said = said.trim();
     let text = if said.is_empty() { String::new() } else { format!(": {}", shortened(said)) };
-    Failure { said: format!("the answer was {status}{text}"), may_pass, asked }
+    Failure { said: format!("the answer was {status}{text}"), hope: after(status), asked }
 }
 
-/// Whether a failure without an answer can pass: not a certificate that is wrong.
-fn may_pass(cause: &ureq::Error) -> bool {
+/// What a status leaves to hope for. Only those that speak of the body are about rows: to leave rows out because a token has expired
+/// would be to lose them.
+fn after(status: StatusCode) -> Hope {
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => Hope::MayPass,
+        StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+            Hope::OtherRows
+        }
+        status if status.is_server_error() => Hope::MayPass,
+        _ => Hope::None,
+    }
+}
+
+/// What a failure without an answer leaves to hope for: a certificate that is wrong stays so.
+fn without_answer(cause: &ureq::Error) -> Hope {
     match cause {
-        ureq::Error::Io(cause) => cause.kind() != std::io::ErrorKind::InvalidData,
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) => false,
-        _ => true,
+        ureq::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => Hope::None,
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Hope::None,
+        _ => Hope::MayPass,
     }
 }

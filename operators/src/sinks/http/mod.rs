@@ -19,8 +19,10 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use millstream_api::error::shortened;
 use millstream_api::message::CheckpointId;
 use millstream_api::operator::{Fates, Progress};
+use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::secret::Secret;
@@ -31,7 +33,7 @@ use millstream_api::{Batch, Diagnostic, Diagnostics, Error, Result, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::client::{Client, Request, Target};
+use self::client::{Attempt, Client, Request, Target};
 use self::pending::Pending;
 use self::retries::Patience;
 use super::columns::{Picked, Projection};
@@ -41,8 +43,13 @@ use crate::encode::json;
 ///
 /// A request is sent when it is full or when the input pauses; the next one when it was answered, so that the service sets the
 /// pace. When it cannot be reached, or answers with 408, 425, 429 or 5xx, the same request is sent again after a pause, which
-/// doubles up to `max_pause` and is as long as the service says in `Retry-After` (up to ten minutes). After `attempts`, or after any other answer, the
-/// run fails and shows it. A stop waits for a request that is being sent again; a second Ctrl-C does not.
+/// doubles up to `max_pause` and is as long as the service says in `Retry-After` (up to ten minutes). After `attempts` the
+/// run fails and shows the last answer. A stop waits for a request that is being sent again; a second Ctrl-C does not.
+///
+/// An answer 400, 409, 413 or 422 says that the service does not want these rows, today or tomorrow. With `on_bad_row = "fail"`
+/// (default) the run fails; with `"skip"` all rows of the request are left out, counted as skipped, and the log says why: `max_rows = 1`
+/// leaves out no others with a bad one. After any other answer (401, 403 and 404, say, or a redirect) the run fails in any case, and is not
+/// restarted: what is wrong is in the file or the service.
 ///
 /// Each request has a header `Idempotency-Key`, the same whenever it is sent: a service that remembers keys takes no row twice.
 /// A run that goes on from a checkpoint sends again what came after it, under the same keys where the requests are the same.
@@ -172,6 +179,8 @@ impl SinkFactory for HttpSinkFactory {
             client: Client::new(self.target.clone(), self.compression, self.timeout, self.patience),
             run: random(),
             requests: 0,
+            on_bad_row: context.on_bad_row,
+            unwanted: 0,
             rows: Vec::new(),
             next_row: 0,
             request: None,
@@ -187,6 +196,9 @@ fn random() -> u64 {
 /// The name of what a checkpoint keeps: the run and how many requests it has sent.
 const STATE: &str = "requests";
 
+/// So many requests that are left out are each said in the log.
+const EACH_IS_SAID: u64 = 8;
+
 struct HttpSink {
     projection: Projection,
     pending: Pending,
@@ -195,6 +207,9 @@ struct HttpSink {
     run: u64,
     /// How many were sent.
     requests: u64,
+    on_bad_row: OnBadRow,
+    /// How many requests the service did not want.
+    unwanted: u64,
     /// The rows of a batch, encoded, and the byte at which the next one begins that is in no request yet.
     rows: Vec<u8>,
     next_row: usize,
@@ -222,6 +237,25 @@ impl HttpSink {
         Ok(())
     }
 
+    /// Says that the rows of the request are left out: each time at first, then at every doubling, so that a service which wants none does
+    /// not fill the log.
+    ///
+    /// # Errors
+    /// When they are not to be.
+    fn leave_out(&mut self, said: &str) -> Result<()> {
+        let body = String::from_utf8_lossy(self.pending.body());
+        let (rows, first) = (self.pending.rows(), body.lines().next().unwrap_or_default());
+        if self.on_bad_row == OnBadRow::Fail {
+            return Err(self.client.unwanted(rows, first, said));
+        }
+        self.unwanted += 1;
+        if self.unwanted <= EACH_IS_SAID || self.unwanted.is_power_of_two() {
+            let (uri, first, unwanted) = (self.client.uri(), shortened(first), self.unwanted);
+            tracing::warn!("POST {uri}: {rows} rows are left out, {unwanted} requests so far: {said}; the first row is {first}");
+        }
+        Ok(())
+    }
+
     /// Barriers and ends come when all was flushed.
     fn check_all_sent(&self) -> Result<()> {
         match self.pending.is_empty() {
@@ -244,12 +278,17 @@ impl Sink for HttpSink {
             self.collect()?;
         }
         let Some(request) = &mut self.request else { return Ok(Progress::Done) };
-        if self.client.go_on(request)? {
-            self.request = None;
-            self.requests += 1;
-            fates.taken += self.pending.rows() as u64;
-            self.pending.clear();
+        match self.client.go_on(request)? {
+            Attempt::Again => return Ok(Progress::More),
+            Attempt::Taken => fates.taken += self.pending.rows() as u64,
+            Attempt::Unwanted(said) => {
+                self.leave_out(&said)?;
+                fates.skipped += self.pending.rows() as u64;
+            }
         }
+        self.request = None;
+        self.requests += 1;
+        self.pending.clear();
         Ok(Progress::More)
     }
 

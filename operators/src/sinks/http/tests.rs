@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use millstream_api::error::ErrorKind;
 use millstream_api::message::CheckpointId;
 use millstream_api::operator::{Fates, Progress};
+use millstream_api::options::OnBadRow;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::view::Views;
@@ -13,7 +15,7 @@ use millstream_api::{Batch, Sink, Stream};
 use serde_json::{Value, json};
 
 use super::HttpSinkOptions;
-use crate::testing::{Node, batch, ints, schema, sink, stream, weighed};
+use crate::testing::{Node, batch, ints, make_sink_by, schema, sink, stream, weighed};
 
 /// What a service got.
 struct Got {
@@ -68,10 +70,19 @@ fn input() -> Stream {
     stream(schema("n bigint"))
 }
 
-fn sender(url: &str, options: Value) -> Box<dyn Sink> {
+fn with_url(url: &str, options: Value) -> Value {
     let mut all = json!({ "url": url, "pause": "1ms", "max_pause": "2ms", "timeout": "60s" });
     all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
-    sink::<HttpSinkOptions>(all, input(), std::path::Path::new("."), &Views::default())
+    all
+}
+
+fn sender(url: &str, options: Value) -> Box<dyn Sink> {
+    sink::<HttpSinkOptions>(with_url(url, options), input(), std::path::Path::new("."), &Views::default())
+}
+
+/// A sender that leaves out what the service does not want.
+fn skipping(url: &str, options: Value) -> Box<dyn Sink> {
+    make_sink_by::<HttpSinkOptions>(OnBadRow::Skip, with_url(url, options), input(), std::path::Path::new("."), &Views::default(), false)
 }
 
 /// As the runtime does: what is left is done before anything else.
@@ -167,12 +178,12 @@ fn a_service_that_does_not_answer_is_told_by_the_key_that_bounds_it() {
 
 #[test]
 fn what_cannot_pass_fails_at_once_and_what_does_not_pass_in_the_end() {
-    let (url, got) = service(&[&answer("400 Bad Request", "", "no column `m`\n")]);
+    let (url, got) = service(&[&answer("401 Unauthorized", "", "who are you?\n")]);
     let mut refused = sender(&url, json!({}));
     write(&mut *refused, rows([1]));
     let error = flush(&mut *refused).unwrap_err();
-    assert_eq!(error.message(), format!("POST {url} was refused: the answer was 400 Bad Request: no column `m`"));
-    assert_eq!(got.try_iter().count(), 1);
+    assert_eq!(error.message(), format!("POST {url} was refused: the answer was 401 Unauthorized: who are you?"));
+    assert_eq!((error.kind(), got.try_iter().count()), (ErrorKind::Refused, 1));
 
     let (url, _got) = service(&[&answer("307 Temporary Redirect", "location: http://127.0.0.1:1/\r\n", "")]);
     let mut redirected = sender(&url, json!({}));
@@ -187,6 +198,33 @@ fn what_cannot_pass_fails_at_once_and_what_does_not_pass_in_the_end() {
     assert_eq!(error.message(), format!("POST {url} failed 3 times: the answer was 500 Internal Server Error"));
     assert!(error.help_text().unwrap().contains("`attempts`"));
     assert_eq!(got.try_iter().count(), 3);
+}
+
+#[test]
+fn rows_that_a_service_does_not_want_end_the_run_or_are_left_out() {
+    let bad = answer("422 Unprocessable Entity", "", "no column `m`\n");
+    let (url, _got) = service(&[&bad]);
+    let mut failing = sender(&url, json!({}));
+    write(&mut *failing, rows([1, 2]));
+    let error = flush(&mut *failing).unwrap_err();
+    let said = "the answer was 422 Unprocessable Entity: no column `m`";
+    assert_eq!(error.message(), format!("2 rows, from this one on, would be refused by {url} for ever: {said}: {{\"n\":1}}"));
+    assert_eq!(error.kind(), ErrorKind::BadRow, "to go on from a checkpoint makes it no better");
+
+    let ok = answer("200 OK", "", "");
+    let (url, got) = service(&[&ok, &bad, &answer("400 Bad Request", "", ""), &ok, &answer("403 Forbidden", "", "")]);
+    let mut skipping = skipping(&url, json!({ "max_rows": 2 }));
+    let mut fates = Fates::default();
+    skipping.write(rows([1, 2, 3, 4, 5, 6, 7]), &mut fates).unwrap();
+    settle(&mut *skipping, &mut fates).unwrap();
+    assert_eq!((fates.taken, fates.skipped), (2, 4));
+    skipping.flush().unwrap();
+    settle(&mut *skipping, &mut fates).unwrap();
+    assert_eq!((fates.taken, fates.skipped), (3, 4));
+    let keys: std::collections::BTreeSet<String> = got.try_iter().map(|got| got.header("idempotency-key").to_owned()).collect();
+    assert_eq!(keys.len(), 4);
+    skipping.write(rows([8]), &mut fates).unwrap();
+    assert!(settle(&mut *skipping, &mut fates).and_then(|()| flush(&mut *skipping)).is_err(), "a token is no matter of rows");
 }
 
 #[test]

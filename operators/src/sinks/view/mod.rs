@@ -68,6 +68,10 @@ impl SinkFactory for ViewFactory {
         self.settings.committed
     }
 
+    fn has_bad_rows(&self) -> bool {
+        false
+    }
+
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let format = Arc::new(RowFormat::new(&context.input.schema, &self.settings.columns, &self.settings.key)?);
         let shared = Arc::new(Shared::default());
