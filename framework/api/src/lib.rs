@@ -20,6 +20,7 @@
 //! - [`key_group`]: canonical key bytes, their hash, and key groups
 //! - [`state`]: writing and reading a node's state by key group
 //! - [`view`]: materialised views that a server can read while a sink writes
+//! - [`requests`]: what a node notes of requests to or from the world outside
 //! - [`secret`]: tokens and passwords
 //! - [`registry`]: which node types there are
 //! - [`panics`]: libraries that panic at the data they are given
@@ -37,6 +38,7 @@ pub mod options;
 pub mod panics;
 pub mod plan;
 pub mod registry;
+pub mod requests;
 pub mod secret;
 pub mod sink;
 pub mod source;

@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::message::CheckpointId;
 use crate::operator::{Fates, Progress};
+use crate::requests::Requests;
 use crate::state::{StateReader, StateWriter};
 use crate::time::EventTime;
 
@@ -19,6 +20,11 @@ pub trait Sink: Send {
     fn resume(&mut self, fates: &mut Fates) -> Result<Progress> {
         let _ = fates;
         Ok(Progress::Done)
+    }
+
+    /// Of a sink that sends requests: where it notes how they went. Asked for once, before anything comes in.
+    fn requests(&self) -> Option<Requests> {
+        None
     }
 
     /// The watermark has risen.

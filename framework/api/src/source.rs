@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::array::{Int8Array, RecordBatch};
 
 use crate::error::{BadRow, Result};
+use crate::requests::Requests;
 
 /// One subtask of a source node.
 pub trait Source: Send {
@@ -19,6 +20,11 @@ pub trait Source: Send {
     /// What can be said to it while [`next`](Source::next) is at work, if others hand rows to it and are told what became of them.
     /// Asked for once, before the first `next`.
     fn door(&self) -> Option<Arc<dyn Door>> {
+        None
+    }
+
+    /// Of a source that answers requests: where it notes how they went. Asked for once, before the first `next`.
+    fn requests(&self) -> Option<Requests> {
         None
     }
 

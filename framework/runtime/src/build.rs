@@ -8,6 +8,7 @@ use std::time::Duration;
 use millstream_api::key_group::owned_groups;
 use millstream_api::message::CheckpointId;
 use millstream_api::plan::{Make, OperatorContext, Shape, SinkContext, SourceContext, rejected_schema};
+use millstream_api::requests::Requests;
 use millstream_api::view::Views;
 use millstream_api::{Error, EventTime, Result, Source};
 use millstream_state::{JobSnapshot, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};
@@ -116,6 +117,11 @@ fn operator_context(topology: &Topology, node: &Node, subtask: usize) -> Operato
     }
 }
 
+/// Where a node notes how its requests went, with the clock of the run.
+fn timed(requests: Option<Requests>, around: &Surroundings<'_>) -> Option<Requests> {
+    requests.inspect(|requests| requests.tell_time(around.schedule.clock.clone()))
+}
+
 /// Into how many batches a second of a source with a `rate` is cut.
 const BATCHES_PER_SECOND: usize = 100;
 
@@ -151,9 +157,11 @@ impl Maker<'_> {
                 };
                 let source = factory.make(&context)?;
                 let (door, pauses) = (source.door(), source.pauses());
+                let requests = timed(source.requests(), surroundings);
                 let feed = (surroundings.feed)(&self.node.name, source, self.slot.clone())?;
                 let parts = SourceParts { door, pauses, ..self.source_parts(feed, outbox, splits, seat, surroundings)? };
                 let stats = parts.stats.clone();
+                stats.set_requests(requests);
                 Ok((Box::new(SourceTask::new(parts)), false, stats))
             }
             Make::Operator(factory) => {
@@ -170,8 +178,11 @@ impl Maker<'_> {
                     views: surroundings.views.clone(),
                     checkpoints: surroundings.two_phase.is_some(),
                 };
-                let worker = Worker::Sink { sink: factory.make(&context)?, dirty: false };
-                self.operator(worker, incoming, outbox, surroundings, factory.blocks())
+                let sink = factory.make(&context)?;
+                let requests = timed(sink.requests(), surroundings);
+                let made = self.operator(Worker::Sink { sink, dirty: false }, incoming, outbox, surroundings, factory.blocks())?;
+                made.2.set_requests(requests);
+                Ok(made)
             }
         }
     }

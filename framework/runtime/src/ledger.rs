@@ -1,9 +1,10 @@
 //! What became of every row: counted by each subtask, summed for each node, balanced at the end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use millstream_api::EventTime;
 use millstream_api::operator::Fates;
+use millstream_api::requests::{RequestCounts, Requests};
 use millstream_api::source::Position;
 use millstream_state::TaskCounts;
 use millstream_state::disk::DiskCounts;
@@ -72,6 +73,7 @@ pub struct Stats(Arc<Shared>);
 struct Shared {
     counters: Mutex<Counters>,
     splits: Mutex<Vec<SplitState>>,
+    requests: OnceLock<Requests>,
 }
 
 /// Where a split of a source stands.
@@ -117,6 +119,19 @@ impl Stats {
     /// Where the splits of a source stand.
     pub fn splits(&self) -> Vec<SplitState> {
         self.0.splits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where the subtask notes how its requests went, if it sends or answers any.
+    pub fn set_requests(&self, requests: Option<Requests>) {
+        if let Some(requests) = requests {
+            // A subtask is made once.
+            let _ = self.0.requests.set(requests);
+        }
+    }
+
+    /// How its requests went.
+    pub fn requests(&self) -> Option<RequestCounts> {
+        self.0.requests.get().map(Requests::get)
     }
 
     /// The counters now.

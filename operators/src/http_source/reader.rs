@@ -10,6 +10,7 @@ use millstream_api::Source;
 use millstream_api::error::{Error, Result};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{SourceContext, SourceFactory};
+use millstream_api::requests::Requests;
 use millstream_api::secret::Secret;
 use millstream_api::source::{Door, Next, SourcePart, SourceRows};
 
@@ -73,10 +74,12 @@ impl HttpFactory {
             budget: Budget::new(self.limits.buffer_bytes),
             intake: intake.clone(),
             requests: Default::default(),
+            noted: Default::default(),
         };
+        let noted = desk.noted.clone();
         let server = Server::start(self.listen, desk, self.limits)?;
         tracing::info!(target: "millstream::listening", "`{}` takes rows at http://{}{}", context.node, server.address(), self.path);
-        Ok(HttpSource { node: context.node.clone(), intake, taken, request: Request::default(), stand, server: Some(server) })
+        Ok(HttpSource { node: context.node.clone(), intake, taken, request: Request::default(), stand, noted, server: Some(server) })
     }
 }
 
@@ -87,6 +90,8 @@ pub(super) struct HttpSource {
     taken: Receiver<Taken>,
     request: Request,
     stand: Stand,
+    /// How requests were answered.
+    noted: Requests,
     /// Gone when this is being dropped.
     server: Option<Server>,
 }
@@ -151,6 +156,10 @@ impl Source for HttpSource {
                 }
             }
         }
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        Some(self.noted.clone())
     }
 
     fn door(&self) -> Option<Arc<dyn Door>> {

@@ -11,6 +11,7 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use millstream_api::requests::Requests;
 use millstream_api::secret::Secret;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -40,6 +41,8 @@ pub(super) struct Desk {
     pub(super) intake: Arc<Intake>,
     /// Requests so far: each has a number, by which its rows are named.
     pub(super) requests: AtomicU64,
+    /// How they were answered.
+    pub(super) noted: Requests,
 }
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -65,11 +68,13 @@ impl Refusal {
 impl Desk {
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
-        Ok(match self.take(request).await {
+        let answer = match self.take(request).await {
             Ok((good, 0)) => response(StatusCode::OK, &json!({ "rows": good }), Vec::new()),
             Ok((good, bad)) => response(StatusCode::OK, &json!({ "rows": good, "bad_rows": bad }), Vec::new()),
             Err(refusal) => response(refusal.status, &refusal.body, refusal.headers),
-        })
+        };
+        self.noted.answered(Some(answer.status().as_u16()));
+        Ok(answer)
     }
 
     /// Takes the rows of a request: how many are good, and how many bad.
@@ -181,7 +186,10 @@ impl Desk {
             Unfit::Packing(cause) => Refusal::new(StatusCode::BAD_REQUEST, format!("the body cannot be unpacked: {cause}")),
             Unfit::TooLarge => self.too_large(),
             Unfit::NoRoom => self.busy(),
-            Unfit::Bad(bad) => Refusal { body: bad_rows(&bad), ..Refusal::new(StatusCode::BAD_REQUEST, "") },
+            Unfit::Bad(bad) => {
+                self.noted.refused(bad.len() as u64);
+                Refusal { body: bad_rows(&bad), ..Refusal::new(StatusCode::BAD_REQUEST, "") }
+            }
             Unfit::Failed(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }

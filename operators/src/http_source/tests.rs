@@ -85,6 +85,8 @@ fn a_bad_row_fails_its_request_and_nothing_else() {
     assert_eq!(lines, [2, 3, 4]);
     assert!(answer["bad_rows"][0]["reason"].as_str().unwrap().contains("bigint"), "{answer}");
     assert_eq!(post(source.address(), "{\"n\":5}").0, 200);
+    let noted = source.requests().unwrap().get();
+    assert_eq!((noted.answers.into_iter().collect::<Vec<_>>(), noted.refused_rows), (vec![(200, 1), (400, 1)], 3));
     assert_eq!(rows(&mut source).0, [r#"{"n":5,"t":null}"#]);
 }
 

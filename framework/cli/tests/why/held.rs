@@ -2,6 +2,9 @@
 
 use expect_test::expect;
 
+use millstream_runtime::observe::{AwaitedObservation, RequestsObservation};
+use millstream_runtime::why::why;
+
 use super::{TEXT, check, planned, script};
 
 const ONCE: &str = r#"
@@ -43,6 +46,30 @@ fn duplicates_are_judged_when_the_watermark_has_passed_them() {
           out: 0 rows in
     "#]],
     );
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_said_first() {
+    let mut run = script(ONCE);
+    run.send("clicks", r#"{"user":"a","at":"2013-01-01T10:05:00Z"}"#).unwrap();
+    let mut observation = run.run().observe();
+    observation.at_micros = 62_000_000;
+    let out = observation.nodes.iter_mut().find(|node| node.node == "out").unwrap();
+    out.rows_in = 1;
+    let awaited = AwaitedObservation {
+        to: "http://alerts/in".to_owned(),
+        since_micros: 50_000_000,
+        failed: 3,
+        attempts: 10,
+        said: "the answer was 503 Service Unavailable".to_owned(),
+    };
+    out.requests = Some(RequestsObservation { awaited: Some(awaited), ..RequestsObservation::default() });
+    let said = "out waits for http://alerts/in: attempt 3 of 10 has failed, the first one 12 s ago: the answer was 503 Service Unavailable";
+    for node in ["out", "firsts", "clicks"] {
+        let why = why(run.topology(), Some(&observation), node).unwrap();
+        assert_eq!(why.answer[1], said, "{}", why.text());
+        assert!(!why.text().contains("every row"), "{}", why.text());
+    }
 }
 
 /// Nodes that hold the watermark back, each behind the other.

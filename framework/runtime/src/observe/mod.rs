@@ -4,10 +4,12 @@
 //! computed. Counters are sums since the start; rates and shares are over [`Observation::interval_micros`].
 //!
 //! - [`moment`]: event times in JSON
+//! - `requests`: of nodes that send or answer requests
 //! - `observer`: takes observations; `sample`: the sums behind rates
 
 pub mod moment;
 mod observer;
+mod requests;
 mod sample;
 
 use millstream_api::operator::Fates;
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use moment::Moment;
 pub use observer::Observer;
+pub use requests::{AwaitedObservation, RequestsObservation};
 
 /// A run at one moment. This is what `GET /status` answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +75,9 @@ pub struct NodeObservation {
     /// Of a source that is held by `time.max_ahead`: the source that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead_of: Option<String>,
+    /// Of a node that sends or answers requests: how they went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestsObservation>,
     /// What it has received of each of its inputs.
     pub inputs: Vec<InputObservation>,
     /// Of a source: where each split stands.

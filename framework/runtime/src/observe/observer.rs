@@ -12,8 +12,8 @@ use millstream_topology::{Node, Topology};
 
 use super::sample::{Sample, Sums, together};
 use super::{
-    DiskObservation, EdgeObservation, InputObservation, Moment, NodeObservation, Observation, Progress, SplitObservation,
-    SubtaskObservation,
+    DiskObservation, EdgeObservation, InputObservation, Moment, NodeObservation, Observation, Progress, RequestsObservation,
+    SplitObservation, SubtaskObservation,
 };
 use crate::build::{Built, BuiltEdge};
 use crate::channel::{Channel, Standing};
@@ -149,6 +149,7 @@ impl Observer {
             lag_micros: self.lag(node, watermark, splits).filter(|_| !(over && node.role == Role::Source)),
             waits_for: counters.iter().filter_map(|c| c.waits_for).min().map(Moment),
             ahead_of: counters.iter().find_map(|c| c.ahead_of).and_then(|of| self.nodes.get(of)).map(|of| of.name.clone()),
+            requests: RequestsObservation::of(node.stats.iter().filter_map(Stats::requests)),
             inputs: node.inputs.iter().enumerate().map(|(input, stream)| self.input(index, input, stream)).collect(),
             splits: splits[index].iter().map(|split| node.split(split)).collect(),
             progress: node.progress(&splits[index]),

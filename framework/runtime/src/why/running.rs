@@ -22,6 +22,7 @@ pub(super) fn explain(topology: &Topology, observation: &Observation, index: usi
     let timely = decider.source.is_some() || observed.watermark.0 != EventTime::MIN || observed.waits_for.is_some();
     let without_credit = case.observation.holder_of(&decider.name).is_some_and(|edge| edge.holds_now);
     let waits = !observed.over && timely && !without_credit && observed.ahead_of.is_none() && !gives_with_each_batch(decider, observed);
+    answer.splice(1..1, case.services(index));
     answer.extend(case.standing(decider, observed));
     let held_by = if waits { case.held_by(decides, observed) } else { Vec::new() };
     Why {
@@ -91,6 +92,20 @@ impl Case<'_> {
     fn emptiest(&self, index: usize) -> Option<usize> {
         let inputs = self.topology.nodes[index].inputs.iter().map(|input| input.node);
         inputs.min_by_key(|&from| (self.observation.nodes[from].waits_for.is_none(), self.observation.nodes[from].rows_out))
+    }
+
+    /// Services for which the node waits, or whoever is behind it and holds it up: nothing else matters before they answer.
+    fn services(&self, index: usize) -> Vec<String> {
+        let mut seen = vec![false; self.topology.nodes.len()];
+        seen[index] = true;
+        let mut says = Vec::new();
+        for (at, node) in self.topology.nodes.iter().enumerate().skip(index) {
+            seen[at] |= node.inputs.iter().any(|input| seen[input.node]);
+            let observed = &self.observation.nodes[at];
+            let awaited = observed.requests.as_ref().and_then(|requests| requests.awaited.as_ref());
+            says.extend(awaited.filter(|_| seen[at]).map(|awaited| format!("{} {}", node.name, awaited.says(self.observation.at_micros))));
+        }
+        says
     }
 
     /// What the deciding node waits for.
@@ -190,7 +205,8 @@ fn input_or_pace(node: &Node) -> String {
 
 /// Whether rows have come and none of them counts any more.
 fn lost(node: &NodeObservation) -> bool {
-    node.rows_in > 0 && node.fates.passed + node.fates.taken == 0
+    // Of what a service has not taken yet no fate is known.
+    node.rows_in > 0 && node.fates.passed + node.fates.taken == 0 && !fates(node).is_empty()
 }
 
 /// What can be done about rows that are lost.

@@ -2,7 +2,7 @@
 
 use millstream_api::EventTime;
 use millstream_runtime::CheckpointStatus;
-use millstream_runtime::observe::{DiskObservation, EdgeObservation, Moment, NodeObservation, SplitObservation};
+use millstream_runtime::observe::{DiskObservation, EdgeObservation, Moment, NodeObservation, RequestsObservation, SplitObservation};
 
 use super::scrape::{Scrape, ViewSize};
 use crate::health::Phase;
@@ -95,6 +95,30 @@ pub const FAMILIES: &[Family] = &[
         |scrape, sample| {
             each_node(scrape, |node| sample(&[&node.node], node.fates.partly_late as f64));
         },
+    ),
+    counter(
+        "millstream_node_requests_total",
+        &["node", "status"],
+        "Requests that a node (`http`) has sent or answered, each attempt, by the status of the answer; `none` without one. Since the last start or restart.",
+        |scrape, sample| each_with_requests(scrape, |node, requests| answers(node, requests, sample)),
+    ),
+    counter(
+        "millstream_node_request_retries_total",
+        NODE,
+        "Attempts after which a node was to send the same request again.",
+        |scrape, sample| each_with_requests(scrape, |node, requests| sample(&[node], requests.retries as f64)),
+    ),
+    counter(
+        "millstream_node_refused_rows_total",
+        NODE,
+        "Rows that a service did not want, or bad rows for which a source refused a request.",
+        |scrape, sample| each_with_requests(scrape, |node, requests| sample(&[node], requests.refused_rows as f64)),
+    ),
+    gauge(
+        "millstream_node_waits_for_service",
+        NODE,
+        "1 while a request of a node has failed and is to be sent again.",
+        |scrape, sample| each_with_requests(scrape, |node, requests| sample(&[node], f64::from(u8::from(requests.awaited.is_some())))),
     ),
     counter("millstream_node_batches_in_total", NODE, "Batches that came into a node.", |scrape, sample| {
         each_node(scrape, |node| sample(&[&node.node], node.batches_in as f64));
@@ -267,6 +291,10 @@ fn each_on_disk(scrape: &Scrape, mut take: impl FnMut(&str, &DiskObservation)) {
     each_node(scrape, |node| node.disk.iter().for_each(|disk| take(&node.node, disk)));
 }
 
+fn each_with_requests(scrape: &Scrape, mut take: impl FnMut(&str, &RequestsObservation)) {
+    each_node(scrape, |node| node.requests.iter().for_each(|requests| take(&node.node, requests)));
+}
+
 fn each_split(scrape: &Scrape, mut take: impl FnMut(&str, &SplitObservation)) {
     each_node(scrape, |node| node.splits.iter().for_each(|split| take(&node.node, split)));
 }
@@ -299,6 +327,13 @@ fn fates(node: &NodeObservation, sample: &mut Sample<'_>) {
         ("expired", fates.expired),
     ];
     counts.iter().for_each(|(fate, count)| sample(&[&node.node, fate], *count as f64));
+}
+
+fn answers(node: &str, requests: &RequestsObservation, sample: &mut Sample<'_>) {
+    requests.answers.iter().for_each(|(status, count)| sample(&[node, &status.to_string()], *count as f64));
+    if requests.unanswered > 0 {
+        sample(&[node, "none"], requests.unanswered as f64);
+    }
 }
 
 fn times(node: &NodeObservation, sample: &mut Sample<'_>) {

@@ -53,3 +53,47 @@ pub fn documentation() -> String {
     }
     page
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::health::Phase;
+
+    #[test]
+    fn requests_are_counted_by_their_answers() {
+        let node = json!({
+            "node": "hook", "type": "http", "role": "sink", "over": false, "rows_in": 9, "rows_out": 0, "batches_in": 1, "batches_out": 0,
+            "bytes_in": 1, "state_bytes": 0, "watermark": null, "lag_micros": null, "waits_for": null, "inputs": [], "splits": [],
+            "fates": { "passed": 0, "filtered": 0, "taken": 5, "late": 0, "rejected": 0, "skipped": 4, "expired": 0, "partly_late": 0 },
+            "subtasks": [], "progress": null,
+            "recent": { "rows_in_per_second": 0.0, "rows_out_per_second": 0.0, "bytes_in_per_second": 0.0, "busy_percent": 0.0,
+                "held_percent": 0.0, "ready_percent": 0.0, "waiting_percent": 0.0, "reading_percent": 0.0 },
+            "requests": { "answers": { "200": 5, "503": 2 }, "unanswered": 1, "retries": 3, "refused_rows": 4,
+                "awaited": { "to": "http://x/", "since_micros": 0, "failed": 1, "attempts": 10, "said": "busy" } },
+        });
+        let run = json!({ "topology": "t", "at_micros": 0, "running_micros": 0, "interval_micros": 1, "nodes": [node], "edges": [] });
+        let scrape = Scrape {
+            topology: "t".to_owned(),
+            phase: Phase::Running,
+            run: Some(serde_json::from_value(run).unwrap()),
+            checkpoints: None,
+            views: Vec::new(),
+            followers: 0,
+            cpu_seconds: 0.0,
+            resident_bytes: None,
+        };
+        let text = written(&scrape);
+        for expected in [
+            r#"millstream_node_requests_total{node="hook",status="200"} 5"#,
+            r#"millstream_node_requests_total{node="hook",status="503"} 2"#,
+            r#"millstream_node_requests_total{node="hook",status="none"} 1"#,
+            r#"millstream_node_request_retries_total{node="hook"} 3"#,
+            r#"millstream_node_refused_rows_total{node="hook"} 4"#,
+            r#"millstream_node_waits_for_service{node="hook"} 1"#,
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected} is not in\n{text}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use millstream_api::error::{ErrorKind, shortened};
+use millstream_api::requests::Requests;
 use millstream_api::secret::Secret;
 use millstream_api::{Diagnostic, Diagnostics, Error, Result};
 use ureq::Agent;
@@ -109,6 +110,7 @@ pub(super) struct Client {
     compression: Compression,
     timeout: Duration,
     patience: Patience,
+    requests: Requests,
 }
 
 /// What is sent until it is taken.
@@ -161,7 +163,7 @@ impl Client {
             .user_agent("millstream")
             .proxy(None)
             .build();
-        Client { agent: config.new_agent(), target, compression, timeout, patience }
+        Client { agent: config.new_agent(), target, compression, timeout, patience, requests: Requests::default() }
     }
 
     /// A request with this body, not yet sent.
@@ -184,16 +186,23 @@ impl Client {
             request.pause -= part;
             return Ok(Attempt::Again);
         }
-        let Err(failure) = self.attempt(&request.key, &request.packed) else { return Ok(Attempt::Taken) };
+        let Err(failure) = self.attempt(&request.key, &request.packed) else {
+            self.requests.settled();
+            return Ok(Attempt::Taken);
+        };
         match failure.hope {
             Hope::MayPass => {}
-            Hope::OtherRows => return Ok(Attempt::Unwanted(failure.said)),
+            Hope::OtherRows => {
+                self.requests.settled();
+                return Ok(Attempt::Unwanted(failure.said));
+            }
             Hope::None => return Err(self.refused(&failure.said)),
         }
         let Some(pause) = request.retries.pause(failure.asked) else {
             return Err(self.given_up(&failure.said, request.retries.failed()));
         };
         let (failed, attempts) = (request.retries.failed(), self.patience.attempts);
+        self.requests.waits(&self.target.uri.to_string(), failed, attempts, &failure.said);
         let seconds = pause.as_secs_f64();
         tracing::warn!("attempt {failed} of {attempts} to POST {} failed, next one in {seconds:.1} s: {}", self.target.uri, failure.said);
         request.pause = pause;
@@ -220,13 +229,17 @@ impl Client {
         }
         match request.send(body) {
             Ok(mut response) => {
+                self.requests.answered(Some(response.status().as_u16()));
                 // Read in any case, so that the connection can be used again.
                 let mut said = Vec::new();
                 let _ = response.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut said);
                 let said = String::from_utf8_lossy(&said);
                 if response.status().is_success() { Ok(()) } else { Err(answered(&response, &said)) }
             }
-            Err(cause) => Err(Failure { hope: without_answer(&cause), said: self.told(&cause), asked: None }),
+            Err(cause) => {
+                self.requests.answered(None);
+                Err(Failure { hope: without_answer(&cause), said: self.told(&cause), asked: None })
+            }
         }
     }
 
@@ -249,6 +262,11 @@ impl Client {
         let message = format!("{these} would be refused by {} for ever: {said}: {}", self.target.uri, shortened(first));
         Error::new(ErrorKind::BadRow, message)
             .help("on_bad_row = \"skip\" leaves the rows of such a request out, and `max_rows` = 1 sends each row alone")
+    }
+
+    /// Where it notes how requests went.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Where requests go.

@@ -25,6 +25,7 @@ use millstream_api::operator::{Fates, Progress};
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, Parallelism, Plan, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
+use millstream_api::requests::Requests;
 use millstream_api::secret::Secret;
 use millstream_api::sink::Finish;
 use millstream_api::state::{StateDecl, StateReader, StateWriter};
@@ -251,7 +252,7 @@ impl HttpSink {
         self.unwanted += 1;
         if self.unwanted <= EACH_IS_SAID || self.unwanted.is_power_of_two() {
             let (uri, first, unwanted) = (self.client.uri(), shortened(first), self.unwanted);
-            tracing::warn!("POST {uri}: {rows} rows are left out, {unwanted} requests so far: {said}; the first row is {first}");
+            tracing::warn!("POST {uri}: rows left out: {rows} (in request {unwanted} that is refused): {said}; the first row is {first}");
         }
         Ok(())
     }
@@ -284,12 +285,17 @@ impl Sink for HttpSink {
             Attempt::Unwanted(said) => {
                 self.leave_out(&said)?;
                 fates.skipped += self.pending.rows() as u64;
+                self.client.requests().refused(self.pending.rows() as u64);
             }
         }
         self.request = None;
         self.requests += 1;
         self.pending.clear();
         Ok(Progress::More)
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        Some(self.client.requests().clone())
     }
 
     fn flush(&mut self) -> Result<()> {

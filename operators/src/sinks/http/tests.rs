@@ -158,6 +158,9 @@ fn a_request_is_sent_again_under_its_key_until_it_is_taken() {
     let mut sink = sender(&url, json!({}));
     write(&mut *sink, rows([1]));
     finish(&mut *sink, Finish::End).unwrap();
+    let noted = sink.requests().unwrap().get();
+    let answers: Vec<(u16, u64)> = noted.answers.into_iter().collect();
+    assert_eq!((&answers[..], noted.unanswered, noted.retries, noted.awaited), (&[(204, 1), (429, 1), (503, 1)][..], 1, 3, None));
     let requests: Vec<Got> = got.try_iter().collect();
     assert_eq!(requests.len(), 4);
     assert!(
@@ -195,6 +198,9 @@ fn what_cannot_pass_fails_at_once_and_what_does_not_pass_in_the_end() {
     let mut failing = sender(&url, json!({ "attempts": 3 }));
     write(&mut *failing, rows([1]));
     let error = flush(&mut *failing).unwrap_err();
+    let awaited = failing.requests().unwrap().get().awaited.unwrap();
+    assert_eq!((awaited.to.as_str(), awaited.failed, awaited.attempts), (url.as_str(), 2, 3));
+    assert_eq!(awaited.said, "the answer was 500 Internal Server Error");
     assert_eq!(error.message(), format!("POST {url} failed 3 times: the answer was 500 Internal Server Error"));
     assert!(error.help_text().unwrap().contains("`attempts`"));
     assert_eq!(got.try_iter().count(), 3);
@@ -221,6 +227,7 @@ fn rows_that_a_service_does_not_want_end_the_run_or_are_left_out() {
     skipping.flush().unwrap();
     settle(&mut *skipping, &mut fates).unwrap();
     assert_eq!((fates.taken, fates.skipped), (3, 4));
+    assert_eq!(skipping.requests().unwrap().get().refused_rows, 4);
     let keys: std::collections::BTreeSet<String> = got.try_iter().map(|got| got.header("idempotency-key").to_owned()).collect();
     assert_eq!(keys.len(), 4);
     skipping.write(rows([8]), &mut fates).unwrap();
