@@ -156,6 +156,23 @@ fn a_row_that_is_skipped_is_counted() {
 }
 
 #[test]
+fn a_rejected_row_is_whole_so_that_it_can_be_sent_again() {
+    let folder = dividing("on_bad_row = \"reject\"\n\n[sinks.bad]\ntype = \"stdout\"\ninput = \"share.rejected\"");
+    // Nobody else reads the gate.
+    let topology = folder.read("topology.toml").replace("delay = \"bigint\"", "delay = \"bigint\", gate = \"string\"");
+    let flights = folder.read("in.ndjson").replace("\"delay\":0", "\"delay\":0,\"gate\":\"B7\"");
+    let folder = Folder::with(&[("topology.toml", &topology), ("in.ndjson", &flights)]);
+    let ended = folder.run(&["run", "topology.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let row: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(row["reason"], "division by zero");
+    assert_eq!(row["place"], "row of share with event time 2013-01-01T10:33:00Z");
+    let raw: Value = serde_json::from_str(row["raw"].as_str().unwrap()).unwrap();
+    let sent: Value = serde_json::from_str(flights.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((&raw, &raw["gate"]), (&sent, &"B7".into()));
+}
+
+#[test]
 fn keys_are_set_by_the_command_line_and_by_variables() {
     let folder = hourly();
     let mut command = folder.command(&["run", "topology.toml", "--set", "sinks.archive.path=by-set.ndjson"]);

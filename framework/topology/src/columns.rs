@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_api::Diagnostic;
+use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, Make, Route};
 
 use crate::cases::Tap;
 use crate::declare::Declaration;
-use crate::plan::Planned;
+use crate::plan::{Planned, REJECTED};
 use crate::report::Problems;
 
 /// What all readers of a stream need of it.
@@ -38,6 +39,13 @@ pub(crate) fn needs(nodes: &[Declaration<'_>], planned: &[Planned], taps: &[Tap]
             problems.push(diagnostic.help("this is a mistake in the operator's code, not in the topology"));
             required.resize_with(node.inputs.len(), Columns::new);
         }
+        if nodes[node.declaration].common.on_bad_row == OnBadRow::Reject && shows_raw(node, &needs[index]) {
+            // Whoever keeps a rejected row wants to send it again.
+            for (columns, (writer, port)) in required.iter_mut().zip(&node.inputs) {
+                let schema = &planned[*writer].plan.outputs[*port].stream.schema;
+                columns.extend(schema.fields().iter().map(|field| field.name().clone()));
+            }
+        }
         // Who hands rows on as they came from a source hands on their places, too.
         let passes_origin = needs[index].iter().zip(&node.plan.outputs).any(|(needs, output)| needs.origin && output.stream.from_source);
         for ((input, columns), (writer, port)) in node.plan.inputs.iter().zip(required).zip(&node.inputs) {
@@ -55,6 +63,12 @@ pub(crate) fn needs(nodes: &[Declaration<'_>], planned: &[Planned], taps: &[Tap]
         }
     }
     needs
+}
+
+/// Whether somebody reads what rejected rows of an operator were.
+fn shows_raw(node: &Planned, needs: &[Needs]) -> bool {
+    let rejected = node.plan.outputs.iter().position(|output| output.side.as_deref() == Some(REJECTED));
+    rejected.is_some_and(|port| needs[port].columns.contains("raw"))
 }
 
 fn required(node: &Planned, outputs: &[Needs]) -> Vec<Columns> {
