@@ -97,7 +97,7 @@ struct Column {
 }
 
 /// In the order in which they are shown; the last ones are the first to go.
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column { head: "node", cell: |_, node| cut(&node.node, NAME), right: false },
     Column { head: "in/s", cell: |_, node| short(node.recent.rows_in_per_second), right: true },
     Column { head: "out/s", cell: |_, node| short(node.recent.rows_out_per_second), right: true },
@@ -105,6 +105,7 @@ const COLUMNS: [Column; 8] = [
     Column { head: "held", cell: held, right: false },
     Column { head: "queue", cell: queue, right: true },
     Column { head: "lag", cell: |_, node| node.lag_micros.map_or_else(|| "-".to_owned(), duration), right: true },
+    Column { head: "late", cell: |_, node| late(node), right: true },
     Column { head: "state", cell: |_, node| bytes(node.state_bytes), right: true },
 ];
 
@@ -146,6 +147,11 @@ fn held(seen: &Observation, node: &NodeObservation) -> String {
         Some(edge) if node.recent.held_percent >= 1.0 => format!("{} by {}", percent(node.recent.held_percent), cut(&edge.to, NAME)),
         _ => "-".to_owned(),
     }
+}
+
+/// Rows that came too late for all of their windows, or for a join.
+fn late(node: &NodeObservation) -> String {
+    if node.fates.late == 0 { "-".to_owned() } else { short(node.fates.late as f64) }
 }
 
 /// How full the fullest queue into a node is, in batches or bytes.
@@ -224,7 +230,7 @@ mod tests {
         json!({
             "node": name, "type": "t", "role": role, "over": false, "rows_in": 27_004, "rows_out": 26_483, "batches_in": 4,
             "batches_out": 4, "bytes_in": 1, "state_bytes": if role == "operator" { 3_250_000 } else { 0 }, "watermark": "2013-01-01T10:17:00Z",
-            "fates": { "passed": 1, "filtered": 0, "taken": 0, "late": 0, "rejected": 0, "skipped": 0, "expired": 0, "partly_late": 0 },
+            "fates": { "passed": 1, "filtered": 0, "taken": 0, "late": if role == "operator" { 521 } else { 0 }, "rejected": 0, "skipped": 0, "expired": 0, "partly_late": 0 },
             "lag_micros": 3_900_000_000u64, "waits_for": null, "inputs": [], "splits": [], "subtasks": [],
             "progress": if role == "source" { json!({ "done": 62, "total": 100 }) } else { json!(null) },
             "recent": { "rows_in_per_second": rate, "rows_out_per_second": rate / 2.0, "bytes_in_per_second": 0.0, "busy_percent": 35.4,
@@ -263,10 +269,10 @@ mod tests {
             expect![[r#"
             late  12.3 s  27,004 rows read  1.2M rows/s
             departures [##################............] 62 %
-            node        in/s  out/s  busy  held            queue     lag    state
-            departures  1.2M   617k  35 %  80 % by delays      -  1h 05m        -
-            delays      617k   308k  35 %  -               100 %  1h 05m  3.1 MiB
-            board         12      6  35 %  -                12 %  1h 05m        -
+            node        in/s  out/s  busy  held            queue     lag  late    state
+            departures  1.2M   617k  35 %  80 % by delays      -  1h 05m     -        -
+            delays      617k   308k  35 %  -               100 %  1h 05m   521  3.1 MiB
+            board         12      6  35 %  -                12 %  1h 05m     -        -
         "#]],
         );
     }

@@ -14,6 +14,7 @@
 //! - [`lane`], [`combining`] and [`outbox`]: the sender's side: coalescing, waiting for credit, aggregation before the route, routing
 //! - [`task`]: what a runner drives
 //! - [`worker`] and [`operator_task`]: an operator or sink, and what stands between inbox and outbox around it
+//! - `suspect`: event time that looks wrong, for the log
 //! - [`memory`]: the bound of keyed state; [`spilling`]: keys of an operator that leave memory for disk
 //! - [`changing`]: what a checkpoint is given of keys that stay in memory
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
@@ -57,6 +58,7 @@ mod placement;
 pub mod schedule;
 pub mod source_task;
 pub mod spilling;
+mod suspect;
 pub mod tap;
 pub mod task;
 pub mod text;

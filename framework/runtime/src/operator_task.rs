@@ -25,6 +25,7 @@ use crate::meter::Activity;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
 use crate::spilling::Spilling;
+use crate::suspect::LateRows;
 use crate::tap::TapPoint;
 use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
 use crate::worker::Worker;
@@ -87,6 +88,7 @@ pub struct OperatorTask {
     /// Of a sink with checkpoints.
     phases: Option<Phases>,
     finished: bool,
+    late: LateRows,
 }
 
 impl OperatorTask {
@@ -117,6 +119,7 @@ impl OperatorTask {
             held: false,
             phases,
             finished: false,
+            late: LateRows::default(),
         };
         task.measure_state()?;
         Ok(task)
@@ -272,6 +275,7 @@ impl OperatorTask {
             self.parts.outbox.control(&Item::Watermark(watermark), since)?;
         }
         let fates = self.output.take_fates();
+        self.warn_of_late(&fates);
         if rows_out > 0 || fates != Fates::default() {
             self.parts.stats.update(|c| {
                 c.rows_out += rows_out;
@@ -281,6 +285,17 @@ impl OperatorTask {
         }
         self.timer = earlier(self.timer, self.output.take_timer());
         Ok(())
+    }
+
+    fn warn_of_late(&mut self, fates: &Fates) {
+        let now = self.output.now();
+        if let Some((late, rows)) = self.late.note(fates, now) {
+            let (node, watermark) = (&self.parts.id.node, self.parts.inbox.watermark());
+            tracing::warn!(
+                "`{node}`: {late} of the last {rows} rows were late; its watermark is {watermark}. Was there a row with a time far ahead, or \
+                 is `max_delay` too short?"
+            );
+        }
     }
 
     fn measure_state(&mut self) -> Result<()> {

@@ -51,6 +51,8 @@ pub struct SourceTask {
     leaving: Leaving,
     /// Whether the last turn ended because a reader has no credit.
     no_credit: bool,
+    /// Whether the log has heard of an event time that is far ahead of the clock.
+    said_ahead: bool,
     finished: bool,
 }
 
@@ -81,6 +83,7 @@ impl SourceTask {
             orders: VecDeque::new(),
             leaving: Leaving::default(),
             no_credit: false,
+            said_ahead: false,
             finished: false,
         };
         let standing = |split: &SplitSnapshot| SplitState {

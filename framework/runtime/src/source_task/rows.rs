@@ -11,6 +11,7 @@ use millstream_api::{BadRow, Batch, Result};
 
 use super::SourceTask;
 use crate::event_time::{Timed, timed, without_rows};
+use crate::suspect::days_ahead;
 
 impl SourceTask {
     pub(super) fn rows(&mut self, rows: SourceRows, now: ClockTime) -> Result<()> {
@@ -32,8 +33,22 @@ impl SourceTask {
             self.part(split, part, now)?;
         }
         self.note_position(split as usize, rows.position);
+        self.warn_of_ahead(split, now);
         self.report();
         self.send_watermark(now)
+    }
+
+    /// All rows with the right time will be late behind one that is far ahead: said once, since most of the following are ahead as well.
+    fn warn_of_ahead(&mut self, split: u32, now: ClockTime) {
+        let Some((greatest, ..)) = self.watermarks.standing(split as usize).filter(|_| !self.said_ahead) else { return };
+        if let Some(days) = days_ahead(greatest, now) {
+            self.said_ahead = true;
+            let (node, split) = (&self.parts.id.node, self.split_name(split));
+            tracing::warn!(
+                "`{node}`, split {split}: an event time is {greatest}, {days} days ahead of this machine's clock; rows that are further \
+                 behind it than `max_delay` are late"
+            );
+        }
     }
 
     fn note_position(&mut self, split: usize, position: Position) {
