@@ -3,6 +3,7 @@
 //! With `--log-format text` messages are for people: they are written as they are, and log lines come only when asked for.
 //! With `json` every message is a log line as well, with its parts as fields. A closed pipe on either stream is never a panic.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -56,12 +57,19 @@ impl Trouble {
 }
 
 /// A library that panics at a damaged file is caught, and the message about the file is all that a user can use. Every other panic
-/// is shown as ever.
-fn hide_expected_panics() {
+/// is shown as ever, or as a log line among others.
+fn show_panics(format: LogFormat) {
     let show = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| match is_expected() {
-        true => debug!(%panic, "caught a panic"),
-        false => show(panic),
+    std::panic::set_hook(Box::new(move |panic| match format {
+        _ if is_expected() => debug!(%panic, "caught a panic"),
+        LogFormat::Text => show(panic),
+        LogFormat::Json => {
+            // Only where RUST_BACKTRACE asks for it, as in text.
+            let backtrace = Backtrace::capture();
+            let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+            let thread = std::thread::current().name().map(str::to_owned);
+            error!(target: "millstream", thread, backtrace, "{panic}");
+        }
     }));
 }
 
@@ -90,7 +98,7 @@ impl Console {
             LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
             LogFormat::Json => builder.json().flatten_event(true).try_init(),
         };
-        hide_expected_panics();
+        show_panics(format);
         Ok(console)
     }
 
@@ -253,6 +261,8 @@ fn default_filter(format: LogFormat, verbose: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -269,6 +279,38 @@ mod tests {
             "topology.toml:31: error: `delays` (subtask 1 of 2): bad row: division by zero: {\"a\":0}\n  at row of delays\nhelp: on_bad_row = \"skip\" leaves such rows out\n"
         );
         assert_eq!(Trouble::new("cannot listen", None).text(), "error: cannot listen\n");
+    }
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_one_line_among_the_others() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let logging = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(logging, || {
+            show_panics(LogFormat::Json);
+            assert!(std::panic::catch_unwind(|| panic!("fear of\n7")).is_err());
+        });
+        drop(std::panic::take_hook());
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let message = line["message"].as_str().unwrap();
+        assert!(message.starts_with("panicked at ") && message.ends_with("fear of\n7"), "{message}");
+        assert_eq!(line["level"], "ERROR");
     }
 
     #[test]

@@ -61,7 +61,12 @@ fn phase(state: &State, good: bool) -> HttpResponse {
 async fn wrong_method(request: HttpRequest, method: Method) -> HttpResponse {
     let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", format!("{method} is not possible here"));
     let mut response = HttpResponse::from(refusal.help("the server only shows: use GET (and POST to /checkpoint)"));
-    let allowed = if request.path() == "/checkpoint" { "GET, HEAD, POST" } else { "GET, HEAD" };
+    // What goes on for ever has no head to ask for.
+    let allowed = match request.match_pattern().as_deref() {
+        Some("/checkpoint") => "GET, HEAD, POST",
+        Some("/views/{name}/follow" | "/tap/{name}") => "GET",
+        _ => "GET, HEAD",
+    };
     response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
     response
 }

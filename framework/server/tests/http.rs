@@ -172,6 +172,8 @@ fn other_methods_are_refused_and_head_has_no_body() {
     assert!(answer.head.contains("allow: get, head"), "{}", answer.head);
     let checkpoint = request(server.address(), "DELETE", "/checkpoint");
     assert!(checkpoint.status == 405 && checkpoint.head.contains("allow: get, head, post"), "{}", checkpoint.head);
+    let endless = request(server.address(), "HEAD", "/views/board/follow");
+    assert!(endless.status == 405 && endless.head.contains("allow: get\r\n"), "{}", endless.head);
     let head = request(server.address(), "HEAD", "/views/board");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
