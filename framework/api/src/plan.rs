@@ -384,8 +384,7 @@ pub trait SinkFactory: Send + Sync {
         Delivery::Immediate
     }
 
-    /// Whether it can find that it cannot write a row, and then follows [`SinkContext::on_bad_row`]. `false`: the file is warned of
-    /// a policy that nothing follows.
+    /// Whether it may be unable to write a row, and then follows [`SinkContext::on_bad_row`]; else `check` warns of that key.
     fn has_bad_rows(&self) -> bool {
         true
     }
