@@ -67,6 +67,8 @@ pub struct Coordinator {
     pace: Pace,
     tasks: BTreeSet<TaskId>,
     sources: BTreeSet<TaskId>,
+    /// The sources of tables that are read to their end first.
+    tables: BTreeSet<TaskId>,
     next: CheckpointId,
     under_way: Option<UnderWay>,
     /// Being written: when it began, and whether it is the last one.
@@ -98,6 +100,7 @@ impl Coordinator {
             pace,
             tasks,
             sources,
+            tables: BTreeSet::new(),
             next,
             under_way: None,
             writing: None,
@@ -111,6 +114,12 @@ impl Coordinator {
             failure: None,
             over: false,
         }
+    }
+
+    /// These sources feed tables of lookups.
+    #[must_use]
+    pub fn with_tables(self, tables: BTreeSet<TaskId>) -> Self {
+        Coordinator { tables, ..self }
     }
 
     /// A task has come to the barrier of checkpoint `id`.
@@ -208,8 +217,12 @@ impl Coordinator {
     }
 
     /// Without a source that runs no barrier would come anywhere: then the last checkpoint is all there is to wait for.
+    ///
+    /// A lookup hands no barrier on before its table is whole. One that comes earlier could hold up the table itself, at a node that
+    /// reads from its source and from the lookup.
     fn can_begin(&self) -> bool {
-        self.stop == Stop::No && self.sources.iter().any(|source| !self.ended.contains_key(source))
+        let runs = |source: &TaskId| !self.ended.contains_key(source);
+        self.stop == Stop::No && self.sources.iter().any(runs) && !self.tables.iter().any(runs)
     }
 
     fn begin(&mut self, now: ClockTime, halt: bool) -> Action {

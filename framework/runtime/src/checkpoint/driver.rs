@@ -100,6 +100,8 @@ pub struct Run {
     pub tasks: BTreeSet<TaskId>,
     /// Those of sources.
     pub sources: BTreeSet<TaskId>,
+    /// Those of them that feed tables of lookups.
+    pub tables: BTreeSet<TaskId>,
     /// The number of the first checkpoint.
     pub next: CheckpointId,
     /// Time.
@@ -139,6 +141,7 @@ struct Driver {
 impl Driver {
     fn new(run: Run, actors: Actors) -> Self {
         let coordinator = Coordinator::new(run.pace, run.tasks.clone(), run.sources.clone(), run.next, run.clock.now());
+        let coordinator = coordinator.with_tables(run.tables.clone());
         Driver { run, actors, coordinator, waiting: Vec::new() }
     }
 

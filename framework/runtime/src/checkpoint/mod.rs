@@ -89,6 +89,7 @@ impl Checkpoints {
         clock: Arc<dyn Clock>,
         status: Shared,
     ) -> Run {
+        let feeding: BTreeSet<&str> = topology.nodes.iter().filter(|node| node.feeds_table).map(|node| node.name.as_str()).collect();
         Run {
             store: self.store.clone(),
             retain: self.settings.retain.get(),
@@ -102,6 +103,7 @@ impl Checkpoints {
             key_groups: topology.runtime.key_groups.get(),
             nodes: node_records(topology),
             tasks,
+            tables: sources.iter().filter(|source| feeding.contains(source.node.as_str())).cloned().collect(),
             sources,
             next: self.next,
             clock,

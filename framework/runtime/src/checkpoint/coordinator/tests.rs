@@ -69,6 +69,18 @@ fn a_checkpoint_begins_when_it_is_due_and_is_committed_when_it_is_written() {
 }
 
 #[test]
+fn none_begins_while_a_table_is_read() {
+    let mut it = coordinator(0).with_tables([task("a")].into());
+    assert_eq!((it.deadline(), it.want()), (None, 5));
+    assert!(does(&mut it, 10).is_empty());
+    it.ended(task("a"), part());
+    assert_eq!(does(&mut it, 11), ["begin 5"]);
+    let mut it = coordinator(0).with_tables([task("a")].into());
+    it.stop();
+    assert_eq!(does(&mut it, 1), ["begin 5 and halt"]);
+}
+
+#[test]
 fn one_that_is_wanted_begins_at_once_and_after_the_one_under_way() {
     let mut it = coordinator(0);
     assert_eq!(it.want(), 5);
