@@ -21,7 +21,7 @@ use millstream_expr::Interner;
 use self::side::{Found, Side, Stamp};
 use super::pairs::{Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
-use super::probe::{NO_KEY, numbers, release};
+use super::probe::{NO_KEY, numbers, unused};
 use super::{Kind, MAIN};
 use crate::cold::Cold;
 use crate::floors::Floors;
@@ -243,7 +243,12 @@ impl IntervalJoin {
 
     /// Forgets those of these keys for which no row waits.
     fn release(&mut self, keys: Vec<usize>) {
-        release(&mut self.interner, &self.sides[0].keys, keys, |key| self.sides.iter().all(|side| side.by_key.of(key).is_none()));
+        let unused = unused(&self.sides[0].keys, keys, |key| self.sides.iter().all(|side| side.by_key.of(key).is_none()));
+        if let Some(turned) = self.turned.as_mut().filter(|turned| !turned.is_empty()) {
+            // All that was written of them is past; their numbers stand for nothing, or soon for other keys.
+            unused.iter().for_each(|key| _ = turned.remove(key));
+        }
+        self.interner.release(&unused);
     }
 }
 
