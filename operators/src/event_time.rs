@@ -64,6 +64,7 @@ impl NodeOptions for EventTimeOptions {
 
     fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
         let (name, input) = &inputs.streams[0];
+        let input = &input.row_by_row();
         let mut found = Diagnostics::default();
         check_input(name, input, &mut found);
         let by = found.ok(time_of(&self.by, &input.schema));

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 
+use crate::window::Aligned;
 pub use crate::window::WindowKind;
 
 /// The properties of a stream. They are fixed at `check`, decide which nodes may read it, and are shown by `check --schemas`.
@@ -47,6 +48,14 @@ impl Stream {
     pub fn undivided_sessions(&self) -> bool {
         let undivided = |windowed: &Windowed| windowed.judge == Judge::Reader && windowed.windows.aligned().is_none();
         self.windowed.as_ref().is_some_and(undivided)
+    }
+
+    /// The stream as a reader of single rows sees it: a row of overlapping windows comes once for each of them, and all of these
+    /// share its place in the source.
+    #[must_use]
+    pub fn row_by_row(&self) -> Self {
+        let overlap = self.windowed.as_ref().is_some_and(|windowed| !windowed.windows.aligned().is_some_and(Aligned::tumbles));
+        Stream { from_source: self.from_source && !overlap, ..self.clone() }
     }
 
     /// The same properties over other columns. A unique key stays only when all its columns do.

@@ -47,7 +47,9 @@ pub(super) struct Design {
     pub(super) every: Option<i64>,
     /// After how long a group of a running aggregate is forgotten.
     pub(super) state_ttl: Option<DurationText>,
-    /// The columns that decide which row is first, where rows have no position in a source.
+    /// Whether rows have a position in a source that decides which one is first.
+    pub(super) by_place: bool,
+    /// The columns that decide it, where they have none.
     tie_columns: Columns,
 }
 
@@ -64,7 +66,9 @@ impl Design {
 /// See [`super::AggregateOptions`].
 pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
     let (name, input) = &inputs.streams[0];
-    let planner = Planner { name, input, windowed: input.windowed.is_some() && options.windowed != Some(false) };
+    let windowed = input.windowed.is_some() && options.windowed != Some(false);
+    let input = if windowed { input } else { &input.row_by_row() };
+    let planner = Planner { name, input, windowed };
     let mut found = Diagnostics::default();
     planner.check_input(&options, &mut found);
     let scope = planner.scope();
@@ -88,6 +92,7 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
         every: planner.every(&options),
         state_ttl: options.state_ttl,
         allowed_lateness: options.allowed_lateness.unwrap_or_default().micros(),
+        by_place: planner.has_origin(),
         tie_columns: if planner.has_origin() { Columns::new() } else { crate::columns::names(&scope) },
         by,
         functions,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, make_comparator};
 use arrow::compute::{SortOptions, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
-use millstream_api::batch::Windows;
+use millstream_api::batch::{Hidden, Windows};
 use millstream_api::plan::{Columns, OperatorContext};
 use millstream_api::types::UTC;
 use millstream_api::{Batch, Output, Result};
@@ -25,6 +25,8 @@ pub(super) struct Program {
     aggregates: Vec<BoundAggregate>,
     /// Whether the accumulators must be told the order of rows.
     ordered: bool,
+    /// Whether that goes by the place in the source.
+    by_place: bool,
     /// Evaluated on finished groups, each column of which is in `grouped`.
     results: Vec<BoundScalar>,
     having: Option<BoundScalar>,
@@ -68,6 +70,7 @@ impl Program {
         Ok(Program {
             keys: design.by.iter().map(|key| key.bind(input)).collect::<Result<_>>()?,
             key_types: design.by.iter().map(|key| key.field().data_type().clone()).collect(),
+            by_place: design.by_place,
             ordered: aggregates.iter().any(|aggregate| aggregate.ordered()),
             state_fields: aggregates.iter().map(|aggregate| aggregate.state_fields().to_vec()).collect(),
             aggregates: aggregates.iter().map(|aggregate| aggregate.bind(input)).collect::<Result<_>>()?,
@@ -142,8 +145,17 @@ impl Program {
             bad.append(&mut evaluated.bad);
             arguments.push(evaluated);
         }
-        let order = if self.ordered { Some(RowOrder::of(batch)?) } else { None };
+        let order = if self.ordered { Some(self.order(batch)?) } else { None };
         Ok((Evaluations { keys, arguments, order, rows: batch.rows() }, bad))
+    }
+
+    /// The place in the source may have come for others who read the stream.
+    fn order(&self, batch: &Batch) -> Result<RowOrder> {
+        if self.by_place || batch.hidden().origin.is_none() {
+            return RowOrder::of(batch);
+        }
+        let hidden = Hidden { origin: None, ..batch.hidden().clone() };
+        RowOrder::of(&batch.clone().with_hidden(hidden)?)
     }
 
     /// Rows of groups with these keys and results, each of its window if there are windows.

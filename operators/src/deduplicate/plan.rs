@@ -38,7 +38,7 @@ pub(super) struct Design {
 /// See [`DeduplicateOptions`].
 pub(super) fn plan(options: &DeduplicateOptions, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
     let (name, input) = &inputs.streams[0];
-    let planner = Planner { options, name, input };
+    let planner = Planner { options, name, input: &input.row_by_row() };
     let mut found = Diagnostics::default();
     planner.check(&mut found);
     let by = planner.keys(&input.schema, &mut found);

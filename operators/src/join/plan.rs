@@ -73,7 +73,11 @@ pub(super) fn plan(options: &JoinOptions, inputs: &Inputs<'_>) -> Result<Plan, D
     let [(left_name, left), (right_name, right)] = inputs.streams.as_slice() else {
         return Err(Diagnostic::error("internal", "a join of other than two streams").into());
     };
-    let planner = Planner { options, names: [left_name, right_name], streams: [left, right] };
+    let seen = [left, right].map(|stream| match options.mode {
+        Mode::Window | Mode::Lookup => stream.clone(),
+        Mode::Interval | Mode::AsOf | Mode::Changes => stream.row_by_row(),
+    });
+    let planner = Planner { options, names: [left_name, right_name], streams: seen.each_ref() };
     let mut found = Diagnostics::default();
     planner.check(&mut found);
     if found.has_errors() {

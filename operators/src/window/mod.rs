@@ -123,6 +123,7 @@ impl NodeOptions for WindowOptions {
 
     fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
         let (name, input) = &inputs.streams[0];
+        let input = &input.row_by_row();
         let mut found = Diagnostics(unfit_input(name, input));
         let windows = kinds::windows(&self, &mut found);
         let Some(windows) = windows.filter(|_| !found.has_errors()) else {

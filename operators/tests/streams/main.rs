@@ -5,6 +5,7 @@
 
 mod changing;
 mod meeting;
+mod overlapping;
 #[path = "../support/mod.rs"]
 mod support;
 mod waking;

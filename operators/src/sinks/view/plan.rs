@@ -78,7 +78,7 @@ impl NodeOptions for ViewOptions {
     const INPUTS: InputKeys = InputKeys::One;
 
     fn plan(self, inputs: &Inputs<'_>) -> Result<Plan, Diagnostics> {
-        let (_, stream) = &inputs.streams[0];
+        let stream = &inputs.streams[0].1.row_by_row();
         let mut found = known_columns("key", &self.key, &inputs.streams[0]);
         let key_is_known = !found.has_errors();
         let picked = found.ok(Picked::new(self.columns.clone(), inputs));
