@@ -232,6 +232,19 @@ impl StateWriter {
         self.entries.entry(name.to_owned()).or_default().push(rows);
     }
 
+    /// For the runtime: makes sure that a node has written only what its plan declares. State under any other name would not be
+    /// taken for its own, nor be asked for where the topology has changed.
+    ///
+    /// # Errors
+    /// An internal one that names what is not `declared`.
+    pub fn check_names<'a>(&self, declared: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+        let is_declared = |name: &str| gone::is_gone(name) || declared.clone().any(|declared| declared == name);
+        let Some(name) = self.entries.keys().find(|name| !is_declared(name)) else { return Ok(()) };
+        let names = declared.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let declares = if names.is_empty() { "no state".to_owned() } else { format!("only {names}") };
+        Err(Error::internal(format!("the node has written state `{name}`, and its plan declares {declares}")))
+    }
+
     /// For the runtime: what was written.
     pub fn into_entries(self) -> StateEntries {
         self.entries
@@ -285,5 +298,17 @@ mod tests {
         let values: Vec<i64> = reader.get("keys").flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
         assert_eq!(values, [10, 11, 12]);
         assert_eq!(reader.get("all").count(), 1);
+    }
+
+    #[test]
+    fn state_that_was_not_declared_is_a_mistake_that_names_it() {
+        let records = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        let mut writer = StateWriter::new();
+        writer.put("sums", records.clone());
+        writer.put(GONE, records);
+        assert!(writer.check_names(["keys", "sums"].into_iter()).is_ok());
+        let message = |declared: &[&str]| writer.check_names(declared.iter().copied()).unwrap_err().message().to_owned();
+        assert_eq!(message(&["keys", "sum"]), "the node has written state `sums`, and its plan declares only `keys`, `sum`");
+        assert_eq!(message(&[]), "the node has written state `sums`, and its plan declares no state");
     }
 }

@@ -222,6 +222,7 @@ impl Maker<'_> {
         let two_phase = around.two_phase.filter(|_| matches!(worker, Worker::Sink { .. }));
         let parts = OperatorParts {
             id: self.id.clone(),
+            declared: self.node.plan.state.iter().map(|state| state.name).collect(),
             changing: Changing::of(&mut worker, self.node, around.two_phase.is_some() || around.disk == DiskUse::Test),
             worker,
             inbox: Inbox::new(incoming, around.schedule.order.clone(), watermark).reading_first(self.node.plan.reads_first),

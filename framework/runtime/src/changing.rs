@@ -23,6 +23,15 @@ pub struct Changing {
     names: &'static [&'static str],
 }
 
+/// Whose state is written down.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    /// The name of the node.
+    pub(crate) node: &'a str,
+    /// The names of the state that its plan has declared.
+    pub(crate) declared: &'a [&'a str],
+}
+
 impl Changing {
     /// Of a worker of this node without state yet; `None`: it notes nothing, and all of its state is in each checkpoint.
     pub(crate) fn of(worker: &mut Worker, node: &Node, checkpoints: bool) -> Option<Changing> {
@@ -38,16 +47,16 @@ impl Changing {
         worker: &mut Worker,
         all: Option<StateWriter>,
         id: CheckpointId,
-        node: &str,
+        of: Writer<'_>,
     ) -> Result<(StateEntries, ChangesSnapshot)> {
         let divided = |state: StateWriter| -> (StateEntries, StateEntries) {
             state.into_entries().into_iter().partition(|(name, _)| is_gone(name) || self.names.contains(&name.as_str()))
         };
         if all.is_none() && !self.changes.wants_all(worker.state_bytes()) {
-            let (changed, whole) = divided(worker.snapshot_changes(id, node)?);
+            let (changed, whole) = divided(worker.snapshot_changes(id, of)?);
             return Ok((whole, self.changes.changed(changed)));
         }
-        let all = all.map_or_else(|| worker.snapshot(id, node), Ok)?;
+        let all = all.map_or_else(|| worker.snapshot(id, of), Ok)?;
         let (all, whole) = divided(all);
         Ok((whole, self.changes.all(all)))
     }
@@ -60,15 +69,16 @@ pub(crate) fn state_at(
     written: Option<StateWriter>,
     now: ClockTime,
 ) -> Result<(StateEntries, Option<Pieces>)> {
-    let OperatorParts { worker, spilling, changing, id: task, .. } = parts;
+    let OperatorParts { worker, spilling, changing, id: task, declared, .. } = parts;
+    let of = Writer { node: &task.node, declared };
     if let Some(changing) = changing {
-        let (entries, pieces) = changing.snapshot(worker, written, id, &task.node)?;
+        let (entries, pieces) = changing.snapshot(worker, written, id, of)?;
         return Ok((entries, Some(Pieces::InMemory(Arc::new(pieces)))));
     }
     if let (Some(spilling), Worker::Operator(operator), None) = (&mut *spilling, &mut *worker, &written) {
         spilling.before_barrier(operator.as_mut(), now)?;
     }
-    let entries = written.map_or_else(|| worker.snapshot(id, &task.node), Ok)?.into_entries();
+    let entries = written.map_or_else(|| worker.snapshot(id, of), Ok)?.into_entries();
     let Some(spilling) = spilling else { return Ok((entries, None)) };
     let (entries, pieces) = spilling.snapshot(entries, now)?;
     Ok((entries, Some(Pieces::OnDisk(Arc::new(pieces)))))

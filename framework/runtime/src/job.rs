@@ -19,7 +19,7 @@ use crate::actors::{Fail, FirstFailure, Supervisor, TaskActor, Watch};
 use crate::build::{BuildError, Built, Surroundings, build};
 use crate::checkpoint::Checkpoints;
 use crate::checkpoint::driver::{self, Event};
-use crate::checkpoint::restarts::{Policy, Progress, Restarts, Verdict};
+use crate::checkpoint::restarts::{CHECKPOINTS, Policy, Progress, Restarts, Verdict};
 use crate::feed::{Feed, Threaded};
 use crate::handle::{Actors, Counted, Handle};
 use crate::ledger::Ledger;
@@ -117,7 +117,7 @@ impl Failure {
 
     /// A failure of checkpoints as such.
     fn of_checkpoints(topology: &Topology, error: Error) -> Self {
-        Failure { node: "[checkpoint]".to_owned(), subtask: 0, parallelism: 1, line: topology.checkpoint_line, error }
+        Failure { node: CHECKPOINTS.to_owned(), subtask: 0, parallelism: 1, line: topology.checkpoint_line, error }
     }
 
     /// The same with what is to be said of it beside.

@@ -16,7 +16,7 @@ use millstream_api::{Batch, EventTime, Output, Result};
 use millstream_state::{SnapshotListener, TaskId};
 
 use self::phases::Phases;
-use crate::changing::Changing;
+use crate::changing::{Changing, Writer};
 use crate::early::Early;
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
@@ -56,6 +56,8 @@ pub struct OperatorParts {
     pub index: usize,
     /// Of an operator whose keys may leave memory.
     pub spilling: Option<Spilling>,
+    /// The names of the state that its plan has declared.
+    pub declared: Vec<&'static str>,
     /// Of an operator that notes what changes.
     pub changing: Option<Changing>,
     /// Who takes snapshots.
@@ -202,7 +204,8 @@ impl OperatorTask {
                 self.then = Some(Then::Nothing);
             }
             Event::EarlyBarrier(id) => {
-                let (state, counts) = (self.parts.worker.snapshot(id, &self.parts.id.node)?, self.parts.stats.counts());
+                let of = Writer { node: &self.parts.id.node, declared: &self.parts.declared };
+                let (state, counts) = (self.parts.worker.snapshot(id, of)?, self.parts.stats.counts());
                 self.early = Some(Early::new(id, state, counts));
             }
             Event::Barrier(id) => {

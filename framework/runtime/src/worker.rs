@@ -7,6 +7,8 @@ use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, EventTime, Operator, Output, Result, Sink};
 use millstream_state::failpoint::{Step, reached};
 
+use crate::changing::Writer;
+
 /// What does the work of the task.
 pub enum Worker {
     /// Rows in, rows out.
@@ -47,7 +49,8 @@ impl Worker {
     }
 
     /// What the node writes down at a barrier.
-    pub(crate) fn snapshot(&mut self, checkpoint: CheckpointId, node: &str) -> Result<StateWriter> {
+    pub(crate) fn snapshot(&mut self, checkpoint: CheckpointId, of: Writer<'_>) -> Result<StateWriter> {
+        let Writer { node, declared } = of;
         let mut state = StateWriter::new();
         match self {
             Worker::Operator(operator) => {
@@ -61,6 +64,7 @@ impl Worker {
                 reached(Step::AfterPrepare, node);
             }
         }
+        state.check_names(declared.iter().copied())?;
         Ok(state)
     }
 
@@ -73,7 +77,8 @@ impl Worker {
     }
 
     /// What the node's state has changed to since it was written down last.
-    pub(crate) fn snapshot_changes(&mut self, checkpoint: CheckpointId, node: &str) -> Result<StateWriter> {
+    pub(crate) fn snapshot_changes(&mut self, checkpoint: CheckpointId, of: Writer<'_>) -> Result<StateWriter> {
+        let Writer { node, declared } = of;
         let mut state = StateWriter::new();
         match self {
             Worker::Operator(operator) => {
@@ -87,6 +92,7 @@ impl Worker {
                 reached(Step::AfterPrepare, node);
             }
         }
+        state.check_names(declared.iter().copied())?;
         Ok(state)
     }
 

@@ -59,6 +59,9 @@ pub struct Restarts {
     same: usize,
 }
 
+/// What the failure of a checkpoint is said of, as if it were a node.
+pub(crate) const CHECKPOINTS: &str = "[checkpoint]";
+
 /// What a failure is recognised by.
 #[derive(Debug)]
 struct Failed {
@@ -107,6 +110,10 @@ impl Restarts {
         // Who has refused something for good would only refuse it again.
         // And nobody opens a pipe again that was closed, and to go on against whoever has taken the store would destroy its work.
         if matches!(error.kind(), ErrorKind::BadRow | ErrorKind::Refused | ErrorKind::Closed | ErrorKind::Taken) {
+            return Verdict::GiveUp(None);
+        }
+        // What a node finds not to be as the checkpoint says, it would find again. Of a store another attempt may get more.
+        if error.kind() == ErrorKind::State && node != CHECKPOINTS {
             return Verdict::GiveUp(None);
         }
         if newest != self.newest {
@@ -225,8 +232,11 @@ mod tests {
         assert_eq!(restarts(9, 9).judge("out", &closed, Progress::default()), Verdict::GiveUp(None));
         let refused = Error::new(ErrorKind::Refused, "refused");
         assert_eq!(restarts(9, 9).judge("out", &refused, Progress::default()), Verdict::GiveUp(None));
+        let changed = || Error::new(ErrorKind::State, "out.ndjson has 0 bytes, and checkpoints have written 8");
+        assert_eq!(restarts(9, 9).judge("out", &changed(), Progress::default()), Verdict::GiveUp(None));
+        assert_eq!(restarts(9, 9).judge(CHECKPOINTS, &changed(), Progress::default()), wait(1));
         let taken = Error::new(ErrorKind::Taken, "taken");
-        assert_eq!(restarts(9, 9).judge("[checkpoint]", &taken, Progress::default()), Verdict::GiveUp(None));
+        assert_eq!(restarts(9, 9).judge(CHECKPOINTS, &taken, Progress::default()), Verdict::GiveUp(None));
         assert_eq!(restarts(0, 1).judge("in", &Error::internal("x"), Progress::default()), Verdict::GiveUp(None));
     }
 }

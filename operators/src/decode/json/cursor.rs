@@ -296,9 +296,17 @@ impl<'a> Cursor<'a> {
     #[cold]
     pub(crate) fn expected(&self, what: &str) -> Syntax {
         match self.text[self.at..].chars().next() {
-            Some(found) => format!("expected {what} at byte {} of the line, found `{}`", self.at + 1, found.escape_debug()),
+            Some(found) => format!("expected {what} at byte {} of the line, found `{}`", self.at + 1, shown(found)),
             None => format!("expected {what}, but the line ends"),
         }
+    }
+}
+
+/// A character as a message has it: quotes as they are, and what cannot be seen by its escape.
+fn shown(character: char) -> String {
+    match character {
+        '"' | '\'' => character.to_string(),
+        other => other.escape_debug().to_string(),
     }
 }
 

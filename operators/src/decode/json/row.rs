@@ -8,7 +8,11 @@ use crate::decode::text::{append_scalar, takes_number, takes_text};
 pub(crate) fn append_line(line: &str, columns: &mut ColumnSet) -> Result<(), Mismatch> {
     let mut cursor = Cursor::new(line);
     if cursor.peek() != Some(b'{') {
-        return Err(cursor.expected("an object"));
+        return Err(format!("{}; a row is one object on a line of its own", cursor.expected("an object")));
+    }
+    // What is printed over several lines begins like this.
+    if line.trim_ascii() == "{" {
+        return Err("the line has the beginning of an object only; a row is one object on a line of its own".to_owned());
     }
     append_object(&mut cursor, columns)?;
     cursor.end()

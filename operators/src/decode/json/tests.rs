@@ -171,7 +171,7 @@ fn of_a_key_that_comes_twice_the_last_one_counts() {
 
 #[test]
 fn lines_that_are_no_object_are_bad_even_if_nobody_wants_their_columns() {
-    let text = b"{\"a\":1}\n\n  \r\n{\"a\":2\n[]\n{\"a\":3} x\n{\"a\":\xff}\n{\"z\":01}\n{\"a\":7}\r\nnull";
+    let text = b"{\"a\":1}\n\n  \r\n{\"a\":2\n[]\n{\"a\":3} x\n{\"a\":\xff}\n{\"z\":01}\n{\"a\":7}\r\nnull\n{\r\n\"a\": 1}";
     let (records, bad) = decode(&specs(&[("b", "int")]), text, 100);
     assert_eq!(records.num_rows(), 2);
     let shown: Vec<_> = bad.iter().map(|bad| format!("{} {}: {}", bad.place, bad.raw, bad.reason)).collect();
@@ -179,11 +179,13 @@ fn lines_that_are_no_object_are_bad_even_if_nobody_wants_their_columns() {
         shown,
         [
             "in:4 {\"a\":2: expected `,` or `}`, but the line ends",
-            "in:5 []: expected an object at byte 1 of the line, found `[`",
+            "in:5 []: expected an object at byte 1 of the line, found `[`; a row is one object on a line of its own",
             "in:6 {\"a\":3} x: expected the end of the line at byte 9 of the line, found `x`",
             "in:7 {\"a\":\u{fffd}}: not valid UTF-8 at byte 6 of the line",
             "in:8 {\"z\":01}: expected `,` or `}` at byte 7 of the line, found `1`",
-            "in:10 null: expected an object at byte 1 of the line, found `n`",
+            "in:10 null: expected an object at byte 1 of the line, found `n`; a row is one object on a line of its own",
+            "in:11 {: the line has the beginning of an object only; a row is one object on a line of its own",
+            "in:12 \"a\": 1}: expected an object at byte 1 of the line, found `\"`; a row is one object on a line of its own",
         ]
     );
 }

@@ -261,10 +261,16 @@ impl Target {
     }
 
     fn check_length(&self, needed: u64) -> Result<()> {
-        let length = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        match length >= needed {
-            true => Ok(()),
-            false => Err(lost(format!("{} has {length} bytes, and checkpoints have written {needed}", self.path.display()))),
+        let path = self.path.display();
+        match std::fs::metadata(&self.path) {
+            Ok(file) if file.len() >= needed => Ok(()),
+            Ok(file) => Err(lost(format!("{path} has {} bytes, and checkpoints have written {needed}", file.len()))),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && needed == 0 => Ok(()),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                Err(lost(format!("{path} is gone, to which checkpoints have written {needed} bytes")))
+            }
+            // A disk that does not answer may do so at the next try.
+            Err(cause) => Err(cannot("look at", &self.path, cause)),
         }
     }
 
@@ -307,7 +313,7 @@ impl Target {
 
 fn lost(message: String) -> Error {
     Error::new(ErrorKind::State, message)
-        .help("somebody has changed what this sink wrote: put it back, go back to an older checkpoint (--from), or begin anew (--fresh)")
+        .help("somebody has moved or changed what this sink wrote, and it must not be taken away: put it back, go back to an older checkpoint (--from), or begin anew (--fresh)")
 }
 
 #[cfg(test)]

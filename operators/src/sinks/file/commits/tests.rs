@@ -108,6 +108,10 @@ fn a_file_that_was_cut_is_not_filled_up() {
     let refused = [sink.commit(2).unwrap_err(), run.restored(&second).map(|_| ()).unwrap_err()];
     assert!(refused.iter().all(|error| error.to_string().contains(wanted)), "{refused:?}");
     assert_eq!(run.text(), "{");
+    std::fs::remove_file(run.folder.path().join("rows.ndjson")).unwrap();
+    let wanted = "rows.ndjson is gone, to which checkpoints have written 8 bytes";
+    let refused = [sink.commit(2).unwrap_err(), run.restored(&second).map(|_| ()).unwrap_err()];
+    assert!(refused.iter().all(|error| error.to_string().contains(wanted)), "{refused:?}");
 }
 
 #[test]
