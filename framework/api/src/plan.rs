@@ -17,7 +17,7 @@ use crate::error::{BadRow, Error, Result};
 use crate::operator::Operator;
 use crate::options::OnBadRow;
 use crate::sink::Sink;
-use crate::source::{Position, Source};
+use crate::source::{Position, Since, Source, SplitStand};
 pub use crate::spills::{Due, Spills, Then};
 use crate::state::StateDecl;
 use crate::stream::Stream;
@@ -310,6 +310,11 @@ pub trait SourceFactory: Send + Sync {
 
     /// A fresh reader over all splits.
     fn make(&self, context: &SourceContext) -> Result<Box<dyn Source>>;
+
+    /// What has become of its input since it stood there, for a run that is about to go on.
+    fn since(&self, _: &[SplitStand]) -> Result<Since> {
+        Ok(Since::default())
+    }
 
     /// Whether a run that starts anew is given the same rows again (files that stay as they are), so that a failure loses
     /// none for good.

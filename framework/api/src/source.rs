@@ -115,3 +115,27 @@ pub struct SourcePart {
 /// Where a split stands, as text that only its source understands (JSON by custom).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position(pub String);
+
+/// Where a split stood when a checkpoint was taken, for [`SourceFactory::since`](crate::plan::SourceFactory::since).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitStand {
+    /// The split's name.
+    pub split: String,
+    /// Where to go on; `None`: nothing was read.
+    pub position: Option<Position>,
+    /// Whether it was read to its end.
+    pub ended: bool,
+}
+
+/// What has become of the input of a source since it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// What has come and would not be read by a run that goes on: names of files.
+    pub unread: Vec<String>,
+    /// What was read and is no longer as it was: `dim.csv had 40 bytes and has 60`.
+    pub changed: Vec<String>,
+    /// Whether somebody who reads all of it anew may be given other rows.
+    pub is_other: bool,
+    /// Where the splits begin that have what is `unread`, and not what was read; empty: at their beginnings.
+    pub on: Vec<SplitStand>,
+}

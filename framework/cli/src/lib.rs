@@ -43,6 +43,7 @@ mod resume;
 mod run;
 mod schema;
 mod signals;
+mod since;
 mod state;
 mod status;
 mod stopping;

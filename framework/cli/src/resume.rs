@@ -16,6 +16,7 @@ use millstream_state::{Finished, JobSnapshot, Manifest, Store};
 use millstream_topology::{CheckpointSettings, Topology};
 
 use crate::args::Run;
+use crate::since::Changed;
 
 /// What a run does about checkpoints.
 pub enum Beginning {
@@ -123,8 +124,10 @@ fn finished(topology: &Topology, args: &Run, manifest: &Manifest, why: Finished,
     let mut snapshot = resumed.store.read(manifest)?;
     let changes = compare(&manifest.nodes, &node_records(topology));
     changes.iter().filter(|change| change.loses()).for_each(|change| snapshot.remove(change.node()));
+    let came = Changed::of(topology, &snapshot)?.input;
     resumed.from = Some((id, snapshot));
-    let why = format!("{} has finished: {how} (checkpoint {id}); --fresh runs it again from the beginning", topology.name);
+    let mut why = format!("{} has finished: {how} (checkpoint {id}); --fresh runs it again from the beginning", topology.name);
+    came.iter().for_each(|what| why.push_str(&format!("\n  {what}")));
     Ok(Beginning::Finished(Box::new(resumed), why))
 }
 
@@ -158,9 +161,13 @@ fn go_back(topology: &Topology, args: &Run, id: CheckpointId, resumed: &mut Resu
 fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &mut JobSnapshot, notes: &mut Vec<String>) -> Result<()> {
     let changes = compare(&manifest.nodes, &node_records(topology));
     let mut losses: Vec<String> = changes.iter().filter(|change| change.loses()).map(Change::to_string).collect();
+    changes.iter().filter(|change| change.loses()).for_each(|change| snapshot.remove(change.node()));
+    let mut input = Changed::of(topology, snapshot)?;
+    losses.append(&mut input.losses);
     for node in &topology.nodes {
         if let Make::Source(factory) = &node.plan.make
             && !snapshot.has_ended(&node.name)
+            && !input.anew.contains(&node.name)
         {
             let lost = lost_splits(manifest, &node.name, &factory.splits()?);
             losses.extend(
@@ -172,8 +179,9 @@ fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &mut JobS
         let text = format!("the topology has changed since checkpoint {}:\n  {}", manifest.checkpoint, losses.join("\n  "));
         return Err(state_error(text).help("--allow-dropped-state goes on without it; --fresh begins anew"));
     }
-    changes.iter().filter(|change| change.loses()).for_each(|change| snapshot.remove(change.node()));
     notes.extend(losses);
+    notes.append(&mut input.notes);
+    input.apply(snapshot);
     notes.extend(changes.iter().filter(|change| matches!(change, Change::New(_))).map(Change::to_string));
     Ok(())
 }

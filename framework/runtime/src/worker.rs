@@ -56,6 +56,8 @@ impl Worker {
             Worker::Operator(operator) => {
                 reached(Step::BeforeSnapshot, node);
                 operator.snapshot(&mut state)?;
+                // What sinks note of what they have written is declared by nobody.
+                state.check_names(declared.iter().copied())?;
                 reached(Step::AfterSnapshot, node);
             }
             Worker::Sink { sink, .. } => {
@@ -64,7 +66,6 @@ impl Worker {
                 reached(Step::AfterPrepare, node);
             }
         }
-        state.check_names(declared.iter().copied())?;
         Ok(state)
     }
 
@@ -84,6 +85,8 @@ impl Worker {
             Worker::Operator(operator) => {
                 reached(Step::BeforeSnapshot, node);
                 operator.snapshot_changes(&mut state)?;
+                // What sinks note of what they have written is declared by nobody.
+                state.check_names(declared.iter().copied())?;
                 reached(Step::AfterSnapshot, node);
             }
             Worker::Sink { sink, .. } => {
@@ -92,7 +95,6 @@ impl Worker {
                 reached(Step::AfterPrepare, node);
             }
         }
-        state.check_names(declared.iter().copied())?;
         Ok(state)
     }
 
@@ -148,5 +150,37 @@ impl Worker {
             },
             Worker::Operator(_) => Ok(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    /// Writes state that its plan does not have.
+    struct Forgetful;
+
+    impl Operator for Forgetful {
+        fn on_batch(&mut self, _: usize, _: Batch, _: &mut Output) -> Result<()> {
+            Ok(())
+        }
+
+        fn snapshot(&mut self, state: &mut StateWriter) -> Result<()> {
+            state.put("sums", RecordBatch::new_empty(Arc::new(Schema::empty())));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn state_that_no_plan_declares_fails_at_the_barrier() {
+        let mut worker = Worker::Operator(Box::new(Forgetful));
+        let error = worker.snapshot(1, Writer { node: "smooth", declared: &["means"] }).err().unwrap();
+        assert_eq!(error.message(), "the node has written state `sums`, and its plan declares only `means`");
+        assert!(worker.snapshot(1, Writer { node: "smooth", declared: &["sums"] }).is_ok());
     }
 }

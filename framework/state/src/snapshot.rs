@@ -193,6 +193,35 @@ impl JobSnapshot {
         self.tasks.retain(|task, _| task.node != node);
     }
 
+    /// Has a source read from these splits on, whether it was over or not; without any, from its beginning.
+    pub fn read_from(&mut self, node: &str, splits: Vec<SplitSnapshot>) {
+        let mut splits = Some(splits);
+        for part in self.of_mut(node) {
+            (part.ended, part.watermark) = (false, EventTime::MIN);
+            part.positions = splits.take().unwrap_or_default();
+        }
+    }
+
+    /// Has a node that was over take rows again.
+    pub fn reopen(&mut self, node: &str, keeps_state: bool) {
+        self.of_mut(node).for_each(|part| (part.ended, part.watermark) = (false, EventTime::MIN));
+        if !keeps_state {
+            self.empty(node);
+        }
+    }
+
+    /// Takes a node its state, and leaves it its watermark and its ledger.
+    pub fn empty(&mut self, node: &str) {
+        for part in self.of_mut(node) {
+            part.entries.clear();
+            part.pieces = None;
+        }
+    }
+
+    fn of_mut<'a>(&'a mut self, node: &'a str) -> impl Iterator<Item = &'a mut TaskSnapshot> + 'a {
+        self.tasks.iter_mut().filter(move |(id, _)| id.node == node).map(|(_, snapshot)| snapshot)
+    }
+
     /// The parts of a node's subtasks.
     pub(crate) fn of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a TaskSnapshot> + 'a {
         self.tasks.iter().filter(move |(id, _)| id.node == node).map(|(_, snapshot)| snapshot)

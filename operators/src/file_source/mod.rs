@@ -10,7 +10,7 @@
 //! - [`blocks`], [`ranges`], [`parquet`]: what is read at once: text, lines that several threads read, row groups
 //! - [`reading`]: which piece is next; [`follow`]: the same where files grow
 //! - [`pipeline`]: decodes pieces side by side and puts them back in order; [`alone`]: decodes them where there is one worker
-//! - [`placing`], [`position`]: where rows stand, and where to go on
+//! - [`placing`], [`position`]: where rows stand, and where to go on; [`noted`], [`since`]: what has become of files that were read
 //! - [`reader`]: the source itself
 
 mod alone;
@@ -19,6 +19,7 @@ mod compression;
 mod follow;
 mod formats;
 mod headers;
+mod noted;
 mod options;
 mod parquet;
 mod paths;
@@ -29,6 +30,7 @@ mod position;
 mod ranges;
 mod reader;
 mod reading;
+mod since;
 #[cfg(test)]
 mod tests;
 

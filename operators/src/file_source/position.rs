@@ -5,6 +5,8 @@ use millstream_api::source::Position;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::noted::NotedFile;
+
 /// The place of the next record of files that are read one after the other, and what was read before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FilePosition {
@@ -15,6 +17,9 @@ pub(crate) struct FilePosition {
     pub(crate) place: Place,
     /// Good rows of the whole split before it.
     pub(crate) rows: i64,
+    /// The files that the run reads, as they were when it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<NotedFile>,
 }
 
 /// A place in a file.

@@ -8,18 +8,20 @@ use std::time::Duration;
 use millstream_api::Source;
 use millstream_api::error::{Error, Result};
 use millstream_api::plan::{SourceContext, SourceFactory};
-use millstream_api::source::{Next, Pauses, Position, SourcePart, SourceRows};
+use millstream_api::source::{Next, Pauses, Position, Since, SourcePart, SourceRows, SplitStand};
 
 use super::alone::Alone;
 use super::blocks::Division;
 use super::compression::Compression;
 use super::follow::Followed;
 use super::formats::Format;
+use super::noted::{self, NotedFile};
 use super::paths::{FileId, InputFile};
 use super::pipeline::{Came, Decoder, Pipeline};
 use super::placing::{Lines, PlacedBatch};
 use super::position::{FilePosition, FollowPosition, FollowedFile, Place, from_position, to_position};
 use super::reading::{FileShape, Mark, Reading, Splits};
+use super::since::since;
 use crate::decode::schema::{ColumnSpec, flowing};
 
 /// Large enough that handing it over costs nothing and its batches have thousands of rows, small enough to stay in a core's cache
@@ -121,10 +123,31 @@ impl FileFactory {
         let positions: Vec<(u32, FilePosition)> = positions.iter().map(read).collect::<Result<_>>()?;
         let splits = match pauses {
             Some(pauses) => Splits::each(&self.files, shape, &positions, pauses.clone())?,
-            None => Splits::one(self.files.clone(), shape, positions.first().map(|(_, position)| position))?,
+            None => {
+                let position = positions.first().map(|(_, position)| position);
+                let files = noted::unread(&self.files, position);
+                // What was read to its end before is not where to go on.
+                let at = position.filter(|position| !position.is_read(&position.file));
+                Splits::one(files.into(), shape, at)?
+            }
         };
         let rows = positions.iter().map(|(split, position)| (*split, position.rows)).collect();
-        Ok((Box::new(splits), Stands { rows, followed: None }))
+        Ok((Box::new(splits), Stands { rows, followed: None, noted: self.noted(&positions)? }))
+    }
+
+    /// What the positions of each split say of the files that are read.
+    fn noted(&self, positions: &[(u32, FilePosition)]) -> Result<BTreeMap<u32, String>> {
+        let before = |split: u32| positions.iter().find(|(of, _)| *of == split).map(|(_, position)| position);
+        let noted: Vec<(u32, Vec<NotedFile>)> = match self.manner {
+            Manner::Together => (0..).zip(self.files.chunks(1)).map(|(split, file)| (split, noted::note(file, before(split)))).collect(),
+            Manner::InOrder | Manner::Follow => vec![(0, noted::note(&self.files, before(0)))],
+        };
+        noted.into_iter().filter(|(_, files)| !files.is_empty()).map(|(split, files)| Ok((split, to_position(&files)?.0))).collect()
+    }
+
+    /// The files, and in which order they are read.
+    pub(super) fn input(&self) -> (&str, &[InputFile], Manner) {
+        (&self.path, &self.files, self.manner)
     }
 }
 
@@ -134,6 +157,10 @@ impl SourceFactory for FileFactory {
             Manner::Together if !self.files.is_empty() => Ok(self.files.iter().map(|file| file.name.to_string()).collect()),
             _ => Ok(vec![self.path.clone()]),
         }
+    }
+
+    fn since(&self, stands: &[SplitStand]) -> Result<Since> {
+        since(self, stands)
     }
 
     fn repeats(&self) -> bool {
@@ -226,13 +253,15 @@ struct Stands {
     rows: BTreeMap<u32, i64>,
     /// The files that are followed, each as text for the position: of many files few change with a batch.
     followed: Option<BTreeMap<FileId, String>>,
+    /// What is noted of files that are read to their ends, as text for the positions.
+    noted: BTreeMap<u32, String>,
 }
 
 impl Stands {
     fn followed(position: &FollowPosition) -> Result<Self> {
         let id = |file: &FollowedFile| FileId { device: file.device, inode: file.inode };
         let texts = position.files.iter().map(|file| Ok((id(file), to_position(file)?.0)));
-        Ok(Stands { rows: [(0, position.rows)].into(), followed: Some(texts.collect::<Result<_>>()?) })
+        Ok(Stands { rows: [(0, position.rows)].into(), followed: Some(texts.collect::<Result<_>>()?), noted: BTreeMap::new() })
     }
 
     fn rows_of(&mut self, batch: PlacedBatch) -> Result<SourceRows> {
@@ -247,16 +276,26 @@ impl Stands {
                 let files = followed.values().map(String::as_str).collect::<Vec<_>>().join(",");
                 Position(format!("{{\"files\":[{files}],\"rows\":{rows}}}"))
             }
-            _ => to_position(&FilePosition { file: name.to_string(), place: end, rows })?,
+            _ => {
+                let Position(mut text) = to_position(&FilePosition { file: name.to_string(), place: end, rows, files: Vec::new() })?;
+                if let (Some(files), true) = (self.noted.get(&split), text.ends_with('}')) {
+                    text.truncate(text.len() - 1);
+                    text.push_str(&format!(",\"files\":{files}}}"));
+                }
+                Position(text)
+            }
         };
         Ok(SourceRows { split, parts: vec![SourcePart { output: 0, records, first_row, weights }], bad, position })
     }
 }
 
 fn note(followed: &mut BTreeMap<FileId, String>, name: &str, mark: Mark, offset: u64, line: u64) -> Result<()> {
-    let Mark { id: FileId { device, inode }, head_bytes, head_hash, former, forgotten } = mark;
+    let Mark { id: FileId { device, inode }, head_bytes, head_hash, former, forgotten, came } = mark;
     for gone in forgotten {
         followed.remove(&gone);
+    }
+    for file in came {
+        followed.insert(FileId { device: file.device, inode: file.inode }, to_position(&file)?.0);
     }
     let file = FollowedFile {
         file: name.to_owned(),

@@ -8,7 +8,7 @@ use millstream_api::source::Pauses;
 use super::blocks::{Ending, PlacedBlock, TextFile, TextShape};
 use super::parquet::{ParquetFile, ParquetShape, RowGroup};
 use super::paths::{FileId, InputFile};
-use super::position::{FilePosition, Place};
+use super::position::{FilePosition, FollowedFile, Place};
 use super::ranges::{LineRange, RangedFile};
 
 /// Gives the pieces of the input, one thread at a time.
@@ -57,6 +57,8 @@ pub(crate) struct Mark {
     pub(crate) former: Option<Arc<str>>,
     /// Files that have been given up since the piece before: nothing more comes from them.
     pub(crate) forgotten: Vec<FileId>,
+    /// Files that go on where some of those stood.
+    pub(crate) came: Vec<FollowedFile>,
 }
 
 /// How files are read.

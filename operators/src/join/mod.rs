@@ -67,7 +67,7 @@ const WINDOW_END: &str = "window_end";
 /// - `as_of`: the right side is a table of versions. Each left row finds the newest version of its key that is not younger than
 ///   itself, once the watermark has passed it. Kinds inner, left, semi and anti.
 /// - `lookup`: the right side is a bounded table without event time, read to its end before the first left row is looked at.
-///   Left rows keep their time and windows. Kinds inner, left, semi and anti.
+///   Left rows keep their time and windows. A run that goes on from a checkpoint reads a table anew whose files have changed. Kinds inner, left, semi and anti.
 /// - `changes`: every row is kept, and the result is kept right whatever comes: it is an updating stream, unless both inputs
 ///   are insert-only and `kind` is inner or semi.
 ///

@@ -227,7 +227,11 @@ mod tests {
         writer.write_all(b"{\"n\":1,\"t\":\"x\"}\nnothing\n{\"n\":").unwrap();
         assert_eq!(
             next_rows(&mut source),
-            (vec![r#"{"n":1}"#.to_owned()], vec!["stdin:2: expected an object at byte 1 of the line, found `n`; a row is one object on a line of its own".to_owned()], 0)
+            (
+                vec![r#"{"n":1}"#.to_owned()],
+                vec!["stdin:2: expected an object at byte 1 of the line, found `n`; a row is one object on a line of its own".to_owned()],
+                0
+            )
         );
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Nothing));
         writer.write_all(b"2}").unwrap();

@@ -4,8 +4,9 @@
 //! on where it stood, and one that came under its name is read from its beginning. Files are looked for again every
 //! [`IDLE_LOOKS`] looks at which none had grown, and every [`PIECES`] pieces. The rows of all files are one split, in the order in
 //! which they are read: what is there at the start in the order of names, then as it comes. A file that came under the name of
-//! another one waits until that one is read ([`succession`]).
+//! another one waits until that one is read ([`succession`]), and a packed copy of one that was read is none ([`copies`]).
 
+mod copies;
 mod succession;
 mod tail;
 
@@ -18,6 +19,7 @@ use millstream_api::error::Result;
 use self::succession::Predecessor;
 use self::tail::{Head, Tail};
 use super::blocks::TextShape;
+use super::compression::Compression;
 use super::paths::{FileId, InputFile, list};
 use super::position::{FollowPosition, FollowedFile};
 use super::reading::{Mark, Piece, Reading, Step, Work};
@@ -43,6 +45,8 @@ pub(super) struct Followed {
     turn_end_bytes: Option<u64>,
     /// Files that are gone, for the next piece to say.
     forgotten: Vec<FileId>,
+    /// Packed copies that go on where files stood that are gone.
+    came: Vec<FollowedFile>,
     idle_looks: usize,
     pieces: usize,
     /// Whether the last listing has failed, so that it is said once.
@@ -63,16 +67,21 @@ impl Followed {
             at: 0,
             turn_end_bytes: None,
             forgotten: Vec::new(),
+            came: Vec::new(),
             idle_looks: 0,
             pieces: 0,
             failing: false,
         };
         let listed = followed.listed().unwrap_or_default();
+        let mut copies = BTreeMap::new();
         for known in &position.files {
-            followed.go_on(known, &listed);
+            if let Some(copy) = followed.go_on(known, position, &listed) {
+                copies.insert((known.device, known.inode), copy);
+            }
         }
         let names = position.files.iter().flat_map(|known| {
-            let id = FileId { device: known.device, inode: known.inode };
+            let original = FileId { device: known.device, inode: known.inode };
+            let id = *copies.get(&(known.device, known.inode)).unwrap_or(&original);
             [Some(&known.file), known.former.as_ref()].into_iter().flatten().map(move |name| (name.clone(), id))
         });
         followed.take_note_of_files(names.collect());
@@ -81,8 +90,8 @@ impl Followed {
         Ok(followed)
     }
 
-    /// Finds a file of which something was read, under its name or another one.
-    fn go_on(&mut self, known: &FollowedFile, listed: &[InputFile]) {
+    /// Finds a file of which something was read, under its name or another one, or else a packed copy: which one that is.
+    fn go_on(&mut self, known: &FollowedFile, position: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
         let id = FileId { device: known.device, inode: known.inode };
         let head = Head { bytes: known.head_bytes, hash: known.head_hash };
         let same_id = listed.iter().filter(|file| file.id == id);
@@ -93,14 +102,37 @@ impl Followed {
         if found.as_ref().is_none_or(|file| file.id != id) {
             self.forgotten.push(id);
         }
-        match found {
-            Some(file) => self.tails.push(Tail::going_on(file, &self.shape, head, known.offset, known.line).once_called(known)),
-            None => tracing::warn!(
+        if let Some(file) = found {
+            self.tails.push(Tail::going_on(file, &self.shape, head, known.offset, known.line).once_called(known));
+            return None;
+        }
+        let copy = self.go_on_in_copy(known, position, listed);
+        if copy.is_none() {
+            tracing::warn!(
                 "`{}` is gone, of which {} bytes had been read: what was written to it after them is not read",
                 known.file,
                 known.offset
-            ),
+            );
         }
+        copy
+    }
+
+    /// Finds the packed copy of a file that is gone.
+    fn go_on_in_copy(&mut self, known: &FollowedFile, position: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
+        let (head, compression) = (Head { bytes: known.head_bytes, hash: known.head_hash }, self.shape.compression);
+        if compression.of(&known.file) != Compression::None {
+            return None;
+        }
+        let is_new = |file: &&InputFile| {
+            let is_known = position.files.iter().any(|known| (known.device, known.inode) == (file.id.device, file.id.inode));
+            compression.of(&file.name) != Compression::None && !is_known && !self.tails.iter().any(|tail| tail.id() == file.id)
+        };
+        let copy = listed.iter().filter(is_new).find(|file| copies::continues(file, head, known.offset, compression))?;
+        let mut tail = Tail::new(copy.clone(), &self.shape, Vec::new());
+        tail.go_on_at(known.offset, known.line);
+        self.came.push(tail.followed());
+        self.tails.push(tail);
+        Some(copy.id)
     }
 
     fn listed(&mut self) -> Option<Vec<InputFile>> {
@@ -146,6 +178,13 @@ impl Followed {
         }
         let unseen = self.tails.iter_mut().zip(seen).filter(|(_, seen)| !seen);
         unseen.for_each(|(tail, _)| tail.was_not_listed());
+        for over in 0..self.tails.len() {
+            if self.tails[over].is_over()
+                && let Some(copy) = copies::hand_over(&mut self.tails, over, &self.shape)
+            {
+                self.came.push(self.tails[copy].followed());
+            }
+        }
         // Of what gave no rows no position knows.
         let gone = self.tails.iter().filter(|tail| tail.is_over() && tail.head().bytes > 0).map(Tail::id);
         self.forgotten.extend(gone);
@@ -158,7 +197,7 @@ impl Followed {
     fn next_piece(&mut self, mut buffer: Vec<u8>) -> Result<Option<Piece>> {
         for _ in 0..self.tails.len() {
             self.at %= self.tails.len();
-            if !succession::may_begin(&mut self.tails, self.at, &self.shape)? {
+            if copies::waits(&mut self.tails, self.at, &self.shape) || !succession::may_begin(&mut self.tails, self.at, &self.shape)? {
                 (self.at, self.turn_end_bytes) = (self.at + 1, None);
                 continue;
             }
@@ -179,7 +218,14 @@ impl Followed {
                 (self.at, self.turn_end_bytes) = (self.at + 1, None);
             }
             let former = tail.former();
-            let mark = Mark { id, head_bytes, head_hash, former, forgotten: std::mem::take(&mut self.forgotten) };
+            let mark = Mark {
+                id,
+                head_bytes,
+                head_hash,
+                former,
+                forgotten: std::mem::take(&mut self.forgotten),
+                came: std::mem::take(&mut self.came),
+            };
             return Ok(Some(Piece { split: 0, work: Work::Block(placed), mark: Some(Box::new(mark)) }));
         }
         Ok(None)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use millstream_api::error::Result;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::copies::Likeness;
 use super::succession::Predecessor;
 use crate::file_source::blocks::{Ending, PlacedBlock, TextFile, TextShape};
 use crate::file_source::compression::{self, Compression};
@@ -28,7 +29,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn of(bytes: &[u8]) -> Head {
+    pub(super) fn of(bytes: &[u8]) -> Head {
         Head { bytes: bytes.len(), hash: xxh3_64(bytes) }
     }
 
@@ -40,6 +41,12 @@ impl Head {
     fn is_of_open(self, file: &File) -> bool {
         compression::head(file, self.bytes).is_ok_and(|bytes| Head::of(&bytes) == self)
     }
+}
+
+/// How a file that is there begins.
+fn head_of(file: &InputFile) -> Head {
+    let bytes = File::open(&file.path).and_then(|file| compression::head(&file, HEAD_BYTES));
+    Head::of(&bytes.unwrap_or_default())
 }
 
 /// A file and how far it was read.
@@ -61,6 +68,8 @@ pub(super) struct Tail {
     former: Option<Arc<str>>,
     /// Those that had its name before: it is begun when they are read.
     pub(super) predecessors: Vec<Predecessor>,
+    /// Of a packed file: whether it has the text of another one.
+    pub(super) likeness: Likeness,
 }
 
 impl Tail {
@@ -74,7 +83,21 @@ impl Tail {
         let packed = shape.compression.of(&file.name) != Compression::None;
         // What was read in part had settled before.
         let (settled, missed) = (offset > 0, usize::from(offset > 0));
-        Tail { file, open: None, offset, line, head, packed, settled, missed, done: false, former: None, predecessors: Vec::new() }
+        let (open, done) = (None, false);
+        Tail {
+            file,
+            open,
+            offset,
+            line,
+            head,
+            packed,
+            settled,
+            missed,
+            done,
+            former: None,
+            predecessors: Vec::new(),
+            likeness: Likeness::Unknown,
+        }
     }
 
     /// It was called like this when it was read last.
@@ -119,12 +142,59 @@ impl Tail {
 
     /// The byte after the records that were taken: a line without an end is none.
     pub(super) fn taken_bytes(&self) -> u64 {
-        self.open.as_ref().map_or(self.offset, |open| open.stand().0)
+        self.stand().0
     }
 
     /// Whether it was among the files of the path when they were listed last.
     pub(super) fn is_listed(&self) -> bool {
         self.missed == 0
+    }
+
+    /// Whether its text is packed.
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    /// Whether it is packed, and nothing of it was read.
+    pub(super) fn is_unread_packed(&self) -> bool {
+        self.packed && self.open.is_none() && self.offset == 0 && !self.done
+    }
+
+    /// The same of one that has stopped changing: it is whole.
+    pub(super) fn may_be_compared(&self) -> bool {
+        self.settled && self.is_unread_packed()
+    }
+
+    /// The file as it was listed.
+    pub(super) fn file(&self) -> &InputFile {
+        &self.file
+    }
+
+    /// The byte at which the next record starts, and its line.
+    pub(super) fn stand(&self) -> (u64, u64) {
+        self.open.as_ref().map_or((self.offset, self.line), TextFile::stand)
+    }
+
+    /// Its text, where that is still there: also of a file that was removed while it is open.
+    pub(super) fn text(&self) -> Option<File> {
+        let file = match &self.open {
+            Some(open) => open.input().file().try_clone(),
+            None => File::open(&self.file.path),
+        };
+        file.ok().filter(|file| file.metadata().is_ok_and(|metadata| FileId::of(&metadata) == self.file.id))
+    }
+
+    /// What comes before this was read in another file.
+    pub(super) fn go_on_at(&mut self, offset: u64, line: u64) {
+        (self.offset, self.line, self.settled, self.likeness) = (offset, line, true, Likeness::No);
+        self.head = head_of(&self.file);
+    }
+
+    /// As a position has it.
+    pub(super) fn followed(&self) -> FollowedFile {
+        let ((offset, line), FileId { device, inode }) = (self.stand(), self.file.id);
+        let (file, former) = (self.file.name.to_string(), self.former.as_ref().map(ToString::to_string));
+        FollowedFile { file, former, device, inode, head_bytes: self.head.bytes, head_hash: self.head.hash, offset, line }
     }
 
     /// Whether all of it was read, and nothing more is expected.
@@ -197,10 +267,11 @@ impl Tail {
         }
         let Some(open) = &mut self.open else { return Ok(Err(buffer)) };
         let placed = open.next(buffer, shape, if last { Ending::Final } else { Ending::Open })?;
+        let (offset, line) = open.stand();
         self.head_of_open()?;
         if last && placed.is_err() {
-            self.done = true;
-            self.open = None;
+            // A copy of it goes on there.
+            (self.open, self.done, self.offset, self.line) = (None, true, offset, line);
         }
         Ok(placed)
     }

@@ -339,3 +339,59 @@ fn options_of_followed_files() {
     fs::write(folder.path().join("a.log"), lines(0..1)).unwrap();
     assert_eq!(codes(options("*.log", serde_json::json!({ "together": true }))), ["bad-value"]);
 }
+
+fn pack(files: &Following, name: &str) {
+    let text = fs::read(files.folder.path().join(name)).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&text).unwrap();
+    fs::write(files.folder.path().join(format!("{name}.gz")), encoder.finish().unwrap()).unwrap();
+    fs::remove_file(files.folder.path().join(name)).unwrap();
+}
+
+#[test]
+fn a_packed_copy_of_a_file_that_was_read_is_not_read_again() {
+    let mut files = Following::new("app.log*", json(), &[("app.log", &lines(0..3))]);
+    assert_eq!(files.numbers(3), counted(0..3));
+    files.rename("app.log", "app.log.1");
+    files.append("app.log", &lines(3..5));
+    pack(&files, "app.log.1");
+    assert_eq!(files.numbers(2), counted(3..5));
+    files.nothing();
+    files.rename("app.log.1.gz", "app.log.2.gz");
+    files.append("app.log", &lines(5..6));
+    assert_eq!(files.numbers(1), counted(5..6));
+    files.nothing();
+    // The copy is in the position now, and is known by it.
+    let mut files = files.restart(|files| files.rename("app.log.2.gz", "app.log.3.gz"));
+    files.append("app.log", &lines(6..7));
+    assert_eq!(files.numbers(1), counted(6..7));
+    files.nothing();
+}
+
+#[test]
+fn what_was_rotated_and_packed_while_nothing_ran_goes_on_in_the_copy() {
+    let mut files = Following::new("app.log*", json(), &[("app.log", &lines(0..3))]);
+    assert_eq!(files.numbers(3), counted(0..3));
+    let mut files = files.restart(|files| {
+        files.append("app.log", &lines(3..5));
+        files.rename("app.log", "app.log.1");
+        pack(files, "app.log.1");
+        files.append("app.log", &lines(5..6));
+    });
+    assert_eq!(files.numbers(3), counted(3..6));
+    files.nothing();
+    let mut files = files.restart(|_| {});
+    files.append("app.log", &lines(6..7));
+    assert_eq!(files.numbers(1), counted(6..7));
+    files.nothing();
+}
+
+#[test]
+fn a_packed_file_that_only_begins_like_another_one_is_read() {
+    let mut files = Following::new("app.log*", json(), &[("app.log", &lines(0..1))]);
+    assert_eq!(files.numbers(1), counted(0..1));
+    files.append("older", &lines(0..4));
+    pack(&files, "older");
+    files.rename("older.gz", "app.log.1.gz");
+    assert_eq!(files.numbers(4), counted(0..4));
+}

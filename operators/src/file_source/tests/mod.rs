@@ -34,7 +34,7 @@ fn plan(folder: &Path, options: serde_json::Value) -> Result<Plan, Diagnostics> 
     read::<FileSourceOptions>(options)?.plan(&inputs)
 }
 
-fn json() -> Format {
+pub(super) fn json() -> Format {
     Format::Text(TextFormat::Json, Compression::Auto)
 }
 
@@ -48,7 +48,7 @@ fn columns() -> Vec<ColumnSpec> {
 }
 
 /// A factory whose blocks are far smaller than the files.
-fn factory(folder: &Path, path: &str, format: Format) -> FileFactory {
+pub(super) fn factory(folder: &Path, path: &str, format: Format) -> FileFactory {
     FileFactory::new(folder.to_owned(), path.to_owned(), list(folder, path).unwrap_or_default(), format, columns()).with_block_bytes(100)
 }
 
@@ -59,11 +59,11 @@ fn context(schema: &Schema, workers: usize, batch_rows: usize) -> SourceContext 
 
 /// Everything a source said.
 #[derive(Debug, Default)]
-struct Read {
-    numbers: Vec<i64>,
+pub(super) struct Read {
+    pub(super) numbers: Vec<i64>,
     bad: Vec<BadRow>,
     /// After each batch: how many rows there had been, and the position.
-    stands: Vec<(usize, usize, Position)>,
+    pub(super) stands: Vec<(usize, usize, Position)>,
     rows: Vec<usize>,
 }
 
@@ -86,7 +86,13 @@ fn read_all(source: &mut dyn Source) -> Result<Read, Error> {
     }
 }
 
-fn read_with(factory: &FileFactory, workers: usize, batch_rows: usize) -> Read {
+pub(super) fn read_with(factory: &FileFactory, workers: usize, batch_rows: usize) -> Read {
     let context = context(&arrow_schema(&columns()), workers, batch_rows);
+    read_all(&mut *factory.make(&context).unwrap()).unwrap()
+}
+
+/// What a run reads that goes on from there, row by row.
+pub(super) fn read_from(factory: &FileFactory, position: &Position) -> Read {
+    let context = SourceContext { positions: vec![(0, position.clone())], ..context(&arrow_schema(&columns()), 1, 1) };
     read_all(&mut *factory.make(&context).unwrap()).unwrap()
 }

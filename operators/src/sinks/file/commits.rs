@@ -81,6 +81,10 @@ impl CommittedFile {
         let current = match self.current.take() {
             Some(current) => current,
             None => {
+                // To make it again would hide what was committed, should it come back.
+                if self.committed_bytes > 0 && !self.target.folder().is_dir() {
+                    return Err(cannot("write", &self.target.path, "its folder is gone"));
+                }
                 let has_header = self.is_new && self.waiting.is_empty();
                 if has_header {
                     self.target.remove_temporary()?;
@@ -256,7 +260,7 @@ impl Target {
         let part = self.part(segment.checkpoint);
         match part.exists() {
             true => Ok(()),
-            false => Err(lost(format!("{} is gone, which checkpoint {} has written", part.display(), segment.checkpoint))),
+            false => Err(self.gone(format!("{} is gone, which checkpoint {} has written", part.display(), segment.checkpoint))),
         }
     }
 
@@ -267,11 +271,23 @@ impl Target {
             Ok(file) => Err(lost(format!("{path} has {} bytes, and checkpoints have written {needed}", file.len()))),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && needed == 0 => Ok(()),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-                Err(lost(format!("{path} is gone, to which checkpoints have written {needed} bytes")))
+                Err(self.gone(format!("{path} is gone, to which checkpoints have written {needed} bytes")))
             }
             // A disk that does not answer may do so at the next try.
             Err(cause) => Err(cannot("look at", &self.path, cause)),
         }
+    }
+
+    /// What was committed is no longer there. With its folder it may be away, as a disk is; without, somebody has taken it.
+    fn gone(&self, message: String) -> Error {
+        match self.folder().is_dir() {
+            true => lost(message),
+            false => cannot("write", &self.path, "its folder is gone"),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     fn cut(&self, length: u64) -> Result<()> {
@@ -298,9 +314,8 @@ impl Target {
 
     /// Removes files beside the target.
     fn remove(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A folder that is not there has nothing in it.
-        let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+        let Ok(entries) = std::fs::read_dir(self.folder()) else { return Ok(()) };
         for entry in entries {
             let entry = entry.map_err(|cause| cannot("look beside", &self.path, cause))?;
             if is_meant(&entry.file_name().to_string_lossy()) {

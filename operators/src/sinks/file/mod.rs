@@ -41,6 +41,9 @@ use super::columns::{Picked, Projection};
 /// that wait for a checkpoint are in files with names of the form `.NAME.7.pending`. The folder is made if it is not there. Rows
 /// are in the order in which they came.
 ///
+/// No new file is begun by time or size: with checkpoints JSON and CSV are one file that grows. Nobody else may rotate it: a file that
+/// was moved or cut ends the run, since what a checkpoint covers is no longer there.
+///
 /// In JSON each row is an object on a line of its own, with a null for each column that is null. In CSV a null is an empty
 /// field and an empty text is `""`. In both a timestamp is RFC 3339 in UTC, a decimal has all its digits, bytes are
 /// hexadecimal; a double that is not finite is null in JSON, and `NaN`, `inf` or `-inf` in CSV. Parquet has types of its own for

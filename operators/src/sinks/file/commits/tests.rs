@@ -112,6 +112,12 @@ fn a_file_that_was_cut_is_not_filled_up() {
     let wanted = "rows.ndjson is gone, to which checkpoints have written 8 bytes";
     let refused = [sink.commit(2).unwrap_err(), run.restored(&second).map(|_| ()).unwrap_err()];
     assert!(refused.iter().all(|error| error.to_string().contains(wanted)), "{refused:?}");
+    assert!(refused.iter().all(|error| error.kind() == ErrorKind::State), "no other try would find it: {refused:?}");
+    let (folder, away) = (run.folder.path().to_owned(), run.folder.path().with_extension("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    let refused = [sink.commit(2).unwrap_err(), run.restored(&second).map(|_| ()).unwrap_err()];
+    assert!(refused.iter().all(|error| error.kind() == ErrorKind::Io), "a disk may come back: {refused:?}");
+    std::fs::rename(&away, &folder).unwrap();
 }
 
 #[test]
