@@ -4,13 +4,14 @@
 //! needs a word from the user.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use millstream_api::error::{Error, ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::plan::Make;
 use millstream_api::time::rfc3339;
 use millstream_runtime::Checkpoints;
-use millstream_runtime::checkpoint::{node_records, open_store};
+use millstream_runtime::checkpoint::{Amend, node_records, open_store};
 use millstream_state::compare::{Change, compare, lost_splits};
 use millstream_state::{Finished, JobSnapshot, Manifest, Store};
 use millstream_topology::{CheckpointSettings, Topology};
@@ -36,6 +37,7 @@ pub struct Resumed {
     store: Store,
     settings: CheckpointSettings,
     from: Option<(CheckpointId, JobSnapshot)>,
+    amend: Option<(CheckpointId, Amend)>,
     next: CheckpointId,
     /// Checkpoints that the run leaves behind for good.
     given_up: Vec<CheckpointId>,
@@ -49,7 +51,7 @@ impl Resumed {
     pub fn begin(&mut self) -> Result<Checkpoints> {
         self.given_up.iter().try_for_each(|id| self.store.give_up(*id))?;
         let (store, settings) = (self.store.clone(), self.settings.clone());
-        Ok(Checkpoints { settings, store, from: self.from.take(), next: self.next })
+        Ok(Checkpoints { settings, store, from: self.from.take(), amend: self.amend.clone(), next: self.next })
     }
 }
 
@@ -65,7 +67,7 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     let there = store.checkpoints()?;
     let next = store.numbers()?.last().map_or(1, |last| last + 1);
     store.remove_interrupted()?;
-    let mut resumed = Resumed { notes: Vec::new(), store, settings: settings.clone(), from: None, next, given_up: Vec::new() };
+    let mut resumed = Resumed { notes: Vec::new(), store, settings: settings.clone(), from: None, amend: None, next, given_up: Vec::new() };
     let Some(id) = args.from.or(there.last().copied()).filter(|_| !args.fresh) else {
         if !there.is_empty() {
             resumed.notes.push(format!("begins anew; {} of runs before removed", counted(there.len(), "checkpoint")));
@@ -83,7 +85,9 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     resumed.given_up = there.into_iter().filter(|other| *other > id).collect();
     go_back(topology, args, id, &mut resumed)?;
     let mut snapshot = resumed.store.read(&manifest)?;
-    fit(topology, args, &manifest, &mut snapshot, &mut resumed.notes)?;
+    let amend = fit(topology, args, &manifest, &snapshot, &mut resumed.notes)?;
+    amend(&mut snapshot);
+    resumed.amend = Some((id, amend));
     resumed.notes.push(format!("goes on from checkpoint {id}, taken {}", rfc3339(manifest.taken_at)));
     resumed.from = Some((id, snapshot));
     Ok(Beginning::With(Box::new(resumed)))
@@ -124,7 +128,7 @@ fn finished(topology: &Topology, args: &Run, manifest: &Manifest, why: Finished,
     let mut snapshot = resumed.store.read(manifest)?;
     let changes = compare(&manifest.nodes, &node_records(topology));
     changes.iter().filter(|change| change.loses()).for_each(|change| snapshot.remove(change.node()));
-    let came = Changed::of(topology, &snapshot)?.input;
+    let came = Changed::of(topology, &snapshot, &[])?.input;
     resumed.from = Some((id, snapshot));
     let mut why = format!("{} has finished: {how} (checkpoint {id}); --fresh runs it again from the beginning", topology.name);
     came.iter().for_each(|what| why.push_str(&format!("\n  {what}")));
@@ -157,12 +161,12 @@ fn go_back(topology: &Topology, args: &Run, id: CheckpointId, resumed: &mut Resu
     }
 }
 
-/// Keeps of a checkpoint what fits the topology.
-fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &mut JobSnapshot, notes: &mut Vec<String>) -> Result<()> {
+/// What has to be left out of a checkpoint, or read anew, so that it fits the topology and its input.
+fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &JobSnapshot, notes: &mut Vec<String>) -> Result<Amend> {
     let changes = compare(&manifest.nodes, &node_records(topology));
+    let lost: Vec<String> = changes.iter().filter(|change| change.loses()).map(|change| change.node().to_owned()).collect();
     let mut losses: Vec<String> = changes.iter().filter(|change| change.loses()).map(Change::to_string).collect();
-    changes.iter().filter(|change| change.loses()).for_each(|change| snapshot.remove(change.node()));
-    let mut input = Changed::of(topology, snapshot)?;
+    let mut input = Changed::of(topology, snapshot, &lost)?;
     losses.append(&mut input.losses);
     for node in &topology.nodes {
         if let Make::Source(factory) = &node.plan.make
@@ -176,14 +180,16 @@ fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &mut JobS
         }
     }
     if !losses.is_empty() && !args.allow_dropped_state {
-        let text = format!("the topology has changed since checkpoint {}:\n  {}", manifest.checkpoint, losses.join("\n  "));
+        let text = format!("the topology or its input has changed since checkpoint {}:\n  {}", manifest.checkpoint, losses.join("\n  "));
         return Err(state_error(text).help("--allow-dropped-state goes on without it; --fresh begins anew"));
     }
     notes.extend(losses);
     notes.append(&mut input.notes);
-    input.apply(snapshot);
     notes.extend(changes.iter().filter(|change| matches!(change, Change::New(_))).map(Change::to_string));
-    Ok(())
+    Ok(Arc::new(move |snapshot: &mut JobSnapshot| {
+        lost.iter().for_each(|node| snapshot.remove(node));
+        input.apply(snapshot);
+    }))
 }
 
 fn state_error(message: impl Into<String>) -> Error {

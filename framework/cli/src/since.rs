@@ -38,16 +38,16 @@ enum Step {
 }
 
 impl Changed {
-    /// Asks all sources.
+    /// Asks all sources but those whose state is `lost` anyway.
     ///
     /// # Errors
     /// When a source cannot say what splits it has.
-    pub fn of(topology: &Topology, snapshot: &JobSnapshot) -> Result<Changed> {
+    pub fn of(topology: &Topology, snapshot: &JobSnapshot, lost: &[String]) -> Result<Changed> {
         let mut found = Changed::default();
         let mut tables = Vec::new();
         for (index, node) in topology.nodes.iter().enumerate() {
             let Make::Source(factory) = &node.plan.make else { continue };
-            if !snapshot.has(&node.name) {
+            if !snapshot.has(&node.name) || lost.contains(&node.name) {
                 continue;
             }
             let since = factory.since(&stands(snapshot, &node.name))?;
@@ -64,12 +64,12 @@ impl Changed {
     }
 
     /// Does it.
-    pub fn apply(self, snapshot: &mut JobSnapshot) {
-        for step in self.steps {
+    pub fn apply(&self, snapshot: &mut JobSnapshot) {
+        for step in &self.steps {
             match step {
-                Step::Read(node, splits) => snapshot.read_from(&node, splits),
-                Step::Reopen { node, keeps_state } => snapshot.reopen(&node, keeps_state),
-                Step::Empty(node) => snapshot.empty(&node),
+                Step::Read(node, splits) => snapshot.read_from(node, splits.clone()),
+                Step::Reopen { node, keeps_state } => snapshot.reopen(node, *keeps_state),
+                Step::Empty(node) => snapshot.empty(node),
             }
         }
     }

@@ -89,7 +89,7 @@ struct Ran {
 /// Runs the topology from the newest checkpoint that can be used, as `run` and `run --from` do.
 fn run(topology: Topology, store: Store) -> Ran {
     let settings = topology.checkpoint.clone().unwrap();
-    let mut checkpoints = Checkpoints { settings, store, from: None, next: 1 };
+    let mut checkpoints = Checkpoints { settings, store, from: None, amend: None, next: 1 };
     let mut newest = checkpoints.store.checkpoints().unwrap();
     while let Err(error) = checkpoints.reload(newest.last().copied()) {
         assert!(error.message().contains("cannot be used"), "{error}");
@@ -185,7 +185,7 @@ fn a_run_whose_store_was_taken_ends_for_good() {
     let first = store().take("process 1").unwrap();
     let _second = store().take("process 2").unwrap();
     let settings = topology(folder.path(), &[]).checkpoint.unwrap();
-    let checkpoints = Checkpoints { settings, store: first, from: None, next: 3 };
+    let checkpoints = Checkpoints { settings, store: first, from: None, amend: None, next: 3 };
     let options = RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() };
     let job = Job::prepare(topology(folder.path(), &[]), options).map_err(|failure| failure.error).unwrap();
     let handle = job.handle();

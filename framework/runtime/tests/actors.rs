@@ -142,7 +142,7 @@ fn run_with_checkpoints(text: &str) -> millstream_runtime::Report {
     let topology = topology(&format!("{text}{head}"));
     let settings = topology.checkpoint.clone().unwrap();
     let store = Store::open(&folder.path().join("state"), "file:./state").unwrap();
-    let checkpoints = Checkpoints { settings, store, from: None, next: 1 };
+    let checkpoints = Checkpoints { settings, store, from: None, amend: None, next: 1 };
     Job::prepare(topology, RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() }).map_err(|f| f.error).unwrap().run()
 }
 

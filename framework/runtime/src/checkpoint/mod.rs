@@ -32,6 +32,9 @@ use self::driver::Run;
 pub use self::status::CheckpointStatus;
 use self::status::Shared;
 
+/// Changes a checkpoint for a topology or for input that is no longer as it was.
+pub type Amend = Arc<dyn Fn(&mut JobSnapshot) + Send + Sync>;
+
 /// Where a run keeps its checkpoints, and where it begins.
 pub struct Checkpoints {
     /// How often they are taken, how many are kept, what a failure leads to.
@@ -40,6 +43,8 @@ pub struct Checkpoints {
     pub store: Store,
     /// The checkpoint to go on from; empty once its state is taken back.
     pub from: Option<(CheckpointId, JobSnapshot)>,
+    /// What the run leaves out of the checkpoint with which it begins: the same whenever it goes on from there again.
+    pub amend: Option<(CheckpointId, Amend)>,
     /// The number of the first checkpoint of the run: greater than any in the store.
     pub next: CheckpointId,
 }
@@ -78,7 +83,13 @@ impl Checkpoints {
     }
 
     fn read(&self, id: CheckpointId) -> Result<JobSnapshot> {
-        self.store.read(&self.store.manifest(id)?)
+        let mut snapshot = self.store.read(&self.store.manifest(id)?)?;
+        if let Some((amended, amend)) = &self.amend
+            && *amended == id
+        {
+            amend(&mut snapshot);
+        }
+        Ok(snapshot)
     }
 
     pub(crate) fn driven(
