@@ -112,7 +112,7 @@ fn run_text(text: &str) -> Result<(Report, CheckpointStatus), String> {
 /// A new store, if the topology wants one.
 fn checkpoints(topology: &Topology) -> Result<Option<Checkpoints>, String> {
     let (Some(settings), Some(store)) = (&topology.checkpoint, open_store(topology).map_err(|e| e.to_string())?) else { return Ok(None) };
-    Ok(Some(Checkpoints { settings: settings.clone(), store, from: None, next: 1 }))
+    Ok(Some(Checkpoints { settings: settings.clone(), store, from: None, amend: None, next: 1 }))
 }
 
 /// User and system time of this process so far.
