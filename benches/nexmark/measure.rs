@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use millstream_api::Registry;
+use millstream_runtime::checkpoint::Fit;
 use millstream_runtime::checkpoint::open_store;
 use millstream_runtime::{CheckpointStatus, Checkpoints, Job, Outcome, Report, RunOptions};
 use millstream_topology::{Topology, load_text};
@@ -112,7 +113,7 @@ fn run_text(text: &str) -> Result<(Report, CheckpointStatus), String> {
 /// A new store, if the topology wants one.
 fn checkpoints(topology: &Topology) -> Result<Option<Checkpoints>, String> {
     let (Some(settings), Some(store)) = (&topology.checkpoint, open_store(topology).map_err(|e| e.to_string())?) else { return Ok(None) };
-    Ok(Some(Checkpoints { settings: settings.clone(), store, from: None, amend: None, next: 1 }))
+    Ok(Some(Checkpoints { settings: settings.clone(), store, from: None, fit: Fit::default(), amend: None, next: 1 }))
 }
 
 /// User and system time of this process so far.

@@ -11,13 +11,14 @@ use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, not};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::batch::Hidden;
+use millstream_api::meaning::Matters;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::state::{StateDecl, StateReader, StateWriter};
 use millstream_api::time::{DurationText, beyond_event_time};
 use millstream_api::types::{SqlName, timestamp_type};
 use millstream_api::{Batch, Diagnostic, Diagnostics, EventTime, Operator, Output, Progress, Result, Stream};
-use millstream_expr::{BadValue, BoundScalar, Scalar};
+use millstream_expr::{BadValue, BoundScalar, Scalar, normal_text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -130,6 +131,11 @@ impl OperatorFactory for EventTimeFactory {
             columns.extend(outputs[LATE].iter().cloned());
         }
         vec![columns]
+    }
+
+    fn matters(&self, _: &[Columns]) -> Option<Matters> {
+        let columns = Matters { reads: vec![self.by.columns().clone()], ..Matters::default() };
+        Some(columns.option("by", normal_text(self.by.text())).option("max_delay", format!("{} µs", self.max_delay)))
     }
 
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {

@@ -41,6 +41,7 @@ pub mod generate;
 pub mod http_source;
 pub mod join;
 mod late;
+mod narrow;
 pub mod nexmark;
 pub mod select;
 mod sessions;

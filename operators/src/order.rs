@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray};
 use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, SortField};
+use millstream_api::meaning::Matters;
 use millstream_api::{Batch, Error, Result, Stream};
 use millstream_expr::order::{NULLS_LAST, OrderItem, normalised};
 use millstream_expr::{BadValue, BoundScalar};
@@ -34,6 +35,21 @@ impl Ties {
         let columns = columns.fields().iter().map(|field| field.name().clone()).filter(|_| !origin);
         Ties { times: stream.event_time, origin, columns: columns.collect() }
     }
+}
+
+impl Ties {
+    /// As something that matters to state: which row is first is in it.
+    pub(crate) fn matter(&self, matters: Matters) -> Matters {
+        let origin = if self.origin { "place in the source" } else { "" };
+        let time = if self.times { "event time" } else { "" };
+        let parts = [time, origin].into_iter().filter(|part| !part.is_empty()).map(str::to_owned);
+        matters.option("(order of rows that are equal)", listed(parts.chain(self.columns.iter().cloned())))
+    }
+}
+
+/// Texts one after the other, so that each list has a text of its own.
+pub(crate) fn listed(texts: impl IntoIterator<Item = String>) -> String {
+    texts.into_iter().map(|text| format!("[{text}]")).collect::<Vec<_>>().join(", ")
 }
 
 /// The order of rows of one physical schema.

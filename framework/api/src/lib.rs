@@ -17,6 +17,7 @@
 //! - [`source`] and [`sink`]: the two ends
 //! - [`plan`]: what a node says of itself at `check`: schemas, routes, state, and a maker of subtasks
 //! - [`spills`]: what a plan says of keys that may leave memory
+//! - [`meaning`]: what the meaning of a node's state depends on
 //! - [`key_group`]: canonical key bytes, their hash, and key groups
 //! - [`state`]: writing and reading a node's state by key group
 //! - [`view`]: materialised views that a server can read while a sink writes
@@ -31,6 +32,7 @@ pub mod combine;
 pub mod diagnostic;
 pub mod error;
 pub mod key_group;
+pub mod meaning;
 mod memory;
 pub mod message;
 pub mod operator;

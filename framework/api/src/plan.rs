@@ -14,8 +14,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use crate::combine::Combiner;
 use crate::diagnostic::Diagnostics;
 use crate::error::{BadRow, Error, Result};
+use crate::meaning::Matters;
 use crate::operator::Operator;
 use crate::options::OnBadRow;
+pub use crate::sink::Delivery;
 use crate::sink::Sink;
 use crate::source::{Position, Since, Source, SplitStand};
 pub use crate::spills::{Due, Spills, Then};
@@ -278,6 +280,12 @@ pub trait OperatorFactory: Send + Sync {
     /// The columns needed of each input, when these are needed of each output.
     fn required(&self, outputs: &[Columns]) -> Vec<Columns>;
 
+    /// What matters to its state when these columns are needed of each output. `None`: all options, and all that flows into it, as it flows.
+    fn matters(&self, outputs: &[Columns]) -> Option<Matters> {
+        let _ = outputs;
+        None
+    }
+
     /// A fresh subtask. Emits on each port batches with exactly the columns of that output's shape.
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>>;
 
@@ -340,17 +348,6 @@ pub trait SourceFactory: Send + Sync {
     }
 }
 
-/// What a sink has given out when a run does not come to its end. `check --explain` shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Nothing: all of it comes out at once, when the input has ended or the run is stopped.
-    Whole,
-    /// What has come so far, and it cannot be taken back.
-    Immediate,
-    /// What has come so far, and it is gone with the process.
-    Held,
-}
-
 /// What a factory of sinks is told.
 pub struct SinkContext {
     /// The node's name.
@@ -397,6 +394,11 @@ pub trait SinkFactory: Send + Sync {
     /// Whether it writes in two phases: what can be seen of it is what checkpoints cover, and going back to an older one cuts it back.
     fn two_phase(&self) -> bool {
         false
+    }
+
+    /// What matters to its state. `None`: all options and the columns that it needs.
+    fn matters(&self) -> Option<Matters> {
+        None
     }
 
     /// A fresh subtask.

@@ -96,3 +96,14 @@ pub enum Finish {
     /// The run was stopped.
     Halt,
 }
+
+/// What a sink has given out when a run does not come to its end. `check --explain` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nothing: all of it comes out at once, when the input has ended or the run is stopped.
+    Whole,
+    /// What has come so far, and it cannot be taken back.
+    Immediate,
+    /// What has come so far, and it is gone with the process.
+    Held,
+}

@@ -13,6 +13,7 @@ use millstream_api::time::rfc3339;
 use millstream_runtime::Checkpoints;
 use millstream_runtime::checkpoint::{Amend, node_records, open_store};
 use millstream_state::compare::{Change, compare, lost_splits};
+use millstream_state::wanted::{Fit, Wanted};
 use millstream_state::{Finished, JobSnapshot, Manifest, Store};
 use millstream_topology::{CheckpointSettings, Topology};
 
@@ -37,6 +38,9 @@ pub struct Resumed {
     store: Store,
     settings: CheckpointSettings,
     from: Option<(CheckpointId, JobSnapshot)>,
+    /// What of checkpoints is given back.
+    fit: Fit,
+    /// What is changed in the one to go on from.
     amend: Option<(CheckpointId, Amend)>,
     next: CheckpointId,
     /// Checkpoints that the run leaves behind for good.
@@ -51,7 +55,8 @@ impl Resumed {
     pub fn begin(&mut self) -> Result<Checkpoints> {
         self.given_up.iter().try_for_each(|id| self.store.give_up(*id))?;
         let (store, settings) = (self.store.clone(), self.settings.clone());
-        Ok(Checkpoints { settings, store, from: self.from.take(), amend: self.amend.clone(), next: self.next })
+        let (fit, amend) = (self.fit.clone(), self.amend.clone());
+        Ok(Checkpoints { settings, store, from: self.from.take(), fit, amend, next: self.next })
     }
 }
 
@@ -67,7 +72,16 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     let there = store.checkpoints()?;
     let next = store.numbers()?.last().map_or(1, |last| last + 1);
     store.remove_interrupted()?;
-    let mut resumed = Resumed { notes: Vec::new(), store, settings: settings.clone(), from: None, amend: None, next, given_up: Vec::new() };
+    let mut resumed = Resumed {
+        notes: Vec::new(),
+        store,
+        settings: settings.clone(),
+        from: None,
+        fit: Fit::default(),
+        amend: None,
+        next,
+        given_up: Vec::new(),
+    };
     let Some(id) = args.from.or(there.last().copied()).filter(|_| !args.fresh) else {
         if !there.is_empty() {
             resumed.notes.push(format!("begins anew; {} of runs before removed", counted(there.len(), "checkpoint")));
@@ -85,9 +99,10 @@ pub fn resume(topology: &Topology, args: &Run) -> Result<Beginning> {
     resumed.given_up = there.into_iter().filter(|other| *other > id).collect();
     go_back(topology, args, id, &mut resumed)?;
     let mut snapshot = resumed.store.read(&manifest)?;
-    let amend = fit(topology, args, &manifest, &snapshot, &mut resumed.notes)?;
+    let (fit, amend) = fit(topology, args, &manifest, &snapshot, &mut resumed.notes)?;
+    fit.apply(id, &mut snapshot)?;
     amend(&mut snapshot);
-    resumed.amend = Some((id, amend));
+    (resumed.fit, resumed.amend) = (fit, Some((id, amend)));
     resumed.notes.push(format!("goes on from checkpoint {id}, taken {}", rfc3339(manifest.taken_at)));
     resumed.from = Some((id, snapshot));
     Ok(Beginning::With(Box::new(resumed)))
@@ -161,8 +176,8 @@ fn go_back(topology: &Topology, args: &Run, id: CheckpointId, resumed: &mut Resu
     }
 }
 
-/// What has to be left out of a checkpoint, or read anew, so that it fits the topology and its input.
-fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &JobSnapshot, notes: &mut Vec<String>) -> Result<Amend> {
+/// What of a checkpoint fits the topology, and what is read anew since its input has changed.
+fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &JobSnapshot, notes: &mut Vec<String>) -> Result<(Fit, Amend)> {
     let changes = compare(&manifest.nodes, &node_records(topology));
     let lost: Vec<String> = changes.iter().filter(|change| change.loses()).map(|change| change.node().to_owned()).collect();
     let mut losses: Vec<String> = changes.iter().filter(|change| change.loses()).map(Change::to_string).collect();
@@ -183,13 +198,12 @@ fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &JobSnaps
         let text = format!("the topology or its input has changed since checkpoint {}:\n  {}", manifest.checkpoint, losses.join("\n  "));
         return Err(state_error(text).help("--allow-dropped-state goes on without it; --fresh begins anew"));
     }
+    let wanted = topology.nodes.iter().filter_map(|node| Some((node.name.clone(), Wanted::of(&node.meaning)?))).collect();
     notes.extend(losses);
     notes.append(&mut input.notes);
     notes.extend(changes.iter().filter(|change| matches!(change, Change::New(_))).map(Change::to_string));
-    Ok(Arc::new(move |snapshot: &mut JobSnapshot| {
-        lost.iter().for_each(|node| snapshot.remove(node));
-        input.apply(snapshot);
-    }))
+    let amend = Arc::new(move |snapshot: &mut JobSnapshot| input.apply(snapshot));
+    Ok((Fit { of: manifest.checkpoint, lost, wanted }, amend))
 }
 
 fn state_error(message: impl Into<String>) -> Error {

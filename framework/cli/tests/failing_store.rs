@@ -10,6 +10,7 @@ use millstream_api::error::ErrorKind;
 use millstream_runtime::{Checkpoints, Job, Notice, Outcome, RunOptions};
 use millstream_state::Store;
 use millstream_state::blobs::FolderBlobs;
+use millstream_state::wanted::Fit;
 use millstream_testkit::{FailingBlobs, Fault, Operation};
 use millstream_topology::{Topology, load_text};
 use tempfile::TempDir;
@@ -89,7 +90,7 @@ struct Ran {
 /// Runs the topology from the newest checkpoint that can be used, as `run` and `run --from` do.
 fn run(topology: Topology, store: Store) -> Ran {
     let settings = topology.checkpoint.clone().unwrap();
-    let mut checkpoints = Checkpoints { settings, store, from: None, amend: None, next: 1 };
+    let mut checkpoints = Checkpoints { settings, store, from: None, fit: Fit::default(), amend: None, next: 1 };
     let mut newest = checkpoints.store.checkpoints().unwrap();
     while let Err(error) = checkpoints.reload(newest.last().copied()) {
         assert!(error.message().contains("cannot be used"), "{error}");
@@ -185,7 +186,7 @@ fn a_run_whose_store_was_taken_ends_for_good() {
     let first = store().take("process 1").unwrap();
     let _second = store().take("process 2").unwrap();
     let settings = topology(folder.path(), &[]).checkpoint.unwrap();
-    let checkpoints = Checkpoints { settings, store: first, from: None, amend: None, next: 3 };
+    let checkpoints = Checkpoints { settings, store: first, from: None, fit: Fit::default(), amend: None, next: 3 };
     let options = RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() };
     let job = Job::prepare(topology(folder.path(), &[]), options).map_err(|failure| failure.error).unwrap();
     let handle = job.handle();

@@ -9,7 +9,7 @@
 //! - `functions`: which functions there are; `adapted`, `bounded`, `growth`: what is ours about DataFusion's
 //! - `formats`, `time_text`, `time_reading`, `json`, on `texts`: functions of our own, of times and of JSON
 //! - `names`: columns, functions and constructs, checked on the syntax tree
-//! - `doubts`: what is right and hardly meant
+//! - `doubts`: what is right and hardly meant; `normal`: texts that mean the same
 //! - `syntax` and `planner`: the path from text to a logical expression, and from that to a physical one
 //! - `rules` and `mismatch`: types that do not fit together, found, placed and worded
 //! - `rewrite` and `canonical`: our semantics on logical expressions
@@ -36,6 +36,7 @@ mod json;
 mod mismatch;
 mod names;
 mod nesting;
+mod normal;
 pub mod order;
 mod physical;
 mod planner;
@@ -55,5 +56,6 @@ pub use aggregate::{Aggregate, Arguments, BoundAggregate, ComputeItem, GroupExpr
 pub use doubts::{doubts, doubts_of_items};
 pub use error::ExprError;
 pub use joined::{Condition, Equality, JoinScope, Side};
+pub use normal::normal_text;
 pub use order::OrderItem;
 pub use scalar::{BadValue, BoundScalar, Evaluated, Scalar, ScalarKey};

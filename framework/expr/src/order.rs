@@ -55,6 +55,13 @@ impl OrderItem {
         &self.value
     }
 
+    /// The item written out: [`normal_text`](crate::normal_text) of the expression, its direction and where nulls stand.
+    pub fn written_out(&self) -> String {
+        let SortOptions { descending, nulls_first } = self.options;
+        let (direction, nulls) = (if descending { "desc" } else { "asc" }, if nulls_first { "first" } else { "last" });
+        format!("{} {direction} nulls {nulls}", crate::normal_text(self.value.text()))
+    }
+
     /// Its type and direction, for a converter of rows. Values go through [`normalised`] before.
     pub fn sort_field(&self) -> SortField {
         SortField::new_with_options(self.value.field().data_type().clone(), self.options)

@@ -8,6 +8,7 @@ use common::{ON_FINISH, Saw, seen, topology};
 use millstream_api::sink::Finish;
 use millstream_runtime::{Checkpoints, Job, Outcome, RunOptions};
 use millstream_state::Store;
+use millstream_state::wanted::Fit;
 
 fn run(text: &str) -> millstream_runtime::Report {
     Job::prepare(topology(text), RunOptions::default()).map_err(|f| f.error).unwrap().run()
@@ -142,7 +143,7 @@ fn run_with_checkpoints(text: &str) -> millstream_runtime::Report {
     let topology = topology(&format!("{text}{head}"));
     let settings = topology.checkpoint.clone().unwrap();
     let store = Store::open(&folder.path().join("state"), "file:./state").unwrap();
-    let checkpoints = Checkpoints { settings, store, from: None, amend: None, next: 1 };
+    let checkpoints = Checkpoints { settings, store, from: None, fit: Fit::default(), amend: None, next: 1 };
     Job::prepare(topology, RunOptions { checkpoints: Some(checkpoints), ..RunOptions::default() }).map_err(|f| f.error).unwrap().run()
 }
 

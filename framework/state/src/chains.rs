@@ -16,6 +16,7 @@ use crate::names::{folder_name, number};
 use crate::pieces::Pieces;
 use crate::snapshot::TaskId;
 use crate::store::Store;
+use crate::wanted::Wanted;
 
 /// A chain is not begun again before so much of it is replaced …
 const LEAST_BYTES: u64 = 4 << 20;
@@ -75,6 +76,8 @@ pub struct StoredPieces {
     parts: Vec<PartRecord>,
     /// The key groups that they can have.
     groups: Range<u16>,
+    /// The columns that rows of it are to have, where not all of them may be wanted.
+    wanted: Option<Wanted>,
 }
 
 impl std::fmt::Debug for StoredPieces {
@@ -103,7 +106,18 @@ impl StoredPieces {
     }
 
     fn read(&self, part: &PartRecord) -> Result<StateEntries> {
-        self.store.part(self.checkpoint, &part.file, part)
+        let entries = self.store.part(self.checkpoint, &part.file, part)?;
+        match &self.wanted {
+            Some(wanted) => wanted.cut(entries),
+            None => Ok(entries),
+        }
+    }
+
+    /// The same pieces, of whose rows these columns are wanted.
+    pub(crate) fn cut(&self, wanted: Wanted) -> StoredPieces {
+        let StoredPieces { store, checkpoint, parts, groups, .. } = self;
+        let (store, parts, groups) = (store.clone(), parts.clone(), groups.clone());
+        StoredPieces { store, checkpoint: *checkpoint, parts, groups, wanted: Some(wanted) }
     }
 }
 
@@ -112,7 +126,7 @@ impl Store {
     pub fn pieces(&self, of: &Manifest, task: &TaskRecord) -> Option<Pieces> {
         let parallelism = of.tasks.iter().filter(|other| other.node == task.node).count();
         let groups = owned_groups(task.subtask, parallelism, of.key_groups);
-        let stored = || StoredPieces { store: self.clone(), checkpoint: of.checkpoint, parts: task.pieces.clone(), groups };
+        let stored = || StoredPieces { store: self.clone(), checkpoint: of.checkpoint, parts: task.pieces.clone(), groups, wanted: None };
         (!task.pieces.is_empty()).then(|| Pieces::Stored(Arc::new(stored())))
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::differences::differences;
 use crate::manifest::{Manifest, NodeRecord};
 
 /// What becomes of the state of a node.
@@ -118,7 +119,11 @@ fn why_unfit(old: &NodeRecord, new: &NodeRecord) -> Option<String> {
     if !lost.is_empty() {
         return Some(format!("no longer has the state {}", lost.join(", ")));
     }
-    (old.signature != new.signature).then(|| "has other options, columns or windows".to_owned())
+    match (&old.meaning, &new.meaning) {
+        (Some(old), Some(new)) => differences(old, new),
+        // Of a checkpoint that has no more than a hash.
+        _ => (old.signature != new.signature).then(|| "has other options, columns or windows".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +132,15 @@ mod tests {
 
     fn node(name: &str, kind: &str, role: &str, state: &[&str], signature: &str) -> NodeRecord {
         let state = state.iter().map(|name| (*name).to_owned()).collect();
-        NodeRecord { name: name.into(), kind: kind.into(), role: role.into(), parallelism: 1, state, signature: signature.into() }
+        NodeRecord {
+            name: name.into(),
+            kind: kind.into(),
+            role: role.into(),
+            parallelism: 1,
+            state,
+            signature: signature.into(),
+            meaning: None,
+        }
     }
 
     fn texts(old: &[NodeRecord], new: &[NodeRecord]) -> Vec<String> {

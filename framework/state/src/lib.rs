@@ -8,7 +8,8 @@
 //! - [`pieces`]: state that is not in memory as a whole
 //! - [`part`]: the state of one subtask as bytes, and back
 //! - [`manifest`]: what a checkpoint consists of
-//! - [`compare`]: what of a checkpoint fits a topology
+//! - [`compare`]: what of a checkpoint fits a topology; `differences`: in what two meanings differ; [`wanted`]: state without columns that
+//!   nobody needs any more
 //! - [`blobs`]: where bytes are kept: a folder, a bucket, or anything else that names whole objects
 //! - `names`: what these objects are called
 //! - [`hold`]: one run at a time on a store
@@ -23,6 +24,7 @@ pub mod blobs;
 pub mod chains;
 pub mod changes;
 pub mod compare;
+mod differences;
 pub mod disk;
 pub mod export;
 pub mod failpoint;
@@ -33,6 +35,7 @@ pub mod part;
 pub mod pieces;
 pub mod snapshot;
 pub mod store;
+pub mod wanted;
 
 pub use manifest::{Finished, Manifest, NodeRecord};
 pub use snapshot::{JobSnapshot, MemoryCheckpoints, NoCheckpoints, SnapshotListener, SplitSnapshot, TaskCounts, TaskId, TaskSnapshot};

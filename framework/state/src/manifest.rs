@@ -5,6 +5,7 @@
 
 use millstream_api::EventTime;
 use millstream_api::error::{Error, ErrorKind, Result};
+use millstream_api::meaning::Meaning;
 use millstream_api::message::CheckpointId;
 use millstream_api::operator::Fates;
 use serde::{Deserialize, Serialize};
@@ -64,8 +65,13 @@ pub struct NodeRecord {
     pub parallelism: usize,
     /// The names of its state, sorted.
     pub state: Vec<String>,
-    /// A hash of all that the meaning of its state depends on: its options and the columns it reads.
+    /// A hash of its options and the columns that flow, which is all that checkpoints of before version 0.1.0 have; empty: its state is of another
+    /// form than theirs.
+    #[serde(default)]
     pub signature: String,
+    /// What the meaning of its state depends on.
+    #[serde(default)]
+    pub meaning: Option<Meaning>,
 }
 
 /// A subtask.
@@ -225,6 +231,7 @@ mod tests {
             parallelism: 2,
             state: vec![],
             signature: "x".into(),
+            meaning: None,
         };
         Manifest {
             topology: "t".into(),

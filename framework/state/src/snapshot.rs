@@ -19,6 +19,7 @@ use millstream_api::{EventTime, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::pieces::Pieces;
+use crate::wanted::Wanted;
 
 /// Which subtask of which node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,6 +221,20 @@ impl JobSnapshot {
 
     fn of_mut<'a>(&'a mut self, node: &'a str) -> impl Iterator<Item = &'a mut TaskSnapshot> + 'a {
         self.tasks.iter_mut().filter(move |(id, _)| id.node == node).map(|(_, snapshot)| snapshot)
+    }
+
+    /// Leaves of the rows of a node's state the columns that are wanted.
+    ///
+    /// # Errors
+    /// Only internal ones.
+    pub fn cut(&mut self, node: &str, wanted: &Wanted) -> Result<()> {
+        for (_, task) in self.tasks.iter_mut().filter(|(id, _)| id.node == node) {
+            task.entries = wanted.cut(std::mem::take(&mut task.entries))?;
+            if let Some(Pieces::Stored(pieces)) = &task.pieces {
+                task.pieces = Some(Pieces::Stored(Arc::new(pieces.cut(wanted.clone()))));
+            }
+        }
+        Ok(())
     }
 
     /// The parts of a node's subtasks.

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use millstream_api::meaning::Meaning;
 use millstream_api::options::{Pace, StateHome};
 use millstream_api::plan::{Plan, Shape};
 use millstream_api::registry::{Registry, Role};
@@ -18,6 +19,7 @@ use crate::columns::{self, Needs};
 use crate::declare::{Declaration, declare};
 use crate::files::shared_paths;
 use crate::graph::{Input, Node, NodeOutput, SourceSettings, Topology};
+use crate::meaning;
 use crate::plan::{Planned, Surroundings, plan};
 use crate::report::{Lines, Problems};
 use crate::resolve;
@@ -119,6 +121,7 @@ impl<'r> Checked<'r> {
         let mut nodes: Vec<Node> = planned.map(|(planned, (needs, decisions))| self.node(planned.clone(), needs, decisions)).collect();
         let options: Vec<_> =
             self.planned.iter().map(|planned| self.nodes[planned.declaration].options.as_ref().map(|(_, options)| options)).collect();
+        meaning::tell(&mut nodes, &options, &needs);
         signature::sign(&mut nodes, &options);
         nodes.extend(taps.iter().map(Tap::node));
         let Settings { name, runtime, checkpoint, server } = self.settings.clone();
@@ -148,7 +151,8 @@ impl<'r> Checked<'r> {
             inputs: inputs.into_iter().zip(routes).map(|((node, port), route)| Input { node, port, route }).collect(),
             outputs,
             feeds_table,
-            signature: 0,
+            meaning: Meaning::default(),
+            signature: None,
             source: (declaration.role == Role::Source).then(|| source_settings(declaration, times, &plan)),
             plan,
         }

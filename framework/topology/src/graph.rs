@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use millstream_api::Stream;
+use millstream_api::meaning::Meaning;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Plan, Route, Shape};
 use millstream_api::registry::Role;
@@ -85,8 +86,10 @@ pub struct Node {
     pub outputs: Vec<NodeOutput>,
     /// Whether what it sends becomes part of a table that a lookup reads to its end first.
     pub feeds_table: bool,
-    /// Tells whether state of a node of this name means the same: a hash of its options, of what it reads and of what others need of it.
-    pub signature: u64,
+    /// What the meaning of its state depends on.
+    pub meaning: Meaning,
+    /// The same as version 0.1.0 and before say it; `None`: its state is of another form now.
+    pub signature: Option<u64>,
     /// Event time and pace; sources only.
     pub source: Option<SourceSettings>,
     /// What makes its subtasks. `plan.inputs` and `plan.outputs` run parallel to the fields here.

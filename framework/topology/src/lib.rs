@@ -14,7 +14,7 @@
 //! - `checked`: everything that is known of a topology, before it is fixed who reads what
 //! - `cases`: the tests in the file; `tests_file`: those in a file of their own
 //! - `graph`: what is left behind for the runtime; `describe`: the same as text; `draw`: as a drawing; `explain`: what follows from it
-//! - `signature`: whether state fits another version of the graph
+//! - `meaning`: whether state fits another version of the graph; `signature`: the same of checkpoints that are older
 //! - `report`: all that was found wrong on the way
 
 pub mod cases;
@@ -30,6 +30,7 @@ mod graph;
 mod layers;
 mod literal;
 mod load;
+mod meaning;
 mod place;
 mod plan;
 mod report;

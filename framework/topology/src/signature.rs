@@ -1,10 +1,8 @@
-//! Whether state that a node has written means the same to the node of that name in another topology, or in this one changed.
+//! What checkpoints of version 0.1.0 and before have in the place of a [meaning](crate::meaning): one hash of the type, the options, the
+//! physical columns and the properties of the inputs and the physical columns of the main output.
 //!
-//! State is columns without a meaning of their own: which sums they are, the options say, and the columns that somebody needs of
-//! the node, since others are not computed; which values they are of, the columns that the node reads; which windows, the stream that
-//! it reads. So the signature is a hash of the type, the options, the physical columns and the properties of the inputs and the
-//! physical columns of the main output, except for options that change what is done with state and not what it is. It is
-//! stricter than need be, and never too loose.
+//! It is stricter than need be, but for the form of rows, which such checkpoints have in the order in which columns flow: where that is not the
+//! order of their names, state is not taken over.
 
 use arrow::datatypes::Schema;
 use millstream_api::registry::Role;
@@ -12,18 +10,31 @@ use millstream_api::types::SqlName;
 use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::graph::{Node, NodeOutput};
+use crate::graph::{Input, Node, NodeOutput};
 
 /// Options of any type that no state depends on.
-const NEUTRAL: [&str; 8] = ["acknowledge", "allowed_lateness", "listen", "max_rows", "read", "retain", "state_ttl", "token"];
+pub(crate) const NEUTRAL: [&str; 8] = ["acknowledge", "allowed_lateness", "listen", "max_rows", "read", "retain", "state_ttl", "token"];
 
 /// Gives every node its signature; `options` are those of each node, in the same order. Nodes without any are left alone.
 pub(crate) fn sign(nodes: &mut [Node], options: &[Option<&Json>]) {
-    let signatures: Vec<Option<u64>> =
-        nodes.iter().zip(options).map(|(node, options)| options.map(|options| signature(node, nodes, options))).collect();
+    let of_node = |(node, options): (&Node, &Option<&Json>)| {
+        options.filter(|_| is_in_order(node, nodes)).map(|options| signature(node, nodes, options))
+    };
+    let signatures: Vec<Option<u64>> = nodes.iter().zip(options).map(of_node).collect();
     for (node, signature) in nodes.iter_mut().zip(signatures) {
-        node.signature = signature.unwrap_or_default();
+        node.signature = signature;
     }
+}
+
+/// Whether the rows that a node keeps are all that flows in, in the order of their names.
+fn is_in_order(node: &Node, nodes: &[Node]) -> bool {
+    if node.meaning.rows.is_empty() {
+        return true;
+    }
+    let flows = |input: &Input| nodes[input.node].outputs[input.port].shape.schema.clone();
+    let schemas: Vec<_> = node.inputs.iter().map(flows).collect();
+    let columns: usize = schemas.iter().map(|schema| schema.fields().len()).sum();
+    columns == node.meaning.rows.len() && schemas.iter().all(|schema| schema.fields().is_sorted_by_key(|field| field.name()))
 }
 
 fn signature(node: &Node, nodes: &[Node], options: &Json) -> u64 {
@@ -41,14 +52,14 @@ fn signature(node: &Node, nodes: &[Node], options: &Json) -> u64 {
     xxh3_64(text.as_bytes())
 }
 
-fn sorted(object: &Json) -> impl Iterator<Item = (&str, &Json)> {
+pub(crate) fn sorted(object: &Json) -> impl Iterator<Item = (&str, &Json)> {
     let mut keys: Vec<(&str, &Json)> = object.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value)).collect();
     keys.sort_by_key(|(key, _)| *key);
     keys.into_iter()
 }
 
 /// JSON with the keys of objects in order, so that moving a line of the file changes nothing.
-fn canonical(value: &Json, text: &mut String) {
+pub(crate) fn canonical(value: &Json, text: &mut String) {
     match value {
         Json::Object(_) => {
             text.push('{');

@@ -2,8 +2,8 @@
 //!
 //! Modules in reading order:
 //!
-//! - `checks`, `items`, `plan`: which options suit which input; what `compute` and `having` need; options to outputs, key, state,
-//!   and the columns that are needed
+//! - `checks`, `items`, `plan`: which options suit which input; what `compute` and `having` need; options to outputs, key, state
+//! - `factory`: which columns are needed, and what matters to state; makes subtasks
 //! - `program`: the bound expressions of one subtask: rows in to keys and arguments, groups to rows out
 //! - `pane`: groups of one window or slice
 //! - `slices`: which slices and windows an instant is in
@@ -26,6 +26,7 @@ mod combine;
 mod combine_sessions;
 mod early;
 mod early_sessions;
+mod factory;
 mod items;
 mod open_sessions;
 mod pane;

@@ -4,28 +4,26 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use millstream_api::plan::{
-    Columns, Due, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, Then, WindowUse,
-};
+use millstream_api::plan::{Due, InputPlan, Inputs, Make, OutputPlan, Parallelism, Plan, Route, Spills, Then, WindowUse};
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, Windowed as WindowedStream};
 use millstream_api::time::DurationText;
 use millstream_api::types::SqlName;
 use millstream_api::window::WindowKind;
-use millstream_api::{Combiner, Diagnostic, Diagnostics, Operator, Result, Stream};
+use millstream_api::{Diagnostic, Diagnostics, Result, Stream};
 use millstream_expr::{Aggregate, ExprError, Scalar, ScalarKey, doubts, doubts_of_items};
 
-use super::combine::Combine;
-use super::combine_sessions::CombineSessions;
 use super::early::SENT;
+use super::factory::AggregateFactory;
 use super::items::Function;
-use super::running::{GROUPS, Running};
-use super::sessions::{LAST, SESSIONS, Sessions};
+use super::running::GROUPS;
+use super::sessions::{LAST, SESSIONS};
 use super::state::DUE;
-use super::windowed::{PANES, Windowed};
-use super::{AggregateOptions, Emit, LATE, MAIN, WINDOW_END, WINDOW_START, is_bound, window_bounds};
+use super::windowed::PANES;
+use super::{AggregateOptions, Emit, WINDOW_END, WINDOW_START, is_bound, window_bounds};
 use crate::bad_rows::rejected_output;
 use crate::floors::CLOSED;
+use crate::order::Ties;
 use crate::saved::WATERMARK;
 
 /// The options, resolved.
@@ -47,15 +45,17 @@ pub(super) struct Design {
     pub(super) every: Option<i64>,
     /// After how long a group of a running aggregate is forgotten.
     pub(super) state_ttl: Option<DurationText>,
-    /// Whether rows have a position in a source that decides which one is first.
-    pub(super) by_place: bool,
-    /// The columns that decide it, where they have none.
-    tie_columns: Columns,
+    /// What decides which row is first, where a function asks.
+    pub(super) ties: Ties,
+    /// The columns of the output, in order.
+    pub(super) schema: SchemaRef,
+    /// Whether it is over windows that `windowed = false` has it leave aside.
+    pub(super) leaves_windows: bool,
 }
 
 impl Design {
     /// The gap of the sessions that it is to tell apart, in microseconds.
-    fn sessions_gap(&self) -> Option<i64> {
+    pub(super) fn sessions_gap(&self) -> Option<i64> {
         match self.windows {
             Some(WindowKind::Session { gap }) if !self.explicit => Some(gap),
             _ => None,
@@ -92,8 +92,9 @@ pub(super) fn plan(options: AggregateOptions, inputs: &Inputs<'_>) -> Result<Pla
         every: planner.every(&options),
         state_ttl: options.state_ttl,
         allowed_lateness: options.allowed_lateness.unwrap_or_default().micros(),
-        by_place: planner.has_origin(),
-        tie_columns: if planner.has_origin() { Columns::new() } else { crate::columns::names(&scope) },
+        ties: Ties::of(input, &scope),
+        schema: schema.clone(),
+        leaves_windows: input.windowed.is_some() && !planner.windowed,
         by,
         functions,
         results: calculated.results,
@@ -326,45 +327,5 @@ impl Planner<'_> {
         });
         let late = Stream { windowed: None, ..self.input.with_schema(self.scope()) };
         vec![OutputPlan::main(main), OutputPlan::side("late", late), rejected]
-    }
-}
-
-struct AggregateFactory {
-    design: Design,
-}
-
-impl OperatorFactory for AggregateFactory {
-    fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
-        let functions = self.design.needed(&outputs[MAIN]).functions;
-        let mut columns: Columns = self.design.by.iter().flat_map(|key| key.columns().iter().cloned()).collect();
-        columns.extend(functions.iter().flat_map(|function| function.columns().iter().cloned()));
-        if functions.iter().any(|function| function.ordered()) {
-            columns.extend(self.design.tie_columns.iter().cloned());
-        }
-        if self.design.windows.is_some() {
-            columns.extend(outputs[LATE].iter().cloned());
-        }
-        vec![columns]
-    }
-
-    fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
-        if let Some(gap) = self.design.sessions_gap() {
-            return Ok(Box::new(Sessions::new(&self.design, gap, context, LATE + 1)?));
-        }
-        Ok(match self.design.windows {
-            Some(_) => Box::new(Windowed::new(&self.design, context, LATE + 1)?),
-            None => Box::new(Running::new(&self.design, context, MAIN + 1)?),
-        })
-    }
-
-    fn combiner(&self, _: usize, context: &OperatorContext) -> Result<Option<Box<dyn Combiner>>> {
-        let output: Columns = context.outputs[MAIN].schema.fields().iter().map(|field| field.name().clone()).collect();
-        if self.design.windows.is_none() || !self.design.needed(&output).functions.iter().all(|function| function.shrinks()) {
-            return Ok(None);
-        }
-        Ok(Some(match self.design.sessions_gap() {
-            Some(gap) => Box::new(CombineSessions::new(&self.design, gap, context, LATE + 1)?),
-            None => Box::new(Combine::new(&self.design, context, LATE + 1)?),
-        }))
     }
 }

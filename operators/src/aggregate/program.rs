@@ -16,17 +16,15 @@ use super::pane::{Evaluations, Pane};
 use super::plan::Design;
 use super::window_bounds;
 use crate::bad_rows::BadRows;
-use crate::columns::{places, records};
+use crate::columns::{place, places, records};
 
 /// What one subtask evaluates.
 pub(super) struct Program {
     keys: Vec<BoundScalar>,
     key_types: Vec<DataType>,
     aggregates: Vec<BoundAggregate>,
-    /// Whether the accumulators must be told the order of rows.
-    ordered: bool,
-    /// Whether that goes by the place in the source.
-    by_place: bool,
+    /// The order of rows, where the accumulators must be told.
+    order: Option<Order>,
     /// Evaluated on finished groups, each column of which is in `grouped`.
     results: Vec<BoundScalar>,
     having: Option<BoundScalar>,
@@ -70,8 +68,7 @@ impl Program {
         Ok(Program {
             keys: design.by.iter().map(|key| key.bind(input)).collect::<Result<_>>()?,
             key_types: design.by.iter().map(|key| key.field().data_type().clone()).collect(),
-            by_place: design.by_place,
-            ordered: aggregates.iter().any(|aggregate| aggregate.ordered()),
+            order: if aggregates.iter().any(|aggregate| aggregate.ordered()) { Some(Order::new(design, input)?) } else { None },
             state_fields: aggregates.iter().map(|aggregate| aggregate.state_fields().to_vec()).collect(),
             aggregates: aggregates.iter().map(|aggregate| aggregate.bind(input)).collect::<Result<_>>()?,
             results: results.iter().map(|result| result.bind(&grouped)).collect::<Result<_>>()?,
@@ -145,17 +142,8 @@ impl Program {
             bad.append(&mut evaluated.bad);
             arguments.push(evaluated);
         }
-        let order = if self.ordered { Some(self.order(batch)?) } else { None };
+        let order = self.order.as_ref().map(|order| order.of(batch)).transpose()?;
         Ok((Evaluations { keys, arguments, order, rows: batch.rows() }, bad))
-    }
-
-    /// The place in the source may have come for others who read the stream.
-    fn order(&self, batch: &Batch) -> Result<RowOrder> {
-        if self.by_place || batch.hidden().origin.is_none() {
-            return RowOrder::of(batch);
-        }
-        let hidden = Hidden { origin: None, ..batch.hidden().clone() };
-        RowOrder::of(&batch.clone().with_hidden(hidden)?)
     }
 
     /// Rows of groups with these keys and results, each of its window if there are windows.
@@ -219,6 +207,26 @@ impl Program {
             Some(wanted) => filter_record_batch(&all, wanted)?,
         };
         Ok((records(&self.output, rows.columns().to_vec(), rows.num_rows())?, wanted))
+    }
+}
+
+/// The columns that decide which row is first, and only these, whatever else flows.
+struct Order {
+    places: Vec<usize>,
+    origin: bool,
+}
+
+impl Order {
+    fn new(design: &Design, input: &Schema) -> Result<Order> {
+        let places = design.ties.columns.iter().map(|name| place(input, name)).collect::<Result<_>>()?;
+        Ok(Order { places, origin: design.ties.origin })
+    }
+
+    fn of(&self, batch: &Batch) -> Result<RowOrder> {
+        let hidden = batch.hidden();
+        let origin = hidden.origin.clone().filter(|_| self.origin);
+        let hidden = Hidden { times: hidden.times.clone(), origin, ..Hidden::default() };
+        Ok(RowOrder { hidden, records: batch.records().project(&self.places)? })
     }
 }
 

@@ -15,7 +15,8 @@ use millstream_expr::BoundScalar;
 use super::plan::Design;
 use super::{Keep, MAIN};
 use crate::bad_rows::BadRows;
-use crate::columns::{places, records};
+use crate::columns::{names, places, records};
+use crate::narrow::{Narrow, in_state};
 use crate::order::RowSorter;
 
 /// The columns before those of the row: when it may be judged, its event time, its mark, its split and position.
@@ -32,7 +33,8 @@ pub(super) struct Intake {
     key_types: Vec<DataType>,
     sorter: RowSorter,
     bad_rows: BadRows,
-    visible: SchemaRef,
+    /// The columns of rows that are kept.
+    narrow: Narrow,
     kept: SchemaRef,
     output: SchemaRef,
     output_places: Vec<usize>,
@@ -45,8 +47,10 @@ pub(super) struct Intake {
 
 impl Intake {
     pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Intake> {
-        let visible = context.inputs[0].schema.clone();
+        let input = &context.inputs[0].schema;
         let shape = &context.outputs[MAIN];
+        let narrow = Narrow::new(input, &design.kept(&names(&shape.schema)))?;
+        let visible = narrow.schema();
         let hidden = |name: &str, data_type: DataType| Field::new(name, data_type, false);
         let first = [
             hidden("release", DataType::Int64),
@@ -55,17 +59,17 @@ impl Intake {
             hidden("split", DataType::UInt32),
             hidden("position", DataType::Int64),
         ];
-        let own = visible.fields().iter().enumerate().map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
+        let own = visible.fields().iter().map(|field| field.as_ref().clone().with_name(in_state(field)));
         let kept: Vec<Field> = first.into_iter().chain(own).chain([hidden("order", DataType::Binary)]).collect();
         Ok(Intake {
-            keys: design.by.iter().map(|key| key.bind(&visible)).collect::<Result<_>>()?,
+            keys: design.by.iter().map(|key| key.bind(visible)).collect::<Result<_>>()?,
             key_types: design.by.iter().map(|key| key.field().data_type().clone()).collect(),
-            sorter: RowSorter::new(&[], &design.ties, &visible)?,
+            sorter: RowSorter::new(&[], &design.ties, input)?,
             bad_rows: BadRows::new(context, context.outputs.len() - 1),
-            output_places: places(&visible, &shape.schema)?.into_iter().map(|place| HIDDEN + place).collect(),
+            output_places: places(visible, &shape.schema)?.into_iter().map(|place| HIDDEN + place).collect(),
             output: shape.schema.clone(),
             kept: Arc::new(Schema::new(kept)),
-            visible,
+            narrow,
             event_time: design.event_time,
             origin: shape.origin,
             late_with_its_mark: design.keep == Keep::First && design.within.is_none(),
@@ -85,8 +89,9 @@ impl Intake {
     /// The batch without its bad rows, which are settled.
     pub(super) fn settle(&self, batch: Batch, out: &mut Output) -> Result<Batch> {
         let mut bad = Vec::new();
+        let rows = self.narrow.of(&batch)?;
         for key in &self.keys {
-            bad.extend(key.evaluate(batch.records())?.bad);
+            bad.extend(key.evaluate(rows.records())?.bad);
         }
         match self.bad_rows.settle(&batch, &bad, out)? {
             None => Ok(batch),
@@ -111,14 +116,15 @@ impl Intake {
         let origin = origin.unwrap_or_else(|| Origin { split: UInt32Array::from_value(0, rows), position: zeros() });
         let first: [ArrayRef; HIDDEN] =
             [Arc::new(release), Arc::new(times), Arc::new(marks), Arc::new(origin.split), Arc::new(origin.position)];
-        let columns = first.into_iter().chain(batch.records().columns().iter().cloned()).chain([Arc::new(order) as ArrayRef]);
+        let own = self.narrow.places().iter().map(|&place| batch.records().column(place).clone());
+        let columns = first.into_iter().chain(own).chain([Arc::new(order) as ArrayRef]);
         records(&self.kept, columns.collect(), rows)
     }
 
     /// The key columns of kept rows. Bad ones are not among these.
     pub(super) fn keys(&self, kept: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let own = kept.columns()[HIDDEN..kept.num_columns() - 1].to_vec();
-        let rows = records(&self.visible, own, kept.num_rows())?;
+        let rows = records(self.narrow.schema(), own, kept.num_rows())?;
         self.keys.iter().map(|key| Ok(key.evaluate(&rows)?.values)).collect()
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use millstream_api::meaning::Matters;
 use millstream_api::plan::{
     Columns, Due, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, Route, Spills, Then, WindowUse,
 };
@@ -11,14 +12,14 @@ use millstream_api::time::DurationText;
 use millstream_api::types::SqlName;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::order::comparable;
-use millstream_expr::{Scalar, ScalarKey};
+use millstream_expr::{Scalar, ScalarKey, normal_text};
 
 use super::operator::Deduplicate;
 use super::state::{KEYS, PENDING, UNTIL};
 use super::{DeduplicateOptions, Keep, LATE, MAIN};
 use crate::bad_rows::rejected_output;
 use crate::floors::CLOSED;
-use crate::order::Ties;
+use crate::order::{Ties, listed};
 
 /// The options, resolved.
 #[derive(Clone)]
@@ -170,19 +171,43 @@ impl Planner<'_> {
     }
 }
 
+impl Design {
+    /// The columns that are kept of rows when these are needed of the output.
+    pub(super) fn kept(&self, output: &Columns) -> Columns {
+        output.union(&self.key_columns()).cloned().collect()
+    }
+
+    fn key_columns(&self) -> Columns {
+        self.by.iter().flat_map(|key| key.columns().iter().cloned()).collect()
+    }
+}
+
 struct DeduplicateFactory {
     design: Design,
 }
 
 impl OperatorFactory for DeduplicateFactory {
     fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
-        let mut columns = outputs[MAIN].clone();
-        columns.extend(self.design.by.iter().flat_map(|key| key.columns().iter().cloned()));
+        let mut columns = self.design.kept(&outputs[MAIN]);
         columns.extend(self.design.ties.columns.iter().cloned());
         if self.design.within.is_some() {
             columns.extend(outputs[LATE].iter().cloned());
         }
         vec![columns]
+    }
+
+    fn matters(&self, outputs: &[Columns]) -> Option<Matters> {
+        let design = &self.design;
+        let mut reads = design.key_columns();
+        reads.extend(design.ties.columns.iter().cloned());
+        // Where a row is judged when it comes, and the first one stays, it is not kept.
+        let keeps_rows = design.event_time || design.keep == Keep::Last;
+        let rows = if keeps_rows { design.kept(&outputs[MAIN]) } else { Columns::new() };
+        let matters = Matters { reads: vec![reads], rows: vec![rows], ..Matters::default() }
+            .option("by", listed(design.by.iter().map(|key| normal_text(key.text()))))
+            .option("keep", format!("{:?}", design.keep).to_lowercase())
+            .option("within", design.within.map_or_else(String::new, |within| format!("{within} µs")));
+        Some(design.ties.matter(matters))
     }
 
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {

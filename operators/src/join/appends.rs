@@ -19,6 +19,7 @@ use millstream_api::{Batch, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
 use super::chains::{Chains, END};
+use super::factory::Told;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers};
@@ -28,10 +29,12 @@ use super::window::filtered;
 use super::{Kind, MAIN};
 use crate::changed::ChangedKeys;
 use crate::columns::records;
+use crate::narrow::Narrow;
 
 /// One subtask.
 pub(super) struct Appends {
     kind: Kind,
+    narrow: [Narrow; 2],
     sides: [Side; 2],
     interner: Interner,
     pairs: Pairs,
@@ -76,7 +79,8 @@ struct Work {
 
 impl Appends {
     /// A subtask without state.
-    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(design: &Design, told: Told<'_>) -> Result<Self> {
+        let context = &told.kept;
         let sides = [Side::new(design, context, 0)?, Side::new(design, context, 1)?];
         Ok(Appends {
             kind: design.kind,
@@ -90,6 +94,7 @@ impl Appends {
             changed: ChangedKeys::default(),
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
+            narrow: told.narrow,
         })
     }
 
@@ -234,7 +239,7 @@ impl Side {
         let mut columns = kept(&context.inputs[side].schema, design.event_time);
         if columns.fields().is_empty() {
             // As in the rows of `changes`, so that a snapshot is the same.
-            columns = Schema::new(vec![Field::new("row", DataType::Boolean, true)]);
+            columns = Schema::new(vec![Field::new("(row)", DataType::Boolean, true)]);
         }
         let nullable = columns.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         let columns = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
@@ -305,7 +310,7 @@ impl Work {
 
 impl Operator for Appends {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, columns) = self.sides[input].keys.of(batch, out)?;
+        let (batch, columns) = self.sides[input].keys.of(self.narrow[input].of(&batch)?, out)?;
         if let Some(state) = out.fetch(&columns, batch.rows())? {
             self.restore(&state)?;
         }

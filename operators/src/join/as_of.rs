@@ -14,13 +14,13 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::key_group::owned_groups;
-use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
 use super::by_key::ByKey;
 use super::by_time::ByTime;
+use super::factory::Told;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::Design;
 use super::probe::{NO_KEY, numbers, release};
@@ -28,6 +28,7 @@ use super::rows::KeptRows;
 use super::{Kind, LATE, MAIN};
 use crate::columns::records;
 use crate::late::LateRows;
+use crate::narrow::Narrow;
 use crate::order::RowSorter;
 
 /// One subtask.
@@ -35,6 +36,7 @@ pub(super) struct AsOfJoin {
     kind: Kind,
     keys: [Keys; 2],
     late: [LateRows; 2],
+    narrow: [Narrow; 2],
     interner: Interner,
     pairs: Pairs,
     waiting: Waiting,
@@ -82,13 +84,14 @@ struct Version {
 
 impl AsOfJoin {
     /// A subtask without state.
-    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(design: &Design, told: Told<'_>) -> Result<Self> {
+        let (coming, context) = (told.coming, &told.kept);
         let keys = [Keys::new(design, context, 0)?, Keys::new(design, context, 1)?];
         Ok(AsOfJoin {
             kind: design.kind,
             interner: Interner::new(&keys[0].types)?,
             keys,
-            late: [LateRows::new(context, 0, LATE)?, LateRows::new(context, 1, LATE + 1)?],
+            late: [LateRows::new(coming, 0, LATE)?, LateRows::new(coming, 1, LATE + 1)?],
             pairs: Pairs::new(design, context)?,
             waiting: Waiting::new(&context.inputs[0].schema),
             versions: Versions::new(design, &context.inputs[1].schema)?,
@@ -97,6 +100,7 @@ impl AsOfJoin {
             key_groups: context.key_groups,
             groups: owned_groups(context.subtask, context.parallelism, context.key_groups),
             batch_rows: context.batch_rows.max(1),
+            narrow: told.narrow,
         })
     }
 
@@ -213,7 +217,7 @@ impl Waiting {
 
 impl Versions {
     fn new(design: &Design, input: &SchemaRef) -> Result<Versions> {
-        let origin = [Field::new("split", DataType::UInt32, false), Field::new("position", DataType::Int64, false)];
+        let origin = [Field::new("(split)", DataType::UInt32, false), Field::new("(position)", DataType::Int64, false)];
         let origin = origin.into_iter().filter(|_| design.ties.origin).map(Arc::new);
         let kept = Schema::new(input.fields().iter().cloned().chain(origin).collect::<Vec<_>>());
         Ok(Versions {
@@ -315,7 +319,7 @@ fn is_passed(time: i64, watermark: EventTime) -> bool {
 impl Operator for AsOfJoin {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let batch = self.late[input].without(batch, out.watermark().max(self.watermark), out)?;
-        let (batch, columns) = self.keys[input].of(batch, out)?;
+        let (batch, columns) = self.keys[input].of(self.narrow[input].of(&batch)?, out)?;
         out.fates().taken += batch.rows() as u64;
         let times = batch.times().ok_or_else(|| Error::internal("rows of an as-of join have no time"))?;
         let keys = numbers(&mut self.interner, &self.keys[input], &columns, batch.rows())?;

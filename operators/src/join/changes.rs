@@ -12,12 +12,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Int8Array};
 use arrow::compute::filter;
 use hashbrown::HashMap;
 use millstream_api::batch::Hidden;
-use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::time::ClockTime;
 use millstream_api::{Batch, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
+use super::factory::Told;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::Design;
 use super::probe::{NO_KEY, numbers, unused};
@@ -25,11 +25,13 @@ use super::store::Store;
 use super::times::{Times, kept, kept_columns, later};
 use super::{Kind, MAIN};
 use crate::changed::ChangedKeys;
+use crate::narrow::Narrow;
 use crate::ttl::Ttl;
 
 /// One subtask.
 pub(super) struct Changes {
     kind: Kind,
+    narrow: [Narrow; 2],
     keys: [Keys; 2],
     interner: Interner,
     stores: [Store; 2],
@@ -78,7 +80,8 @@ struct NextChanges {
 
 impl Changes {
     /// A subtask without state.
-    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(design: &Design, told: Told<'_>) -> Result<Self> {
+        let context = &told.kept;
         let keys = [Keys::new(design, context, 0)?, Keys::new(design, context, 1)?];
         let store = |side: usize| Store::new(&kept(&context.inputs[side].schema, design.event_time));
         Ok(Changes {
@@ -95,6 +98,7 @@ impl Changes {
             changed: ChangedKeys::default(),
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
+            narrow: told.narrow,
         })
     }
 
@@ -327,7 +331,7 @@ impl Changes {
 
 impl Operator for Changes {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, keys) = self.keys[input].of(batch, out)?;
+        let (batch, keys) = self.keys[input].of(self.narrow[input].of(&batch)?, out)?;
         if let Some(state) = out.fetch(&keys, batch.rows())? {
             self.restore(&state)?;
         }

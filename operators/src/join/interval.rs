@@ -13,12 +13,12 @@ use std::ops::Range;
 use arrow::array::{Int64Array, RecordBatch, UInt32Array};
 use hashbrown::HashSet;
 use millstream_api::key_group::owned_groups;
-use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Error, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
 use self::side::{Found, Side, Stamp};
+use super::factory::Told;
 use super::pairs::{Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{NO_KEY, numbers, unused};
@@ -66,9 +66,10 @@ struct Work {
 
 impl IntervalJoin {
     /// A subtask without state.
-    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(design: &Design, told: Told<'_>) -> Result<Self> {
         let [before, after] = design.interval;
-        let sides = [Side::new(design, context, 0, [before, after])?, Side::new(design, context, 1, [after, before])?];
+        let sides = [Side::new(design, &told, 0, [before, after])?, Side::new(design, &told, 1, [after, before])?];
+        let context = &told.kept;
         let sent_late = |side: usize| design.kind.alone(side) || (side == 0 && design.kind == Kind::Semi);
         Ok(IntervalJoin {
             kind: design.kind,
@@ -293,7 +294,7 @@ impl Operator for IntervalJoin {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let side = &self.sides[input];
         let batch = side.late.without(batch, out.watermark().max(self.watermark), out)?;
-        let (batch, columns) = side.keys.of(batch, out)?;
+        let (batch, columns) = side.keys.of(side.narrow.of(&batch)?, out)?;
         if let Some(state) = out.fetch(&columns, batch.rows())? {
             self.take_back(&state)?;
         }

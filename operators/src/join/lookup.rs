@@ -10,22 +10,24 @@ use arrow::compute::{concat, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use millstream_api::batch::Hidden;
 use millstream_api::key_group::key_groups;
-use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::{Batch, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
+use super::factory::Told;
 use super::pairs::{Keys, Pairs, Picked, Rows};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers, release};
 use super::window::filtered;
 use super::{Kind, MAIN};
 use crate::columns::{in_one_buffer, records};
+use crate::narrow::{Narrow, in_state};
 use crate::saved::check_types;
 
 /// One subtask.
 pub(super) struct LookupJoin {
     kind: Kind,
+    narrow: [Narrow; 2],
     keys: [Keys; 2],
     interner: Interner,
     pairs: Pairs,
@@ -70,7 +72,8 @@ struct Work {
 
 impl LookupJoin {
     /// A subtask with an empty table.
-    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(design: &Design, told: Told<'_>) -> Result<Self> {
+        let context = &told.kept;
         let keys = [Keys::new(design, context, 0)?, Keys::new(design, context, 1)?];
         Ok(LookupJoin {
             kind: design.kind,
@@ -83,6 +86,7 @@ impl LookupJoin {
             read: context.outputs[MAIN].read,
             key_groups: context.key_groups,
             batch_rows: context.batch_rows.max(1),
+            narrow: told.narrow,
         })
     }
 
@@ -232,7 +236,7 @@ impl Table {
     }
 
     fn state_schema(&self) -> SchemaRef {
-        let rows = self.schema.fields().iter().enumerate().map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+        let rows = self.schema.fields().iter().map(|field| Field::new(in_state(field), field.data_type().clone(), true));
         Arc::new(Schema::new(rows.collect::<Vec<_>>()))
     }
 
@@ -243,7 +247,7 @@ impl Table {
 
 impl Operator for LookupJoin {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, columns) = self.keys[input].of(batch, out)?;
+        let (batch, columns) = self.keys[input].of(self.narrow[input].of(&batch)?, out)?;
         out.fates().taken += batch.rows() as u64;
         if input == 1 {
             return self.fill(batch.records(), &columns);

@@ -4,6 +4,7 @@
 //!
 //! - `plan`, `checks`: options to outputs, keys, state, and the columns that are needed; what does not go together
 //! - `columns`: the list of columns of the result
+//! - `factory`: which columns are needed and kept, and what matters to state; makes subtasks
 //! - `pairs`: the bound expressions of one subtask: keys of rows, and pairs of rows to rows of the result
 //! - `windows`, `window`: mode `window`: rows that wait for their windows to close, and the join of a closed one
 //! - `rows`, `by_key`, `by_time`: rows that wait, found by their number, by key, and when the watermark passes them
@@ -22,6 +23,7 @@ mod chains;
 mod changes;
 mod checks;
 mod columns;
+mod factory;
 mod interval;
 mod lookup;
 mod pairs;

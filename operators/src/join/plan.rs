@@ -3,25 +3,18 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use millstream_api::plan::{
-    Columns, Due, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, Then, WindowUse,
-};
+use millstream_api::plan::{Columns, Due, InputPlan, Inputs, Make, OutputPlan, Parallelism, Plan, Route, Spills, Then, WindowUse};
 use millstream_api::state::StateDecl;
 use millstream_api::stream::{Judge, WindowKind, Windowed};
 use millstream_api::time::DurationText;
 use millstream_api::types::timestamp_type;
-use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
-use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side, doubts};
+use millstream_api::{Diagnostic, Diagnostics, Result, Stream};
+use millstream_expr::{Condition, JoinScope, Scalar, ScalarKey, Side, doubts, normal_text};
 
-use super::appends::Appends;
-use super::as_of::AsOfJoin;
-use super::changes::Changes;
 use super::columns::Items;
-use super::interval::IntervalJoin;
+use super::factory::JoinFactory;
 use super::interval::saved::TIME;
-use super::lookup::LookupJoin;
-use super::window::WindowJoin;
-use super::{JoinOptions, Kind, LATE, MAIN, Mode, WINDOW_END, WINDOW_START};
+use super::{JoinOptions, Kind, Mode, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
 use crate::floors::CLOSED;
 use crate::order::Ties;
@@ -41,6 +34,8 @@ pub(super) struct Design {
     pub(super) nulls_match: Vec<bool>,
     /// What pairs must fulfil beside equal keys.
     pub(super) rest: Option<Scalar>,
+    /// The condition as a text without what means nothing.
+    pub(super) on: String,
     /// The columns of the result.
     pub(super) columns: Vec<Scalar>,
     /// The windows of a window join.
@@ -144,6 +139,7 @@ impl Planner<'_> {
             keys,
             nulls_match,
             rest: condition.rest,
+            on: self.options.on.as_deref().map(normal_text).unwrap_or_default(),
             columns,
             windows: self.streams[0].windowed.as_ref().filter(|_| windowed).map(|w| w.windows.clone()),
             interval: [self.options.before, self.options.after].map(|span| span.unwrap_or_default().micros()),
@@ -335,37 +331,4 @@ fn own_columns(came: &Schema, own: &Schema) -> SchemaRef {
 /// Whether it is the start or end of a window.
 pub(super) fn is_bound(name: &str) -> bool {
     name == WINDOW_START || name == WINDOW_END
-}
-
-struct JoinFactory {
-    design: Design,
-}
-
-impl OperatorFactory for JoinFactory {
-    fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
-        let mut joined: Columns = self.design.needed(&outputs[MAIN]).flat_map(|column| column.columns().iter().cloned()).collect();
-        joined.extend(self.design.rest.iter().flat_map(|rest| rest.columns().iter().cloned()));
-        // The window of a row is known without a column.
-        let not_shared = |name: &&str| self.design.mode != Mode::Window || !is_bound(name);
-        let of_side = |(index, side): (usize, Side)| {
-            let mut columns: Columns =
-                joined.iter().filter_map(|name| side.own_name(name)).filter(not_shared).map(|name| (*name).to_owned()).collect();
-            columns.extend(self.design.keys[index].iter().flat_map(|key| key.columns().iter().cloned()));
-            columns.extend(outputs.get(LATE + index).into_iter().flatten().cloned());
-            columns.extend(self.design.ties.columns.iter().filter(|_| side == Side::Right).cloned());
-            columns
-        };
-        [Side::Left, Side::Right].into_iter().enumerate().map(of_side).collect()
-    }
-
-    fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {
-        Ok(match self.design.mode {
-            Mode::Window => Box::new(WindowJoin::new(&self.design, context)?),
-            Mode::Interval => Box::new(IntervalJoin::new(&self.design, context)?),
-            Mode::AsOf => Box::new(AsOfJoin::new(&self.design, context)?),
-            Mode::Lookup => Box::new(LookupJoin::new(&self.design, context)?),
-            Mode::Changes if self.design.appends => Box::new(Appends::new(&self.design, context)?),
-            Mode::Changes => Box::new(Changes::new(&self.design, context)?),
-        })
-    }
 }

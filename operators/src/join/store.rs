@@ -49,7 +49,7 @@ impl Store {
         let mut fields: Vec<Field> = columns.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         if fields.is_empty() {
             // The row format needs a column to count rows by.
-            fields.push(Field::new("row", DataType::Boolean, true));
+            fields.push(Field::new("(row)", DataType::Boolean, true));
         }
         let converter = RowConverter::new(fields.iter().map(|field| SortField::new(field.data_type().clone())).collect())?;
         Ok(Store {

@@ -9,7 +9,7 @@ use millstream_api::{Batch, EventTime};
 /// The columns that are kept of rows of this shape.
 pub(super) fn kept(input: &Schema, event_time: bool) -> Schema {
     let own = input.fields().iter().map(|field| field.as_ref().clone());
-    let hidden = ["time", "mark"].map(|name| Field::new(name, DataType::Int64, true));
+    let hidden = ["(time)", "(mark)"].map(|name| Field::new(name, DataType::Int64, true));
     Schema::new(own.chain(hidden.into_iter().filter(|_| event_time)).collect::<Vec<_>>())
 }
 

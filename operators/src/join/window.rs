@@ -7,12 +7,12 @@ use arrow::compute::{concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_api::batch::{Hidden, Windows};
 use millstream_api::key_group::key_groups;
-use millstream_api::plan::OperatorContext;
 use millstream_api::state::{StateReader, StateWriter};
 use millstream_api::window::{Aligned, WindowKind};
 use millstream_api::{Batch, EventTime, Operator, Output, Progress, Result};
 use millstream_expr::Interner;
 
+use super::factory::Told;
 use super::pairs::{Keys, Pairs, Picked, Rows, Window};
 use super::plan::{Design, ROWS};
 use super::probe::{Index, NO_KEY, Probe, numbers};
@@ -20,6 +20,7 @@ use super::windows::{OpenWindows, Pane, constant, places, runs};
 use super::{Kind, LATE, MAIN};
 use crate::columns::records;
 use crate::late::LateRows;
+use crate::narrow::{Narrow, in_state};
 use crate::saved::{check_types, read_watermark, write_watermark};
 use crate::stored_windows::StoredWindows;
 
@@ -47,17 +48,19 @@ struct Intake {
     keys: Keys,
     /// Its windows, where they follow from event time.
     implicit: Option<Aligned>,
-    /// The columns that are kept: those that flow, then the key's.
+    narrow: Narrow,
+    /// The columns that are kept: those of the rows, then the key's.
     kept: SchemaRef,
     late: LateRows,
 }
 
 impl WindowJoin {
     /// A subtask without state.
-    pub(super) fn new(design: &Design, context: &OperatorContext) -> Result<Self> {
+    pub(super) fn new(design: &Design, told: Told<'_>) -> Result<Self> {
+        let context = &told.kept;
         Ok(WindowJoin {
             kind: design.kind,
-            sides: [Intake::new(design, context, 0)?, Intake::new(design, context, 1)?],
+            sides: [Intake::new(design, &told, 0)?, Intake::new(design, &told, 1)?],
             pairs: Pairs::new(design, context)?,
             open: OpenWindows::default(),
             stored: StoredWindows::default(),
@@ -142,11 +145,11 @@ impl WindowJoin {
 }
 
 impl Intake {
-    fn new(design: &Design, context: &OperatorContext, side: usize) -> Result<Intake> {
-        let input = &context.inputs[side];
-        let keys = Keys::new(design, context, side)?;
-        let own = input.schema.fields().iter().enumerate();
-        let own = own.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+    fn new(design: &Design, told: &Told<'_>, side: usize) -> Result<Intake> {
+        let input = &told.coming.inputs[side];
+        let keys = Keys::new(design, told.coming, side)?;
+        let narrow = told.narrow[side].clone();
+        let own = narrow.schema().fields().iter().map(|field| Field::new(in_state(field), field.data_type().clone(), true));
         let key = keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
         Ok(Intake {
             implicit: design
@@ -156,7 +159,8 @@ impl Intake {
                 .filter(|_| !input.explicit_windows && !design.explicit[side])
                 .cloned(),
             kept: Arc::new(Schema::new(own.chain(key).collect::<Vec<_>>())),
-            late: LateRows::new(context, side, LATE + side)?,
+            late: LateRows::new(told.coming, side, LATE + side)?,
+            narrow,
             keys,
         })
     }
@@ -186,7 +190,8 @@ impl Operator for WindowJoin {
         let places = places(&batch, intake.implicit.as_ref(), out.watermark().max(self.watermark))?;
         out.fates().taken += (batch.rows() - places.late.len()) as u64;
         out.fates().partly_late += places.partly_late;
-        let columns = batch.records().columns().iter().cloned().chain(keys).collect();
+        let own = intake.narrow.places().iter().map(|&place| batch.records().column(place).clone());
+        let columns = own.chain(keys).collect();
         let kept = records(&intake.kept, columns, batch.rows())?;
         for (window, rows, last_rows) in places.windows {
             self.open.add(input, window, &kept, rows, last_rows)?;

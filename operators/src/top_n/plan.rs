@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use millstream_api::meaning::Matters;
 use millstream_api::plan::{
     Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Parallelism, Plan, Route, Spills, WindowUse,
 };
@@ -12,14 +13,14 @@ use millstream_api::time::DurationText;
 use millstream_api::types::SqlName;
 use millstream_api::{Diagnostic, Diagnostics, Operator, Result, Stream};
 use millstream_expr::order::comparable;
-use millstream_expr::{OrderItem, Scalar, ScalarKey};
+use millstream_expr::{OrderItem, Scalar, ScalarKey, normal_text};
 
 use super::rankings::Keep;
 use super::running::{ROWS, Running};
 use super::windowed::{PANES, Windowed};
 use super::{LATE, MAIN, TopNOptions, WINDOW_END, WINDOW_START};
 use crate::bad_rows::rejected_output;
-use crate::order::Ties;
+use crate::order::{Ties, listed};
 use crate::saved::WATERMARK;
 
 /// The options, resolved.
@@ -241,22 +242,42 @@ fn is_bound(name: &str) -> bool {
     name == WINDOW_START || name == WINDOW_END
 }
 
+impl Design {
+    /// The columns that are kept of rows when these are needed of the output.
+    pub(super) fn kept(&self, output: &Columns) -> Columns {
+        let computed = |name: &str| self.rank.as_deref() == Some(name) || (!self.explicit && is_bound(name));
+        output.iter().filter(|name| !computed(name)).cloned().collect()
+    }
+
+    /// The columns by which rows are ranked.
+    fn reads(&self) -> Columns {
+        let mut columns: Columns = self.ties.columns.iter().cloned().collect();
+        columns.extend(self.by.iter().flat_map(|key| key.columns().iter().cloned()));
+        columns.extend(self.order.iter().flat_map(|term| term.value().columns().iter().cloned()));
+        columns
+    }
+}
+
 struct TopNFactory {
     design: Design,
 }
 
 impl OperatorFactory for TopNFactory {
     fn required(&self, outputs: &[Columns]) -> Vec<Columns> {
-        let design = &self.design;
-        let computed = |name: &str| design.rank.as_deref() == Some(name) || (!design.explicit && is_bound(name));
-        let mut columns: Columns = outputs[MAIN].iter().filter(|name| !computed(name)).cloned().collect();
-        columns.extend(design.by.iter().flat_map(|key| key.columns().iter().cloned()));
-        columns.extend(design.order.iter().flat_map(|term| term.value().columns().iter().cloned()));
-        columns.extend(design.ties.columns.iter().cloned());
-        if design.windows.is_some() {
+        let mut columns = self.design.kept(&outputs[MAIN]);
+        columns.extend(self.design.reads());
+        if self.design.windows.is_some() {
             columns.extend(outputs[LATE].iter().cloned());
         }
         vec![columns]
+    }
+
+    fn matters(&self, outputs: &[Columns]) -> Option<Matters> {
+        let design = &self.design;
+        let order = design.order.iter().map(OrderItem::written_out);
+        let columns = Matters { reads: vec![design.reads()], rows: vec![design.kept(&outputs[MAIN])], ..Matters::default() };
+        let matters = columns.option("by", listed(design.by.iter().map(|key| normal_text(key.text())))).option("order", listed(order));
+        Some(design.ties.matter(matters.option("n", design.n)))
     }
 
     fn make(&self, context: &OperatorContext) -> Result<Box<dyn Operator>> {

@@ -13,7 +13,8 @@ use super::plan::Design;
 use super::rankings::{Keep, Place, Rankings};
 use super::{MAIN, WINDOW_END, WINDOW_START};
 use crate::bad_rows::BadRows;
-use crate::columns::{place, records};
+use crate::columns::{names, place, records};
+use crate::narrow::{Narrow, in_state};
 use crate::order::RowSorter;
 
 /// A window's bounds `[start, end)` in microseconds.
@@ -55,23 +56,18 @@ impl Program {
     pub(super) fn new(design: &Design, context: &OperatorContext, implicit: bool) -> Result<Program> {
         let input = &context.inputs[0].schema;
         let output = context.outputs[MAIN].schema.clone();
-        let mut input_places = Vec::new();
+        let narrow = Narrow::new(input, &design.kept(&names(&output)))?;
         let mut columns = Vec::new();
         for field in output.fields() {
             columns.push(match field.name().as_str() {
                 name if Some(name) == design.rank.as_deref() => Column::Rank,
                 WINDOW_START if implicit => Column::WindowStart,
                 WINDOW_END if implicit => Column::WindowEnd,
-                name => {
-                    input_places.push(place(input, name)?);
-                    Column::Kept(input_places.len() - 1)
-                }
+                name => Column::Kept(place(narrow.schema(), name)?),
             });
         }
-        let kept = input_places.iter().enumerate().map(|(i, &place)| {
-            let field = input.field(place);
-            Field::new(format!("c{i}"), field.data_type().clone(), field.is_nullable())
-        });
+        let kept = narrow.schema().fields().iter();
+        let kept = kept.map(|field| Field::new(in_state(field), field.data_type().clone(), field.is_nullable()));
         let kept: Vec<Field> = kept.chain([Field::new("order", DataType::Binary, false)]).collect();
         Ok(Program {
             keep: design.keep,
@@ -79,7 +75,7 @@ impl Program {
             keys: design.by.iter().map(|key| key.bind(input)).collect::<Result<_>>()?,
             key_types: design.by.iter().map(|key| key.field().data_type().clone()).collect(),
             sorter: RowSorter::new(&design.order, &design.ties, input)?,
-            input_places,
+            input_places: narrow.places().to_vec(),
             kept: Arc::new(Schema::new(kept)),
             output,
             columns,

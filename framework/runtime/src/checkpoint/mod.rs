@@ -24,6 +24,7 @@ use millstream_api::message::CheckpointId;
 use millstream_api::plan::Make;
 use millstream_api::registry::Role;
 use millstream_api::time::Clock;
+pub use millstream_state::wanted::Fit;
 use millstream_state::{JobSnapshot, NodeRecord, Store, TaskId};
 use millstream_topology::{CheckpointSettings, Node, StorePlace, Topology};
 
@@ -43,7 +44,9 @@ pub struct Checkpoints {
     pub store: Store,
     /// The checkpoint to go on from; empty once its state is taken back.
     pub from: Option<(CheckpointId, JobSnapshot)>,
-    /// What the run leaves out of the checkpoint with which it begins: the same whenever it goes on from there again.
+    /// What of checkpoints is given back, after the topology has changed.
+    pub fit: Fit,
+    /// What the run changes in the checkpoint with which it begins, since its input has changed: the same whenever it goes on from there again.
     pub amend: Option<(CheckpointId, Amend)>,
     /// The number of the first checkpoint of the run: greater than any in the store.
     pub next: CheckpointId,
@@ -84,6 +87,7 @@ impl Checkpoints {
 
     fn read(&self, id: CheckpointId) -> Result<JobSnapshot> {
         let mut snapshot = self.store.read(&self.store.manifest(id)?)?;
+        self.fit.apply(id, &mut snapshot)?;
         if let Some((amended, amend)) = &self.amend
             && *amended == id
         {
@@ -138,7 +142,8 @@ pub fn node_records(topology: &Topology) -> Vec<NodeRecord> {
             role: role_name(node.role).to_owned(),
             parallelism: node.parallelism,
             state,
-            signature: format!("{:016x}", node.signature),
+            signature: node.signature.map(|signature| format!("{signature:016x}")).unwrap_or_default(),
+            meaning: Some(node.meaning.clone()),
         }
     };
     topology.nodes.iter().map(record).collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_api::diagnostic::Key;
+use millstream_api::meaning::Meaning;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, InputPlan, Make, Plan, Route, SinkContext, SinkFactory, WindowUse};
 use millstream_api::registry::Role;
@@ -56,7 +57,8 @@ impl Tap {
             inputs: vec![Input { node, port, route: Route::Any }],
             outputs: Vec::new(),
             feeds_table: false,
-            signature: 0,
+            meaning: Meaning::default(),
+            signature: None,
             source: None,
             plan: Plan::new(vec![InputPlan::any(WindowUse::Reads)], Vec::new(), Make::Sink(factory)),
         }

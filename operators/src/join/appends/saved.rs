@@ -16,6 +16,7 @@ use crate::columns::{Constant, records, sharing};
 use crate::join::chains::END;
 use crate::join::probe::numbers;
 use crate::join::saved::one_by_one;
+use crate::narrow::in_state;
 use crate::saved::check_types;
 
 /// How many columns of a snapshot are the join's own: weight, partners, and when the row came last, which is not known here.
@@ -104,8 +105,8 @@ impl Side {
     /// The schema of its part of a snapshot: that of `changes`.
     fn state_schema(&self) -> SchemaRef {
         let own = ["weight", "partners", "touched"].map(|name| Field::new(name, DataType::Int64, false));
-        let rows = self.rows.schema().fields().iter().enumerate();
-        let rows = rows.map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
+        let rows = self.rows.schema().fields().iter();
+        let rows = rows.map(|field| field.as_ref().clone().with_name(in_state(field)));
         let keys = self.keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
         Arc::new(Schema::new(own.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
     }

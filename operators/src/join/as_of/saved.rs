@@ -20,6 +20,7 @@ use crate::join::pairs::Keys;
 use crate::join::plan::ROWS;
 use crate::join::probe::numbers;
 use crate::join::rows::KeptRows;
+use crate::narrow::in_state;
 use crate::saved::check_types;
 
 /// Number and time of a row.
@@ -98,7 +99,7 @@ impl Versions {
 
 /// The schema of a side's part of a snapshot.
 fn state_schema(rows: &Schema) -> SchemaRef {
-    let rows = rows.fields().iter().enumerate().map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+    let rows = rows.fields().iter().map(|field| Field::new(in_state(field), field.data_type().clone(), true));
     Arc::new(Schema::new(std::iter::once(Field::new("time", DataType::Int64, false)).chain(rows).collect::<Vec<_>>()))
 }
 

@@ -12,6 +12,7 @@ use millstream_api::time::ClockTime;
 use super::Changes;
 use crate::join::plan::ROWS;
 use crate::join::store::Entry;
+use crate::narrow::in_state;
 use crate::saved::check_types;
 
 /// How many columns of a snapshot are the join's own: weight, partners, and when the row came last.
@@ -62,8 +63,8 @@ impl Changes {
     /// The schema of a side's part of a snapshot.
     fn state_schema(&self, side: usize) -> SchemaRef {
         let numbers = ["weight", "partners", "touched"].map(|name| Field::new(name, DataType::Int64, false));
-        let rows = self.stores[side].schema().fields().iter().enumerate();
-        let rows = rows.map(|(i, field)| field.as_ref().clone().with_name(format!("c{i}")));
+        let rows = self.stores[side].schema().fields().iter();
+        let rows = rows.map(|field| field.as_ref().clone().with_name(in_state(field)));
         let keys = self.keys[side].types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
         Arc::new(Schema::new(numbers.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
     }

@@ -16,6 +16,7 @@ use super::side::{Side, Stamp};
 use crate::columns::{records, sharing};
 use crate::floors::Floors;
 use crate::join::probe::numbers;
+use crate::narrow::in_state;
 use crate::saved::check_types;
 
 /// How many columns of a snapshot are the join's own: time, and whether the row has had a partner. Behind them are those of the row, then
@@ -71,8 +72,8 @@ impl Side {
     /// The schema of its part of a snapshot.
     fn state_schema(&self) -> SchemaRef {
         let own = [Field::new(TIME, DataType::Int64, false), Field::new("matched", DataType::Boolean, false)];
-        let rows = self.rows.schema().fields().iter().enumerate();
-        let rows = rows.map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+        let rows = self.rows.schema().fields().iter();
+        let rows = rows.map(|field| Field::new(in_state(field), field.data_type().clone(), true));
         let keys = self.keys.types.iter().enumerate().map(|(i, data_type)| Field::new(format!("k{i}"), data_type.clone(), true));
         Arc::new(Schema::new(own.into_iter().chain(rows).chain(keys).collect::<Vec<_>>()))
     }

@@ -1,21 +1,23 @@
 //! One side of an interval join: the rows of it that wait, by key and by time.
 
 use arrow::array::RecordBatch;
-use millstream_api::plan::OperatorContext;
 use millstream_api::{EventTime, Result};
 
 use crate::join::LATE;
 use crate::join::by_key::ByKey;
 use crate::join::by_time::ByTime;
+use crate::join::factory::Told;
 use crate::join::pairs::Keys;
 use crate::join::plan::Design;
 use crate::join::rows::{KeptRows, Picks};
 use crate::late::LateRows;
+use crate::narrow::Narrow;
 
 /// One side: what comes in, and what waits.
 pub(super) struct Side {
     pub(super) keys: Keys,
     pub(super) late: LateRows,
+    pub(super) narrow: Narrow,
     pub(super) rows: KeptRows,
     pub(super) by_key: ByKey<Stamp>,
     /// The keys of all rows, by time.
@@ -43,11 +45,12 @@ pub(super) struct Found {
 
 impl Side {
     /// No rows.
-    pub(super) fn new(design: &Design, context: &OperatorContext, side: usize, span: [i64; 2]) -> Result<Side> {
+    pub(super) fn new(design: &Design, told: &Told<'_>, side: usize, span: [i64; 2]) -> Result<Side> {
         Ok(Side {
-            keys: Keys::new(design, context, side)?,
-            late: LateRows::new(context, side, LATE + side)?,
-            rows: KeptRows::new(context.inputs[side].schema.clone()),
+            keys: Keys::new(design, &told.kept, side)?,
+            late: LateRows::new(told.coming, side, LATE + side)?,
+            narrow: told.narrow[side].clone(),
+            rows: KeptRows::new(told.narrow[side].schema().clone()),
             by_key: ByKey::new(),
             due: ByTime::new(),
             span,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use millstream_api::error::shortened;
+use millstream_api::meaning::Matters;
 use millstream_api::message::CheckpointId;
 use millstream_api::operator::{Fates, Progress};
 use millstream_api::options::OnBadRow;
@@ -171,6 +172,11 @@ struct HttpSinkFactory {
 impl SinkFactory for HttpSinkFactory {
     fn required(&self) -> Columns {
         self.picked.required()
+    }
+
+    /// It keeps how many requests it has sent, wherever and however: keys of requests go on from there.
+    fn matters(&self) -> Option<Matters> {
+        Some(Matters::default())
     }
 
     fn make(&self, context: &SinkContext) -> Result<Box<dyn Sink>> {
