@@ -281,8 +281,7 @@ pub trait OperatorFactory: Send + Sync {
     fn required(&self, outputs: &[Columns]) -> Vec<Columns>;
 
     /// What matters to its state when these columns are needed of each output. `None`: all options, and all that flows into it, as it flows.
-    fn matters(&self, outputs: &[Columns]) -> Option<Matters> {
-        let _ = outputs;
+    fn matters(&self, _outputs: &[Columns]) -> Option<Matters> {
         None
     }
 
@@ -394,6 +393,11 @@ pub trait SinkFactory: Send + Sync {
     /// Whether it writes in two phases: what can be seen of it is what checkpoints cover, and going back to an older one cuts it back.
     fn two_phase(&self) -> bool {
         false
+    }
+
+    /// The columns that it writes, in order. `None`: as they flow.
+    fn writes(&self) -> Option<Vec<String>> {
+        None
     }
 
     /// What matters to its state. `None`: all options and the columns that it needs.

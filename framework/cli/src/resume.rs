@@ -201,9 +201,30 @@ fn fit(topology: &Topology, args: &Run, manifest: &Manifest, snapshot: &JobSnaps
     let wanted = topology.nodes.iter().filter_map(|node| Some((node.name.clone(), Wanted::of(&node.meaning)?))).collect();
     notes.extend(losses);
     notes.append(&mut input.notes);
+    notes.extend(going_on_behind(topology, &lost));
     notes.extend(changes.iter().filter(|change| matches!(change, Change::New(_))).map(Change::to_string));
     let amend = Arc::new(move |snapshot: &mut JobSnapshot| input.apply(snapshot));
     Ok((Fit { of: manifest.checkpoint, lost, wanted }, amend))
+}
+
+/// Sinks that keep what they have written, behind nodes that start empty.
+fn going_on_behind(topology: &Topology, lost: &[String]) -> Vec<String> {
+    let mut empty: Vec<Option<&str>> = Vec::with_capacity(topology.nodes.len());
+    let mut notes = Vec::new();
+    for node in &topology.nodes {
+        let before = node.inputs.iter().find_map(|input| empty[input.node]);
+        let is_lost = lost.contains(&node.name);
+        if let (Make::Sink(factory), Some(before)) = (&node.plan.make, before.filter(|_| !is_lost))
+            && factory.two_phase()
+        {
+            notes.push(format!(
+                "`{}` goes on behind the rows that it has written: what `{before}`, which starts empty, gives again stands there twice",
+                node.name
+            ));
+        }
+        empty.push(if is_lost { Some(node.name.as_str()) } else { before });
+    }
+    notes
 }
 
 fn state_error(message: impl Into<String>) -> Error {

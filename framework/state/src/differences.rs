@@ -11,9 +11,11 @@ pub(crate) fn differences(old: &Meaning, new: &Meaning) -> Option<String> {
     let mut found = Vec::new();
     let options: Vec<String> = changed(&old.options, &new.options).into_iter().map(quoted).collect();
     if !options.is_empty() {
-        found.push(format!("has another {}", listed(&options)));
+        found.push(format!("has another {}", options.join(", ")));
     }
-    let sent = new.sends.iter().filter(|(column, text)| old.sends.get(*column).is_some_and(|old| old != *text));
+    // Of other options it is a matter of course.
+    let sent =
+        new.sends.iter().filter(|_| options.is_empty()).filter(|(column, text)| old.sends.get(*column).is_some_and(|old| old != *text));
     found.extend(sent.map(|(column, _)| format!("calculates `{column}` in another way, and could not withdraw what it has sent")));
     found.extend(of_reads(&old.reads, &new.reads));
     // What is read stands in the rows as well, and is said once.
@@ -25,23 +27,30 @@ pub(crate) fn differences(old: &Meaning, new: &Meaning) -> Option<String> {
 }
 
 fn of_reads(old: &Parts, new: &Parts) -> Vec<String> {
-    let say = |name: &str| match (old.get(name), new.get(name)) {
-        (None, Some(_)) => Some(format!("reads the column {} as well", quoted(name))),
-        (Some(_), None) => Some(format!("no longer reads the column {}", quoted(name))),
-        (Some(old), Some(new)) if !fits(old, new) => Some(other_type(name, old, new)),
-        _ => None,
-    };
-    names(old, new).into_iter().filter_map(say).collect()
+    let came = columns(new.keys().filter(|name| !old.contains_key(*name))).map(|columns| format!("reads {columns} as well"));
+    let gone = columns(old.keys().filter(|name| !new.contains_key(*name))).map(|columns| format!("no longer reads {columns}"));
+    gone.into_iter().chain(came).chain(other_types(old, new, |_| true)).collect()
 }
 
+/// Columns that nobody needs any more are left out of rows.
 fn of_rows(old: &Parts, new: &Parts, is_said: impl Fn(&str) -> bool) -> Vec<String> {
-    let say = |name: &str| match (old.get(name), new.get(name)) {
-        (None, Some(_)) => Some(format!("reads the column {} as well, which the rows of its state do not have", quoted(name))),
-        // Columns that nobody needs any more are left out of its rows.
-        (Some(old), Some(new)) if !fits(old, new) => Some(other_type(name, old, new)),
-        _ => None,
-    };
-    names(old, new).into_iter().filter(|name| !is_said(name)).filter_map(say).collect()
+    let came = columns(new.keys().filter(|name| !old.contains_key(*name) && !is_said(name)));
+    let came = came.map(|columns| format!("reads {columns} as well, which the rows of its state do not have"));
+    came.into_iter().chain(other_types(old, new, |name| !is_said(name))).collect()
+}
+
+fn other_types(old: &Parts, new: &Parts, is_asked: impl Fn(&str) -> bool) -> Vec<String> {
+    let both = old.iter().filter(|(name, _)| is_asked(name)).filter_map(|(name, old)| Some((name, old, new.get(name)?)));
+    both.filter(|(_, old, new)| !fits(old, new))
+        .map(|(name, old, new)| format!("reads the column `{name}` as {new}, and it was {old}"))
+        .collect()
+}
+
+/// `the columns a, b`; `None`: there are none.
+fn columns<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let names: Vec<String> = names.map(|name| quoted(name)).collect();
+    let noun = if names.len() == 1 { "the column" } else { "the columns" };
+    (!names.is_empty()).then(|| format!("{noun} {}", names.join(", ")))
 }
 
 fn of_streams(old: &Parts, new: &Parts) -> Vec<String> {
@@ -62,10 +71,6 @@ fn fits(old: &str, new: &str) -> bool {
     old == new || old.strip_suffix(" not null") == Some(new)
 }
 
-fn other_type(name: &str, old: &str, new: &str) -> String {
-    format!("reads the column {} as {new}, and it was {old}", quoted(name))
-}
-
 fn changed<'a>(old: &'a Parts, new: &'a Parts) -> Vec<&'a str> {
     names(old, new).into_iter().filter(|name| old.get(*name) != new.get(*name)).collect()
 }
@@ -80,10 +85,6 @@ fn quoted(name: &str) -> String {
         Some(words) => words.to_owned(),
         None => format!("`{name}`"),
     }
-}
-
-fn listed(names: &[String]) -> String {
-    names.join(", ")
 }
 
 #[cfg(test)]

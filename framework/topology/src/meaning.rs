@@ -70,16 +70,17 @@ fn unstated(node: &Node, inputs: &[&NodeOutput], options: &Json) -> Meaning {
         meaning.options.insert(key.to_owned(), format!("{:016x}", xxh3_64(text.as_bytes())));
     }
     let own = match &node.plan.make {
-        Make::Sink(factory) => Some(factory.required()),
+        Make::Sink(factory) => Some((factory.required(), factory.writes())),
         _ => None,
     };
     for (index, output) in inputs.iter().enumerate() {
         let prefix = prefix(index, inputs.len());
-        let flows = |field: &&Field| own.as_ref().is_none_or(|own| own.contains(field.name()));
+        let flows = |field: &&Field| own.as_ref().is_none_or(|(own, _)| own.contains(field.name()));
         let fields: Vec<&Field> = output.shape.schema.fields().iter().map(AsRef::as_ref).filter(flows).collect();
         meaning.reads.extend(fields.iter().map(|field| (format!("{prefix}{}", field.name()), type_of(field))));
-        let order = fields.iter().map(|field| format!("{:?}", field.name())).collect::<Vec<_>>().join(", ");
-        meaning.streams.insert(format!("{prefix}order of columns"), order);
+        let as_they_flow = || fields.iter().map(|field| field.name().clone()).collect();
+        let order = own.as_ref().and_then(|(_, writes)| writes.clone()).unwrap_or_else(as_they_flow);
+        meaning.streams.insert(format!("{prefix}order of columns"), format!("{order:?}"));
     }
     if let (Role::Operator, Some(main)) = (node.role, node.outputs.first()) {
         meaning.streams.insert("columns that leave".to_owned(), written(&main.shape.schema));

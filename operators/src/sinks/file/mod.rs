@@ -242,6 +242,10 @@ impl SinkFactory for FileSinkFactory {
         self.picked.required()
     }
 
+    fn writes(&self) -> Option<Vec<String>> {
+        Some(self.picked.names().to_vec())
+    }
+
     fn delivery(&self) -> Delivery {
         Delivery::Whole
     }

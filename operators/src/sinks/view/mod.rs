@@ -52,6 +52,10 @@ impl SinkFactory for ViewFactory {
         self.settings.required.clone()
     }
 
+    fn writes(&self) -> Option<Vec<String>> {
+        Some(self.settings.columns.clone())
+    }
+
     fn blocks(&self) -> bool {
         false
     }
