@@ -24,6 +24,7 @@ pub use crate::spills::{Due, Spills, Then};
 use crate::state::StateDecl;
 use crate::stream::Stream;
 use crate::view::Views;
+pub use crate::window::WindowUse;
 
 /// A set of column names of one stream.
 pub type Columns = BTreeSet<String>;
@@ -119,17 +120,6 @@ pub trait KeyExpressions: Send + Sync {
 
 /// Computes the key columns of a batch.
 pub type KeyValues = Box<dyn Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send>;
-
-/// What a node does with the windows of a windowed input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowUse {
-    /// Hands rows on with the windows they came in (filter, select, union): whoever comes next judges lateness.
-    Passes,
-    /// Judges lateness itself, for each window (aggregate, top_n, window join).
-    Judges,
-    /// Wants one row for each window that is open; the `window` node judges.
-    Reads,
-}
 
 /// How a node reads one of its inputs.
 #[derive(Clone)]

@@ -26,6 +26,17 @@ pub enum WindowKind {
     },
 }
 
+/// What a node does with the windows of a windowed input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowUse {
+    /// Hands rows on with the windows they came in (filter, select, union): whoever comes next judges lateness.
+    Passes,
+    /// Judges lateness itself, for each window (aggregate, top_n, window join).
+    Judges,
+    /// Wants one row for each window that is open; the `window` node judges.
+    Reads,
+}
+
 impl WindowKind {
     /// Windows `[n·slide + offset, n·slide + offset + size)` for every n, in microseconds; tumbling ones have `slide == size`.
     pub fn hop(size: i64, slide: i64, offset: i64) -> WindowKind {

@@ -310,7 +310,7 @@ impl Work {
 
 impl Operator for Appends {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, columns) = self.sides[input].keys.of(self.narrow[input].of(&batch)?, out)?;
+        let (batch, columns) = self.sides[input].keys.of_kept(&batch, &self.narrow[input], out)?;
         if let Some(state) = out.fetch(&columns, batch.rows())? {
             self.restore(&state)?;
         }

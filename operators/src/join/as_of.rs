@@ -319,7 +319,7 @@ fn is_passed(time: i64, watermark: EventTime) -> bool {
 impl Operator for AsOfJoin {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let batch = self.late[input].without(batch, out.watermark().max(self.watermark), out)?;
-        let (batch, columns) = self.keys[input].of(self.narrow[input].of(&batch)?, out)?;
+        let (batch, columns) = self.keys[input].of_kept(&batch, &self.narrow[input], out)?;
         out.fates().taken += batch.rows() as u64;
         let times = batch.times().ok_or_else(|| Error::internal("rows of an as-of join have no time"))?;
         let keys = numbers(&mut self.interner, &self.keys[input], &columns, batch.rows())?;

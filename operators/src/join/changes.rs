@@ -331,7 +331,7 @@ impl Changes {
 
 impl Operator for Changes {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, keys) = self.keys[input].of(self.narrow[input].of(&batch)?, out)?;
+        let (batch, keys) = self.keys[input].of_kept(&batch, &self.narrow[input], out)?;
         if let Some(state) = out.fetch(&keys, batch.rows())? {
             self.restore(&state)?;
         }

@@ -294,7 +294,7 @@ impl Operator for IntervalJoin {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
         let side = &self.sides[input];
         let batch = side.late.without(batch, out.watermark().max(self.watermark), out)?;
-        let (batch, columns) = side.keys.of(side.narrow.of(&batch)?, out)?;
+        let (batch, columns) = side.keys.of_kept(&batch, &side.narrow, out)?;
         if let Some(state) = out.fetch(&columns, batch.rows())? {
             self.take_back(&state)?;
         }

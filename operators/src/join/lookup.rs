@@ -247,7 +247,7 @@ impl Table {
 
 impl Operator for LookupJoin {
     fn on_batch(&mut self, input: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let (batch, columns) = self.keys[input].of(self.narrow[input].of(&batch)?, out)?;
+        let (batch, columns) = self.keys[input].of_kept(&batch, &self.narrow[input], out)?;
         out.fates().taken += batch.rows() as u64;
         if input == 1 {
             return self.fill(batch.records(), &columns);

@@ -18,6 +18,7 @@ use super::rows::Picks;
 use super::{MAIN, Mode, REJECTED, WINDOW_START};
 use crate::bad_rows::BadRows;
 use crate::columns::{names, place, records};
+use crate::narrow::Narrow;
 
 /// A window's bounds `[start, end)` in microseconds.
 pub(super) type Window = (i64, i64);
@@ -45,8 +46,17 @@ impl Keys {
 
     /// The key's columns, once the rows without a key are settled. What is left: the batch without them, and the columns.
     pub(super) fn of(&self, batch: Batch, out: &mut Output) -> Result<(Batch, Vec<ArrayRef>)> {
+        self.settled(&batch.clone(), batch, out)
+    }
+
+    /// The same for the columns that are kept: what is left has these only, while a bad row is told of with all.
+    pub(super) fn of_kept(&self, batch: &Batch, narrow: &Narrow, out: &mut Output) -> Result<(Batch, Vec<ArrayRef>)> {
+        self.settled(batch, narrow.of(batch)?, out)
+    }
+
+    fn settled(&self, whole: &Batch, batch: Batch, out: &mut Output) -> Result<(Batch, Vec<ArrayRef>)> {
         let (keys, bad) = self.evaluate(batch.records())?;
-        match self.bad_rows.settle(&batch, &bad, out)? {
+        match self.bad_rows.settle(whole, &bad, out)? {
             None => Ok((batch, keys)),
             Some(remains) => {
                 let keys = keys.iter().map(|key| Ok(filter(key, &remains)?)).collect::<Result<_>>()?;
