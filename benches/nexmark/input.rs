@@ -112,8 +112,8 @@ fn write_file(
         }
         write(&batches, &mut file).map_err(failed)?;
     }
-    file.flush().map_err(failed)?;
-    fs::rename(&partial, path).map_err(failed)
+    let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.sync_all().and_then(|()| fs::rename(&partial, path)).map_err(failed)
 }
 
 /// Puts a copy in the place of a file. What has lain in the system's cache for a while lies there in small pages, and takes up to three
@@ -125,6 +125,8 @@ fn write_anew(path: &Path) -> std::io::Result<()> {
     loop {
         let length = old.read(&mut piece)?;
         if length == 0 {
+            // Else it would be written to disk while somebody measures.
+            copy.sync_all()?;
             return fs::rename(&partial, path);
         }
         copy.write_all(&piece[..length])?;

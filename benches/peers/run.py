@@ -106,6 +106,8 @@ def write_anew(data, events):
         copy = file.with_name(f"{file.name}.partial")
         with open(file, "rb") as old, open(copy, "wb", buffering=0) as new:
             shutil.copyfileobj(old, new, 1 << 20)
+            # Else it would be written to disk while somebody measures.
+            os.fsync(new.fileno())
         copy.replace(file)
 
 
