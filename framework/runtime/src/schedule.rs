@@ -5,21 +5,42 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use millstream_api::time::{Clock, ClockTime};
 
-/// The operating system's clock. Never falls, even when the system's clock is set back.
-#[derive(Debug, Default)]
+/// The operating system's clock. When that is set back, this one neither falls nor stands: what waits for a time waits no longer than
+/// it should. When it is set forward, this one follows.
+#[derive(Debug)]
 pub struct SystemClock {
-    latest: AtomicI64,
+    /// What the time that has passed is counted from.
+    started: Instant,
+    /// What the system's clock has said at most beyond the time that had passed, in microseconds.
+    ahead: AtomicI64,
+}
+
+impl Default for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn default() -> Self {
+        SystemClock { started: Instant::now(), ahead: AtomicI64::new(i64::MIN) }
+    }
 }
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> ClockTime {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX));
-        ClockTime(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
+        // In this order: a thread that is held up between the two must not take that time for one by which the system's clock is ahead.
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX));
+        let passed = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.told(system, passed)
+    }
+}
+
+impl SystemClock {
+    /// The time, when the system says that it is `system` and so much has passed.
+    fn told(&self, system: i64, passed: i64) -> ClockTime {
+        let ahead = system.saturating_sub(passed);
+        ClockTime(self.ahead.fetch_max(ahead, Ordering::Relaxed).max(ahead).saturating_add(passed))
     }
 }
 
@@ -74,5 +95,18 @@ impl Schedule {
     /// That of a production run.
     pub fn system() -> Self {
         Schedule { clock: Arc::new(SystemClock::default()), order: MergeOrder::InTurn }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on() {
+        let clock = SystemClock::default();
+        let told = [(1000, 0), (1010, 10), (2010, 15), (1020, 20), (1030, 30), (2031, 35)];
+        let says = told.map(|(system, passed)| clock.told(system, passed).0);
+        assert_eq!(says, [1000, 1010, 2010, 2015, 2025, 2031], "set forward, set back, and come to where it had been");
     }
 }
