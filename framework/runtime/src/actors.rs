@@ -56,8 +56,7 @@ impl TaskActor {
 
     fn turn(&mut self) -> Turn {
         let Some(task) = &mut self.task else { return Turn::Wait(None) };
-        catch_unwind(AssertUnwindSafe(|| task.turn()))
-            .unwrap_or_else(|panic| Turn::Failed(Error::internal(format!("panicked: {}", panic_text(panic.as_ref())))))
+        catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|panic| Turn::Failed(panicked(panic.as_ref())))
     }
 
     /// Another turn, after the other actors of this arbiter had theirs.
@@ -93,10 +92,15 @@ impl TaskActor {
     fn over(&mut self, failure: Option<Error>, context: &mut Context<Self>) {
         // Dropped before the supervisor hears of it: when the run is over, no file of it is open any more.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(self.task.take())));
-        let failure = failure.or_else(|| Some(Error::internal(format!("panicked: {}", panic_text(dropped.err()?.as_ref())))));
+        let failure = failure.or_else(|| Some(panicked(dropped.err()?.as_ref())));
         tell(&self.supervisor, Over { index: self.index, failure });
         context.stop();
     }
+}
+
+/// What is said of a task that has panicked.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    Error::internal(format!("panicked: {}", panic_text(panic)))
 }
 
 impl Actor for TaskActor {
@@ -120,7 +124,7 @@ impl Handler<Look> for TaskActor {
     }
 }
 
-/// Gives a source's task an order.
+/// Gives the task of a source or sink an order.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Give(pub Order);
@@ -129,9 +133,10 @@ impl Handler<Give> for TaskActor {
     type Result = ();
 
     fn handle(&mut self, Give(order): Give, context: &mut Self::Context) {
-        if let Some(task) = &mut self.task {
-            task.order(order);
-            self.run(context);
+        let Some(task) = &mut self.task else { return };
+        match catch_unwind(AssertUnwindSafe(|| task.order(order))) {
+            Ok(()) => self.run(context),
+            Err(panic) => self.over(Some(panicked(panic.as_ref())), context),
         }
     }
 }
@@ -230,5 +235,39 @@ impl Handler<Over> for Supervisor {
         {
             let _ = done.send(self.failure.take());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::System;
+
+    use super::*;
+    use crate::schedule::Schedule;
+
+    struct Feared;
+
+    impl Task for Feared {
+        fn turn(&mut self) -> Turn {
+            Turn::Wait(None)
+        }
+
+        fn order(&mut self, order: Order) {
+            panic!("{order:?} is feared");
+        }
+    }
+
+    #[test]
+    fn a_panic_at_an_order_ends_the_run_like_an_error() {
+        let failure = System::new().block_on(async {
+            let (done, all_over) = oneshot::channel();
+            let supervisor = Supervisor::new(1, done).start();
+            let clock = Schedule::system().clock;
+            let actor = TaskActor::new(0, Box::new(Feared), WakeSlot::default(), clock, supervisor).start();
+            tell(&actor, Give(Order::Commit(3)));
+            all_over.await
+        });
+        let (task, error) = failure.unwrap().unwrap();
+        assert_eq!((task, error.message()), (Some(0), "panicked: Commit(3) is feared"));
     }
 }

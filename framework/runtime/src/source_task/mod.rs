@@ -230,7 +230,9 @@ impl SourceTask {
         if !newly.is_empty() {
             return self.silent_splits(&newly, now).map(|()| Turn::Again);
         }
-        let left = self.silent.iter().map(|silent| after - silent).filter(|left| *left > 0).min();
+        // One that is left counts no silence, so its time does not come.
+        let counting = (0..self.silent.len()).filter(|&split| !self.ahead.is_paused(split));
+        let left = counting.map(|split| after - self.silent[split]).filter(|left| *left > 0).min();
         let idle_at = left.map(|left| ClockTime(now.0.saturating_add(left)));
         Ok(Turn::Wait(earlier(self.parts.outbox.deadline(), idle_at)))
     }

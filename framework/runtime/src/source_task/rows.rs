@@ -7,7 +7,7 @@ use millstream_api::options::OnBadRow;
 use millstream_api::plan::rejected_records;
 use millstream_api::source::{Position, SourcePart, SourceRows};
 use millstream_api::time::ClockTime;
-use millstream_api::{BadRow, Batch, Result};
+use millstream_api::{BadRow, Batch, Error, Result};
 
 use super::SourceTask;
 use crate::event_time::{Timed, timed, without_rows};
@@ -15,6 +15,7 @@ use crate::suspect::days_ahead;
 
 impl SourceTask {
     pub(super) fn rows(&mut self, rows: SourceRows, now: ClockTime) -> Result<()> {
+        self.are_planned(&rows)?;
         let split = rows.split;
         if let Some(silent) = self.silent.get_mut(split as usize) {
             *silent = 0;
@@ -36,6 +37,18 @@ impl SourceTask {
         self.warn_of_ahead(split, now);
         self.report();
         self.send_watermark(now)
+    }
+
+    /// Rows of a split or stream that the source's plan does not have would be lost, or come twice after a restart.
+    fn are_planned(&self, rows: &SourceRows) -> Result<()> {
+        let (splits, streams) = (self.parts.splits.len(), self.parts.ports.len());
+        if rows.split as usize >= splits {
+            return Err(Error::internal(format!("rows of split {} of a source with {splits}", rows.split)));
+        }
+        match rows.parts.iter().find(|part| part.output >= streams) {
+            Some(part) => Err(Error::internal(format!("rows for stream {} of a source with {streams}", part.output))),
+            None => Ok(()),
+        }
     }
 
     /// All rows with the right time will be late behind one that is far ahead: said once, since most of the following are ahead as well.

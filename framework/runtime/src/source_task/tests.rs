@@ -217,6 +217,21 @@ fn a_source_that_was_drained_waits_for_a_checkpoint_that_has_its_end() {
 }
 
 #[test]
+fn rows_that_the_plan_has_no_place_for_end_the_run() {
+    let failed = |split: u32, output: usize| {
+        let Next::Rows(mut rows) = rows(split, &[1]) else { panic!("they are rows") };
+        rows.parts[0].output = output;
+        let queue = Arc::new(Mutex::new(VecDeque::from([Next::Rows(rows)])));
+        match task(Box::new(InTurn(queue)), 2, |_| {}).turn() {
+            Turn::Failed(error) => error.message().to_owned(),
+            turn => panic!("{turn:?}"),
+        }
+    };
+    assert_eq!(failed(2, 0), "rows of split 2 of a source with 2");
+    assert_eq!(failed(1, 1), "rows for stream 1 of a source with 1");
+}
+
+#[test]
 fn after_a_restart_it_says_at_once_how_far_it_had_come() {
     let said = |stood: &[(i64, bool)], sent: i64| {
         let queue = Arc::<Mutex<VecDeque<Next>>>::default();
