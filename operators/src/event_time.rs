@@ -176,7 +176,7 @@ impl NewTime {
         let times = cast(&evaluated.values, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
         let mut bad = evaluated.bad;
         let failed: Vec<usize> = bad.iter().map(|value| value.row).collect();
-        let other = (0..times.len()).filter(|row| !failed.contains(row)).filter_map(|row| Some((row, unfit(&times, row)?)));
+        let other = (0..times.len()).filter(|row| failed.binary_search(row).is_err()).filter_map(|row| Some((row, unfit(&times, row)?)));
         bad.extend(other.map(|(row, reason)| BadValue { row, reason }));
         match self.bad_rows.settle(&batch, &bad, out)? {
             None => Ok((batch, times)),

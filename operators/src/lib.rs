@@ -23,7 +23,8 @@
 //! - [`bad_rows`]: the policies for rows on which an expression failed
 //! - `order`: rows to byte strings that sort as the rows do; `ttl`: keys that are forgotten after a time;
 //!   `changed`: those that have another state than was last written; `cold`: those that are on disk until event time ends something of them;
-//!   `stored_windows`: windows that are, until they close; `floors`: up to where state is past; `saved`: what snapshots have in common
+//!   `stored_windows`: windows that are, until they close; `floors`: up to where state is past; `saved`: what snapshots have in common;
+//!   `narrow`: the columns that are kept of rows
 
 pub mod aggregate;
 pub mod bad_rows;

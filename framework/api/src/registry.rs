@@ -24,6 +24,29 @@ pub enum Role {
     Sink,
 }
 
+impl Role {
+    /// All of them, in the order of a file.
+    pub const ALL: [Role; 3] = [Role::Source, Role::Operator, Role::Sink];
+
+    /// How messages, answers and checkpoints call a node of this role.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Source => "source",
+            Role::Operator => "operator",
+            Role::Sink => "sink",
+        }
+    }
+
+    /// The key at the root of a file under which these nodes stand.
+    pub const fn section(self) -> &'static str {
+        match self {
+            Role::Source => "sources",
+            Role::Operator => "operators",
+            Role::Sink => "sinks",
+        }
+    }
+}
+
 /// The keys that name the streams a node reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputKeys {

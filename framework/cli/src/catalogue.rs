@@ -20,13 +20,13 @@ pub fn catalogue(registry: &Registry) -> String {
     let mut page = HEAD.to_owned();
     for role in &ROLES {
         let types: Vec<&NodeType> = registry.types().filter(|node_type| node_type.role == role.role).collect();
-        page.push_str(&format!("\n## {}\n\n", capitalised(role.table)));
+        page.push_str(&format!("\n## {}\n\n", capitalised(role.role.section())));
         page.push_str("| type | |\n|---|---|\n");
         for node_type in &types {
             let about = headline(doc(node_type.schema.as_value()));
             page.push_str(&format!("| [`{}`](#{}) | {} |\n", node_type.kind, anchor(role, node_type), cell(&about)));
         }
-        page.push_str(&format!("\nEvery {} can have these keys beside its own:\n\n", role.noun));
+        page.push_str(&format!("\nEvery {} can have these keys beside its own:\n\n", role.role.name()));
         table(&mut page, &keys(&(role.common)(), &[]));
         for node_type in &types {
             section(&mut page, role, node_type);
@@ -47,12 +47,12 @@ fn section(page: &mut String, role: &RoleTable, node_type: &NodeType) {
 
 /// A type's name may be that of a source and of a sink.
 fn heading(role: &RoleTable, node_type: &NodeType) -> String {
-    format!("{} `{}`", capitalised(role.noun), node_type.kind)
+    format!("{} `{}`", capitalised(role.role.name()), node_type.kind)
 }
 
 /// What code hosts make of the heading.
 fn anchor(role: &RoleTable, node_type: &NodeType) -> String {
-    format!("{}-{}", role.noun, node_type.kind)
+    format!("{}-{}", role.role.name(), node_type.kind)
 }
 
 fn table(page: &mut String, keys: &[KeyDoc]) {

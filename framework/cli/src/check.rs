@@ -45,8 +45,8 @@ fn for_editors(args: &Check, registry: &Registry, console: &Console) -> Status {
 
 /// `late-departures: 1 source, 2 operators, 2 sinks; no mistakes`.
 fn verdict(topology: &Topology, warnings: usize) -> String {
-    let count = |role: Role, noun: &str| counted(topology.nodes.iter().filter(|node| node.role == role).count(), noun);
-    let nodes = [count(Role::Source, "source"), count(Role::Operator, "operator"), count(Role::Sink, "sink")].join(", ");
+    let count = |role: Role| counted(topology.nodes.iter().filter(|node| node.role == role).count(), role.name());
+    let nodes = Role::ALL.map(count).join(", ");
     let warned = if warnings == 0 { String::new() } else { format!(", {}", counted(warnings, "warning")) };
     format!("{}: {nodes}; no mistakes{warned}\n", topology.name)
 }

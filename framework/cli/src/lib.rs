@@ -14,10 +14,11 @@
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
 //! - `check`, `run`, `graph`, `new`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
-//! - `resume`: where a run begins; `plan`: what a change of the topology means for its state; `state`: what checkpoints hold; `checkpoint`: one now
+//! - `resume`: where a run begins; `since`: what it does about input that has changed since a checkpoint
+//! - `plan`: what a change of the topology means for its state; `state`: what checkpoints hold; `checkpoint`: one now
 //! - `test`: the tests in a file
 //! - `why`, `top`, `tap`: looking at a running topology, through `client`
-//! - `board`: an observation as lines; `terminal`: drawing them; `live`: while `run` runs
+//! - `board`: an observation as lines; `terminal`: drawing them; `live`: while `run` runs; `stopping`: what a stop waits for
 //! - `ledger`: the table at the end of a run
 //! - `signals`: Ctrl-C and SIGTERM
 //! - `keys` and `prose`: JSON Schema as a list of keys, doc comments as text

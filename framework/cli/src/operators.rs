@@ -33,7 +33,7 @@ fn list(registry: &Registry) -> String {
     let width = registry.types().map(|node_type| node_type.kind.len()).max().unwrap_or(0);
     let mut text = String::new();
     for role in &ROLES {
-        text.push_str(&format!("{}\n", role.table));
+        text.push_str(&format!("{}\n", role.role.section()));
         for node_type in registry.types().filter(|node_type| node_type.role == role.role) {
             let line = headline(doc(node_type.schema.as_value()));
             text.push_str(format!("  {:width$}  {line}", node_type.kind).trim_end());
@@ -67,13 +67,13 @@ fn page(node_type: &NodeType) -> String {
 
 fn page_of(role: &RoleTable, node_type: &NodeType) -> String {
     let schema = node_type.schema.as_value();
-    let mut text = format!("{} `{}`\n\n{}\n", role.noun, node_type.kind, wrapped(doc(schema), 0));
-    text.push_str(&format!("keys of [{}.NAME] with type = \"{}\":\n", role.table, node_type.kind));
+    let mut text = format!("{} `{}`\n\n{}\n", role.role.name(), node_type.kind, wrapped(doc(schema), 0));
+    text.push_str(&format!("keys of [{}.NAME] with type = \"{}\":\n", role.role.section(), node_type.kind));
     let own: Vec<KeyDoc> = keys(schema, &[]);
     for key in input_keys(node_type.inputs).iter().chain(&own) {
         text.push_str(&entry(key));
     }
-    text.push_str(&format!("\nkeys of every {}:\n", role.noun));
+    text.push_str(&format!("\nkeys of every {}:\n", role.role.name()));
     for key in keys(&(role.common)(), &own.iter().map(|key| key.name.as_str()).collect::<Vec<_>>()) {
         text.push_str(&entry(&key));
     }

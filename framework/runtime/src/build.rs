@@ -104,7 +104,8 @@ fn task_id(node: &Node, subtask: usize) -> TaskId {
     TaskId { node: node.name.clone(), subtask }
 }
 
-fn operator_context(topology: &Topology, node: &Node, subtask: usize) -> OperatorContext {
+/// What an operator knows of its place when it is made.
+pub(crate) fn operator_context(topology: &Topology, node: &Node, subtask: usize) -> OperatorContext {
     OperatorContext {
         node: node.name.clone(),
         subtask,
@@ -118,7 +119,7 @@ fn operator_context(topology: &Topology, node: &Node, subtask: usize) -> Operato
 }
 
 /// Where a node notes how its requests went, with the clock of the run.
-fn timed(requests: Option<Requests>, around: &Surroundings<'_>) -> Option<Requests> {
+fn with_clock(requests: Option<Requests>, around: &Surroundings<'_>) -> Option<Requests> {
     requests.inspect(|requests| requests.tell_time(around.schedule.clock.clone()))
 }
 
@@ -157,7 +158,7 @@ impl Maker<'_> {
                 };
                 let source = factory.make(&context)?;
                 let (door, pauses) = (source.door(), source.pauses());
-                let requests = timed(source.requests(), surroundings);
+                let requests = with_clock(source.requests(), surroundings);
                 let feed = (surroundings.feed)(&self.node.name, source, self.slot.clone())?;
                 let parts = SourceParts { door, pauses, ..self.source_parts(feed, outbox, splits, seat, surroundings)? };
                 let stats = parts.stats.clone();
@@ -179,7 +180,7 @@ impl Maker<'_> {
                     checkpoints: surroundings.two_phase.is_some(),
                 };
                 let sink = factory.make(&context)?;
-                let requests = timed(sink.requests(), surroundings);
+                let requests = with_clock(sink.requests(), surroundings);
                 let made = self.operator(Worker::Sink { sink, dirty: false }, incoming, outbox, surroundings, factory.blocks())?;
                 made.2.set_requests(requests);
                 Ok(made)

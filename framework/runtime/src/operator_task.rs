@@ -86,7 +86,7 @@ pub struct OperatorTask {
     waits_for: Option<EventTime>,
     early: Option<Early>,
     /// Whether the last turn ended because a reader has no credit.
-    held: bool,
+    no_credit: bool,
     /// Of a sink with checkpoints.
     phases: Option<Phases>,
     finished: bool,
@@ -118,7 +118,7 @@ impl OperatorTask {
             state_bytes: 0,
             waits_for: None,
             early: None,
-            held: false,
+            no_credit: false,
             phases,
             finished: false,
             late: LateRows::default(),
@@ -130,8 +130,8 @@ impl OperatorTask {
     fn run(&mut self, now: ClockTime) -> Result<Turn> {
         self.output.set_times(now, self.parts.inbox.watermark());
         for _ in 0..ITEMS_PER_TURN {
-            self.held = !self.parts.outbox.flush(now)?;
-            if self.held {
+            self.no_credit = !self.parts.outbox.flush(now)?;
+            if self.no_credit {
                 return Ok(Turn::Wait(self.parts.outbox.deadline().filter(|deadline| *deadline > now)));
             }
             self.commit()?;
@@ -332,7 +332,7 @@ impl Task for OperatorTask {
         let start = clock.now();
         self.parts.stats.update(|c| c.times.enter(Activity::Busy, start));
         let turn = self.run(start).unwrap_or_else(Turn::Failed);
-        let activity = turn.leads_to(self.held);
+        let activity = turn.leads_to(self.no_credit);
         self.parts.stats.update(|c| c.times.enter(activity, clock.now()));
         turn
     }

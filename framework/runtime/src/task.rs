@@ -49,11 +49,11 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// What the task does from now on. `held`: it waits for credit.
-    pub fn leads_to(&self, held: bool) -> Activity {
+    /// What the task does from now on. `no_credit`: it has rows ready for which a reader has none.
+    pub fn leads_to(&self, no_credit: bool) -> Activity {
         match self {
             Turn::Again => Activity::Ready,
-            Turn::Wait(_) if held => Activity::Held,
+            Turn::Wait(_) if no_credit => Activity::Held,
             Turn::Wait(_) => Activity::Waiting,
             Turn::Finished | Turn::Failed(_) => Activity::Over,
         }

@@ -8,7 +8,6 @@ use millstream_api::registry::Role;
 use millstream_api::stream::{Judge, Windowed};
 use millstream_api::types::sql_type;
 
-use crate::declare::role_name;
 use crate::graph::{Input, Node, NodeOutput, Topology};
 
 /// The plan of a topology for people to read.
@@ -35,7 +34,7 @@ pub fn describe(topology: &Topology) -> String {
 
 fn describe_node(topology: &Topology, node: &Node, out: &mut String) -> std::fmt::Result {
     let subtasks = if node.parallelism == 1 { "1 subtask".to_owned() } else { format!("{} subtasks", node.parallelism) };
-    writeln!(out, "{}: {} {}, line {}, {subtasks}", node.name, role_name(node.role), node.kind, node.line)?;
+    writeln!(out, "{}: {} {}, line {}, {subtasks}", node.name, node.role.name(), node.kind, node.line)?;
     if let Some(description) = &node.description {
         writeln!(out, "  {description}")?;
     }

@@ -30,10 +30,10 @@ pub fn document(registry: &Registry) -> Value {
         let variants: Vec<Value> =
             registry.types().filter(|known| known.role == role.role).map(|known| node(known, role, &mut definitions)).collect();
         properties.insert(
-            role.table.to_owned(),
+            role.role.section().to_owned(),
             json!({
                 "type": "object",
-                "description": format!("The {}, by name.", role.table),
+                "description": format!("The {}, by name.", role.role.section()),
                 "propertyNames": { "pattern": NAME },
                 "additionalProperties": { "oneOf": variants },
             }),
@@ -57,28 +57,24 @@ pub fn document(registry: &Registry) -> Value {
 
 /// The three tables of nodes.
 pub static ROLES: [RoleTable; 3] = [
-    RoleTable { role: Role::Source, table: "sources", noun: "source", common: || schema_for!(SourceCommon).to_value() },
-    RoleTable { role: Role::Operator, table: "operators", noun: "operator", common: || schema_for!(OperatorCommon).to_value() },
-    RoleTable { role: Role::Sink, table: "sinks", noun: "sink", common: || schema_for!(SinkCommon).to_value() },
+    RoleTable { role: Role::Source, common: || schema_for!(SourceCommon).to_value() },
+    RoleTable { role: Role::Operator, common: || schema_for!(OperatorCommon).to_value() },
+    RoleTable { role: Role::Sink, common: || schema_for!(SinkCommon).to_value() },
 ];
 
 /// A table of nodes.
 pub struct RoleTable {
     /// What its nodes are.
     pub role: Role,
-    /// The key at the root of the file.
-    pub table: &'static str,
-    /// How one of them is called.
-    pub noun: &'static str,
     /// The schema of the keys that all of them have.
     pub common: fn() -> Value,
 }
 
 /// One type of node: `type`, the keys of its inputs, its own keys, those of its role.
 fn node(node_type: &NodeType, role: &RoleTable, definitions: &mut Definitions) -> Value {
-    let prefix = format!("{}.{}", role.noun, node_type.kind);
+    let prefix = format!("{}.{}", role.role.name(), node_type.kind);
     let own = definitions.take(&prefix, node_type.schema.as_value().clone());
-    let common = definitions.take(role.noun, (role.common)());
+    let common = definitions.take(role.role.name(), (role.common)());
     let mut properties = Map::new();
     properties.insert("type".to_owned(), json!({ "const": node_type.kind }));
     let mut required = vec![Value::from("type")];

@@ -31,9 +31,9 @@ pub fn reference(registry: &Registry) -> String {
     table(&mut text, "checkpoint", &keys(&schema_for!(CheckpointSettings).to_value(), &[]), &schema_for!(CheckpointSettings).to_value());
     table(&mut text, "server", &keys(&schema_for!(ServerSettings).to_value(), &[]), &schema_for!(ServerSettings).to_value());
     for role in &ROLES {
-        title(&mut text, role.table);
+        title(&mut text, role.role.section());
         let common = keys(&(role.common)(), &[]);
-        text.push_str(&format!("# Keys of every {}.\n#[{}.NAME]\n", role.noun, role.table));
+        text.push_str(&format!("# Keys of every {}.\n#[{}.NAME]\n", role.role.name(), role.role.section()));
         for key in &common {
             line(&mut text, key);
         }
@@ -61,7 +61,7 @@ fn node(text: &mut String, role: &RoleTable, node_type: &NodeType) {
     text.push('\n');
     let schema = node_type.schema.as_value();
     comment(text, &headline(doc(schema)));
-    text.push_str(&format!("#[{}.NAME]\n#type = \"{}\"\n", role.table, node_type.kind));
+    text.push_str(&format!("#[{}.NAME]\n#type = \"{}\"\n", role.role.section(), node_type.kind));
     for key in input_keys(node_type.inputs).iter().chain(&keys(schema, &[])) {
         line(text, key);
     }

@@ -1,6 +1,6 @@
 //! `json_value`, `json_query`, `json_exists`, `->` and `->>`: parts of JSON texts.
 //!
-//! A column of type `json` is text, and no tree is built of it: a path is followed through the text (`walk`), and what it leads to
+//! A column of type `json` is text, and no tree is built of it: a path (`path`) is followed through the text (`walk`), and what it leads to
 //! is a part of that text. In a text that is not JSON a path leads nowhere, which gives null, as does a key that is missing.
 
 mod path;

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use millstream_api::error::{ErrorKind, Result};
 use millstream_api::message::CheckpointId;
 use millstream_api::plan::Make;
-use millstream_api::registry::Role;
 use millstream_api::time::Clock;
 pub use millstream_state::wanted::Fit;
 use millstream_state::{JobSnapshot, NodeRecord, Store, TaskId};
@@ -139,7 +138,7 @@ pub fn node_records(topology: &Topology) -> Vec<NodeRecord> {
         NodeRecord {
             name: node.name.clone(),
             kind: node.kind.clone(),
-            role: role_name(node.role).to_owned(),
+            role: node.role.name().to_owned(),
             parallelism: node.parallelism,
             state,
             signature: node.signature.map(|signature| format!("{signature:016x}")).unwrap_or_default(),
@@ -147,14 +146,6 @@ pub fn node_records(topology: &Topology) -> Vec<NodeRecord> {
         }
     };
     topology.nodes.iter().map(record).collect()
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Source => "source",
-        Role::Operator => "operator",
-        Role::Sink => "sink",
-    }
 }
 
 /// Opens the store of a topology; `None`: it has no `[checkpoint]`.

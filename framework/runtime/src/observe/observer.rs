@@ -129,7 +129,7 @@ impl Observer {
         NodeObservation {
             node: node.name.clone(),
             kind: node.kind.clone(),
-            role: role_name(node.role).to_owned(),
+            role: node.role.name().to_owned(),
             over,
             rows_in: sum(|c| c.rows_in),
             rows_out: sum(|c| c.rows_out),
@@ -260,12 +260,4 @@ fn sources(topology: &Topology, index: usize, known: &[Watched]) -> Vec<usize> {
     sources.sort_unstable();
     sources.dedup();
     sources
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Source => "source",
-        Role::Operator => "operator",
-        Role::Sink => "sink",
-    }
 }

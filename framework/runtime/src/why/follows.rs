@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use millstream_api::EventTime;
-use millstream_api::plan::{Make, OperatorContext};
+use millstream_api::plan::Make;
 use millstream_api::time::DurationText;
 use millstream_topology::{Node, SourceSettings, Topology};
 
 use super::{Holder, flowing};
+use crate::build::operator_context;
 
 /// From a node to the one that decides: how far the watermark falls behind, and because of whom.
 #[derive(Clone, Default)]
@@ -60,18 +61,8 @@ fn past(topology: &Topology, node: &Node, mut way: Way) -> Way {
 /// How far a node's stream stays behind the node's own watermark.
 fn held_back(topology: &Topology, node: &Node) -> i64 {
     let Make::Operator(factory) = &node.plan.make else { return 0 };
-    let context = OperatorContext {
-        node: node.name.clone(),
-        subtask: 0,
-        parallelism: node.parallelism,
-        key_groups: topology.runtime.key_groups.get(),
-        batch_rows: topology.runtime.batch_rows.get(),
-        on_bad_row: node.on_bad_row,
-        inputs: node.inputs.iter().map(|input| topology.nodes[input.node].outputs[input.port].shape.clone()).collect(),
-        outputs: node.outputs.iter().map(|output| output.shape.clone()).collect(),
-    };
     let own = EventTime(0);
-    factory.make(&context).map_or(0, |operator| own.0.saturating_sub(operator.outgoing_watermark(own).0))
+    factory.make(&operator_context(topology, node, 0)).map_or(0, |operator| own.0.saturating_sub(operator.outgoing_watermark(own).0))
 }
 
 /// Whether rows get their event time in this node.

@@ -2,7 +2,7 @@
 //!
 //! The answer is a pure function of the plan and, where the topology runs, of an [`Observation`]: nothing is asked of the tasks.
 //! A run is explained by walking upstream from the node ([`running`]): to the first node that no row has got past, to the source
-//! split that holds the watermark, and to whoever has no credit. A file alone is explained by what the node needs
+//! split that holds the watermark ([`watermark`]), and to whoever has no credit. A file alone is explained by what the node needs
 //! before it gives a row ([`planned`]) and by what moves its watermark ([`follows`]). Late and bad rows wait for nothing ([`side`]).
 
 mod follows;
@@ -172,7 +172,7 @@ fn upstream(topology: &Topology, node: usize) -> Vec<usize> {
     let mut wanted = vec![false; topology.nodes.len()];
     wanted[node] = true;
     // Every node stands after those it reads.
-    for index in (0..=node).rev().filter(|&index| index <= node) {
+    for index in (0..=node).rev() {
         if wanted[index] {
             topology.nodes[index].inputs.iter().for_each(|input| wanted[input.node] = true);
         }

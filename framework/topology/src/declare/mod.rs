@@ -25,10 +25,6 @@ use crate::settings::bad_name;
 use crate::shape::Reader;
 use crate::tree::{Place, Table, Value};
 
-/// The tables of nodes.
-pub(crate) const ROLES: [(Role, &str, &str); 3] =
-    [(Role::Source, "sources", "source"), (Role::Operator, "operators", "operator"), (Role::Sink, "sinks", "sink")];
-
 /// The keys at the root of the file.
 const ROOT_KEYS: [&str; 8] = ["name", "runtime", "checkpoint", "server", "sources", "operators", "sinks", "tests"];
 
@@ -56,11 +52,6 @@ pub(crate) struct InputDeclaration {
     pub stream: String,
 }
 
-/// How messages call a role.
-pub(crate) fn role_name(role: Role) -> &'static str {
-    ROLES.iter().find(|(known, _, _)| *known == role).map_or("node", |(_, _, name)| name)
-}
-
 /// All nodes: sources, operators, sinks, each in the order of the file.
 pub(crate) fn declare<'r>(root: &Table, registry: &'r Registry, problems: &mut Problems) -> Vec<Declaration<'r>> {
     for field in root.fields.iter().filter(|field| !ROOT_KEYS.contains(&field.key.as_str())) {
@@ -68,7 +59,8 @@ pub(crate) fn declare<'r>(root: &Table, registry: &'r Registry, problems: &mut P
     }
     let common = CommonSchemas::new();
     let mut nodes: Vec<Declaration<'r>> = Vec::new();
-    for (role, key, _) in ROLES {
+    for role in Role::ALL {
+        let key = role.section();
         let Some(section) = root.field(key) else { continue };
         let path = vec![Key::Name(key.to_owned())];
         match &section.item.value {

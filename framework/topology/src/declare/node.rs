@@ -5,7 +5,7 @@ use millstream_api::diagnostic::{Key, nearest};
 use millstream_api::registry::{NodeType, Registry, Role};
 use serde_json::{Map, Value as Json};
 
-use super::{Common, Declaration, ROLES, inputs, role_name, with_article};
+use super::{Common, Declaration, inputs, with_article};
 use crate::shape::{Fields, Reader, Schema, missing_key};
 use crate::tree::{Field, Table, Value};
 
@@ -89,7 +89,7 @@ impl<'r> Scope<'r, '_> {
         match field.map(|field| &field.item.value) {
             _ if field.is_some_and(|field| field.item.broken) => (String::new(), None),
             None => {
-                let about = format!("what kind of {} it is; there are {}", role_name(self.role), all());
+                let about = format!("what kind of {} it is; there are {}", self.role.name(), all());
                 reader.note(missing_key(&reader.subject(), "type", Some(&about)));
                 (String::new(), None)
             }
@@ -111,16 +111,14 @@ impl<'r> Scope<'r, '_> {
     }
 
     fn unknown_type<'k>(&self, kind: &str, kinds: impl Iterator<Item = &'k str>, all: &str) -> Diagnostic {
-        let role = role_name(self.role);
+        let role = self.role.name();
         let diagnostic = Diagnostic::error("unknown-type", format!("there is no {role} type `{kind}`"));
-        let elsewhere = ROLES.iter().find(|(role, _, _)| self.registry.get(*role, kind).is_some());
+        let elsewhere = Role::ALL.into_iter().find(|role| self.registry.get(*role, kind).is_some());
         let kinds: Vec<&str> = kinds.collect();
         let same = ELSEWHERE.iter().find(|(name, ours)| *name == kind && kinds.contains(ours)).map(|(_, ours)| *ours);
         match (same.or_else(|| nearest(kind, kinds)), elsewhere) {
             (Some(near), _) => diagnostic.help(format!("did you mean `{near}`? there are {all}")),
-            (None, Some((other, section, _))) => {
-                diagnostic.help(format!("`{kind}` is {}: it belongs into [{section}.…]", with_article(*other)))
-            }
+            (None, Some(other)) => diagnostic.help(format!("`{kind}` is {}: it belongs into [{}.…]", with_article(other), other.section())),
             (None, None) => diagnostic.help(format!("there are {all}")),
         }
     }

@@ -5,7 +5,6 @@ use millstream_api::plan::Route;
 use millstream_api::types::sql_type;
 use serde_json::{Value, json};
 
-use crate::declare::role_name;
 use crate::describe::route_text;
 use crate::graph::{Input, Node, NodeOutput, Topology};
 
@@ -21,7 +20,7 @@ pub(super) fn json(topology: &Topology) -> String {
 fn node(node: &Node) -> Value {
     json!({
         "name": node.name,
-        "role": role_name(node.role),
+        "role": node.role.name(),
         "type": node.kind,
         "description": node.description,
         "line": node.line,
