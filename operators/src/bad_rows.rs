@@ -3,9 +3,12 @@
 //! Every operator with expressions settles its bad rows here, before it counts or sends the others, so that `on_bad_row`
 //! means the same everywhere. Nothing here decides whether a row is bad, and no bad row is dropped without being counted.
 
+use std::cell::RefCell;
+
 use arrow::array::{BooleanArray, Int8Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use millstream_api::batch::Hidden;
+use millstream_api::left_out::LeftOut;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{OperatorContext, OutputPlan, rejected_records, rejected_schema};
 use millstream_api::time::rfc3339;
@@ -33,13 +36,24 @@ pub struct BadRows {
     rejected_port: usize,
     /// The columns of it that somebody reads.
     flowing: SchemaRef,
+    /// Whether anybody does.
+    read: bool,
+    /// Those that nobody is given.
+    left_out: RefCell<LeftOut>,
 }
 
 impl BadRows {
     /// The policy of the node of `context`, whose stream `.rejected` has the port `rejected_port`.
     pub fn new(context: &OperatorContext, rejected_port: usize) -> Self {
-        let flowing = context.outputs.get(rejected_port).map_or_else(rejected_schema, |shape| shape.schema.clone());
-        BadRows { node: context.node.clone(), policy: context.on_bad_row, rejected_port, flowing }
+        let rejected = context.outputs.get(rejected_port);
+        BadRows {
+            node: context.node.clone(),
+            policy: context.on_bad_row,
+            rejected_port,
+            flowing: rejected.map_or_else(rejected_schema, |shape| shape.schema.clone()),
+            read: rejected.is_some_and(|shape| shape.read),
+            left_out: RefCell::default(),
+        }
     }
 
     /// Settles the rows of `batch` that are in `bad` (in any order; a row that failed several times counts once, with its
@@ -63,6 +77,7 @@ impl BadRows {
                 self.reject(batch, &rows, out)?;
             }
         }
+        self.tell_of(rows.len(), || self.describe(batch, rows[0]), out)?;
         let mut remains = vec![true; batch.rows()];
         rows.iter().for_each(|value| remains[value.row] = false);
         Ok(Some(BooleanArray::from(remains)))
@@ -79,10 +94,24 @@ impl BadRows {
             Ok(BadRow { reason: value.reason.clone(), place: format!("result of {} for {raw}", self.node), raw })
         });
         let mut described: Vec<BadRow> = described.collect::<Result<_>>()?;
+        if let Some(first) = described.first() {
+            self.tell_of(described.len(), || Ok(first.clone()), out)?;
+        }
         match self.policy {
             OnBadRow::Fail if !described.is_empty() => return Err(described.swap_remove(0).into_error()),
             OnBadRow::Reject => out.emit(self.rejected_port, Batch::plain(rejected_records(&described, &self.flowing)?)),
             OnBadRow::Fail | OnBadRow::Skip => {}
+        }
+        Ok(())
+    }
+
+    /// Says why rows are left out, where nobody is given them.
+    fn tell_of(&self, rows: usize, first: impl FnOnce() -> Result<BadRow>, out: &Output) -> Result<()> {
+        if self.policy == OnBadRow::Fail || (self.policy == OnBadRow::Reject && self.read) {
+            return Ok(());
+        }
+        if let Some(said) = self.left_out.borrow_mut().note(rows as u64, first, out.now())? {
+            tracing::warn!("`{}`: {said}", self.node);
         }
         Ok(())
     }
@@ -114,7 +143,14 @@ mod tests {
     use crate::testing::{at, batch, ints, rows, schema, stream, weighed};
 
     fn settled(policy: OnBadRow, bad: &[usize]) -> (Result<Option<BooleanArray>>, Output) {
-        let rules = BadRows { node: "ratio".into(), policy, rejected_port: 1, flowing: rejected_schema() };
+        let rules = BadRows {
+            node: "ratio".into(),
+            policy,
+            rejected_port: 1,
+            flowing: rejected_schema(),
+            read: true,
+            left_out: RefCell::default(),
+        };
         let reasons = bad.iter().enumerate().map(|(i, &row)| BadValue { row, reason: format!("reason {i}") });
         let mut out = Output::new(10);
         let batch = weighed(at(batch(&[("a", ints([Some(7), None, Some(9)]))]), &[0, 1, 2]), &[1, -1, 1]);
@@ -124,7 +160,7 @@ mod tests {
     #[test]
     fn only_what_somebody_reads_is_sent() {
         let flowing = std::sync::Arc::new(rejected_schema().project(&[2]).unwrap());
-        let rules = BadRows { node: "ratio".into(), policy: Reject, rejected_port: 1, flowing };
+        let rules = BadRows { node: "ratio".into(), policy: Reject, rejected_port: 1, flowing, read: true, left_out: RefCell::default() };
         let mut out = Output::new(10);
         let bad = [BadValue { row: 0, reason: "reason".into() }];
         rules.settle(&batch(&[("a", ints([Some(7)]))]), &bad, &mut out).unwrap();

@@ -32,6 +32,7 @@ pub mod combine;
 pub mod diagnostic;
 pub mod error;
 pub mod key_group;
+pub mod left_out;
 pub mod meaning;
 mod memory;
 pub mod message;

@@ -145,7 +145,7 @@ fn a_failing_row_ends_the_run_with_node_line_and_row() {
 }
 
 #[test]
-fn a_row_that_is_skipped_is_counted() {
+fn a_row_that_is_skipped_is_counted_and_told_of() {
     let folder = dividing("on_bad_row = \"skip\"");
     let ended = folder.run(&["run", "topology.toml"]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -153,6 +153,8 @@ fn a_row_that_is_skipped_is_counted() {
     let share = ended.err.lines().find(|line| line.trim_start().starts_with("share ")).unwrap();
     let cells: Vec<&str> = share.split_whitespace().collect();
     assert_eq!(cells, ["share", "3", "2", "0", "0", "0", "0", "1", "0", "0", "2", "ok"], "{}", ended.err);
+    let said = "`share`: a bad row was left out: row of share with event time 2013-01-01T";
+    assert!(ended.err.lines().any(|line| line.contains(said) && line.contains(": division by zero: {")), "{}", ended.err);
 }
 
 #[test]

@@ -25,10 +25,13 @@ use crate::meter::Activity;
 use crate::outbox::Outbox;
 use crate::schedule::Schedule;
 use crate::spilling::Spilling;
-use crate::suspect::LateRows;
+use crate::suspect::{Judged, LateRows};
 use crate::tap::TapPoint;
 use crate::task::{ITEMS_PER_TURN, Order, Task, Turn};
 use crate::worker::Worker;
+
+/// Why most rows are late.
+const LATE_BECAUSE: &str = "Was there a row with a time far ahead, or is `max_delay` too short?";
 
 /// What a task is made of.
 pub struct OperatorParts {
@@ -291,13 +294,16 @@ impl OperatorTask {
     }
 
     fn warn_of_late(&mut self, fates: &Fates) {
-        let now = self.output.now();
-        if let Some((late, rows)) = self.late.note(fates, now) {
+        if let Some(Judged { rows, late }) = self.late.note(fates, self.output.now()) {
             let (node, watermark) = (&self.parts.id.node, self.parts.inbox.watermark());
-            tracing::warn!(
-                "`{node}`: {late} of the last {rows} rows were late; its watermark is {watermark}. Was there a row with a time far ahead, or \
-                 is `max_delay` too short?"
-            );
+            tracing::warn!("`{node}`: {late} of the last {rows} rows were late; its watermark is {watermark}. {LATE_BECAUSE}");
+        }
+    }
+
+    /// The input is over: nobody will be told later.
+    fn warn_of_late_at_end(&self) {
+        if let Some(Judged { rows, late }) = self.late.at_end() {
+            tracing::warn!("`{}`: {late} of {rows} rows were late. {LATE_BECAUSE}", self.parts.id.node);
         }
     }
 

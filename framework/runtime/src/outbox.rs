@@ -66,6 +66,11 @@ impl Outbox {
         Outbox { ports }
     }
 
+    /// Whether anybody reads a port.
+    pub fn is_read(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|port| !port.edges.is_empty())
+    }
+
     /// Takes rows for a port.
     ///
     /// # Errors

@@ -86,6 +86,9 @@ impl<'a> Event<'a> {
     }
 }
 
+/// What to do where old rows do not come.
+const OLD_ROWS: &str = "the database must be told to send old rows (in PostgreSQL, REPLICA IDENTITY FULL)";
+
 /// Adds the rows of an event; gives their weights.
 fn append_event(text: &str, columns: &mut ColumnSet) -> Result<&'static [i8], Mismatch> {
     let mut event = Event::read(text)?;
@@ -114,13 +117,37 @@ fn append_event(text: &str, columns: &mut ColumnSet) -> Result<&'static [i8], Mi
 }
 
 fn append(name: &str, row: Option<&str>, columns: &mut ColumnSet) -> Result<(), Mismatch> {
-    match row {
-        Some(row) => append_object_text(object(name, row)?, columns).map_err(|reason| format!("`{name}`: {reason}")),
-        None if name == "before" => {
-            Err("`before` is null: the database must be told to send old rows (in PostgreSQL, REPLICA IDENTITY FULL)".to_owned())
-        }
-        None => Err(format!("`{name}` is null")),
+    let Some(row) = row else {
+        return Err(if name == "before" { format!("`before` is null: {OLD_ROWS}") } else { format!("`{name}` is null") });
+    };
+    let row = object(name, row)?;
+    // To withdraw another row than the one that came would leave that one there for ever.
+    if name == "before"
+        && let Some(lacking) = lacking(row, columns)?
+    {
+        return Err(format!("`before` lacks `{lacking}`: {OLD_ROWS}"));
     }
+    append_object_text(row, columns).map_err(|reason| format!("`{name}`: {reason}"))
+}
+
+/// A column that the object does not have.
+fn lacking<'a>(row: &str, columns: &'a ColumnSet) -> Result<Option<&'a str>, Mismatch> {
+    let mut has = vec![false; columns.columns.len()];
+    let mut cursor = Cursor::new(row);
+    cursor.enter(b'{')?;
+    if !cursor.eat(b'}') {
+        loop {
+            if let Some(column) = columns.find(&cursor.string()?, 0) {
+                has[column] = true;
+            }
+            cursor.expect(b':')?;
+            cursor.skip_value()?;
+            if !cursor.more(b'}')? {
+                break;
+            }
+        }
+    }
+    Ok(has.iter().position(|has| !has).map(|column| columns.columns[column].path.as_str()))
 }
 
 /// A value that must be an object. The line is JSON already, so a look at its first byte is enough.
@@ -162,7 +189,7 @@ mod tests {
 null
 {"op":"u","before":{"id":1,"name":"a"},"after":{"id":1,"name":"b"}}
 {"op":"m","before":null,"after":null}
-{"op":"d","before":{"id":2},"after":null}
+{"op":"d","before":{"id":2,"name":null},"after":null}
 "#;
         let expected = [
             r#"1 {"id":1,"name":"a"}"#,
@@ -184,9 +211,10 @@ null
     fn an_event_is_bad_as_a_whole_and_says_why() {
         let (batches, bad) = decoded(
             r#"{"op":"c","after":{"id":1}}
-{"op":"u","before":{"id":1},"after":{"id":"x"}}
+{"op":"u","before":{"id":1,"name":null},"after":{"id":"x"}}
 {"op":"u","before":null,"after":{"id":1}}
 {"op":"d","before":{"name":"a"}}
+{"op":"d","before":{"id":1}}
 {"op":"t"}
 {"op":"x"}
 {"id":1}
@@ -199,12 +227,13 @@ null
         let expected = [
             "in:2 `after`: `id`: expected bigint, found \"x\"",
             "in:3 `before` is null: the database must be told to send old rows (in PostgreSQL, REPLICA IDENTITY FULL)",
-            "in:4 `before`: `id` is missing, but the column is `not null`",
-            "in:5 a truncation does not say which rows it takes away",
-            "in:6 `op`: expected \"c\", \"r\", \"u\" or \"d\", found \"x\"",
-            "in:7 `op` is not there: this is no change event of Debezium",
-            "in:8 `after`: expected an object, found []",
-            "in:9 expected the end of the line at byte 29 of the line, found `x`",
+            "in:4 `before` lacks `id`: the database must be told to send old rows (in PostgreSQL, REPLICA IDENTITY FULL)",
+            "in:5 `before` lacks `name`: the database must be told to send old rows (in PostgreSQL, REPLICA IDENTITY FULL)",
+            "in:6 a truncation does not say which rows it takes away",
+            "in:7 `op`: expected \"c\", \"r\", \"u\" or \"d\", found \"x\"",
+            "in:8 `op` is not there: this is no change event of Debezium",
+            "in:9 `after`: expected an object, found []",
+            "in:10 expected the end of the line at byte 29 of the line, found `x`",
         ];
         assert_eq!(bad, expected);
     }

@@ -27,7 +27,8 @@ use crate::decode::schema::{ColumnSpec, SchemaText, arrow_schema};
 ///
 /// `debezium` are the change events of a database table: an updating stream, in which an update withdraws the old row and adds the new
 /// one, and so counts as two rows. Events are plain or have a `schema` and a `payload`; a tombstone is skipped. The database must send old
-/// rows as a whole (in PostgreSQL, `REPLICA IDENTITY FULL`): an update or deletion without is a bad row.
+/// rows as a whole (in PostgreSQL, `REPLICA IDENTITY FULL`): an update or deletion without, or with an old row that lacks a column, is a bad row.
+/// One that has its key and nulls, as PostgreSQL sends without that setting, looks like a row of nulls: declare `not null` what is, to be told.
 ///
 /// With `follow` the source does not end. A file is known by its number on its file system and by how it begins, so one that was
 /// renamed is read on, also by a restart, and the one that comes in its place from its beginning. A last line waits for its end. What

@@ -49,6 +49,7 @@ impl OperatorTask {
     /// All inputs have ended. What a sink has written since the last barrier belongs to the next checkpoint, whose barrier will
     /// not come here any more. An operator has nothing left that anybody could need.
     pub(super) fn end(&mut self) -> Result<()> {
+        self.warn_of_late_at_end();
         let last = match &mut self.phases {
             Some(phases) => {
                 phases.prepared += 1;

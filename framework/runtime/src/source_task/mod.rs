@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use millstream_api::left_out::LeftOut;
 use millstream_api::message::{Idleness, Item};
 use millstream_api::source::{Next, SourceRows};
 use millstream_api::time::ClockTime;
@@ -53,6 +54,8 @@ pub struct SourceTask {
     no_credit: bool,
     /// Whether the log has heard of an event time that is far ahead of the clock.
     said_ahead: bool,
+    /// Bad rows that nobody is given.
+    left_out: LeftOut,
     finished: bool,
 }
 
@@ -84,6 +87,7 @@ impl SourceTask {
             leaving: Leaving::default(),
             no_credit: false,
             said_ahead: false,
+            left_out: LeftOut::default(),
             finished: false,
         };
         let standing = |split: &SplitSnapshot| SplitState {

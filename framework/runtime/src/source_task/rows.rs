@@ -1,5 +1,7 @@
 //! From what a source has read to what its readers get: event times and marks, bad rows, positions, watermarks.
 
+use std::convert::Infallible;
+
 use arrow::array::{Int64Array, UInt32Array};
 use millstream_api::batch::{Hidden, Origin};
 use millstream_api::message::Item;
@@ -28,6 +30,7 @@ impl SourceTask {
             c.bytes_in += bytes as u64;
         });
         self.parts.pace.passed(count as u64);
+        self.tell_of(&rows.bad, now);
         self.bad_rows(rows.bad, self.parts.on_bad_row, now)?;
         self.watermarks.begin(split as usize);
         for part in rows.parts {
@@ -98,8 +101,9 @@ impl SourceTask {
                 let Timed { times, bad, without } = timed(time, &records)?;
                 let gone = bad.iter().map(|(row, _)| *row).chain(without.iter().copied()).collect::<Vec<_>>();
                 let place = |row: usize| format!("{}: row {} of {}", self.parts.id.node, first_row + row as i64, self.split_name(split));
-                let bad = bad.into_iter().map(|(row, reason)| BadRow::of_row(reason, place(row), &records, row)).collect();
+                let bad: Vec<_> = bad.into_iter().map(|(row, reason)| BadRow::of_row(reason, place(row), &records, row)).collect();
                 let null = without.iter().map(|&row| BadRow::of_row("the event time is null", place(row), &records, row)).collect();
+                self.tell_of(&bad, now);
                 self.bad_rows(bad, self.parts.on_bad_row, now)?;
                 self.bad_rows(null, self.parts.on_null, now)?;
                 let times = Some(Int64Array::new(times.values().clone(), None));
@@ -125,6 +129,18 @@ impl SourceTask {
 
     fn split_name(&self, split: u32) -> &str {
         self.parts.splits.get(split as usize).map_or("", |split| split.split.as_str())
+    }
+
+    /// Says why bad rows are left out, where nobody is given them. A row without event time is not bad by itself.
+    fn tell_of(&mut self, bad: &[BadRow], now: ClockTime) {
+        let [first, ..] = bad else { return };
+        let is_given = self.parts.on_bad_row == OnBadRow::Reject && self.parts.outbox.is_read(self.parts.rejected_port);
+        if is_given || self.parts.on_bad_row == OnBadRow::Fail {
+            return;
+        }
+        if let Ok(Some(said)) = self.left_out.note(bad.len() as u64, || Ok::<_, Infallible>(first.clone()), now) {
+            tracing::warn!("`{}`: {said}", self.parts.id.node);
+        }
     }
 
     fn bad_rows(&mut self, bad: Vec<BadRow>, policy: OnBadRow, now: ClockTime) -> Result<()> {
