@@ -171,18 +171,6 @@ impl Fates {
         self.expired += other.expired;
         self.partly_late += other.partly_late;
     }
-
-    /// Takes the counts of `other` away, which are among these.
-    pub fn take_away(&mut self, other: &Fates) {
-        self.passed -= other.passed;
-        self.filtered -= other.filtered;
-        self.taken -= other.taken;
-        self.late -= other.late;
-        self.rejected -= other.rejected;
-        self.skipped -= other.skipped;
-        self.expired -= other.expired;
-        self.partly_late -= other.partly_late;
-    }
 }
 
 /// The buffer that an operator writes to. Port 0 is the node's stream, the others its side streams in the order of its plan.

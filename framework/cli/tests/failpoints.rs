@@ -288,9 +288,9 @@ input = "joined"
 path  = "out.csv"
 "#;
 
-/// The barrier comes early in the table; what is read of it behind the barrier is read again, and must not be counted twice.
+/// The first checkpoint begins when the table has been read, which then is in the state and must not be counted twice.
 #[test]
-fn a_crash_while_a_table_is_read_leaves_the_ledger_right() {
+fn a_crash_behind_a_table_leaves_the_ledger_right() {
     let ledger = |said: &str| -> Vec<String> {
         let lines = said.lines().skip_while(|line| !line.starts_with("node ")).take_while(|line| !line.starts_with("every row"));
         lines.map(str::to_owned).collect()

@@ -41,44 +41,31 @@ impl Changing {
     }
 
     /// A barrier has come: what stands for itself of the worker's state, and the rest as far as the last checkpoint does not have it.
-    /// `all`: what the worker has written already, all of it.
-    pub(crate) fn snapshot(
-        &self,
-        worker: &mut Worker,
-        all: Option<StateWriter>,
-        id: CheckpointId,
-        of: Writer<'_>,
-    ) -> Result<(StateEntries, ChangesSnapshot)> {
+    pub(crate) fn snapshot(&self, worker: &mut Worker, id: CheckpointId, of: Writer<'_>) -> Result<(StateEntries, ChangesSnapshot)> {
         let divided = |state: StateWriter| -> (StateEntries, StateEntries) {
             state.into_entries().into_iter().partition(|(name, _)| is_gone(name) || self.names.contains(&name.as_str()))
         };
-        if all.is_none() && !self.changes.wants_all(worker.state_bytes()) {
+        if !self.changes.wants_all(worker.state_bytes()) {
             let (changed, whole) = divided(worker.snapshot_changes(id, of)?);
             return Ok((whole, self.changes.changed(changed)));
         }
-        let all = all.map_or_else(|| worker.snapshot(id, of), Ok)?;
-        let (all, whole) = divided(all);
+        let (all, whole) = divided(worker.snapshot(id, of)?);
         Ok((whole, self.changes.all(all)))
     }
 }
 
-/// The state of a task at a barrier, and what of it is in pieces. `written`: what it has written already, where the barrier came early.
-pub(crate) fn state_at(
-    parts: &mut OperatorParts,
-    id: CheckpointId,
-    written: Option<StateWriter>,
-    now: ClockTime,
-) -> Result<(StateEntries, Option<Pieces>)> {
+/// The state of a task at a barrier, and what of it is in pieces.
+pub(crate) fn state_at(parts: &mut OperatorParts, id: CheckpointId, now: ClockTime) -> Result<(StateEntries, Option<Pieces>)> {
     let OperatorParts { worker, spilling, changing, id: task, declared, .. } = parts;
     let of = Writer { node: &task.node, declared };
     if let Some(changing) = changing {
-        let (entries, pieces) = changing.snapshot(worker, written, id, of)?;
+        let (entries, pieces) = changing.snapshot(worker, id, of)?;
         return Ok((entries, Some(Pieces::InMemory(Arc::new(pieces)))));
     }
-    if let (Some(spilling), Worker::Operator(operator), None) = (&mut *spilling, &mut *worker, &written) {
+    if let (Some(spilling), Worker::Operator(operator)) = (&mut *spilling, &mut *worker) {
         spilling.before_barrier(operator.as_mut(), now)?;
     }
-    let entries = written.map_or_else(|| worker.snapshot(id, of), Ok)?.into_entries();
+    let entries = worker.snapshot(id, of)?.into_entries();
     let Some(spilling) = spilling else { return Ok((entries, None)) };
     let (entries, pieces) = spilling.snapshot(entries, now)?;
     Ok((entries, Some(Pieces::OnDisk(Arc::new(pieces)))))

@@ -4,8 +4,8 @@
 //! ended. It never waits for one input while another has something, except for a barrier: then a channel whose barrier has
 //! come is not drained until it has come on all the others that still run. What waits there is bounded by the credits.
 //!
-//! An input may be read to its end before any other is looked at: a table for a lookup. A barrier that comes in it meanwhile
-//! can't wait for the others: it is announced early, while the state is what that input has made it.
+//! An input may be read to its end before any other is looked at: a table for a lookup. Until it is read only a stop sends a
+//! barrier, and that checkpoint cannot be: what is behind it in the table is not in the state, and rows of the others need it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,9 +35,6 @@ pub enum Event {
     Watermark(EventTime),
     /// The barrier has come on all channels that still run.
     Barrier(CheckpointId),
-    /// The barrier has come on those of the input that is read first, while nothing of the others has been looked at. It will
-    /// come again as [`Event::Barrier`] when these are through.
-    EarlyBarrier(CheckpointId),
     /// Whether all senders that still run are idle, or how often sources have woken, is not as it was.
     Idle(Idleness),
     /// All channels of this input have ended. Comes before the last watermark.
@@ -88,7 +85,7 @@ pub struct Inbox {
     turn: usize,
     /// The input that is read before any other is looked at, as long as it runs.
     first: Option<usize>,
-    /// Whether that input was stopped before its end.
+    /// Whether a barrier or a stop came in that input before its end.
     cut_off: bool,
     watermark: EventTime,
     /// What has been passed on: whether all are idle, and all that is known of wakings.
@@ -131,7 +128,8 @@ impl Inbox {
         Inbox { first: input, ..self }
     }
 
-    /// Whether the input that is read first was stopped before its end, so that what follows cannot be dealt with in this run.
+    /// Whether the input that is read first was stopped before its end, so that what follows cannot be dealt with in this run, and
+    /// there can be no checkpoint.
     pub fn was_cut_off(&self) -> bool {
         self.cut_off
     }
@@ -243,7 +241,7 @@ impl Inbox {
         events.reverse();
         if self.first == Some(input) && self.channels.iter().all(|c| c.input != input || c.last.is_some()) {
             self.first = None;
-            self.cut_off = !self.channels.iter().all(input_ended);
+            self.cut_off |= !self.channels.iter().all(input_ended);
         }
         if !self.finished {
             self.raise_watermark();
@@ -291,7 +289,10 @@ impl Inbox {
         let Some(id) = running.peek().and_then(|c| c.barrier) else { return };
         if running.all(|c| c.barrier.is_some()) {
             self.channels.iter_mut().for_each(|c| c.barrier = None);
-            self.pending.insert(0, if self.first.is_some() { Event::EarlyBarrier(id) } else { Event::Barrier(id) });
+            match self.first {
+                Some(_) => self.cut_off = true,
+                None => self.pending.insert(0, Event::Barrier(id)),
+            }
         }
     }
 }

@@ -18,7 +18,6 @@
 //! - [`memory`]: the bound of keyed state; [`spilling`]: keys of an operator that leave memory for disk
 //! - [`changing`]: what a checkpoint is given of keys that stay in memory
 //! - [`feed`], [`event_time`], [`pace`] and [`source_task`]: a source: its reading thread, its event time, how fast it may be, its task
-//! - `early`: what is written down when a barrier comes in a table that is still read
 //! - [`ended_task`]: a task that had ended before the checkpoint from which the run goes on
 //! - [`ahead`]: sources that wait for those that they are ahead of
 //! - [`meter`]: how subtasks and edges spend their time; [`ledger`]: what became of every row
@@ -37,7 +36,6 @@ pub mod changing;
 pub mod channel;
 pub mod checkpoint;
 pub mod combining;
-mod early;
 pub mod ended_task;
 pub mod event_time;
 pub mod feed;

@@ -16,8 +16,7 @@ use millstream_api::{Batch, EventTime, Output, Result};
 use millstream_state::{SnapshotListener, TaskId};
 
 use self::phases::Phases;
-use crate::changing::{Changing, Writer};
-use crate::early::Early;
+use crate::changing::Changing;
 use crate::inbox::{Event, Inbox};
 use crate::ledger::Stats;
 use crate::memory::MemoryBudget;
@@ -87,7 +86,6 @@ pub struct OperatorTask {
     timer: Option<ClockTime>,
     state_bytes: usize,
     waits_for: Option<EventTime>,
-    early: Option<Early>,
     /// Whether the last turn ended because a reader has no credit.
     no_credit: bool,
     /// Of a sink with checkpoints.
@@ -120,7 +118,6 @@ impl OperatorTask {
             timer: None,
             state_bytes: 0,
             waits_for: None,
-            early: None,
             no_credit: false,
             phases,
             finished: false,
@@ -198,18 +195,10 @@ impl OperatorTask {
                 self.then = Some(Then::PassWatermark(watermark));
             }
             Event::InputEnd(input) => {
-                if let Some(early) = &mut self.early {
-                    early.input_is_read(self.parts.stats.counts());
-                }
                 if let Worker::Operator(operator) = &mut self.parts.worker {
                     operator.on_end(input, &mut self.output)?;
                 }
                 self.then = Some(Then::Nothing);
-            }
-            Event::EarlyBarrier(id) => {
-                let of = Writer { node: &self.parts.id.node, declared: &self.parts.declared };
-                let (state, counts) = (self.parts.worker.snapshot(id, of)?, self.parts.stats.counts());
-                self.early = Some(Early::new(id, state, counts));
             }
             Event::Barrier(id) => {
                 self.snapshot(id)?;

@@ -68,16 +68,6 @@ impl TaskCounts {
         self.batches_in += other.batches_in;
         self.fates.add(&other.fates);
     }
-
-    /// These without the counts of `other`, which are among them.
-    #[must_use]
-    pub fn without(mut self, other: &TaskCounts) -> TaskCounts {
-        self.rows_in -= other.rows_in;
-        self.rows_out -= other.rows_out;
-        self.batches_in -= other.batches_in;
-        self.fates.take_away(&other.fates);
-        self
-    }
 }
 
 /// Where a split of a source stands.

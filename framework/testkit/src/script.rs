@@ -142,17 +142,6 @@ impl Script {
         Ok(())
     }
 
-    /// Takes a checkpoint that gets whole only when this source has ended, as its rows are a table that is read first.
-    ///
-    /// # Errors
-    /// When a node fails, or it does not get whole.
-    pub fn checkpoint_until_end(&mut self, source: &str) -> Result<()> {
-        let id = self.run.begin_checkpoint()?;
-        self.end_source(source)?;
-        self.checkpoint = Some(self.run.finished_checkpoint(id)?);
-        Ok(())
-    }
-
     /// Dies without warning and comes back from the last checkpoint (else empty) with other settings; what was sent after it
     /// is sent again.
     ///

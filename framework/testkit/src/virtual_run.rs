@@ -192,29 +192,12 @@ impl VirtualRun {
     /// Takes a checkpoint in the middle of whatever is under way: barriers follow the rows that the sources have sent.
     ///
     /// # Errors
-    /// The first failure of a task, or that it never gets whole (a source has ended).
+    /// The first failure of a task, or that it never gets whole (a source has ended, or a table is not read yet).
     pub fn checkpoint(&mut self) -> Result<JobSnapshot> {
-        let id = self.begin_checkpoint()?;
-        self.finished_checkpoint(id)
-    }
-
-    /// Begins a checkpoint that may not be whole yet when everything has come to rest, because a node waits for the end of a table.
-    ///
-    /// # Errors
-    /// The first failure of a task.
-    pub fn begin_checkpoint(&mut self) -> Result<CheckpointId> {
         let id = self.next_checkpoint;
         self.next_checkpoint += 1;
         self.order(Order::Checkpoint(id));
         self.run()?;
-        Ok(id)
-    }
-
-    /// A checkpoint that has begun.
-    ///
-    /// # Errors
-    /// When it is not whole.
-    pub fn finished_checkpoint(&self, id: CheckpointId) -> Result<JobSnapshot> {
         let whole = self.checkpoints.complete(id, self.tasks.len());
         whole.ok_or_else(|| Error::internal("the checkpoint is not whole: a task has ended before its barrier, or a table is not read yet"))
     }

@@ -39,7 +39,6 @@ fn drain(inbox: &mut Inbox) -> Vec<String> {
             Event::Watermark(EventTime::MAX) => "watermark MAX".to_owned(),
             Event::Watermark(w) => format!("watermark {}", w.0),
             Event::Barrier(id) => format!("barrier {id}"),
-            Event::EarlyBarrier(id) => format!("early barrier {id}"),
             Event::Idle(Idleness { is_idle, wakings }) => format!("{} {wakings:?}", if is_idle { "idle" } else { "not idle" }),
             Event::InputEnd(input) => format!("end of {input}"),
             Event::End => "end".to_owned(),
@@ -160,7 +159,7 @@ fn the_end_closes_windows_and_a_halt_does_not() {
 }
 
 #[test]
-fn what_is_read_first_is_read_to_its_end_and_its_barrier_does_not_wait() {
+fn what_is_read_first_is_read_to_its_end_before_a_barrier_of_the_others() {
     let [stream, table] = channels();
     let mut inbox = inbox(&[stream.clone(), table.clone()], &[0, 1]).reading_first(Some(1));
     stream.send_batch(rows(&[1]), NOW).unwrap();
@@ -168,11 +167,27 @@ fn what_is_read_first_is_read_to_its_end_and_its_barrier_does_not_wait() {
     stream.send_batch(rows(&[2]), NOW).unwrap();
     assert!(drain(&mut inbox).is_empty() && !inbox.has_items());
     table.send_batch(rows(&[7]), NOW).unwrap();
-    table.send_control(Item::Barrier(1), NOW);
-    table.send_batch(rows(&[8]), NOW).unwrap();
-    assert_eq!(drain(&mut inbox), ["rows 1 [7]", "early barrier 1", "rows 1 [8]"]);
+    assert_eq!(drain(&mut inbox), ["rows 1 [7]"]);
     table.send_control(Item::End, NOW);
     assert_eq!(drain(&mut inbox), ["end of 1", "rows 0 [1]", "barrier 1", "rows 0 [2]"]);
+    assert!(!inbox.was_cut_off());
+}
+
+#[test]
+fn a_barrier_in_what_is_read_first_cuts_it_off() {
+    for last in [Item::Halt, Item::End] {
+        let [stream, table] = channels();
+        let mut inbox = inbox(&[stream.clone(), table.clone()], &[0, 1]).reading_first(Some(1));
+        for channel in [&stream, &table] {
+            channel.send_batch(rows(&[1]), NOW).unwrap();
+            channel.send_control(Item::Barrier(1), NOW);
+        }
+        table.send_batch(rows(&[2]), NOW).unwrap();
+        assert_eq!(drain(&mut inbox), ["rows 1 [1]", "rows 1 [2]"]);
+        table.send_control(last, NOW);
+        assert!(drain(&mut inbox).ends_with(&["rows 0 [1]".to_owned(), "barrier 1".to_owned()]));
+        assert!(inbox.was_cut_off());
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use millstream_api::message::{CheckpointId, Item};
 use millstream_api::sink::Finish;
 use millstream_api::state::StateEntries;
 use millstream_state::TaskSnapshot;
+use millstream_state::pieces::Pieces;
 
 use super::OperatorTask;
 use crate::changing::state_at;
@@ -29,11 +30,8 @@ impl OperatorTask {
             self.parts.snapshots.task_cut_off(id, &self.parts.id);
             return Ok(());
         }
-        let counts = self.parts.stats.counts();
-        let early = self.early.take_if(|early| early.id == id).map(|early| early.complete(counts));
-        let (written, counts) = early.map_or((None, counts), |(written, counts)| (Some(written), counts));
-        let (entries, pieces) = state_at(&mut self.parts, id, written, self.output.now())?;
-        let snapshot = TaskSnapshot { pieces, counts, ..self.snapshot_of(entries, false) };
+        let (entries, pieces) = state_at(&mut self.parts, id, self.output.now())?;
+        let snapshot = self.snapshot_of(entries, pieces, false);
         self.parts.snapshots.task_snapshot(id, &self.parts.id, snapshot);
         if let Some(phases) = &mut self.phases {
             phases.prepared = id;
@@ -41,9 +39,9 @@ impl OperatorTask {
         Ok(())
     }
 
-    fn snapshot_of(&self, entries: StateEntries, ended: bool) -> TaskSnapshot {
+    fn snapshot_of(&self, entries: StateEntries, pieces: Option<Pieces>, ended: bool) -> TaskSnapshot {
         let (watermark, counts) = (self.parts.inbox.watermark(), self.parts.stats.counts());
-        TaskSnapshot { watermark, entries, pieces: None, positions: Vec::new(), counts, ended }
+        TaskSnapshot { watermark, entries, pieces, positions: Vec::new(), counts, ended }
     }
 
     /// All inputs have ended. What a sink has written since the last barrier belongs to the next checkpoint, whose barrier will
@@ -58,10 +56,10 @@ impl OperatorTask {
             None => (self.parts.snapshots.keeps_sinks() && matches!(self.parts.worker, Worker::Sink { .. })).then_some(CheckpointId::MAX),
         };
         let (entries, pieces) = match last {
-            Some(id) => state_at(&mut self.parts, id, None, self.output.now())?,
+            Some(id) => state_at(&mut self.parts, id, self.output.now())?,
             None => (StateEntries::new(), None),
         };
-        let snapshot = TaskSnapshot { pieces, ..self.snapshot_of(entries, true) };
+        let snapshot = self.snapshot_of(entries, pieces, true);
         self.parts.snapshots.task_ended(&self.parts.id, snapshot);
         self.close(Finish::End)
     }
