@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, BinaryViewArray, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -107,9 +107,18 @@ fn converter<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Result<RowConve
     Ok(RowConverter::new(fields.collect())?)
 }
 
-/// A text as a value of a type; `None` when it is not one.
+/// A text as a value of a type, as readers are shown values of it; `None` when it is not one.
 fn parsed(text: &str, data_type: &DataType) -> Option<ArrayRef> {
+    if *data_type == DataType::BinaryView {
+        return Some(Arc::new(BinaryViewArray::from_iter_values([bytes(text)?])));
+    }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let value = cast_with_options(&StringArray::from(vec![text]), data_type, &options).ok()?;
     value.is_valid(0).then_some(value)
+}
+
+/// Bytes in hexadecimal.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    digits.chunks(2).map(|pair| Some((pair.first()? * 16 + pair.get(1)?) as u8)).collect()
 }

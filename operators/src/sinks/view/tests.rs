@@ -148,6 +148,18 @@ fn lookups_read_texts_as_the_types_of_the_key() {
 }
 
 #[test]
+fn bytes_are_looked_up_as_they_are_shown() {
+    let mut view = Driven::new(json!({ "key": ["b"] }), timed(schema("b bytes, v bigint")));
+    let bytes: ArrayRef = Arc::new(arrow::array::BinaryViewArray::from_iter_values([[0, 255]]));
+    view.write(at(batch(&[("b", bytes), ("v", ints([Some(1)]))]), &[1]));
+    assert_eq!(view.rows(), [r#"{"b":"00ff","v":1}"#]);
+    let found = |key: &str| view.view.lookup(&[key]).map(|(_, rows)| rows.num_rows()).map_err(|error| error.message().to_owned());
+    assert_eq!((found("00ff"), found("00FF"), found("00")), (Ok(1), Ok(1), Ok(0)));
+    assert_eq!(found("0"), Err("`0` is not a bytes (key column `b`)".to_owned()));
+    assert_eq!(found("é0"), Err("`é0` is not a bytes (key column `b`)".to_owned()));
+}
+
+#[test]
 fn zeros_and_nans_are_one_key() {
     let mut view = Driven::new(json!({ "key": ["d"] }), timed(schema("d double, v bigint")));
     let rows = |d: f64, v: i64| batch(&[("d", Arc::new(arrow::array::Float64Array::from(vec![d])) as ArrayRef), ("v", ints([Some(v)]))]);
