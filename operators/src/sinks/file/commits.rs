@@ -10,6 +10,7 @@
 //! | a segment of its list is there | the file is cut to where the segment belongs, and the segment appended |
 //! | it is not | it was appended before; the file must be long enough |
 //! | the file is longer, or there are later segments or parts | they belong to later checkpoints or to none, and go |
+//! | a file has the name of a later part and is none of ours | nothing goes: the run ends |
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -28,6 +29,7 @@ use millstream_api::{Batch, Error, Result, Sink};
 
 use super::Encoding;
 use super::contents::Contents;
+use super::parquet::is_own;
 use super::publish::{cannot, sync_folder};
 use crate::sinks::columns::Projection;
 
@@ -179,6 +181,11 @@ impl Sink for CommittedFile {
         self.target.remove_after(file.checkpoint)
     }
 
+    fn start(&mut self) -> Result<()> {
+        // Now, and not when the first checkpoint removes what an earlier run has left.
+        if self.is_new { self.target.after(0).map(drop) } else { Ok(()) }
+    }
+
     fn finish(&mut self, _: Finish) -> Result<()> {
         match self.waiting.is_empty() && self.current.is_none() {
             true => Ok(()),
@@ -214,16 +221,16 @@ impl Target {
         self.path.with_file_name(format!("{stem}-{checkpoint}{ending}"))
     }
 
-    /// Which checkpoint a file beside the target belongs to.
-    fn checkpoint_of(&self, name: &str) -> Option<CheckpointId> {
-        let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let segment = name.strip_prefix(&format!(".{}.", self.name())).and_then(|rest| number(rest.strip_suffix(".pending")?));
-        let part = || {
-            let stem = self.path.file_stem()?.to_string_lossy();
-            let ending = self.path.extension().map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
-            number(name.strip_prefix(&format!("{stem}-"))?.strip_suffix(&ending)?)
-        };
-        segment.or_else(|| part().filter(|_| self.is_parts))
+    /// Which checkpoint a file beside the target is a segment of.
+    fn segment_of(&self, name: &str) -> Option<CheckpointId> {
+        number(name.strip_prefix(&format!(".{}.", self.name()))?.strip_suffix(".pending")?)
+    }
+
+    /// Which checkpoint a file beside the target is a part of, by its name.
+    fn part_of(&self, name: &str) -> Option<CheckpointId> {
+        let stem = self.path.file_stem().filter(|_| self.is_parts)?.to_string_lossy();
+        let ending = self.path.extension().map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
+        number(name.strip_prefix(&format!("{stem}-"))?.strip_suffix(&ending)?)
     }
 
     /// Appends a segment behind the first `length` bytes of the file, and removes it.
@@ -302,28 +309,56 @@ impl Target {
 
     /// Removes segments and parts of later checkpoints.
     fn remove_after(&self, checkpoint: CheckpointId) -> Result<()> {
-        self.remove(|name| self.checkpoint_of(name).is_some_and(|of| of > checkpoint))
+        remove(&self.after(checkpoint)?)
+    }
+
+    /// The segments and parts of later checkpoints.
+    ///
+    /// # Errors
+    /// When a file has the name of such a part, as `rows-2024.parquet` has, and somebody else has written it.
+    fn after(&self, checkpoint: CheckpointId) -> Result<Vec<PathBuf>> {
+        let mut found = self.beside(|name| self.part_of(name).is_some_and(|of| of > checkpoint))?;
+        match found.iter().find(|path| !is_own(path)) {
+            None => {
+                found.extend(self.beside(|name| self.segment_of(name).is_some_and(|of| of > checkpoint))?);
+                Ok(found)
+            }
+            Some(foreign) => {
+                let message = format!("{} has the name of a part, and is no file of Millstream's", foreign.display());
+                Err(Error::new(ErrorKind::State, message).help("move it, or give the sink another `path`: it would be removed"))
+            }
+        }
     }
 
     /// Removes segments that a run was writing when it was killed. Only before there is one of this run.
     fn remove_temporary(&self) -> Result<()> {
         let (prefix, suffix) = (format!(".{}.", self.name()), ".tmp");
         let is_random = |middle: &str| middle.len() == RANDOM_CHARACTERS && middle.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        self.remove(|name| name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(is_random))
+        remove(&self.beside(|name| name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(is_random))?)
     }
 
-    /// Removes files beside the target.
-    fn remove(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
+    /// Files beside the target.
+    fn beside(&self, is_meant: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
         // A folder that is not there has nothing in it.
-        let Ok(entries) = std::fs::read_dir(self.folder()) else { return Ok(()) };
+        let Ok(entries) = std::fs::read_dir(self.folder()) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|cause| cannot("look beside", &self.path, cause))?;
             if is_meant(&entry.file_name().to_string_lossy()) {
-                std::fs::remove_file(entry.path()).map_err(|cause| cannot("remove", &entry.path(), cause))?;
+                found.push(entry.path());
             }
         }
-        Ok(())
+        Ok(found)
     }
+}
+
+/// The number of a checkpoint as it stands in a name.
+fn number(text: &str) -> Option<CheckpointId> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn remove(files: &[PathBuf]) -> Result<()> {
+    files.iter().try_for_each(|file| std::fs::remove_file(file).map_err(|cause| cannot("remove", file, cause)))
 }
 
 fn lost(message: String) -> Error {

@@ -37,9 +37,9 @@ use super::columns::{Picked, Projection};
 /// Without checkpoints the file appears when the input has ended or the run is stopped, complete, in place of one of the same
 /// name; a run that fails leaves nothing. With checkpoints it grows: each one appends the rows that it covers, and after a crash
 /// the file is cut back to the last one, so that a reader never sees a row that could be taken back. Parquet is then a part for
-/// each checkpoint that has rows, `STEM-7.parquet`. A run that begins anew takes the place of what an earlier one has left. Rows
-/// that wait for a checkpoint are in files with names of the form `.NAME.7.pending`. The folder is made if it is not there. Rows
-/// are in the order in which they came.
+/// each checkpoint that has rows, `STEM-7.parquet`. A run that begins anew takes the place of what an earlier one has left; a file
+/// of somebody else's that is named like a part, such as `STEM-2024.parquet`, ends it before. Rows that wait for a checkpoint are in
+/// files with names of the form `.NAME.7.pending`. The folder is made if it is not there. Rows are in the order in which they came.
 ///
 /// No new file is begun by time or size: with checkpoints JSON and CSV are one file that grows. Nobody else may rotate it: a file that
 /// was moved or cut ends the run, since what a checkpoint covers is no longer there.

@@ -3,14 +3,18 @@
 //! A row group is encoded in memory and written when it is full, so memory is bounded by one row group whatever the file's
 //! size. The types are Arrow's own, so a timestamp stays one in UTC and a decimal keeps all its digits.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
+use millstream_api::panics::caught;
 use millstream_api::types::SqlName;
 use millstream_api::{Diagnostic, Diagnostics, Error, Result};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,6 +46,16 @@ impl Compression {
             Compression::None => parquet::basic::Compression::UNCOMPRESSED,
         }
     }
+}
+
+/// What the files say of who has written them.
+const CREATED_BY: &str = "millstream";
+
+/// Whether this is a Parquet file that Millstream has written.
+pub(super) fn is_own(path: &Path) -> bool {
+    let read = || ParquetMetaDataReader::new().parse_and_finish(&File::open(path).ok()?).ok();
+    let metadata = caught(read).flatten();
+    metadata.is_some_and(|metadata| metadata.file_metadata().created_by() == Some(CREATED_BY))
 }
 
 /// Rows of a row group, at most: the writer's default, which readers expect.
@@ -94,7 +108,7 @@ impl Parquet {
         let properties = WriterProperties::builder()
             .set_compression(compression.codec())
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_created_by("millstream".to_owned())
+            .set_created_by(CREATED_BY.to_owned())
             .build();
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(Error::internal)?;
         Ok(Parquet { writer })
@@ -141,7 +155,7 @@ mod tests {
     use super::*;
     use crate::testing::{Node, batch, ints, record_rows, schema, sink, stream, texts, weighed};
 
-    fn read(path: &std::path::Path) -> RecordBatch {
+    fn read(path: &Path) -> RecordBatch {
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
         let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
         concat_batches(&batches[0].schema(), &batches).unwrap()

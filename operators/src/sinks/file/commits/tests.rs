@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::super::FileSinkOptions;
 use super::*;
-use crate::testing::{batch, committing_sink, ints, schema, stream};
+use crate::testing::{batch, ints, make_sink, schema, stream};
 
 struct Run {
     folder: TempDir,
@@ -20,7 +20,7 @@ impl Run {
 
     fn sink(&self) -> Box<dyn Sink> {
         let options = json!({ "path": self.name });
-        committing_sink::<FileSinkOptions>(options, stream(schema("n bigint")), self.folder.path(), &Views::default())
+        make_sink::<FileSinkOptions>(options, stream(schema("n bigint")), self.folder.path(), &Views::default(), true)
     }
 
     fn restored(&self, state: &StateWriterEntries) -> Result<Box<dyn Sink>> {
@@ -188,9 +188,15 @@ fn a_crash_at_any_step_neither_loses_nor_doubles() {
 #[test]
 fn parquet_has_a_part_for_each_checkpoint_with_rows() {
     let run = Run::new("rows.parquet");
-    std::fs::write(run.folder.path().join("rows-9.parquet"), "of a run before").unwrap();
     std::fs::write(run.folder.path().join("rows-x.parquet"), "of somebody else").unwrap();
+    let mut before = run.sink();
+    write(&mut before, 0);
+    prepare(&mut before, 9);
+    before.commit(9).unwrap();
+    drop(before);
+    assert_eq!(run.names(), ["rows-9.parquet", "rows-x.parquet"]);
     let mut sink = run.sink();
+    sink.start().unwrap();
     write(&mut sink, 1);
     let first = prepare(&mut sink, 1);
     assert_eq!(run.names(), [".rows.parquet.1.pending", "rows-x.parquet"]);
@@ -208,6 +214,25 @@ fn parquet_has_a_part_for_each_checkpoint_with_rows() {
     std::fs::remove_file(run.folder.path().join("rows-1.parquet")).unwrap();
     let error = run.restored(&first).map(drop).unwrap_err();
     assert!(error.message().ends_with("rows-1.parquet is gone, which checkpoint 1 has written"), "{error}");
+}
+
+#[test]
+fn a_file_that_only_has_the_name_of_a_part_is_not_removed() {
+    let run = Run::new("rows.parquet");
+    let foreign = run.folder.path().join("rows-2024.parquet");
+    std::fs::write(&foreign, "of somebody else").unwrap();
+    let mut sink = run.sink();
+    let said = format!("{} has the name of a part, and is no file of Millstream's", foreign.display());
+    assert_eq!(sink.start().unwrap_err().message(), said);
+    write(&mut sink, 1);
+    assert_eq!(sink.prepare(1, &mut StateWriter::new()).unwrap_err().message(), said);
+    std::fs::rename(&foreign, foreign.with_extension("away")).unwrap();
+    let first = prepare(&mut sink, 1);
+    sink.commit(1).unwrap();
+    std::fs::rename(foreign.with_extension("away"), &foreign).unwrap();
+    assert_eq!(run.restored(&first).map(drop).unwrap_err().message(), said);
+    assert_eq!(run.names(), ["rows-1.parquet", "rows-2024.parquet"]);
+    assert_eq!(std::fs::read(&foreign).unwrap(), b"of somebody else");
 }
 
 #[test]
