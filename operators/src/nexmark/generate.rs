@@ -166,7 +166,9 @@ impl Generator {
         for stream in &mut self.streams {
             let (from, to) = (stream.kind.before(self.next_event), stream.kind.before(until));
             if from < to {
-                let first_row = i64::try_from(from - stream.rows_before_first).map_err(Error::internal)?;
+                // A run may go on at an event before the one that it was told to begin with since.
+                let first_row = from.checked_signed_diff(stream.rows_before_first);
+                let first_row = first_row.ok_or_else(|| Error::internal("more events than there can be"))?;
                 parts.push(SourcePart {
                     output: stream.kind as usize,
                     records: stream.take((to - from) as usize)?,
@@ -316,6 +318,13 @@ mod tests {
         let bids = generate_batches(Kind::Bid, 9_999, 10_006, 100).unwrap();
         let rows = record_rows(&bids[0]);
         assert!(rows[0].contains("00:00:01Z"), "{}", rows[0]);
+    }
+
+    #[test]
+    fn rows_before_the_first_event_have_numbers_below_zero() {
+        let mut generator = Generator::new(100, 50, &[(Kind::Person, Kind::Person.schema())]).unwrap();
+        let parts = generator.until(200).unwrap();
+        assert_eq!((parts[0].first_row, parts[0].records.num_rows()), (-1, 3));
     }
 
     #[test]
