@@ -45,9 +45,9 @@ pub struct Meaning {
     /// The columns that are read, with their types. Of a second input the names begin with `right.`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reads: BTreeMap<String, String>,
-    /// The columns that rows of the state have, likewise.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub rows: BTreeMap<String, String>,
+    /// The columns that rows of the state have, likewise; they may be none. `None`: the node does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<BTreeMap<String, String>>,
     /// What columns are of rows that were sent and may be withdrawn.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sends: BTreeMap<String, String>,

@@ -175,6 +175,22 @@ fn a_rejected_row_is_whole_so_that_it_can_be_sent_again() {
 }
 
 #[test]
+fn who_reads_rejected_rows_does_not_change_which_rows_are_late() {
+    let topology = HOURLY
+        .replace("kind  = \"tumble\"\nsize  = \"1h\"", "kind = \"hop\"\nsize = \"2h\"\nslide = \"1h\"")
+        .replace("count(*) as n\"]", "count(*) as n\"]\non_bad_row = \"reject\"");
+    let reader = |side: &str| format!("\n[sinks.{side}]\ntype = \"file\"\ninput = \"flights.{side}\"\npath = \"{side}.ndjson\"\n");
+    let row = |hour: &str| format!("{{\"carrier\":\"UA\",\"departed\":\"2013-01-01T{hour}:00:00Z\",\"delay\":1}}\n");
+    let rows = ["10", "20", "10"].map(row).concat();
+    for readers in [reader("late"), reader("late") + &reader("rejected")] {
+        let folder = Folder::with(&[("topology.toml", &(topology.clone() + &readers)), ("in.ndjson", &rows)]);
+        let ended = folder.run(&["run", "topology.toml"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert_eq!(folder.read("late.ndjson"), row("10"), "late once, for two windows that are closed");
+    }
+}
+
+#[test]
 fn keys_are_set_by_the_command_line_and_by_variables() {
     let folder = hourly();
     let mut command = folder.command(&["run", "topology.toml", "--set", "sinks.archive.path=by-set.ndjson"]);

@@ -20,8 +20,8 @@ pub(crate) fn differences(old: &Meaning, new: &Meaning) -> Option<String> {
     found.extend(of_reads(&old.reads, &new.reads));
     // What is read stands in the rows as well, and is said once.
     let is_said = |name: &str| !found.is_empty() && (old.reads.contains_key(name) || new.reads.contains_key(name));
-    let of_rows = of_rows(&old.rows, &new.rows, is_said);
-    found.extend(of_rows);
+    let none = Parts::new();
+    found.extend(of_rows(old.rows.as_ref().unwrap_or(&none), new.rows.as_ref().unwrap_or(&none), is_said));
     found.extend(of_streams(&old.streams, &new.streams));
     (!found.is_empty()).then(|| found.join(", and "))
 }
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn columns_are_named_once_and_may_become_nullable() {
-        let of = |reads: &[(&str, &str)], rows: &[(&str, &str)]| Meaning { reads: parts(reads), rows: parts(rows), ..Meaning::default() };
+        let of =
+            |reads: &[(&str, &str)], rows: &[(&str, &str)]| Meaning { reads: parts(reads), rows: Some(parts(rows)), ..Meaning::default() };
         let old = of(&[("id", "bigint not null")], &[("id", "bigint not null"), ("c", "string")]);
         assert_eq!(said(&old, &of(&[("id", "bigint")], &[("id", "bigint"), ("c", "string")])), "");
         let new = of(&[("id", "string")], &[("id", "string"), ("c", "string")]);

@@ -20,9 +20,9 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Those of a node; `None`: its state has no rows of which it says the columns.
+    /// Those of a node, which may be none: a reader that counts rows needs no column. `None`: the node does not say which its rows have.
     pub fn of(meaning: &Meaning) -> Option<Wanted> {
-        (!meaning.rows.is_empty()).then(|| Wanted { columns: meaning.rows.keys().cloned().collect() })
+        meaning.rows.as_ref().map(|rows| Wanted { columns: rows.keys().cloned().collect() })
     }
 
     /// State without further ones.
@@ -95,7 +95,7 @@ mod tests {
 
     fn left(rows: &[&str], name: &str, columns: &[&str]) -> Vec<String> {
         let rows = rows.iter().map(|row| ((*row).to_owned(), "bigint".to_owned())).collect();
-        let wanted = Wanted::of(&Meaning { rows, ..Meaning::default() }).unwrap();
+        let wanted = Wanted::of(&Meaning { rows: Some(rows), ..Meaning::default() }).unwrap();
         let cut = wanted.cut(entries(name, columns)).unwrap();
         cut[name][0].records.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
@@ -124,6 +124,7 @@ mod tests {
     fn columns_of_rows_that_are_not_wanted_are_left_out() {
         assert_eq!(left(&["a"], "rows", &["n0", "k0", "c.a", "c.b", "order"]), ["n0", "k0", "c.a", "order"]);
         assert_eq!(left(&["left.a", "right.b"], "right", &["time", "c.a", "c.b", "k0"]), ["time", "c.b", "k0"]);
+        assert_eq!(left(&[], "rows", &["n0", "c.a"]), ["n0"], "a row may be wanted without any column");
         assert!(Wanted::of(&Meaning::default()).is_none(), "what a node does not say stays as it is");
     }
 }

@@ -6,11 +6,13 @@ use arrow::datatypes::{Schema, SchemaRef};
 use millstream_api::Diagnostic;
 use millstream_api::options::OnBadRow;
 use millstream_api::plan::{Columns, Make, Route};
+use millstream_api::stream::{Judge, Stream};
 
 use crate::cases::Tap;
 use crate::declare::Declaration;
 use crate::plan::{Planned, REJECTED};
 use crate::report::Problems;
+use crate::windows::WINDOW_COLUMNS;
 
 /// What all readers of a stream need of it.
 #[derive(Clone, Default)]
@@ -42,8 +44,7 @@ pub(crate) fn needs(nodes: &[Declaration<'_>], planned: &[Planned], taps: &[Tap]
         if nodes[node.declaration].common.on_bad_row == OnBadRow::Reject && shows_raw(node, &needs[index]) {
             // Whoever keeps a rejected row wants to send it again.
             for (columns, (writer, port)) in required.iter_mut().zip(&node.inputs) {
-                let schema = &planned[*writer].plan.outputs[*port].stream.schema;
-                columns.extend(schema.fields().iter().map(|field| field.name().clone()));
+                columns.extend(came_with(&planned[*writer].plan.outputs[*port].stream));
             }
         }
         // Who hands rows on as they came from a source hands on their places, too.
@@ -69,6 +70,14 @@ pub(crate) fn needs(nodes: &[Declaration<'_>], planned: &[Planned], taps: &[Tap]
 fn shows_raw(node: &Planned, needs: &[Needs]) -> bool {
     let rejected = node.plan.outputs.iter().position(|output| output.side.as_deref() == Some(REJECTED));
     rejected.is_some_and(|port| needs[port].columns.contains("raw"))
+}
+
+/// The columns of a row that is shown. Windows that follow from its time are none of them: a row would be one for each of its windows, and
+/// late for each.
+fn came_with(stream: &Stream) -> impl Iterator<Item = String> + '_ {
+    let is_unjudged = stream.windowed.as_ref().is_some_and(|windowed| windowed.judge == Judge::Reader);
+    let names = stream.schema.fields().iter().map(|field| field.name().clone());
+    names.filter(move |name| !(is_unjudged && WINDOW_COLUMNS.contains(&name.as_str())))
 }
 
 fn required(node: &Planned, outputs: &[Needs]) -> Vec<Columns> {

@@ -57,7 +57,7 @@ fn stated(said: Matters, inputs: &[&NodeOutput]) -> Meaning {
         };
         columns.iter().enumerate().flat_map(of_input).collect()
     };
-    Meaning { options, reads: typed(reads), rows: typed(rows), sends, streams: BTreeMap::new() }
+    Meaning { options, reads: typed(reads), rows: Some(typed(rows)), sends, streams: BTreeMap::new() }
 }
 
 /// Of a node that says nothing of itself.

@@ -28,13 +28,13 @@ pub(crate) fn sign(nodes: &mut [Node], options: &[Option<&Json>]) {
 
 /// Whether the rows that a node keeps are all that flows in, in the order of their names.
 fn is_in_order(node: &Node, nodes: &[Node]) -> bool {
-    if node.meaning.rows.is_empty() {
+    let Some(rows) = node.meaning.rows.as_ref().filter(|rows| !rows.is_empty()) else {
         return true;
-    }
+    };
     let flows = |input: &Input| nodes[input.node].outputs[input.port].shape.schema.clone();
     let schemas: Vec<_> = node.inputs.iter().map(flows).collect();
     let columns: usize = schemas.iter().map(|schema| schema.fields().len()).sum();
-    columns == node.meaning.rows.len() && schemas.iter().all(|schema| schema.fields().is_sorted_by_key(|field| field.name()))
+    columns == rows.len() && schemas.iter().all(|schema| schema.fields().is_sorted_by_key(|field| field.name()))
 }
 
 fn signature(node: &Node, nodes: &[Node], options: &Json) -> u64 {

@@ -92,6 +92,20 @@ fn columns_that_a_reader_no_longer_needs_are_left_out() {
 }
 
 #[test]
+fn rows_go_on_when_no_column_of_them_is_needed_any_more() {
+    let counted = "[operators.cheap]\ntype = \"top_n\"\ninput = \"o\"\norder = [\"cents\"]\nn = 7\n
+[operators.many]\ntype = \"aggregate\"\ninput = \"cheap\"\ncompute = [\"count(*) as many\"]\n
+[sinks]\ns_many = { type = \"file\", input = \"many\", path = \"many.ndjson\", changes = true }\n";
+    let with_count = |rate: &str| with(&local(&topology(rate)), "[sinks]\n", counted);
+    let folder = stopped(&(with_count(SLOW) + "z_cheap = { type = \"discard\", input = \"cheap\" }\n"), &[]);
+    std::fs::write(folder.path("m.toml"), with_count("")).unwrap();
+    let ended = folder.run(&["run", "m.toml"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("goes on from checkpoint"), "{}", ended.err);
+    assert_eq!(applied(&folder.read("many.ndjson")), [r#"{"many":7}"#]);
+}
+
+#[test]
 fn a_file_behind_a_node_that_starts_empty_keeps_its_rows() {
     let folder = stopped(&local(&topology(SLOW)), &[]);
     let before = folder.read("d.ndjson");
