@@ -34,13 +34,19 @@ fn meaning(node: &Node, nodes: &[Node], options: &Json, needs: &[Needs]) -> Mean
         Make::Sink(factory) => factory.matters(),
         Make::Source(_) => None,
     };
+    // Rows of side streams are not kept, and a node that names no columns of rows keeps none at all.
+    let keeps = match &said {
+        Some(said) if said.rows.is_empty() => &[],
+        Some(_) => &needs[..needs.len().min(1)],
+        None => needs,
+    };
     let mut meaning = match said {
         Some(said) => stated(said, &inputs),
         None => unstated(node, &inputs, options),
     };
     for (index, output) in inputs.iter().enumerate() {
         let prefix = prefix(index, inputs.len());
-        let carries_place = places_matter(node, index, needs) && output.stream.from_source;
+        let carries_place = places_matter(node, index, keeps) && output.stream.from_source;
         meaning.streams.extend(properties(output, carries_place).map(|(name, value)| (format!("{prefix}{name}"), value)));
     }
     meaning
@@ -100,7 +106,7 @@ fn prefix(index: usize, inputs: usize) -> &'static str {
     }
 }
 
-/// Whether the places of rows in their source are needed: by the node, or by those to whom it hands rows on as they came.
+/// Whether the places of rows in their source are needed: by the node, or by those to whom it hands rows on that it has kept.
 fn places_matter(node: &Node, input: usize, needs: &[Needs]) -> bool {
     let hands_on = || needs.iter().zip(&node.plan.outputs).any(|(needs, output)| needs.origin && output.stream.from_source);
     node.plan.inputs[input].origin || hands_on()

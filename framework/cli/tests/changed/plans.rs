@@ -30,6 +30,11 @@ fn neighbours_do_not_matter() {
         let reader = format!("\nz = {{ type = \"discard\", input = \"{input}\" }}\n");
         assert_eq!(lost(&(topology("") + &reader)), NOTHING, "{input}");
     }
+    for input in ["d.late", "sums.late", "best.late", "near.late_left", "both.late_right"] {
+        let by_place = format!("[operators.z]\ntype = \"deduplicate\"\ninput = \"{input}\"\nby = [\"id\"]\nkeep = \"last\"\n");
+        let reader = format!("{by_place}\n[sinks]\nz_z = {{ type = \"discard\", input = \"z\" }}\n");
+        assert_eq!(lost(&with(&topology(""), "[sinks]\n", &reader)), NOTHING, "{input}, by place");
+    }
 }
 
 #[test]
