@@ -25,6 +25,10 @@ pub struct Changed {
     pub input: Vec<String>,
     /// Sources whose places are given up because all of them is read anew.
     pub anew: BTreeSet<String>,
+    /// Nodes that were over, and are no longer.
+    open: BTreeSet<String>,
+    /// Sources of the tables that such lookups had.
+    again: BTreeSet<usize>,
     steps: Vec<Step>,
 }
 
@@ -88,9 +92,14 @@ impl Changed {
             self.losses.push(format!("`{name}` is past {files}, which came later: it is not read"));
             return;
         }
-        let after: Vec<&Node> = downstream(topology, index).into_iter().map(|node| &topology.nodes[node]).collect();
-        let concluded: Vec<&str> =
-            after.iter().filter(|node| node.role == Role::Operator && !node.plan.state.is_empty()).map(|node| node.name.as_str()).collect();
+        let reached = downstream(topology, index);
+        let answering: BTreeSet<usize> =
+            reached.iter().copied().filter(|lookup| answers_on(topology, snapshot, (index, &reached), *lookup)).collect();
+        let concludes = |at: &usize| {
+            let node = &topology.nodes[*at];
+            node.role == Role::Operator && !node.plan.state.is_empty() && !answering.contains(at)
+        };
+        let concluded: Vec<&str> = reached.iter().filter(|node| concludes(node)).map(|node| topology.nodes[*node].name.as_str()).collect();
         match concluded.is_empty() {
             true => self.notes.push(format!("`{name}` was read to its end, and goes on with what came since: {files}")),
             false => self.losses.push(format!(
@@ -102,25 +111,32 @@ impl Changed {
         let on = since.on.into_iter().map(|SplitStand { split, position, ended }| SplitSnapshot { split, position, greatest, ended });
         self.steps.push(Step::Read(name.clone(), on.collect()));
         self.anew.insert(name.clone());
-        let ended = after.iter().filter(|node| snapshot.has_ended(&node.name));
-        self.steps.extend(ended.map(|node| Step::Reopen { node: node.name.clone(), keeps_state: node.role == Role::Sink }));
+        for at in reached {
+            let Node { name, role, .. } = &topology.nodes[at];
+            if snapshot.has_ended(name) {
+                self.steps.push(Step::Reopen { node: name.clone(), keeps_state: *role == Role::Sink });
+                self.open.insert(name.clone());
+                self.again.extend(answering.contains(&at).then(|| sources_of(topology, at)).into_iter().flatten());
+            }
+        }
     }
 
-    /// Tables whose files have changed are read anew, with all sources that they are made of.
+    /// Tables whose files have changed are read anew, with all sources that they are made of; and those of lookups that were over.
     fn tables(&mut self, topology: &Topology, snapshot: &JobSnapshot, changed: &[usize]) {
-        for &source in changed {
+        let again = std::mem::take(&mut self.again);
+        for source in changed.iter().copied().chain(again) {
             let name = &topology.nodes[source].name;
             if self.anew.contains(name) {
                 continue;
             }
             let tables = Tables::of(topology, source);
-            if let Some(why) = tables.why_not(topology, snapshot) {
+            if let Some(why) = tables.why_not(topology, |node| snapshot.has_ended(node) && !self.open.contains(node)) {
                 self.notes.push(format!("`{name}` has changed since it was read, and what is in its table stays as it was: {why}"));
                 continue;
             }
             let names = |nodes: &BTreeSet<usize>| nodes.iter().map(|node| topology.nodes[*node].name.clone()).collect::<Vec<_>>();
-            self.notes
-                .push(format!("`{name}` has changed since it was read: the table of {} is read anew", listed(&names(&tables.lookups))));
+            let why = if changed.contains(&source) { "has changed since it was read" } else { "is needed once more" };
+            self.notes.push(format!("`{name}` {why}: the table of {} is read anew", listed(&names(&tables.lookups))));
             for source in names(&tables.sources) {
                 self.steps.push(Step::Read(source.clone(), Vec::new()));
                 self.anew.insert(source);
@@ -158,14 +174,27 @@ impl Tables {
     }
 
     /// Why they cannot be made anew.
-    fn why_not(&self, topology: &Topology, snapshot: &JobSnapshot) -> Option<String> {
+    fn why_not(&self, topology: &Topology, is_over: impl Fn(&str) -> bool) -> Option<String> {
         let name = |node: usize| &topology.nodes[node].name;
-        if let Some(over) = self.lookups.iter().find(|lookup| snapshot.has_ended(name(**lookup))) {
+        if let Some(over) = self.lookups.iter().find(|lookup| is_over(name(**lookup))) {
             return Some(format!("`{}` has ended", name(*over)));
         }
         let elsewhere = self.sources.iter().find(|source| tables_of(topology, **source).is_none());
         elsewhere.map(|source| format!("`{}`, of which it is made too, has other readers", name(*source)))
     }
+}
+
+/// Whether a lookup that rows of a source come to takes no notice of the source's end: it answers each row by itself. Where it was over its
+/// table is gone, and must be there to be read.
+fn answers_on(topology: &Topology, snapshot: &JobSnapshot, (source, reached): (usize, &BTreeSet<usize>), lookup: usize) -> bool {
+    let node = &topology.nodes[lookup];
+    let Some(table) = node.plan.reads_first.and_then(|first| node.inputs.get(first)) else { return false };
+    if table.node == source || reached.contains(&table.node) {
+        return false;
+    }
+    let stays_over = |name: &str| snapshot.has_ended(name) && reached.iter().all(|node| topology.nodes[*node].name != name);
+    let can_be_read = |source: usize| Tables::of(topology, source).why_not(topology, stays_over).is_none();
+    !snapshot.has_ended(&node.name) || sources_of(topology, lookup).into_iter().all(can_be_read)
 }
 
 /// What lies between a source and the lookups whose tables it is a part of, and these; `None`: its rows go elsewhere, too. Rows

@@ -156,6 +156,30 @@ fn a_source_that_has_ended_reads_what_came_since_and_what_has_changed_is_refused
 }
 
 #[test]
+fn rows_that_come_since_the_end_still_find_the_table_of_a_lookup() {
+    let table =
+        "\n[sources.names]\ntype = \"file\"\npath = \"names.csv\"\nformat = \"csv\"\nschema = { id = \"bigint\", name = \"string\" }\n
+[operators.named]\ntype = \"join\"\nleft = \"orders\"\nright = \"names\"\nmode = \"lookup\"\non = \"orders.id = names.id\"\n";
+    let folder = Folder::with(&[
+        ("topology.toml", &format!("{HEAD}{ONCE}{table}").replace("input = \"orders\"\n", "input = \"named\"\n")),
+        ("a.ndjson", "{\"id\":1}\n"),
+        ("b.ndjson", "{\"id\":2}\n"),
+        ("c.ndjson", "{\"id\":2}\n"),
+        ("names.csv", "id,name\n1,Anna\n2,Bert\n"),
+        ("more.ndjson", ""),
+    ]);
+    run_until(&folder, 1, &[]);
+    let on = run_until(&folder, 2, &["--set", "sources.orders.path=[ab].ndjson"]);
+    assert!(on.err.contains("`orders` was read to its end, and goes on with what came since: `b.ndjson`"), "{}", on.err);
+    assert!(on.err.contains("`names` is needed once more: the table of `named` is read anew"), "{}", on.err);
+    std::fs::write(folder.path("names.csv"), "id,name\n2,Berta\n").unwrap();
+    let anew = run_until(&folder, 3, &["--set", "sources.orders.path=[abc].ndjson"]);
+    assert!(anew.err.contains("`names` has changed since it was read: the table of `named` is read anew"), "{}", anew.err);
+    let named = [r#"{"id":1,"name":"Anna"}"#, r#"{"id":2,"name":"Bert"}"#, r#"{"id":2,"name":"Berta"}"#];
+    assert_eq!(lines(&folder, "out.ndjson"), named);
+}
+
+#[test]
 fn an_end_that_was_final_is_taken_back_only_when_the_user_says_so() {
     let topology = format!("{HEAD}{ONCE}{COUNTED}").replace("input = \"orders\"\npath", "input = \"counted\"\nchanges = true\npath");
     let folder = Folder::with(&[
