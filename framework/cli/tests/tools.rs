@@ -205,6 +205,25 @@ fn a_file_becomes_a_topology_that_reads_it() {
     assert!(folder.read("sniffed/topology.toml").contains("a = \"boolean\"\n"));
 }
 
+#[test]
+fn what_cannot_be_a_column_name_gets_one() {
+    let row = "{\"@timestamp\": \"2025-03-01T08:00:00Z\", \"user's \\\"id\\\"\": 7, \"n\": 1}\n";
+    let folder = Folder::with(&[("logs.ndjson", row)]);
+    let made = folder.run(&["new", "--from", "logs.ndjson"]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let topology = folder.read("logs/topology.toml");
+    for part in [
+        "time = { by = \"timestamp\", max_delay = \"0s\" }\n",
+        "timestamp = \"timestamp from '@timestamp'\"\n",
+        "user_s_id = \"bigint from 'user''s \\\"id\\\"'\"\n",
+        "n         = \"bigint\"\n",
+    ] {
+        assert!(topology.contains(part), "{part:?} is not in:\n{topology}");
+    }
+    let run = folder.run(&["run", "logs/topology.toml"]);
+    assert_eq!((run.code, run.out.lines().last().map(|line| line.contains('7'))), (Some(0), Some(true)), "{}{}", run.out, run.err);
+}
+
 /// A column of numbers and texts is `json`, and a topology that says `string` of it could not read the file.
 #[test]
 fn what_was_inferred_is_said_as_a_schema_says_it() {

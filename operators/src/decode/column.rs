@@ -306,7 +306,7 @@ impl ColumnSet {
     /// The columns of these specifications.
     pub(crate) fn from_specs(specs: &[ColumnSpec]) -> Result<Self> {
         let columns = specs.iter().map(Column::new).collect::<Result<_>>()?;
-        Ok(ColumnSet::new(specs.iter().map(|spec| spec.name.clone()), columns))
+        Ok(ColumnSet::new(specs.iter().map(|spec| spec.input_name().to_owned()), columns))
     }
 
     /// The column of this name; `guess` is the one that is likely.
@@ -315,6 +315,11 @@ impl ColumnSet {
             Some(likely) if likely == name => Some(guess),
             _ => self.index.get(name).copied(),
         }
+    }
+
+    /// How the input calls a column.
+    pub(crate) fn name(&self, column: usize) -> Option<&str> {
+        self.names.get(column).map(String::as_str)
     }
 
     /// Ends a row: columns that it did not name are null.

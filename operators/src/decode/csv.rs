@@ -52,11 +52,11 @@ impl Header {
     pub(crate) fn named(names: &[String], wanted: &[ColumnSpec]) -> Result<Self, String> {
         let mut columns = vec![None; names.len()];
         for (index, spec) in wanted.iter().enumerate() {
-            let Some(field) = names.iter().position(|name| *name == spec.name) else {
-                return Err(format!("its header has no column `{}`; it has {}", spec.name, names.join(", ")));
+            let Some(field) = names.iter().position(|name| *name == spec.input_name()) else {
+                return Err(format!("its header has no column {}; it has {}", spec.both_names(), names.join(", ")));
             };
-            if is_twice(&spec.name, names) {
-                return Err(format!("its header has the column `{}` more than once", spec.name));
+            if is_twice(spec.input_name(), names) {
+                return Err(format!("its header has the column {} more than once", spec.both_names()));
             }
             columns[field] = Some(index);
         }

@@ -147,7 +147,7 @@ fn lacking<'a>(row: &str, columns: &'a ColumnSet) -> Result<Option<&'a str>, Mis
             }
         }
     }
-    Ok(has.iter().position(|has| !has).map(|column| columns.columns[column].path.as_str()))
+    Ok(has.iter().position(|has| !has).and_then(|column| columns.name(column)))
 }
 
 /// A value that must be an object. The line is JSON already, so a look at its first byte is enough.

@@ -3,13 +3,15 @@
 //! A type is inferred only when every sample value reads as it without loss: a column of numbers and texts becomes `json` (in
 //! CSV `string`), one of only nulls `string`. Keys and headers that cannot be column names are left out and reported.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use super::Block;
 use super::csv::{Dialect, FieldText, record};
 use super::instant::{parse_date, parse_timestamp};
 use super::json::cursor::{Cursor, Syntax};
-use super::schema::{SchemaText, is_name};
+use super::schema::{SchemaText, is_name, name_for, with_from};
 
 /// How many rows are looked at.
 pub(crate) const SAMPLE_ROWS: usize = 1000;
@@ -67,8 +69,17 @@ pub(crate) struct Inference {
 pub(crate) struct Inferred {
     /// The columns.
     pub(crate) schema: SchemaText,
-    /// Names in the input that no column can have.
-    pub(crate) left_out: Vec<String>,
+    /// Names in the input that no column can have, and what the columns are called.
+    pub(crate) renamed: Vec<Renamed>,
+}
+
+/// A column that has another name than in the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Renamed {
+    pub(crate) from: String,
+    pub(crate) name: String,
+    /// As the schema has it: its type and where it is from.
+    pub(crate) text: String,
 }
 
 impl Inference {
@@ -108,14 +119,22 @@ impl Inference {
     }
 
     /// What the rows have in common; without columns when there was no good row. `mixed` is the type of a column whose values
-    /// have nothing in common.
-    pub(crate) fn finish(self, mixed: &str) -> Inferred {
-        let (named, nameless): (Vec<_>, Vec<_>) = self.columns.entries.into_iter().partition(|(name, _)| is_name(name));
-        let text = |kind: &Kind| type_text(kind).unwrap_or_else(|| mixed.to_owned());
-        Inferred {
-            schema: SchemaText(named.into_iter().map(|(name, kind)| (name, text(&kind))).collect()),
-            left_out: nameless.into_iter().map(|(name, _)| name).collect(),
+    /// have nothing in common; those called as in `left_out` are no columns.
+    pub(crate) fn finish(self, mixed: &str, left_out: &BTreeSet<String>) -> Inferred {
+        let mut taken: BTreeSet<String> = self.columns.entries.iter().map(|(name, _)| name.clone()).collect();
+        let (mut columns, mut renamed) = (Vec::new(), Vec::new());
+        for (from, kind) in self.columns.entries.into_iter().filter(|(from, _)| !left_out.contains(from)) {
+            let text = type_text(&kind).unwrap_or_else(|| mixed.to_owned());
+            if is_name(&from) {
+                columns.push((from, text));
+                continue;
+            }
+            let (name, text) = (name_for(&from, |name| taken.contains(name)), with_from(&text, &from));
+            taken.insert(name.clone());
+            columns.push((name.clone(), text.clone()));
+            renamed.push(Renamed { from, name, text });
         }
+        Inferred { schema: SchemaText(columns), renamed }
     }
 }
 
@@ -264,13 +283,14 @@ mod tests {
             "{\"d\":1.5,\"s\":\"x\",\"m\":\"x\",\"l\":[{\"a\":1},{\"b\":[true]}],\"e\":{},\"big\":18446744073709551616,\"a b\":1}\n",
             "{\"i\":-7,\"o\":{\"k\":1,\"x y\":2},\"lm\":[1,\"x\"],\"b\":false}",
         )));
-        let inferred = inference.finish("json");
+        let inferred = inference.finish("json", &BTreeSet::new());
         assert_eq!(
             shown(&inferred),
             "i bigint; n string; d double; t timestamp; s string; m json; big decimal(38, 0); l list<struct<a: bigint, b: list<boolean>>>; \
-             e json; o json; lm json; b boolean"
+             e json; a_b bigint from 'a b'; o json; lm json; b boolean"
         );
-        assert_eq!(inferred.left_out, ["a b"]);
+        let renamed: Vec<_> = inferred.renamed.iter().map(|renamed| (renamed.from.as_str(), renamed.name.as_str())).collect();
+        assert_eq!(renamed, [("a b", "a_b")]);
         assert!(inferred.schema.columns().is_ok());
     }
 
@@ -282,7 +302,10 @@ mod tests {
             "\n",
             r#"{"day":"0001-01-01","time":"2013-02-28 10:00:00","both":"2013-02-28T10:00:00Z","days":[],"none":"2013-02-28"}"#,
         )));
-        assert_eq!(shown(&inference.finish("json")), "day date; time timestamp; both string; days list<date>; none string");
+        assert_eq!(
+            shown(&inference.finish("json", &BTreeSet::new())),
+            "day date; time timestamp; both string; days list<date>; none string"
+        );
     }
 
     #[test]
@@ -291,7 +314,10 @@ mod tests {
         let names = ["i", "zip", "d", "t", "b", "none", "m"].map(str::to_owned);
         let mut inference = Inference::default();
         inference.add_csv(&block("1,00501,1,2013-01-01 00:00:00,TRUE,,1\n2,90210,1e3,,false,,x\nwrong\n"), &names, &dialect);
-        assert_eq!(shown(&inference.finish("string")), "i bigint; zip string; d double; t timestamp; b boolean; none string; m string");
+        assert_eq!(
+            shown(&inference.finish("string", &BTreeSet::new())),
+            "i bigint; zip string; d double; t timestamp; b boolean; none string; m string"
+        );
     }
 
     #[test]
@@ -299,11 +325,11 @@ mod tests {
         let mut inference = Inference::default();
         inference.add_json(&block(&("{\"a\":1}\n".repeat(SAMPLE_ROWS) + "{\"a\":\"x\"}\n")));
         assert!(!inference.wants_more());
-        assert_eq!(shown(&inference.finish("json")), "a bigint");
+        assert_eq!(shown(&inference.finish("json", &BTreeSet::new())), "a bigint");
     }
 
     #[test]
     fn without_rows_there_are_no_columns() {
-        assert_eq!(Inference::default().finish("json").schema, SchemaText::default());
+        assert_eq!(Inference::default().finish("json", &BTreeSet::new()).schema, SchemaText::default());
     }
 }

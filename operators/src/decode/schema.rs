@@ -45,7 +45,7 @@ impl JsonSchema for SchemaText {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "object",
-            "description": "Column names and their SQL types, in order: `{ carrier = \"string not null\", departed = \"timestamp\" }`.",
+            "description": "Column names and their SQL types, in order: `{ carrier = \"string not null\", departed = \"timestamp from '@timestamp'\" }`; behind `from` is what the input calls a column.",
             "additionalProperties": { "type": "string" }
         })
     }
@@ -56,6 +56,8 @@ impl JsonSchema for SchemaText {
 pub struct ColumnSpec {
     /// Its name.
     pub name: String,
+    /// What the input calls it, where that is another name.
+    pub from: Option<String>,
     /// Its type.
     pub column_type: ColumnType,
     /// Whether it was declared `json`: any JSON value, kept as text.
@@ -63,14 +65,29 @@ pub struct ColumnSpec {
 }
 
 impl ColumnSpec {
-    /// The column `name` with the type that `text` says.
+    /// The column `name` as `text` says: its type, and behind `from` what the input calls it (`timestamp from '@timestamp'`, after the metadata
+    /// columns of Flink SQL).
     ///
     /// # Errors
     /// What is wrong with the type.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let (text, from) = without_from(text);
         let column_type = ColumnType::parse(text)?;
         let first = text.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-        Ok(ColumnSpec { name: name.to_owned(), column_type, json: first.eq_ignore_ascii_case("json") })
+        Ok(ColumnSpec { name: name.to_owned(), from, column_type, json: first.eq_ignore_ascii_case("json") })
+    }
+
+    /// What the input calls it.
+    pub fn input_name(&self) -> &str {
+        self.from.as_deref().unwrap_or(&self.name)
+    }
+
+    /// How messages call it where it matters what the input has: `at`, or `@timestamp` (at).
+    pub fn both_names(&self) -> String {
+        match &self.from {
+            None => format!("`{}`", self.name),
+            Some(from) => format!("`{from}` (`{}`)", self.name),
+        }
     }
 
     /// As Arrow has it.
@@ -78,6 +95,35 @@ impl ColumnSpec {
         let field = Field::new(&self.name, self.column_type.data_type.clone(), self.column_type.nullable);
         if self.json { json_field(field) } else { field }
     }
+}
+
+/// A type without what is behind it: `from 'name'`, and that name. A quote within it is doubled. No type has a quote in it.
+fn without_from(text: &str) -> (&str, Option<String>) {
+    let found = text.find('\'').and_then(|quote| {
+        let name = text[quote + 1..].trim_end().strip_suffix('\'')?.replace("''", "'");
+        let before = text[..quote].trim_end();
+        let start = before.len().checked_sub(4).filter(|start| before.is_char_boundary(*start))?;
+        let (text, from) = before.split_at(start);
+        (from.eq_ignore_ascii_case("from") && text.ends_with(char::is_whitespace)).then_some((text, name))
+    });
+    found.map_or((text, None), |(text, name)| (text.trim_end(), Some(name)))
+}
+
+/// A type with `from 'name'` behind it.
+pub(crate) fn with_from(text: &str, from: &str) -> String {
+    format!("{text} from '{}'", from.replace('\'', "''"))
+}
+
+/// A name that a column can have and that none of those `taken` has, as near as can be to what the input calls it: `user_id` for `user.id`.
+pub(crate) fn name_for(from: &str, taken: impl Fn(&str) -> bool) -> String {
+    let words: Vec<&str> = from.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let name = match words.join("_") {
+        name if name.is_empty() => "column".to_owned(),
+        name if name.starts_with(|c: char| c.is_ascii_digit()) => format!("_{name}"),
+        name => name,
+    };
+    let numbered = (2_u64..).map(|number| format!("{name}_{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(name)
 }
 
 impl SchemaText {
@@ -97,7 +143,12 @@ impl SchemaText {
                     Diagnostic::error("bad-name", format!("`{name}` cannot be a column name"))
                         .key(name)
                         .on_key()
-                        .help("names are letters, digits, `_` and `-`, start with a letter or `_` and have no `__`"),
+                        .help(format!(
+                            "names are letters, digits, `_` and `-`, start with a letter or `_` and have no `__`; a column of the input with another \
+                             name is read as in {} = {:?}",
+                            name_for(name, |_| false),
+                            with_from(text, name)
+                        )),
                 );
             }
             match ColumnSpec::parse(name, text) {
@@ -159,6 +210,32 @@ mod tests {
         let columns = read(r#"{"z": "bigint not null", "a": " json not null"}"#).columns().unwrap();
         let shown: Vec<_> = columns.iter().map(|c| (c.name.as_str(), c.column_type.nullable, c.json)).collect();
         assert_eq!(shown, [("z", false, false), ("a", false, true)]);
+    }
+
+    #[test]
+    fn the_input_may_call_a_column_otherwise() {
+        let read =
+            |text: &str| ColumnSpec::parse("c", text).map(|spec| (spec.input_name().to_owned(), spec.column_type.nullable, spec.json));
+        assert_eq!(read("timestamp(ms) not null from '@timestamp'").unwrap(), ("@timestamp".to_owned(), false, false));
+        assert_eq!(read("json FROM  'it''s, \"here\"' ").unwrap(), ("it's, \"here\"".to_owned(), true, true));
+        assert_eq!(read("struct<from: string>").unwrap().0, "c");
+        for wrong in
+            ["bigint from", "bigint from 'a", "bigint from a", "bigintfrom 'a'", "from 'a'", "bigint 'a'", "bigint from 'a' not null"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        for name in ["@timestamp", "it's", "", "''"] {
+            assert_eq!(without_from(&with_from("date", name)), ("date", Some(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn names_are_as_near_as_can_be() {
+        let taken = ["user_id", "user_id_2"];
+        let named = |from: &str| name_for(from, |name| taken.contains(&name));
+        let names = ["@timestamp", "user.id", "Order ID", "__v", "2xx", "größe", "--", "$set"].map(named);
+        assert_eq!(names, ["timestamp", "user_id_3", "Order_ID", "v", "_2xx", "gr_e", "column", "set"]);
+        assert!(names.iter().all(|name| is_name(name)));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use millstream_api::error::shortened;
 use super::blocks::Names;
 use super::paths::InputFile;
 use crate::decode::csv::{Dialect, is_twice};
-use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, is_name};
+use crate::decode::infer::Renamed;
+use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, SchemaText, is_name};
 
 /// What other programs put between fields.
 const DELIMITERS: [char; 4] = [';', '\t', '|', ','];
@@ -14,17 +15,18 @@ const DELIMITERS: [char; 4] = [';', '\t', '|', ','];
 /// The declared columns that the header does not have, or has more than once.
 pub(super) fn check_declared(file: &InputFile, header: &Names, columns: &[ColumnSpec], dialect: &Dialect) -> Result<(), Diagnostics> {
     let mistake = |column: &ColumnSpec| {
-        let name = &column.name;
-        let found = match header.names.contains(name) {
+        let name = column.input_name();
+        let found = match header.names.iter().any(|other| other == name) {
             false if header.names.is_empty() => return None,
             false => {
                 let help = other_delimiter(&header.names, dialect).unwrap_or_else(|| instead(name, &header.names));
-                Diagnostic::error("missing-column", format!("the header of `{}` has no column `{name}`", file.name)).help(help)
+                Diagnostic::error("missing-column", format!("the header of `{}` has no column {}", file.name, column.both_names()))
+                    .help(help)
             }
             true if is_twice(name, &header.names) => twice(file, header, name).help(format!("rename one of them, or declare no `{name}`")),
             true => return None,
         };
-        Some(found.key("schema").key(name).on_key())
+        Some(found.key("schema").key(&column.name).on_key())
     };
     Diagnostics(columns.iter().filter_map(mistake).collect()).into_result(())
 }
@@ -39,20 +41,28 @@ pub(super) fn check_inferred(file: &InputFile, header: &Names) -> Result<(), Dia
     Diagnostics(names.map(mistake).collect()).into_result(())
 }
 
+/// The names that no column can have and that the header has more than once: nobody misses those.
+pub(super) fn unreadable(header: &Names) -> impl Iterator<Item = &String> {
+    header.names.iter().filter(|name| !is_name(name) && is_twice(name, &header.names))
+}
+
 fn twice(file: &InputFile, header: &Names, name: &str) -> Diagnostic {
     let message = format!("the header of `{}`, line {}, has the column `{name}` more than once", file.name, header.line);
     Diagnostic::error("duplicate-column", message)
 }
 
-/// Says why there are no columns where there were rows or a header, of which `left_out` are the names.
-pub(super) fn no_columns(left_out: &[String], dialect: Option<&Dialect>) -> Diagnostic {
-    let message = match left_out {
-        [] => "no schema can be inferred, because the files have no rows".to_owned(),
-        [one] => format!("no schema can be inferred, because the only column is {:?}, and that cannot be a column name", shortened(one)),
-        several => format!("no schema can be inferred, because none of these can be a column name: {}", several.join(", ")),
+/// Says why there are no columns, or why the only one is none.
+pub(super) fn no_columns(schema: &SchemaText, renamed: &[Renamed], dialect: Option<&Dialect>) -> Option<Diagnostic> {
+    let (message, help) = match (&schema.0[..], renamed, dialect) {
+        ([], ..) => ("no schema can be inferred, because the files have no rows".to_owned(), SCHEMA_HELP.to_owned()),
+        ([_], [one], Some(dialect)) => {
+            let help = other_delimiter(std::slice::from_ref(&one.from), dialect)?;
+            let from = shortened(&one.from);
+            (format!("no schema can be inferred, because the only column is {from:?}, and that cannot be a column name"), help)
+        }
+        _ => return None,
     };
-    let help = dialect.and_then(|dialect| other_delimiter(left_out, dialect));
-    Diagnostic::error("empty-schema", message).key("path").help(help.unwrap_or_else(|| SCHEMA_HELP.to_owned()))
+    Some(Diagnostic::error("empty-schema", message).key("path").help(help))
 }
 
 /// What to do about a header that is one field, and would be several if another character stood between fields.

@@ -42,6 +42,7 @@ pub(crate) use blocks::{BYTE_ORDER_MARK, Framing, MAX_RECORD_BYTES, count_lines}
 pub use compression::Compression;
 pub(crate) use formats::TextFormat;
 pub use options::{FileFormat, FileSourceOptions};
+pub use plan::IN_SCHEMA;
 
 /// Makes the `file` source known.
 pub fn register(registry: &mut Registry) {

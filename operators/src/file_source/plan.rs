@@ -1,5 +1,6 @@
 //! The plan of the `file` source: which files, which columns, what is wrong with either.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_api::Stream;
@@ -7,18 +8,18 @@ use millstream_api::diagnostic::{Diagnostic, Diagnostics, Severity};
 use millstream_api::error::Error;
 use millstream_api::plan::{Inputs, Make, OutputPlan, Plan};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
-use millstream_api::types::{ColumnType, TimestampForm, is_json};
+use millstream_api::types::{ColumnType, SqlName, TimestampForm, is_json};
 
 use super::blocks::{Division, Ending, Names, TextFile, header_names};
 use super::formats::{Format, TextFormat};
-use super::headers::{check_declared, check_inferred, instead, no_columns};
+use super::headers::{check_declared, check_inferred, instead, no_columns, unreadable};
 use super::options::{FileFormat, FileSourceOptions};
 use super::parquet;
 use super::paths::{InputFile, list, may_come};
 use super::reader::{FileFactory, Manner};
 use super::reading::FileShape;
-use crate::decode::infer::{Inference, Inferred};
-use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name};
+use crate::decode::infer::{Inference, Inferred, Renamed};
+use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name, name_for, with_from};
 
 /// More files are not read side by side: each is open, and has a block under way.
 const MOST_TOGETHER: usize = 256;
@@ -164,6 +165,7 @@ fn infer(files: &[InputFile], format: &Format, warnings: &mut Diagnostics) -> Re
 
 fn columns_of_text(files: &[InputFile], format: &Format, mixed: &str, warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
     let mut inference = Inference::default();
+    let mut left_out_names = BTreeSet::new();
     for file in files {
         if !inference.wants_more() {
             break;
@@ -173,19 +175,28 @@ fn columns_of_text(files: &[InputFile], format: &Format, mixed: &str, warnings: 
             _ => Names::default(),
         };
         check_inferred(file, &header)?;
+        left_out_names.extend(unreadable(&header).cloned());
         infer_from(file, format, &header.names, &mut inference).map_err(cannot_read)?;
     }
-    let Inferred { schema, left_out } = inference.finish(mixed);
-    if schema.0.is_empty() {
-        let dialect = if let Format::Text(TextFormat::Csv(dialect), _) = format { Some(dialect) } else { None };
-        return Err(no_columns(&left_out, dialect).into());
+    let Inferred { schema, renamed } = inference.finish(mixed, &left_out_names);
+    warnings.0.extend(left_out_names.iter().map(|name| left_out(name, "it cannot be a column name, and the header has it more than once")));
+    let dialect = if let Format::Text(TextFormat::Csv(dialect), _) = format { Some(dialect) } else { None };
+    if let Some(mistake) = no_columns(&schema, &renamed, dialect) {
+        return Err(mistake.into());
     }
-    left_out.iter().for_each(|name| warnings.push(left_out_name(name)));
+    warnings.0.extend(renamed.iter().map(renamed_column));
     schema.columns()
 }
 
-fn left_out_name(name: &str) -> Diagnostic {
-    left_out(name, "it cannot be a column name")
+/// How the help of `renamed-column` begins; behind it is the column's line of a schema.
+pub const IN_SCHEMA: &str = "in a `schema` it is ";
+
+fn renamed_column(renamed: &Renamed) -> Diagnostic {
+    let Renamed { from, name, text } = renamed;
+    let message = format!("`{from}` of the input, which cannot be a column name, is the column `{name}`");
+    // JSON's texts are TOML's.
+    let line = format!("{IN_SCHEMA}{name} = {}", serde_json::Value::from(text.as_str()));
+    Diagnostic::warning("renamed-column", message).key("path").help(line)
 }
 
 fn left_out(name: &str, why: &str) -> Diagnostic {
@@ -210,14 +221,22 @@ const SAMPLE_BLOCK_BYTES: usize = 64 << 10;
 
 fn columns_of_parquet(files: &[InputFile], warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
     let Some(first) = files.first() else { return Ok(Vec::new()) };
-    let mut columns = Vec::new();
-    for field in parquet::schema_of(first).map_err(cannot_read)?.fields() {
+    let mut columns: Vec<ColumnSpec> = Vec::new();
+    let schema = parquet::schema_of(first).map_err(cannot_read)?;
+    for field in schema.fields() {
         match parquet::sql_type(field.data_type()) {
-            _ if !is_name(field.name()) => warnings.push(left_out_name(field.name())),
             None => warnings.push(left_out(field.name(), &format!("there is no type for its {}", field.data_type()))),
             Some(data_type) => {
                 let column_type = ColumnType { data_type, nullable: field.is_nullable(), timestamp: TimestampForm::Rfc3339 };
-                columns.push(ColumnSpec { name: field.name().clone(), column_type, json: is_json(field) });
+                let is_taken = |name: &str| schema.field_with_name(name).is_ok() || columns.iter().any(|column| column.name == name);
+                let from = (!is_name(field.name())).then(|| field.name().clone());
+                let name = from.as_ref().map_or_else(|| field.name().clone(), |from| name_for(from, is_taken));
+                if let Some(from) = from.clone() {
+                    let not_null = if column_type.nullable { "" } else { " not null" };
+                    let text = with_from(&format!("{}{not_null}", SqlName(&column_type.data_type)), &from);
+                    warnings.push(renamed_column(&Renamed { from, name: name.clone(), text }));
+                }
+                columns.push(ColumnSpec { name, from, column_type, json: is_json(field) });
             }
         }
     }

@@ -10,6 +10,7 @@ use millstream_api::Registry;
 use millstream_api::diagnostic::Severity;
 use millstream_api::registry::Role;
 use millstream_api::types::{sql_type, timestamp_type};
+use millstream_operators::file_source::IN_SCHEMA;
 use millstream_topology::{Outcome, is_name, load_text};
 
 use super::Stop;
@@ -33,6 +34,7 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
     let outcome = load_text("topology.toml", &asked, Path::new("."), &BTreeMap::new(), &[], registry);
     let notes = notes(&outcome, &source, file, options)?;
     let columns = columns(&outcome, &source);
+    let renamed = renamed(&outcome);
     if columns.is_empty() {
         return Err(Stop::wrong(format!("{} has no rows from which columns could be told", file.display()), ONE_ROW));
     }
@@ -40,7 +42,8 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
     let whose = if options.contains("parquet") { "its own" } else { "those of its first 1,000 rows" };
     let head = format!("# Reads {}. Its columns and types are {whose}.\n", quoted(&file.to_string_lossy()));
     let table = source_table(&source, &path_from(folder, file)?, options);
-    let topology = format!("{head}name = {}\n\n{table}{}{}{}", quoted(name), time(&columns), schema(&source, &columns), sink(&source));
+    let topology =
+        format!("{head}name = {}\n\n{table}{}{}{}", quoted(name), time(&columns), schema(&source, &columns, &renamed), sink(&source));
     Ok(Written { topology, notes })
 }
 
@@ -170,13 +173,19 @@ fn time(columns: &[Column]) -> String {
     }
 }
 
-fn schema(source: &str, columns: &[Column]) -> String {
-    let keys: Vec<String> =
-        columns.iter().map(|column| if is_name(&column.name) { column.name.clone() } else { quoted(&column.name) }).collect();
-    let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
-    let lines: Vec<String> =
-        keys.iter().zip(columns).map(|(key, column)| format!("{key:width$} = {}\n", quoted(&column.sql_type))).collect();
-    format!("\n[sources.{source}.schema]\n{}", lines.concat())
+/// The columns that the file calls otherwise, with what a schema says of them.
+fn renamed(outcome: &Outcome) -> BTreeMap<&str, &str> {
+    let entries = outcome.report.entries().iter().filter(|entry| entry.code == "renamed-column");
+    entries.filter_map(|entry| entry.help.as_deref()?.strip_prefix(IN_SCHEMA)?.split_once(" = ")).collect()
+}
+
+fn schema(source: &str, columns: &[Column], renamed: &BTreeMap<&str, &str>) -> String {
+    let width = columns.iter().map(|column| column.name.chars().count()).max().unwrap_or_default();
+    let line = |Column { name, sql_type, .. }: &Column| match renamed.get(name.as_str()) {
+        Some(text) => format!("{name:width$} = {text}\n"),
+        None => format!("{name:width$} = {}\n", quoted(sql_type)),
+    };
+    format!("\n[sources.{source}.schema]\n{}", columns.iter().map(line).collect::<String>())
 }
 
 fn sink(source: &str) -> String {

@@ -82,15 +82,15 @@ pub(crate) fn schema_of(file: &InputFile) -> Result<SchemaRef> {
 
 /// Why a column of the file can't be read as declared; none when it can.
 pub(crate) fn mismatch(schema: &Schema, wanted: &ColumnSpec) -> Option<(&'static str, String)> {
-    let name = &wanted.name;
-    let Ok(field) = schema.field_with_name(name) else {
-        return Some(("missing-column", format!("has no column `{name}`")));
+    let name = wanted.both_names();
+    let Ok(field) = schema.field_with_name(wanted.input_name()) else {
+        return Some(("missing-column", format!("has no column {name}")));
     };
     if readable(field.data_type(), wanted) {
         return None;
     }
     let is = sql_type(field.data_type()).map_or_else(|| field.data_type().to_string(), |found| types::sql_name(&found));
-    Some(("type-mismatch", format!("has `{name}` as {is}, which cannot be read as {}", types::declared(wanted))))
+    Some(("type-mismatch", format!("has {name} as {is}, which cannot be read as {}", types::declared(wanted))))
 }
 
 impl ParquetFile {
@@ -108,7 +108,7 @@ impl ParquetFile {
                 );
             }
         }
-        let mut roots: Vec<usize> = shape.wanted.iter().filter_map(|wanted| schema.index_of(&wanted.name).ok()).collect();
+        let mut roots: Vec<usize> = shape.wanted.iter().filter_map(|wanted| schema.index_of(wanted.input_name()).ok()).collect();
         let places: Vec<usize> = roots.clone();
         roots.sort_unstable();
         let columns = places.iter().filter_map(|place| roots.binary_search(place).ok()).collect();

@@ -3,6 +3,7 @@
 mod follow;
 mod packed;
 mod parquet;
+mod renamed;
 mod text;
 mod together;
 

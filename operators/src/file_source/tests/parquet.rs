@@ -117,14 +117,14 @@ fn columns_and_types_are_those_of_the_file() {
         [("at", Arc::new(times)), ("tags", Arc::new(lists)), ("clock", Arc::new(clock)), ("not a name", texts(0..2))];
     write(&folder.path().join("in.parquet"), &columns, 10, Packing::LZ4_RAW);
     let plan = plan(folder.path(), serde_json::json!({ "path": "in.parquet", "format": "parquet" })).unwrap();
-    let inferred = [of_type("at", "timestamp"), of_type("tags", "list<bigint>")];
+    let inferred = [of_type("at", "timestamp"), of_type("tags", "list<bigint>"), of_type("not_a_name", "string from 'not a name'")];
     assert_eq!(plan.outputs[0].stream.schema, arrow_schema(&inferred));
     let warnings: Vec<&str> = plan.warnings.0.iter().map(|warning| warning.message.as_str()).collect();
     assert_eq!(
         warnings,
         [
             "`clock` of the input is left out, because there is no type for its Time64(ns)",
-            "`not a name` of the input is left out, because it cannot be a column name"
+            "`not a name` of the input, which cannot be a column name, is the column `not_a_name`"
         ]
     );
     let Make::Source(factory) = &plan.make else { panic!("no source") };
@@ -133,7 +133,10 @@ fn columns_and_types_are_those_of_the_file() {
     let shown: Vec<String> = (0..2).map(|row| millstream_api::error::row_as_json(&rows.parts[0].records, row)).collect();
     assert_eq!(
         shown,
-        ["{\"at\":\"1970-01-01T00:00:00.000001Z\",\"tags\":[1,null]}", "{\"at\":\"1969-12-31T23:59:59.999999Z\",\"tags\":null}"]
+        [
+            "{\"at\":\"1970-01-01T00:00:00.000001Z\",\"tags\":[1,null],\"not_a_name\":\"text 0\"}",
+            "{\"at\":\"1969-12-31T23:59:59.999999Z\",\"tags\":null,\"not_a_name\":\"text 1\"}"
+        ]
     );
 }
 
