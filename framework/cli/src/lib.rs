@@ -13,7 +13,7 @@
 //! - `status`: exit statuses
 //! - `console`: what is said on standard error and output, as text or as log lines
 //! - `files`: a topology file, read and checked, with its mistakes shown
-//! - `check`, `run`, `graph`, `new`, `operators`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
+//! - `check`, `run`, `graph`, `new`, `operators`, `functions`, `schema`: the subcommands; `found`: mistakes as JSON; `catalogue`: node types as a page
 //! - `resume`: where a run begins; `since`: what it does about input that has changed since a checkpoint
 //! - `plan`: what a change of the topology means for its state; `state`: what checkpoints hold; `checkpoint`: one now
 //! - `test`: the tests in a file
@@ -32,6 +32,7 @@ mod client;
 mod console;
 mod files;
 mod found;
+mod functions;
 mod graph;
 mod keys;
 mod ledger;
@@ -93,6 +94,7 @@ fn dispatch(args: &Args, registry: &Registry) -> Status {
         Command::Why(args) => why::why(args, registry, &console),
         Command::Top(args) => top::top(args, &console),
         Command::Tap(args) => tap::tap(args, &console),
+        Command::Functions(args) => functions::functions(args, &console),
         Command::Operators(operators) => operators::operators(operators, registry, &console),
     }
 }

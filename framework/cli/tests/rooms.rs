@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "millstream-cli",
         &[
             "millstream-api",
+            "millstream-expr",
             "millstream-topology",
             "millstream-state",
             "millstream-runtime",

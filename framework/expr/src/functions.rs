@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion_expr::ScalarUDF;
 use datafusion_expr::planner::ExprPlanner;
-use datafusion_functions::{core, datetime, math, regex, string, unicode};
+use datafusion_functions::{core, crypto, datetime, encoding, math, regex, string, unicode};
 use datafusion_functions_nested as nested;
 
 use crate::adapted::adapted;
@@ -18,67 +18,70 @@ use crate::json;
 use crate::syntax::Syntax;
 use crate::time_text::time_format;
 
-/// Functions of one value each for one row, by the names they can be called by.
-static SCALAR: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
-    let mut named = BTreeMap::new();
-    for function in scalar_functions() {
-        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            named.insert(name.to_owned(), Arc::clone(&function));
-        }
-    }
-    for name in ["to_char", "date_format"] {
-        if let Some(template) = Template::of(name) {
-            named.insert(name.to_owned(), time_format(name, template));
-        }
-    }
-    named
+/// What functions are about, and these.
+pub(crate) type Group = (&'static str, Vec<Arc<ScalarUDF>>);
+
+/// Functions of one value each for one row.
+static GROUPS: LazyLock<[Group; 7]> = LazyLock::new(|| {
+    [
+        ("nulls and choices", core_functions()),
+        ("numbers", math_functions()),
+        ("text", text_functions()),
+        ("digests and bytes", bytes_functions()),
+        ("times", time_functions()),
+        ("lists", nested_functions()),
+        ("JSON", json::functions()),
+    ]
 });
 
-/// Functions over groups of rows, which [`crate::aggregate`] has: known here so that one in the wrong place is called what it is.
-const AGGREGATE: [&str; 43] = [
-    "approx_count_distinct",
-    "approx_distinct",
-    "approx_median",
-    "approx_percentile_cont",
-    "array_agg",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar",
-    "covar_pop",
-    "covar_samp",
-    "every",
-    "first_value",
-    "last_value",
-    "listagg",
-    "max",
-    "mean",
-    "median",
-    "min",
-    "regr_avgx",
-    "regr_avgy",
-    "regr_count",
-    "regr_intercept",
-    "regr_r2",
-    "regr_slope",
-    "regr_sxx",
-    "regr_sxy",
-    "regr_syy",
-    "some",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "string_agg",
-    "sum",
-    "var",
-    "var_pop",
-    "var_samp",
-    "variance",
+/// The same, by the names they can be called by.
+static SCALAR: LazyLock<BTreeMap<&str, &Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let all = GROUPS.iter().flat_map(|(_, functions)| functions);
+    all.flat_map(|function| names(function).map(move |name| (name, function))).collect()
+});
+
+/// All names that a function can be called by, its own first.
+pub(crate) fn names(function: &ScalarUDF) -> impl Iterator<Item = &str> {
+    std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str))
+}
+
+/// A function over groups of rows, which [`crate::aggregate`] has: its names, how it is called, what it gives.
+pub(crate) type OverGroups = (&'static [&'static str], &'static str, &'static str);
+
+/// Known here so that one in the wrong place is called what it is.
+pub(crate) const AGGREGATE: [OverGroups; 32] = [
+    (&["approx_distinct", "approx_count_distinct"], "approx_distinct(x)", "About how many different values there are."),
+    (&["approx_median"], "approx_median(x)", "About the value that half of the others do not exceed."),
+    (&["approx_percentile_cont"], "approx_percentile_cont(x, share)", "About the value that this share of the others does not exceed."),
+    (&["array_agg"], "array_agg([distinct] x [order by y])", "All values as a list, nulls among them."),
+    (&["avg", "mean"], "avg([distinct] x)", "The mean."),
+    (&["bit_and"], "bit_and(x)", "The bits that all integers have."),
+    (&["bit_or"], "bit_or(x)", "The bits that any integer has."),
+    (&["bit_xor"], "bit_xor([distinct] x)", "The bits that an odd number of integers has."),
+    (&["bool_and", "every"], "bool_and(condition)", "Whether all are true."),
+    (&["bool_or", "some"], "bool_or(condition)", "Whether any is true."),
+    (&["corr"], "corr(y, x)", "How two numbers go together, from -1 to 1."),
+    (&["count"], "count(*), count([distinct] x)", "How many rows there are, or how many values that are not null."),
+    (&["covar_pop"], "covar_pop(y, x)", "The covariance of all there is."),
+    (&["covar_samp", "covar"], "covar_samp(y, x)", "The covariance of a sample."),
+    (&["first_value"], "first_value(x [order by y])", "The value of the first row, by event time unless it says otherwise."),
+    (&["last_value"], "last_value(x [order by y])", "The value of the last row, by event time unless it says otherwise."),
+    (&["max"], "max(x)", "The greatest value."),
+    (&["median"], "median([distinct] x)", "The value in the middle, or the mean of the two there."),
+    (&["min"], "min(x)", "The least value."),
+    (&["regr_avgx"], "regr_avgx(y, x)", "The mean of x where both are there."),
+    (&["regr_avgy"], "regr_avgy(y, x)", "The mean of y where both are there."),
+    (&["regr_count"], "regr_count(y, x)", "How many pairs there are."),
+    (&["regr_intercept"], "regr_intercept(y, x)", "Where the straight line through all pairs is at x = 0."),
+    (&["regr_r2"], "regr_r2(y, x)", "How much of y the straight line explains, from 0 to 1."),
+    (&["regr_slope"], "regr_slope(y, x)", "How the straight line through all pairs rises."),
+    (&["regr_sxx", "regr_sxy", "regr_syy"], "regr_sxy(y, x)", "Sums of squares and products of how far pairs are from their means."),
+    (&["stddev", "stddev_samp"], "stddev([distinct] x)", "The standard deviation of a sample."),
+    (&["stddev_pop"], "stddev_pop([distinct] x)", "The standard deviation of all there is."),
+    (&["string_agg", "listagg"], "string_agg([distinct] x, separator [order by y])", "All texts as one, without nulls."),
+    (&["sum"], "sum([distinct] x)", "The sum."),
+    (&["var_pop"], "var_pop([distinct] x)", "The variance of all there is."),
+    (&["variance", "var", "var_samp"], "variance([distinct] x)", "The variance of a sample."),
 ];
 
 /// What turns syntax such as `extract`, `substring … from`, `a[1]` and `s['x']` into function calls.
@@ -93,58 +96,32 @@ static PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
 
 /// The scalar function of this name (in lower case).
 pub(crate) fn scalar(name: &str) -> Option<&'static Arc<ScalarUDF>> {
-    SCALAR.get(name)
+    SCALAR.get(name).copied()
+}
+
+/// All scalar functions, by what they are about.
+pub(crate) fn scalar_groups() -> &'static [Group] {
+    GROUPS.as_slice()
 }
 
 /// Whether this (in lower case) is the name of an aggregate function.
 pub(crate) fn is_aggregate(name: &str) -> bool {
-    AGGREGATE.contains(&name)
+    aggregate_names().any(|known| known == name)
 }
 
 /// The names of all scalar functions.
 pub(crate) fn scalar_names() -> impl Iterator<Item = &'static str> {
-    SCALAR.keys().map(String::as_str)
+    SCALAR.keys().copied()
 }
 
 /// The names of all aggregate functions.
 pub(crate) fn aggregate_names() -> impl Iterator<Item = &'static str> {
-    AGGREGATE.into_iter()
+    AGGREGATE.iter().flat_map(|(names, ..)| names.iter().copied())
 }
 
 /// The planners of syntax that is not written as a call.
 pub(crate) fn planners() -> &'static [Arc<dyn ExprPlanner>] {
     &PLANNERS
-}
-
-/// Why a function that SQL knows is not here.
-pub(crate) fn why_not(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "now" | "current_timestamp" | "current_date" | "current_time" | "localtimestamp" | "localtime" | "today" => {
-            "there is no wall clock in expressions: the same input must give the same output; use a column, or window_end"
-        }
-        "random" | "rand" | "uuid" | "gen_random_uuid" => "there is no randomness in expressions: the same input must give the same output",
-        "tumble" | "hop" | "session" | "cumulate" => "windows are made by an operator of type `window`",
-        "row_number" | "rank" | "dense_rank" => "ranks are made by an operator of type `top_n`, with `rank_as`",
-        "lag" | "lead" | "nth_value" | "ntile" => "there are no window functions",
-        "arg_max" | "max_by" => "write `last_value(x order by y nulls first)`",
-        "arg_min" | "min_by" => "write `first_value(x order by y)`",
-        "collect_list" => "write `array_agg(x)`, with `filter (where x is not null)` to leave nulls out",
-        "collect_set" => "write `array_agg(distinct x)`",
-        "group_concat" => "write `string_agg(x, ',')`",
-        "percentile_cont" => "write `median(x)`, or `approx_percentile_cont(x, 0.95)`",
-        "unnest" => "lists become rows by an operator of type `unnest`",
-        _ => return None,
-    })
-}
-
-fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let mut all = core_functions();
-    all.extend(math_functions());
-    all.extend(text_functions());
-    all.extend(time_functions());
-    all.extend(nested_functions());
-    all.extend(json::functions());
-    all
 }
 
 fn core_functions() -> Vec<Arc<ScalarUDF>> {
@@ -171,9 +148,17 @@ fn text_functions() -> Vec<Arc<ScalarUDF>> {
     all.filter(|f| !skipped.contains(&f.name())).map(within_bounds).map(adapted).collect()
 }
 
+/// Digests, and bytes as text.
+fn bytes_functions() -> Vec<Arc<ScalarUDF>> {
+    crypto::functions().into_iter().chain(encoding::functions()).map(adapted).collect()
+}
+
 fn time_functions() -> Vec<Arc<ScalarUDF>> {
-    let skipped = ["now", "current_date", "current_time", "make_time", "to_time", "to_unixtime", "to_local_time", "to_timestamp_nanos"];
-    datetime::functions().into_iter().filter(|f| !skipped.contains(&f.name())).map(adapted).collect()
+    let skipped =
+        ["now", "current_date", "current_time", "make_time", "to_char", "to_time", "to_unixtime", "to_local_time", "to_timestamp_nanos"];
+    let all = datetime::functions().into_iter().filter(|f| !skipped.contains(&f.name())).map(adapted);
+    let formats = ["to_char", "date_format"].into_iter().filter_map(|name| Some(time_format(name, Template::of(name)?)));
+    all.chain(formats).collect()
 }
 
 fn nested_functions() -> Vec<Arc<ScalarUDF>> {

@@ -6,7 +6,8 @@
 //! - `sql`, `nesting`, `distinct`, `arrows`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
 //! - `stack`: room for deep expressions
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
-//! - `functions`: which functions there are; `adapted`, `bounded`, `growth`: what is ours about DataFusion's
+//! - `functions`: which functions there are; `adapted`, `bounded`, `growth`: what is ours about DataFusion's; `absent`: what others call them
+//! - [`catalogue`]: the functions as a list for people
 //! - `formats`, `time_text`, `time_reading`, `json`, on `texts`: functions of our own, of times and of JSON
 //! - `names`: columns, functions and constructs, checked on the syntax tree
 //! - `doubts`: what is right and hardly meant; `normal`: texts that mean the same
@@ -19,11 +20,13 @@
 //! - [`joined`]: expressions over the two sides of a join
 //! - [`aggregate`]: aggregate functions over groups of rows
 
+mod absent;
 mod adapted;
 pub mod aggregate;
 mod arrows;
 mod bounded;
 mod canonical;
+pub mod catalogue;
 mod distinct;
 mod doubts;
 pub mod error;

@@ -7,13 +7,14 @@ use std::ops::ControlFlow;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Schema};
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, DataType as SqlType, Expr, Function, FunctionArguments, Ident, ObjectName, Query, Spanned, TypedString, Value,
-    ValueWithSpan, Visit, Visitor,
+    AccessExpr, BinaryOperator, DataType as SqlType, Expr, Function, FunctionArguments, Ident, ObjectName, Query, Spanned, TypedString,
+    Value, ValueWithSpan, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use millstream_api::diagnostic::nearest;
 use millstream_api::types::SqlName;
 
+use crate::absent::why_not;
 use crate::error::ExprError;
 use crate::functions;
 use crate::shorthands::SHORTHANDS;
@@ -112,6 +113,15 @@ impl Checker<'_> {
             Expr::AtTimeZone { time_zone, .. } => self.time_zone(time_zone),
             Expr::Like { escape_char: Some(escape), any: false, .. } | Expr::ILike { escape_char: Some(escape), any: false, .. } => {
                 self.escape(node, escape)
+            }
+            Expr::AnyOp { left, right, compare_op: BinaryOperator::Eq, .. } => {
+                Err(self.unsupported("`= any (…)`", node, &format!("write `array_has({right}, {left})` of a list")))
+            }
+            Expr::AllOp { left, right, compare_op: BinaryOperator::NotEq } => {
+                Err(self.unsupported("`<> all (…)`", node, &format!("write `not array_has({right}, {left})` of a list")))
+            }
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                Err(self.unsupported("`any (…)` and `all (…)`", node, "compare with `array_max(l)` or `array_min(l)` of a list"))
             }
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
                 Err(self.unsupported("`*`", node, "name a column; all columns are meant by `*` in `columns` of a select only"))
@@ -216,7 +226,7 @@ impl Checker<'_> {
             return Ok(());
         }
         if function.over.is_some() {
-            let help = functions::why_not(&name).unwrap_or("windows are made by an operator of type `window`");
+            let help = why_not(&name).unwrap_or("windows are made by an operator of type `window`");
             return Err(self.unsupported("`over (…)`", &function.name, help));
         }
         if functions::is_aggregate(&name) {
@@ -261,7 +271,7 @@ impl Checker<'_> {
         let known = functions::scalar_names()
             .chain(SHORTHANDS.map(|(name, ..)| name))
             .chain(functions::aggregate_names().filter(|_| self.purpose == Purpose::Aggregate));
-        match (functions::why_not(name), nearest(name, known)) {
+        match (why_not(name), nearest(name, known)) {
             (Some(reason), _) => found.help(reason),
             (None, Some(near)) => found.help(format!("did you mean `{near}`?")),
             (None, None) => found.help("docs/expressions.md lists the functions"),

@@ -199,6 +199,9 @@ fn refused_arguments(call: &ScalarFunction, scope: &Scope) -> Option<Refused> {
         "to_timestamp" | "to_date" => call.args.iter().skip(1).find_map(refused_reading),
         "date_part" => refused_time(name, call.args.get(1)?, scope).or_else(|| refused_unit(call.args.first()?, &PARTS)),
         "date_trunc" => refused_time(name, call.args.get(1)?, scope).or_else(|| refused_unit(call.args.first()?, &UNITS)),
+        "character_length" => refused_text(name, call.args.first()?, scope),
+        "encode" | "decode" => refused_word("an encoding", call.args.get(1)?, &ENCODINGS),
+        "digest" => refused_word("a digest", call.args.get(1)?, &DIGESTS),
         "date_bin" => refused_time(name, call.args.get(1)?, scope),
         "json_value" | "json_query" | "json_exists" => refused_path(call.args.get(1)?),
         "regexp_like" | "regexp_match" | "regexp_replace" | "regexp_count" | "regexp_instr" => refused_pattern(call.args.get(1)?),
@@ -218,12 +221,53 @@ fn refused_time(name: &str, argument: &Expr, scope: &Scope) -> Option<Refused> {
     refused.then(|| with_help(format!("`{name}` needs a timestamp or a date, found {found}"), "cast it, as in `cast(… as timestamp)`"))
 }
 
+/// The length of a number would be that of how it is written.
+fn refused_text(name: &str, argument: &Expr, scope: &Scope) -> Option<Refused> {
+    let found = type_of(argument, scope)?;
+    let help = match found {
+        DataType::List(_) => "`cardinality(l)` is the number of items of a list",
+        _ => "cast it, as in `cast(… as string)`",
+    };
+    (!matches!(Kind::of(&found), Kind::Text | Kind::Null))
+        .then(|| with_help(format!("`{name}` needs a text, found {}", SqlName(&found)), help))
+}
+
+/// How bytes are written as text; `base64` without the `=` that fill it up.
+const ENCODINGS: [&str; 3] = ["hex", "base64", "base64pad"];
+
+const DIGESTS: [&str; 8] = ["md5", "sha224", "sha256", "sha384", "sha512", "blake2s", "blake2b", "blake3"];
+
+/// A word that must stand there as a literal, in lower case.
+fn refused_word(what: &str, word: &Expr, known: &[&str]) -> Option<Refused> {
+    let there_are = format!("there are {}", known.join(", "));
+    match text_literal(word) {
+        Some(word) if known.contains(&word) => None,
+        Some(word) => Some(with_help(format!("`{word}` is not the name of {what}"), there_are)),
+        None => Some(with_help(format!("the name of {what} must be a literal"), there_are)),
+    }
+}
+
 /// What `date_trunc` cuts to.
 const UNITS: [&str; 10] = ["microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
 
 /// What `extract` and `date_part` take out.
-const PARTS: [&str; 13] =
-    ["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "dow", "doy", "epoch"];
+const PARTS: [&str; 15] = [
+    "year",
+    "isoyear",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "millisecond",
+    "microsecond",
+    "dow",
+    "isodow",
+    "doy",
+    "epoch",
+];
 
 fn refused_unit(unit: &Expr, known: &[&str]) -> Option<Refused> {
     let unit = text_literal(unit)?.to_lowercase();

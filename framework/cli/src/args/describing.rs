@@ -1,4 +1,4 @@
-//! The arguments of what looks at a topology without running it: `check`, `graph`, `new`, `operators`, `schema`, `test`.
+//! The arguments of what looks at a topology without running it: `check`, `graph`, `new`, `operators`, `functions`, `schema`, `test`.
 
 use std::path::PathBuf;
 
@@ -100,6 +100,14 @@ pub enum CatalogueFormat {
     Text,
     /// A page with all types and all their keys.
     Markdown,
+}
+
+/// `millstream functions`.
+#[derive(Debug, Group)]
+pub struct Functions {
+    /// A function, for example `date_trunc`.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// `millstream schema`.

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
-pub use describing::{CatalogueFormat, Check, CheckFormat, Graph, GraphFormat, New, Operators, Schema, SchemaFormat, Test, TestFormat};
+pub use describing::{
+    CatalogueFormat, Check, CheckFormat, Functions, Graph, GraphFormat, New, Operators, Schema, SchemaFormat, Test, TestFormat,
+};
 pub use state::{Checkpoint, Plan, State, StateExport, StateGet, StateList, StateTarget};
 pub use watching::{Tap, Top, Why, WhyFormat};
 
@@ -46,6 +48,8 @@ pub enum Command {
     New(New),
     /// Show which node types there are; with a name, its keys.
     Operators(Operators),
+    /// List the functions that expressions may call; with a name, how it is called.
+    Functions(Functions),
     /// Print the JSON Schema of topology files, for editors.
     Schema(Schema),
     /// Run the tests in a file, in virtual time.

@@ -166,6 +166,7 @@ impl Function {
     pub(super) fn argument(&self, found: &DataType) -> Result<DataType, &'static str> {
         let numeric = numeric(found);
         match self {
+            Function::Sum | Function::Avg if matches!(found, DataType::Interval(_)) => Err(SECONDS),
             Function::Sum | Function::Avg => numeric.ok_or("a number"),
             Function::Median => match numeric {
                 Some(DataType::Decimal128(p, s)) => Ok(DataType::Decimal128(p, s)),
@@ -176,6 +177,7 @@ impl Function {
                 numeric.map(|_| DataType::Float64).ok_or("a number")
             }
             Function::Bits(_) => numeric.filter(|found| *found == DataType::Int64).ok_or("an integer"),
+            Function::Min | Function::Max if matches!(found, DataType::Interval(_)) => Err(LONGEST),
             Function::Min | Function::Max => {
                 let plain = known(found);
                 let ordered = extreme::groups(&plain, false).is_some();
@@ -238,6 +240,10 @@ impl Function {
         types.into_iter().enumerate().map(|(i, data_type)| Field::new(format!("s{i}"), data_type, true)).collect()
     }
 }
+
+const SECONDS: &str = "a number: write `sum(extract(epoch from x))` for seconds";
+const LONGEST: &str =
+    "a value that has an order: write `last_value(x order by extract(epoch from x) nulls first)` for the longest interval";
 
 /// What `distinct` means for a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,6 +54,45 @@ fn unknown_names() {
 }
 
 #[test]
+fn functions_of_other_engines() {
+    check(&[
+        (
+            "uuid()",
+            "unknown-function [uuid] there is no function `uuid` | there is no randomness in expressions: the same input must give the same output; `md5(concat_ws('/', a, b))` makes a key of columns",
+        ),
+        (
+            "array_sum(tags)",
+            "unknown-function [array_sum] there is no function `array_sum` | the items become rows by an operator of type `unnest`, and one of type `aggregate` computes over these",
+        ),
+        (
+            "hex(s)",
+            "unknown-function [hex] there is no function `hex` | write `encode(x, 'hex')` of text or bytes, `to_hex(n)` of an integer",
+        ),
+        ("s = any(tags)", "syntax [s = any(tags)] `= any (…)` cannot stand in an expression | write `array_has(tags, s)` of a list"),
+        ("s <> all(tags)", "syntax [s <> all(tags)] `<> all (…)` cannot stand in an expression | write `not array_has(tags, s)` of a list"),
+        (
+            "s > any(tags)",
+            "syntax [s > any(tags)] `any (…)` and `all (…)` cannot stand in an expression | compare with `array_max(l)` or `array_min(l)` of a list",
+        ),
+        ("length(7)", "type-mismatch [length(7)] `character_length` needs a text, found bigint | cast it, as in `cast(… as string)`"),
+        (
+            "length(tags)",
+            "type-mismatch [length(tags)] `character_length` needs a text, found list<string> | `cardinality(l)` is the number of items of a list",
+        ),
+        (
+            "encode(s, 'rot13')",
+            "type-mismatch [encode(s, 'rot13')] `rot13` is not the name of an encoding | there are hex, base64, base64pad",
+        ),
+        ("decode(s, t)", "type-mismatch [decode(s, t)] the name of an encoding must be a literal | there are hex, base64, base64pad"),
+        (
+            "digest(s, 'sha1')",
+            "type-mismatch [digest(s, 'sha1')] `sha1` is not the name of a digest | there are md5, sha224, sha256, sha384, sha512, blake2s, blake2b, blake3",
+        ),
+        ("md5(n)", "type-mismatch [md5(n)] `md5` cannot be applied to (bigint) | it is called as `md5(expression)`"),
+    ]);
+}
+
+#[test]
 fn parts_of_what_has_none() {
     let json = "of a `json` column `->> 'key'` is the text and `-> 'key'` the JSON at a key; `-> 0` is that of a list's first item";
     check(&[

@@ -140,6 +140,8 @@ fn text_functions() {
 fn times_also_before_1970() {
     check(&[
         ("extract(hour from ts)", "23"),
+        ("extract(isodow from day)", "3"),
+        ("date_part('isoyear', day)", "1970"),
         ("extract(EPOCH from ts)", "-1799.5"),
         ("date_part('minute', ts)", "30"),
         ("date_trunc('hour', ts)", "1969-12-31T23:00:00Z"),

@@ -70,6 +70,23 @@ fn results_have_the_types_that_sql_users_expect() {
 }
 
 #[test]
+fn of_intervals_there_is_advice() {
+    for (text, wanted) in [
+        ("sum(at - at) as s", "it takes a number: write `sum(extract(epoch from x))` for seconds"),
+        (
+            "max(at - at) as s",
+            "it takes a value that has an order: write `last_value(x order by extract(epoch from x) nulls first)` for the longest interval",
+        ),
+    ] {
+        let error = Aggregate::parse(text, &schema()).expect_err(text);
+        assert_eq!(error.help.as_deref(), Some(wanted), "{text}");
+    }
+    for text in ["sum(extract(epoch from (at - at))) as s", "last_value(at - at order by extract(epoch from (at - at)) nulls first) as s"] {
+        typed(text);
+    }
+}
+
+#[test]
 fn mistakes_are_placed_in_the_whole_text() {
     for (text, wanted) in [
         ("count(*)", "missing-name at `all of it`: `count(*)` has no name"),
