@@ -1,4 +1,4 @@
-//! `check`, `run`, `operators` and `functions` as a user sees them: text, files and exit statuses.
+//! `check`, `run` and `operators` as a user sees them: text, files and exit statuses.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod command;
@@ -89,28 +89,6 @@ fn operators_lists_types_and_their_keys() {
     assert!(begun.err.contains("did you mean `aggregate`?"), "{}", begun.err);
     let unknown = folder.run(&["operators", "windo"]);
     assert_eq!((unknown.code, unknown.err.as_str()), (Some(2), "error: there is no node type `windo`\nhelp: did you mean `window`?\n"));
-}
-
-#[test]
-fn functions_are_listed_and_shown() {
-    let folder = Folder::with(&[]);
-    let list = folder.run(&["functions"]);
-    assert_eq!((list.code, list.err.as_str()), (Some(0), ""));
-    for line in ["aggregate functions\n", "\n  sha256 ", "\n  lower                   Converts a string to lower-case.\n"] {
-        assert!(list.out.contains(line), "{line} is not in:\n{}", list.out);
-    }
-    let substr = folder.run(&["functions", "SUBSTRING"]);
-    assert!(substr.out.starts_with("substr(str, start_pos[, length])\n\n  Extracts a substring"), "{}", substr.out);
-    assert!(substr.out.ends_with("\n  also called substring\n"), "{}", substr.out);
-    let several = folder.run(&["functions", "regexp_extract"]);
-    assert!(several.out.starts_with("regexp_extract(text, pattern)\nregexp_extract(text, pattern, group)\n"), "{}", several.out);
-    let absent = folder.run(&["functions", "uuid"]);
-    assert_eq!((absent.code, absent.out.as_str()), (Some(2), ""));
-    assert!(
-        absent.err.contains("there is no function `uuid`") && absent.err.contains("the same input must give the same output"),
-        "{}",
-        absent.err
-    );
 }
 
 #[test]
