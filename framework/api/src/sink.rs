@@ -84,7 +84,8 @@ pub trait Sink: Send {
     }
 
     /// No more rows in this run, because the stream has ended or the run is stopped: makes all visible. With checkpoints the
-    /// last one was committed before, and nothing has been written since.
+    /// last one was committed before, and nothing has been written since; only before a halt there may be rows that a node has sent at a tick
+    /// of the clock, which no checkpoint covers: they come again when the run goes on.
     fn finish(&mut self, how: Finish) -> Result<()>;
 }
 

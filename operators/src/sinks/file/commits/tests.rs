@@ -73,6 +73,19 @@ fn a_reader_sees_what_is_committed_and_nothing_else() {
 }
 
 #[test]
+fn what_comes_behind_the_last_barrier_of_a_stop_is_left_to_the_next_run() {
+    let run = Run::new("rows.csv");
+    let mut sink = run.sink();
+    write(&mut sink, 1);
+    prepare(&mut sink, 1);
+    write(&mut sink, 2);
+    sink.commit(1).unwrap();
+    assert!(sink.finish(Finish::End).is_err(), "at the end there is a checkpoint for all of it");
+    sink.finish(Finish::Halt).unwrap();
+    assert_eq!((run.text().as_str(), run.names()), ("n\n1\n", vec!["rows.csv".to_owned()]));
+}
+
+#[test]
 fn the_first_segment_becomes_the_file_and_later_ones_are_appended_to_it() {
     use std::os::unix::fs::MetadataExt;
     let run = Run::new("rows.ndjson");
