@@ -15,7 +15,7 @@ pub fn table(ledger: &Ledger, status: Status, is_kept: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(COLUMNS);
     for row in &ledger.rows {
-        table.add_row(cells(row));
+        table.add_row(cells(row, status));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2)).set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
@@ -24,7 +24,7 @@ pub fn table(ledger: &Ledger, status: Status, is_kept: bool) -> String {
     lines + &remarks(ledger, status, is_kept)
 }
 
-fn cells(row: &LedgerRow) -> Vec<String> {
+fn cells(row: &LedgerRow, status: Status) -> Vec<String> {
     let fates = &row.fates;
     let counts = [
         row.rows_in,
@@ -38,7 +38,11 @@ fn cells(row: &LedgerRow) -> Vec<String> {
         row.in_state,
         row.rows_out,
     ];
-    let balance = if row.balances() { "ok".to_owned() } else { format!("off by {:+}", difference(row)) };
+    let balance = match (difference(row), status) {
+        (0, _) => "ok".to_owned(),
+        (gap @ ..0, Status::Failed) => format!("{} under way", grouped(gap.unsigned_abs() as u64)),
+        (gap, _) => format!("off by {gap:+}"),
+    };
     std::iter::once(row.node.clone()).chain(counts.map(grouped)).chain([balance]).collect()
 }
 
@@ -49,9 +53,9 @@ fn difference(row: &LedgerRow) -> i128 {
 
 fn remarks(ledger: &Ledger, status: Status, is_kept: bool) -> String {
     let mut text = match (ledger.balances(), status) {
+        // A node that fails, and those that are ended because of it, stop in the middle of a batch, and what was sent has not arrived everywhere.
+        (_, Status::Failed) => "the run failed: rows were under way, in nodes and between them\n",
         (true, _) => "every row has one fate: the sums balance\n",
-        // A node that fails, and those that are ended because of it, stop in the middle of a batch.
-        (false, Status::Failed) => "the run failed with rows under way: the sums need not balance\n",
         (false, _) => "the sums DO NOT balance: rows were lost or counted twice; please report this\n",
     }
     .to_owned();
@@ -126,11 +130,19 @@ mod tests {
     fn a_lost_row_is_not_kept_secret() {
         let mut ledger = ledger();
         ledger.rows[1].rows_in += 1;
-        for (status, remark) in [(Status::Done, "DO NOT balance"), (Status::Stopped, "DO NOT balance"), (Status::Failed, "rows under way")]
-        {
+        for status in [Status::Done, Status::Stopped] {
             let text = table(&ledger, status, false);
-            assert!(text.contains("off by -1") && text.contains(remark), "{text}");
+            assert!(text.contains("off by -1") && text.contains("DO NOT balance"), "{text}");
         }
+        let text = table(&ledger, Status::Failed, false);
+        assert!(text.contains("1 under way") && text.contains("the run failed"), "{text}");
+        ledger.rows[1].rows_in -= 2;
+        assert!(table(&ledger, Status::Failed, false).contains("off by +1"), "more fates than rows is always a mistake");
+    }
+
+    #[test]
+    fn a_failed_run_does_not_say_that_each_row_has_a_fate() {
+        assert!(!table(&ledger(), Status::Failed, false).contains("sums balance"), "what was sent has not arrived everywhere");
     }
 
     #[test]

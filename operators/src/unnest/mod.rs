@@ -1,14 +1,15 @@
 //! `unnest`: a list becomes rows.
 //!
 //! Whole arrays at a time: each row is repeated as often as its list has elements, and the lists' elements, which Arrow keeps
-//! one behind the other, become the column.
+//! one behind the other, become the column. A batch of long lists is taken a few rows at a time, so that what leaves is about as large as any batch.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use millstream_api::batch::Hidden;
+use millstream_api::operator::Progress;
 use millstream_api::plan::{Columns, InputPlan, Inputs, Make, OperatorContext, OperatorFactory, OutputPlan, Plan, WindowUse};
 use millstream_api::registry::{InputKeys, NodeOptions, Role};
 use millstream_api::types::SqlName;
@@ -86,7 +87,7 @@ impl OperatorFactory for UnnestFactory {
             true => Ok(None),
             false => place(input, field.name()).map(Some),
         });
-        Ok(Box::new(Unnest { list, columns: columns.collect::<Result<_>>()?, schema }))
+        Ok(Box::new(Unnest { list, columns: columns.collect::<Result<_>>()?, schema, batch_rows: context.batch_rows, rest: None }))
     }
 }
 
@@ -95,12 +96,46 @@ struct Unnest {
     /// Where the columns that leave are in the rows that come; `None`: it is the element.
     columns: Vec<Option<usize>>,
     schema: SchemaRef,
+    /// How many rows should leave at a time.
+    batch_rows: usize,
+    /// Rows that have come and wait until there is room.
+    rest: Option<Batch>,
 }
 
 impl Operator for Unnest {
     fn on_batch(&mut self, _: usize, batch: Batch, out: &mut Output) -> Result<()> {
-        let lists = batch.records().column(self.list);
-        let lists = lists.as_list_opt::<i32>().ok_or_else(|| Error::internal("a column that was planned as a list is none"))?;
+        self.rest = Some(batch);
+        self.resume(out).map(|_| ())
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Progress> {
+        while let Some(batch) = self.rest.take_if(|_| !out.is_full()) {
+            let rows = self.rows_that_fit(&batch)?;
+            if rows < batch.rows() {
+                self.rest = Some(batch.slice(rows, batch.rows() - rows));
+            }
+            self.send(&batch.slice(0, rows), out)?;
+        }
+        Ok(if self.rest.is_some() { Progress::More } else { Progress::Done })
+    }
+}
+
+impl Unnest {
+    fn lists<'a>(&self, batch: &'a Batch) -> Result<&'a ListArray> {
+        let lists = batch.records().column(self.list).as_list_opt::<i32>();
+        lists.ok_or_else(|| Error::internal("a column that was planned as a list is none"))
+    }
+
+    /// How many of the first rows have about as many elements as should leave at a time; at least one.
+    fn rows_that_fit(&self, batch: &Batch) -> Result<usize> {
+        let offsets = self.lists(batch)?.value_offsets();
+        let most = i64::from(offsets[0]).saturating_add(i64::try_from(self.batch_rows).unwrap_or(i64::MAX));
+        let fit = offsets[1..].partition_point(|&end| i64::from(end) <= most);
+        Ok(fit.max(1).min(batch.rows()))
+    }
+
+    fn send(&self, batch: &Batch, out: &mut Output) -> Result<()> {
+        let lists = self.lists(batch)?;
         let mut rows: Vec<u32> = Vec::new();
         let mut passed = 0;
         for row in (0..lists.len()).filter(|&row| lists.is_valid(row) && lists.value_length(row) > 0) {
@@ -126,7 +161,7 @@ impl Operator for Unnest {
 }
 
 /// The elements of all lists that are not null, one behind the other.
-fn flat(lists: &arrow::array::ListArray) -> Result<ArrayRef> {
+fn flat(lists: &ListArray) -> Result<ArrayRef> {
     if lists.null_count() == 0 {
         let offsets = lists.value_offsets();
         let (from, to) = (offsets[0] as usize, offsets[lists.len()] as usize);
@@ -138,7 +173,7 @@ fn flat(lists: &arrow::array::ListArray) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, ListArray};
+    use arrow::array::Int64Array;
     use arrow::datatypes::{Field, Int64Type};
     use millstream_api::operator::Fates;
     use serde_json::json;
@@ -180,6 +215,29 @@ mod tests {
         let node = node().reading(0, &["id"]);
         assert_eq!(node.required(), [["id", "list"].map(str::to_owned).into()]);
         assert_eq!(rows(&node.made().run(0, input()).0, 0), [r#"{"id":1}"#, r#"{"id":1}"#, r#"{"id":4}"#]);
+    }
+
+    #[test]
+    fn long_lists_leave_a_few_rows_at_a_time() {
+        let mut unnest =
+            Unnest { list: 1, columns: vec![Some(0), None], schema: schema("id bigint, list bigint"), batch_rows: 10, rest: None };
+        // Of no elements, of a few, and one alone of more than should leave at a time.
+        let lengths = [4, 0, 5, 2, 25, 0, 9, 1, 1];
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(lengths.map(|length| Some((0..length).map(Some))));
+        let lists: ArrayRef = Arc::new(lists);
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..lengths.len() as i64));
+        let mut out = Output::new(10);
+        unnest.on_batch(0, batch(&[("id", ids), ("list", lists)]), &mut out).unwrap();
+        let mut left = Vec::new();
+        loop {
+            left.push(out.take_batches().iter().map(|(_, batch)| batch.rows()).collect::<Vec<_>>());
+            if unnest.resume(&mut out).unwrap() == Progress::Done {
+                break;
+            }
+        }
+        left.push(out.take_batches().iter().map(|(_, batch)| batch.rows()).collect());
+        assert_eq!(left, [vec![9, 2], vec![25], vec![10], vec![1]], "it waits for room, and each row leaves once");
+        assert_eq!(out.take_fates(), Fates { passed: 7, filtered: 2, ..Fates::default() });
     }
 
     #[test]
