@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use flate2::bufread::GzDecoder;
@@ -13,6 +12,7 @@ use millstream_api::error::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::beginning::{check_beginning, head};
 use super::cannot_read;
 use super::paths::InputFile;
 
@@ -42,6 +42,14 @@ impl Compression {
             (said, _) => said,
         }
     }
+}
+
+/// What is said of a packed file of which the rest is missing.
+const ENDS_TOO_EARLY: &str = "data ends too early";
+
+/// Whether this was said of a file because the rest of it is missing.
+pub(crate) fn is_cut_short(error: &Error) -> bool {
+    error.message().ends_with(ENDS_TOO_EARLY)
 }
 
 /// A file that is being read as text.
@@ -94,7 +102,9 @@ impl Input {
     pub(crate) fn open(input: &InputFile, compression: Compression) -> Result<Input> {
         let failed = |error| cannot_read(&input.name, error);
         let file = Arc::new(File::open(&input.path).map_err(failed)?);
-        let stream = match compression.of(&input.name) {
+        let packed = compression.of(&input.name);
+        check_beginning(&input.name, &file, packed, compression)?;
+        let stream = match packed {
             Compression::Gzip => Stream::Gzip(Box::new(Members::new(file.clone()))),
             Compression::Zstd => Stream::Zstd(Box::new(zstd::Decoder::with_buffer(BufReader::new(file.clone())).map_err(failed)?)),
             Compression::Auto | Compression::None => Stream::Plain(file.clone()),
@@ -165,29 +175,13 @@ impl Input {
             Stream::Zstd(_) => "zstd",
         };
         let what = match error.kind() {
-            io::ErrorKind::UnexpectedEof => format!("the {packed} data ends too early"),
+            io::ErrorKind::UnexpectedEof => format!("the {packed} {ENDS_TOO_EARLY}"),
             _ => format!("the {packed} data is damaged ({error})"),
         };
         cannot_read(&self.name, what)
             .at(format!("byte {} of the file, after {} bytes of text", self.consumed_bytes(), self.offset))
             .help("get the whole file again; if it is not packed, write compression = \"none\"")
     }
-}
-
-/// The first bytes of a file, at most `length`, wherever it is being read.
-pub(crate) fn head(file: &File, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match file.read_at(&mut bytes[filled..], filled as u64) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -278,8 +272,6 @@ mod tests {
             damaged[middle..middle + 40].fill(0xff);
             let error = read(&damaged).map(|text| text.len()).unwrap_err();
             assert!(error.message().starts_with(&format!("cannot read {name}: the {packed} data is damaged (")), "{error}");
-            let error = read(&b"{\"n\": 1}\n".repeat(20)).unwrap_err();
-            assert!(error.message().contains("damaged"), "{error}");
             let error = read(&[&bytes[..], b"{\"n\""].concat()).unwrap_err();
             assert!(error.message().contains("damaged") || packed == "zstd", "{error}");
         }

@@ -6,7 +6,7 @@
 //! Modules in reading order:
 //!
 //! - [`options`], [`plan`]: what the user writes, and how it is planned
-//! - [`formats`], [`paths`], [`compression`]: which files, and how they are packed; [`headers`]: what those of CSV say
+//! - [`formats`], [`paths`], [`compression`], [`beginning`]: which files, how they are packed, and what they are; [`headers`]: what those of CSV say
 //! - [`blocks`], [`ranges`], [`parquet`]: what is read at once: text, lines that several threads read, row groups
 //! - [`reading`]: which piece is next; [`follow`]: the same where files grow
 //! - [`pipeline`]: decodes pieces side by side and puts them back in order; [`alone`]: decodes them where there is one worker
@@ -14,6 +14,7 @@
 //! - [`reader`]: the source itself
 
 mod alone;
+mod beginning;
 mod blocks;
 mod compression;
 mod follow;

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::compression;
+use super::beginning;
 use super::paths::InputFile;
 use super::position::{FilePosition, Place};
 
@@ -48,7 +48,7 @@ impl NotedFile {
 }
 
 fn head(file: &File, bytes: u64) -> Option<u64> {
-    compression::head(file, bytes.min(HEAD_BYTES) as usize).ok().map(|bytes| xxh3_64(&bytes))
+    beginning::head(file, bytes.min(HEAD_BYTES) as usize).ok().map(|bytes| xxh3_64(&bytes))
 }
 
 /// What positions note of these files, when a run begins that goes on from `position`: of those that were read before, how they

@@ -33,7 +33,8 @@ use crate::decode::schema::{ColumnSpec, SchemaText, arrow_schema};
 /// With `follow` the source does not end. A file is known by its number on its file system and by how it begins, so one that was
 /// renamed is read on, also by a restart, and the one that comes in its place from its beginning. A last line waits for its end. What
 /// is cut short is read from its beginning: rotate by renaming, rows between the last look and a cut are lost. A packed file is read
-/// once it has stopped growing; one that is the packed copy of a file that was read is not read again.
+/// once it has stopped growing; one that is the packed copy of a file that was read is not read again. Whether it is packed its first bytes say,
+/// whatever its name.
 ///
 /// Without `follow` a source that was read to its end stays so. A run that goes on from a checkpoint says what has changed of files that were
 /// read, and what has come; the table of a `lookup` join is then read anew.

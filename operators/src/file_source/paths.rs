@@ -21,6 +21,8 @@ pub(crate) struct InputFile {
     pub(crate) size_bytes: u64,
     /// Which file it was.
     pub(crate) id: FileId,
+    /// When it or its name was changed last, in seconds and their billionths.
+    pub(crate) changed: (i64, i64),
 }
 
 /// What stays the same of a file when it is renamed.
@@ -45,8 +47,22 @@ impl InputFile {
     /// # Errors
     /// When it is not there, or nobody may look at it.
     pub(crate) fn new(path: &Path, name: &str) -> io::Result<InputFile> {
-        let metadata = path.metadata()?;
-        Ok(InputFile { path: path.to_owned(), name: name.into(), size_bytes: metadata.len(), id: FileId::of(&metadata) })
+        Ok(InputFile::of(path.to_owned(), name.into(), &path.metadata()?))
+    }
+
+    /// Whether it is still there under its name.
+    pub(crate) fn is_there(&self) -> bool {
+        self.path.metadata().is_ok_and(|metadata| FileId::of(&metadata) == self.id)
+    }
+
+    /// The same file with the metadata that it has now.
+    pub(crate) fn again(&self, metadata: &Metadata) -> InputFile {
+        InputFile::of(self.path.clone(), self.name.clone(), metadata)
+    }
+
+    fn of(path: PathBuf, name: Arc<str>, metadata: &Metadata) -> InputFile {
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        InputFile { path, name, size_bytes: metadata.len(), id: FileId::of(metadata), changed }
     }
 }
 

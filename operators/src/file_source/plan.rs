@@ -143,7 +143,11 @@ fn check_types(first: &InputFile, columns: &[ColumnSpec]) -> Result<(), Diagnost
 }
 
 fn cannot_read(error: Error) -> Diagnostic {
-    Diagnostic::error("cannot-read", error.to_string()).key("path")
+    let diagnostic = Diagnostic::error("cannot-read", error.to_string()).key("path");
+    match error.help_text() {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
 }
 
 /// The columns that the first file has, or its first rows.

@@ -61,6 +61,9 @@ pub(crate) struct FollowedFile {
     pub(crate) offset: u64,
     /// Its line, from 1.
     pub(crate) line: u64,
+    /// Where it ends, once that is known: of a packed file, which does not grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<u64>,
 }
 
 /// As the runtime keeps it.

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use millstream_api::error::Result;
 
+use super::beginning::{check_beginning, head};
 use super::blocks::{BYTE_ORDER_MARK, Division, FirstLine, Framing, MAX_RECORD_BYTES, PlacedBlock, TextShape, line_at, too_long};
 use super::cannot_read;
-use super::compression::{Compression, head};
+use super::compression::Compression;
 use super::paths::InputFile;
 use crate::decode::Block;
 
@@ -58,6 +59,7 @@ impl RangedFile {
         let failed = |error| cannot_read(&file.name, error);
         let open = File::open(&file.path).map_err(failed)?;
         let metadata = open.metadata().map_err(failed)?;
+        check_beginning(&file.name, &open, Compression::None, shape.compression)?;
         // Some file systems say 0 of what they make up when it is read.
         if !metadata.is_file() || metadata.len() == 0 {
             return Ok(None);

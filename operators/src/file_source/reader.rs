@@ -306,6 +306,7 @@ fn note(followed: &mut BTreeMap<FileId, String>, name: &str, mark: Mark, offset:
         head_hash,
         offset,
         line,
+        end: None,
     };
     followed.insert(FileId { device, inode }, to_position(&file)?.0);
     Ok(())

@@ -6,7 +6,9 @@
 //! which they are read: what is there at the start in the order of names, then as it comes. A file that came under the name of
 //! another one waits until that one is read ([`succession`]), and a packed copy of one that was read is none ([`copies`]).
 
+mod anew;
 mod copies;
+mod head;
 mod succession;
 mod tail;
 
@@ -16,8 +18,9 @@ use std::path::{Path, PathBuf};
 
 use millstream_api::error::Result;
 
+use self::head::Head;
 use self::succession::Predecessor;
-use self::tail::{Head, Tail};
+use self::tail::Tail;
 use super::blocks::TextShape;
 use super::compression::Compression;
 use super::paths::{FileId, InputFile, list};
@@ -29,6 +32,9 @@ const IDLE_LOOKS: usize = 10;
 
 /// After so many pieces they are listed, too.
 const PIECES: usize = 64;
+
+/// So often the files are listed at a start at most, while they are being renamed.
+const MOST_LISTINGS_AT_START: usize = 20;
 
 /// Of more files than these only those stay open that are growing.
 const MOST_OPEN: usize = 256;
@@ -72,67 +78,96 @@ impl Followed {
             pieces: 0,
             failing: false,
         };
-        let listed = followed.listed().unwrap_or_default();
-        let mut copies = BTreeMap::new();
-        for known in &position.files {
-            if let Some(copy) = followed.go_on(known, position, &listed) {
-                copies.insert((known.device, known.inode), copy);
-            }
-        }
-        let names = position.files.iter().flat_map(|known| {
-            let original = FileId { device: known.device, inode: known.inode };
-            let id = *copies.get(&(known.device, known.inode)).unwrap_or(&original);
-            [Some(&known.file), known.former.as_ref()].into_iter().flatten().map(move |name| (name.clone(), id))
-        });
-        followed.take_note_of_files(names.collect());
+        let (found, listed) = followed.find(position);
+        let names = found
+            .iter()
+            .flat_map(|(known, id)| [Some(&known.file), known.former.as_ref()].into_iter().flatten().map(move |name| (name.clone(), *id)));
+        followed.take_note_of_files(listed, names.collect());
         // Those that were found under no name of the path are what is left of rotated files: older than what is there.
         followed.tails.sort_by(|a, b| a.is_listed().cmp(&b.is_listed()).then_with(|| a.name().as_bytes().cmp(b.name().as_bytes())));
         Ok(followed)
     }
 
-    /// Finds a file of which something was read, under its name or another one, or else a packed copy: which one that is.
-    fn go_on(&mut self, known: &FollowedFile, position: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
-        let id = FileId { device: known.device, inode: known.inode };
-        let head = Head { bytes: known.head_bytes, hash: known.head_hash };
-        let same_id = listed.iter().filter(|file| file.id == id);
-        let same_name = listed.iter().filter(|file| *file.name == *known.file);
-        let is_it = |file: &InputFile| head.is_of(&file.path) && !self.tails.iter().any(|tail| tail.id() == file.id);
-        let beside = || files_beside(&self.folder, &known.file).into_iter().find(|file| file.id == id && is_it(file));
-        let found = same_id.chain(same_name).find(|file| is_it(file)).cloned().or_else(beside);
-        if found.as_ref().is_none_or(|file| file.id != id) {
-            self.forgotten.push(id);
+    /// Finds the files of which something was read. What rotates them may do so at this moment: while something is missing, and until
+    /// two listings are the same, they are listed again.
+    fn find<'a>(&mut self, position: &'a FollowPosition) -> (Vec<(&'a FollowedFile, FileId)>, Vec<InputFile>) {
+        let mut missing: Vec<&FollowedFile> = position.files.iter().collect();
+        let (mut found, mut listed) = (Vec::new(), None);
+        for _ in 0..MOST_LISTINGS_AT_START {
+            let before = std::mem::replace(&mut listed, self.listed());
+            let files = listed.as_deref().unwrap_or_default();
+            // Numbers first: a name says the least.
+            for find in [Followed::find_by_number, Followed::find_by_name, Followed::find_copy] {
+                missing.retain(|known| match find(self, known, position, files) {
+                    Some(id) => {
+                        found.push((*known, id));
+                        false
+                    }
+                    None => true,
+                });
+            }
+            if listed.is_some() && (missing.is_empty() || before == listed) {
+                break;
+            }
         }
-        if let Some(file) = found {
-            self.tails.push(Tail::going_on(file, &self.shape, head, known.offset, known.line).once_called(known));
-            return None;
+        for known in missing {
+            self.forgotten.push(FileId { device: known.device, inode: known.inode });
+            if known.end != Some(known.offset) {
+                say_gone(&known.file, known.offset);
+            }
         }
-        let copy = self.go_on_in_copy(known, position, listed);
-        if copy.is_none() {
-            tracing::warn!(
-                "`{}` is gone, of which {} bytes had been read: what was written to it after them is not read",
-                known.file,
-                known.offset
-            );
-        }
-        copy
+        (found, listed.unwrap_or_default())
+    }
+
+    /// Finds a file of which something was read, by its number and how it begins, whatever it is called now.
+    fn find_by_number(&mut self, known: &FollowedFile, _: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
+        let is_it = |file: &&InputFile| self.is_free(file.id) && is_known_as(file, known);
+        let beside = || files_beside(&self.folder, &known.file).into_iter().find(|file| is_it(&file));
+        let file = listed.iter().find(is_it).cloned().or_else(beside)?;
+        Some(self.go_on_in(file, known))
+    }
+
+    /// Finds what has come in the place of a file that is gone: one that begins like it under its name.
+    fn find_by_name(&mut self, known: &FollowedFile, _: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
+        let is_it = |file: &&InputFile| *file.name == *known.file && self.is_free(file.id) && head_of(known).is_of(&file.path);
+        let file = listed.iter().find(is_it)?.clone();
+        let id = self.go_on_in(file, known);
+        self.forgotten.push(FileId { device: known.device, inode: known.inode });
+        self.came.extend(self.tails.last().map(Tail::followed));
+        Some(id)
+    }
+
+    fn go_on_in(&mut self, file: InputFile, known: &FollowedFile) -> FileId {
+        let tail = Tail::going_on(file, &self.shape, head_of(known), known.offset, known.line).known_as(known);
+        let id = tail.id();
+        self.tails.push(tail);
+        id
+    }
+
+    /// Whether none of the files that were found is this one.
+    fn is_free(&self, id: FileId) -> bool {
+        self.tails.iter().all(|tail| tail.id() != id)
     }
 
     /// Finds the packed copy of a file that is gone.
-    fn go_on_in_copy(&mut self, known: &FollowedFile, position: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
-        let (head, compression) = (Head { bytes: known.head_bytes, hash: known.head_hash }, self.shape.compression);
-        if compression.of(&known.file) != Compression::None {
+    fn find_copy(&mut self, known: &FollowedFile, position: &FollowPosition, listed: &[InputFile]) -> Option<FileId> {
+        if known.end.is_some() {
             return None;
         }
-        let is_new = |file: &&InputFile| {
-            let is_known = position.files.iter().any(|known| (known.device, known.inode) == (file.id.device, file.id.inode));
-            compression.of(&file.name) != Compression::None && !is_known && !self.tails.iter().any(|tail| tail.id() == file.id)
+        let compression = self.shape.compression;
+        let is_new = |file: &&InputFile| self.is_free(file.id) && !position.files.iter().any(|known| is_known_as(file, known));
+        let is_copy = |file: &&InputFile| match compression.of_file(file) {
+            None | Some(Compression::None) => false,
+            Some(packed) => copies::continues(file, head_of(known), known.offset, packed) == Some(true),
         };
-        let copy = listed.iter().filter(is_new).find(|file| copies::continues(file, head, known.offset, compression))?;
-        let mut tail = Tail::new(copy.clone(), &self.shape, Vec::new());
+        let copy = listed.iter().filter(is_new).find(is_copy)?.clone();
+        let mut tail = Tail::new(copy, &self.shape, Vec::new());
         tail.go_on_at(known.offset, known.line);
+        let id = tail.id();
+        self.forgotten.push(FileId { device: known.device, inode: known.inode });
         self.came.push(tail.followed());
         self.tails.push(tail);
-        Some(copy.id)
+        Some(id)
     }
 
     fn listed(&mut self) -> Option<Vec<InputFile>> {
@@ -154,42 +189,61 @@ impl Followed {
 
     /// Takes note of files that came, were renamed or went.
     fn look_for_files(&mut self) {
-        self.take_note_of_files(self.tails.iter().map(|tail| (tail.name().to_owned(), tail.id())).collect());
+        (self.idle_looks, self.pieces) = (0, 0);
+        let names = self.tails.iter().map(|tail| (tail.name().to_owned(), tail.id())).collect();
+        if let Some(listed) = self.listed() {
+            self.take_note_of_files(listed, names);
+        }
     }
 
     /// The same; `names` says what the files were called before.
-    fn take_note_of_files(&mut self, names: Vec<(String, FileId)>) {
-        (self.idle_looks, self.pieces) = (0, 0);
-        let Some(listed) = self.listed() else { return };
+    fn take_note_of_files(&mut self, listed: Vec<InputFile>, names: Vec<(String, FileId)>) {
         let known: BTreeMap<FileId, usize> = self.tails.iter().enumerate().map(|(index, tail)| (tail.id(), index)).collect();
         let mut seen = vec![false; self.tails.len()];
+        let mut replaced = Vec::new();
         for file in listed {
-            match known.get(&file.id) {
-                Some(&index) => {
-                    self.tails[index].was_listed(file);
-                    seen[index] = true;
+            if let Some(&index) = known.get(&file.id) {
+                seen[index] = true;
+                if self.tails[index].was_listed(file.clone(), &self.shape) {
+                    continue;
                 }
-                None => {
-                    let before = names.iter().filter(|(name, id)| **name == *file.name && *id != file.id);
-                    let predecessors = before.map(|(_, id)| Predecessor::new(*id)).collect();
-                    self.tails.push(Tail::new(file, &self.shape, predecessors));
-                }
+                replaced.push(index);
             }
+            let before = names.iter().filter(|(name, id)| **name == *file.name && *id != file.id);
+            let predecessors = before.map(|(_, id)| Predecessor::new(*id)).collect();
+            self.tails.push(Tail::new(file, &self.shape, predecessors));
         }
         let unseen = self.tails.iter_mut().zip(seen).filter(|(_, seen)| !seen);
         unseen.for_each(|(tail, _)| tail.was_not_listed());
-        for over in 0..self.tails.len() {
-            if self.tails[over].is_over()
-                && let Some(copy) = copies::hand_over(&mut self.tails, over, &self.shape)
-            {
-                self.came.push(self.tails[copy].followed());
-            }
-        }
-        // Of what gave no rows no position knows.
-        let gone = self.tails.iter().filter(|tail| tail.is_over() && tail.head().bytes > 0).map(Tail::id);
-        self.forgotten.extend(gone);
-        self.tails.retain(|tail| !tail.is_over());
+        let over = |(index, tail): (usize, &Tail)| (tail.is_over() && !replaced.contains(&index)).then_some(index);
+        let mut gone: Vec<usize> = self.tails.iter().enumerate().filter_map(over).collect();
+        gone.extend(&replaced);
+        self.forget(gone, &replaced);
         succession::give_up_on_those_that_stand(&mut self.tails);
+    }
+
+    /// Forgets files that are gone; copies of them go on where they stood. Of some the number was given to another file: those are
+    /// gone although nobody had seen them go.
+    fn forget(&mut self, mut gone: Vec<usize>, replaced: &[usize]) {
+        for &index in &gone {
+            let id = self.tails[index].id();
+            // Of what gave no rows no position knows.
+            if self.tails[index].head().bytes > 0 {
+                self.forgotten.push(id);
+                self.came.retain(|file| (file.device, file.inode) != (id.device, id.inode));
+            }
+            let copy = copies::hand_over(&mut self.tails, index);
+            if copy.is_none() && replaced.contains(&index) && !self.tails[index].is_done() {
+                say_gone(self.tails[index].name(), self.tails[index].taken_bytes());
+            }
+            let copy_id = copy.map(|copy| self.tails[copy].id());
+            self.tails.iter_mut().for_each(|tail| tail.is_gone(id, copy_id));
+            self.came.extend(copy.map(|copy| self.tails[copy].followed()));
+        }
+        gone.sort_unstable();
+        for index in gone.into_iter().rev() {
+            self.tails.remove(index);
+        }
     }
 
     /// The next piece of the file whose turn it is, or of one after it. Each has its turn to the end that it had when its turn
@@ -197,15 +251,20 @@ impl Followed {
     fn next_piece(&mut self, mut buffer: Vec<u8>) -> Result<Option<Piece>> {
         for _ in 0..self.tails.len() {
             self.at %= self.tails.len();
-            if copies::waits(&mut self.tails, self.at, &self.shape) || !succession::may_begin(&mut self.tails, self.at, &self.shape)? {
+            if copies::waits(&mut self.tails, self.at) || !succession::may_begin(&mut self.tails, self.at, &self.shape)? {
                 (self.at, self.turn_end_bytes) = (self.at + 1, None);
                 continue;
             }
             let most_open = self.tails.len() <= MOST_OPEN;
             let tail = &mut self.tails[self.at];
+            let was_done = tail.is_done();
             let placed = match tail.next(buffer, &self.shape)? {
                 Ok(placed) => placed,
                 Err(unused) => {
+                    if tail.is_packed() && tail.is_done() && !was_done {
+                        // Where it ends is said with the next piece.
+                        self.came.push(tail.followed());
+                    }
                     if !most_open {
                         tail.close();
                     }
@@ -248,6 +307,19 @@ impl Reading for Followed {
             }
         }
     }
+}
+
+fn head_of(known: &FollowedFile) -> Head {
+    Head { bytes: known.head_bytes, hash: known.head_hash }
+}
+
+/// Whether a file has the number that is known of one, and begins like it. Numbers are used again.
+fn is_known_as(file: &InputFile, known: &FollowedFile) -> bool {
+    (file.id.device, file.id.inode) == (known.device, known.inode) && head_of(known).is_of(&file.path)
+}
+
+fn say_gone(name: &str, read_bytes: u64) {
+    tracing::warn!("`{name}` is gone, of which {read_bytes} bytes had been read: what was written to it after them is not read");
 }
 
 /// The files in the folder of a file: where those are that are rotated.

@@ -35,6 +35,14 @@ impl Predecessor {
     }
 }
 
+/// One of those before is gone; its packed copy, if there is one, is waited for in its place.
+pub(super) fn is_gone(predecessors: &mut Vec<Predecessor>, id: FileId, copy: Option<FileId>) {
+    if predecessors.iter().any(|predecessor| predecessor.id == id) {
+        predecessors.retain(|predecessor| predecessor.id != id);
+        predecessors.extend(copy.map(Predecessor::new));
+    }
+}
+
 /// Whether the file at `index` has something to give and its turn has come: all those before it are read.
 ///
 /// # Errors
@@ -63,11 +71,14 @@ pub(super) fn may_begin(tails: &mut [Tail], index: usize, shape: &TextShape) -> 
 /// To be called when the files have been listed: what can't be read to its end, such as a last line that nobody ends, is not
 /// waited for any longer than for whoever writes to a file that was rotated.
 pub(super) fn give_up_on_those_that_stand(tails: &mut [Tail]) {
+    let taken = |id: FileId| tails.iter().find(|tail| tail.id() == id).map(Tail::taken_bytes);
+    // Whatever the reason may be: where nothing moves, waiting is no use.
+    let nothing_moves = tails.iter().flat_map(|tail| &tail.predecessors).all(|older| taken(older.id) == Some(older.stood_bytes));
     let stands: Vec<_> = tails.iter().map(|tail| (tail.id(), tail.taken_bytes(), tail.predecessors.is_empty())).collect();
     for tail in tails {
         tail.predecessors.retain_mut(|predecessor| {
             let Some((_, taken_bytes, reads)) = stands.iter().find(|(id, ..)| *id == predecessor.id) else { return false };
-            let stands = *reads && predecessor.end_bytes.is_some() && predecessor.stood_bytes == *taken_bytes;
+            let stands = (*reads || nothing_moves) && predecessor.end_bytes.is_some() && predecessor.stood_bytes == *taken_bytes;
             predecessor.listings = if stands { predecessor.listings + 1 } else { 0 };
             predecessor.stood_bytes = *taken_bytes;
             predecessor.listings <= LISTINGS_AFTER_ROTATION

@@ -6,16 +6,16 @@ use std::io::Write;
 use super::super::reader::Manner;
 use super::*;
 
-struct Following {
-    folder: tempfile::TempDir,
+pub(super) struct Following {
+    pub(super) folder: tempfile::TempDir,
     factory: FileFactory,
-    source: Box<dyn Source>,
-    position: Option<Position>,
-    rows: i64,
+    pub(super) source: Box<dyn Source>,
+    pub(super) position: Option<Position>,
+    pub(super) rows: i64,
 }
 
 impl Following {
-    fn new(path: &str, format: Format, files: &[(&str, &str)]) -> Following {
+    pub(super) fn new(path: &str, format: Format, files: &[(&str, &str)]) -> Following {
         let folder = tempfile::tempdir().unwrap();
         files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
         let factory = factory(folder.path(), path, format).reading(Manner::Follow);
@@ -23,17 +23,17 @@ impl Following {
         Following { folder, factory, source, position: None, rows: 0 }
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub(super) fn append(&self, name: &str, text: &str) {
         let mut file = OpenOptions::new().append(true).create(true).open(self.folder.path().join(name)).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    fn rename(&self, from: &str, to: &str) {
+    pub(super) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.folder.path().join(from), self.folder.path().join(to)).unwrap();
     }
 
     /// The next so many rows.
-    fn numbers(&mut self, count: usize) -> Vec<i64> {
+    pub(super) fn numbers(&mut self, count: usize) -> Vec<i64> {
         let mut numbers = Vec::new();
         while numbers.len() < count {
             let Next::Rows(rows) = self.source.next(FOREVER).unwrap() else { panic!("no rows after {numbers:?}") };
@@ -47,13 +47,13 @@ impl Following {
     }
 
     /// Nothing comes, although the files are listed again meanwhile.
-    fn nothing(&mut self) {
+    pub(super) fn nothing(&mut self) {
         let next = self.source.next(Duration::from_millis(60)).unwrap();
         assert!(matches!(next, Next::Nothing), "{next:?}");
     }
 
     /// Dies, and comes back where the last rows ended; `meanwhile` happens in between.
-    fn restart(self, meanwhile: impl FnOnce(&Following)) -> Following {
+    pub(super) fn restart(self, meanwhile: impl FnOnce(&Following)) -> Following {
         let Following { folder, factory, source, position, rows } = self;
         drop(source);
         let mut context = context(&arrow_schema(&columns()), 1, 100);
@@ -66,11 +66,11 @@ impl Following {
     }
 }
 
-fn lines(range: std::ops::Range<i64>) -> String {
+pub(super) fn lines(range: std::ops::Range<i64>) -> String {
     range.map(|n| format!("{{\"n\":{n},\"t\":\"x\"}}\n")).collect()
 }
 
-fn counted(range: std::ops::Range<i64>) -> Vec<i64> {
+pub(super) fn counted(range: std::ops::Range<i64>) -> Vec<i64> {
     range.collect()
 }
 
@@ -338,60 +338,4 @@ fn options_of_followed_files() {
     assert_eq!(codes(options("*.log", serde_json::json!({}))), ["path-not-found"]);
     fs::write(folder.path().join("a.log"), lines(0..1)).unwrap();
     assert_eq!(codes(options("*.log", serde_json::json!({ "together": true }))), ["bad-value"]);
-}
-
-fn pack(files: &Following, name: &str) {
-    let text = fs::read(files.folder.path().join(name)).unwrap();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&text).unwrap();
-    fs::write(files.folder.path().join(format!("{name}.gz")), encoder.finish().unwrap()).unwrap();
-    fs::remove_file(files.folder.path().join(name)).unwrap();
-}
-
-#[test]
-fn a_packed_copy_of_a_file_that_was_read_is_not_read_again() {
-    let mut files = Following::new("app.log*", json(), &[("app.log", &lines(0..3))]);
-    assert_eq!(files.numbers(3), counted(0..3));
-    files.rename("app.log", "app.log.1");
-    files.append("app.log", &lines(3..5));
-    pack(&files, "app.log.1");
-    assert_eq!(files.numbers(2), counted(3..5));
-    files.nothing();
-    files.rename("app.log.1.gz", "app.log.2.gz");
-    files.append("app.log", &lines(5..6));
-    assert_eq!(files.numbers(1), counted(5..6));
-    files.nothing();
-    // The copy is in the position now, and is known by it.
-    let mut files = files.restart(|files| files.rename("app.log.2.gz", "app.log.3.gz"));
-    files.append("app.log", &lines(6..7));
-    assert_eq!(files.numbers(1), counted(6..7));
-    files.nothing();
-}
-
-#[test]
-fn what_was_rotated_and_packed_while_nothing_ran_goes_on_in_the_copy() {
-    let mut files = Following::new("app.log*", json(), &[("app.log", &lines(0..3))]);
-    assert_eq!(files.numbers(3), counted(0..3));
-    let mut files = files.restart(|files| {
-        files.append("app.log", &lines(3..5));
-        files.rename("app.log", "app.log.1");
-        pack(files, "app.log.1");
-        files.append("app.log", &lines(5..6));
-    });
-    assert_eq!(files.numbers(3), counted(3..6));
-    files.nothing();
-    let mut files = files.restart(|_| {});
-    files.append("app.log", &lines(6..7));
-    assert_eq!(files.numbers(1), counted(6..7));
-    files.nothing();
-}
-
-#[test]
-fn a_packed_file_that_only_begins_like_another_one_is_read() {
-    let mut files = Following::new("app.log*", json(), &[("app.log", &lines(0..1))]);
-    assert_eq!(files.numbers(1), counted(0..1));
-    files.append("older", &lines(0..4));
-    pack(&files, "older");
-    files.rename("older.gz", "app.log.1.gz");
-    assert_eq!(files.numbers(4), counted(0..4));
 }

@@ -1,5 +1,6 @@
 //! Whole files through the source: order, threads, positions, failures.
 
+mod copies;
 mod follow;
 mod packed;
 mod parquet;
