@@ -9,6 +9,7 @@ use arrow::datatypes::Schema;
 use millstream_api::Error;
 use tempfile::NamedTempFile;
 
+use super::packing::Packer;
 use super::publish::{cannot, without_path};
 use crate::encode::{csv, json};
 
@@ -56,7 +57,7 @@ pub(super) const BUFFER_BYTES: usize = 1 << 18;
 
 /// JSON lines or CSV.
 pub(super) struct Text {
-    file: NamedTempFile,
+    file: Packer,
     /// Of csv: what stands between fields.
     delimiter: Option<u8>,
     buffer: Vec<u8>,
@@ -64,12 +65,12 @@ pub(super) struct Text {
 
 impl Text {
     /// One object a line.
-    pub(super) fn json(file: NamedTempFile) -> Self {
+    pub(super) fn json(file: Packer) -> Self {
         Text { file, delimiter: None, buffer: Vec::new() }
     }
 
     /// Comma-separated values, with the names of these columns in the first line.
-    pub(super) fn csv(file: NamedTempFile, delimiter: u8, header: Option<&Arc<Schema>>) -> Self {
+    pub(super) fn csv(file: Packer, delimiter: u8, header: Option<&Arc<Schema>>) -> Self {
         let mut buffer = Vec::new();
         if let Some(schema) = header {
             csv::write_header(schema, delimiter, &mut buffer);
@@ -98,6 +99,6 @@ impl Contents for Text {
 
     fn close(mut self: Box<Self>) -> Result<NamedTempFile, Failure> {
         self.write_buffer()?;
-        Ok(self.file)
+        Ok(self.file.finish()?)
     }
 }

@@ -14,12 +14,13 @@ use millstream_api::Result;
 use tempfile::NamedTempFile;
 
 use super::contents::{BUFFER_BYTES, Contents, Failure};
+use super::packing::Packer;
 use crate::columns::place;
 use crate::encode::json;
 
 /// A file of change events that is being written. The last column of what it is given is the weight.
 pub(super) struct Events {
-    file: NamedTempFile,
+    file: Packer,
     /// The places of the key's columns, and what makes one value of them; none without a key.
     key: Option<(Vec<usize>, RowConverter)>,
     buffer: Vec<u8>,
@@ -32,7 +33,7 @@ impl Events {
     ///
     /// # Errors
     /// When a column of the key is not in it.
-    pub(super) fn new(file: NamedTempFile, schema: &Schema, key: &[String]) -> Result<Self> {
+    pub(super) fn new(file: Packer, schema: &Schema, key: &[String]) -> Result<Self> {
         let key = match key {
             [] => None,
             names => {
@@ -99,7 +100,7 @@ impl Contents for Events {
 
     fn close(mut self: Box<Self>) -> Result<NamedTempFile, Failure> {
         self.write_buffer()?;
-        Ok(self.file)
+        Ok(self.file.finish()?)
     }
 }
 

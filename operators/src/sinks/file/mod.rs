@@ -3,12 +3,15 @@
 //! The file is written under a temporary name in its own folder and renamed into place when all rows are in it and on disk: a
 //! reader sees nothing or a complete file. A run that fails drops the sink, and with it the temporary file. With checkpoints
 //! the file grows with each of them. Modules in reading order: here the options and their plan, [`contents`] how rows become
-//! bytes, [`parquet`] and [`debezium`] the same for these formats, [`mod@publish`] how a file comes to its name, [`commits`] how it
+//! bytes, [`parquet`] and [`debezium`] the same for these formats, [`packing`] how they are packed, [`ending`] what names say of all
+//! that, [`mod@publish`] how a file comes to its name, [`commits`] how it
 //! grows.
 
 mod commits;
 mod contents;
 mod debezium;
+mod ending;
+mod packing;
 mod parquet;
 mod publish;
 
@@ -28,7 +31,8 @@ use serde::Deserialize;
 use self::commits::CommittedFile;
 use self::contents::{Contents, Text};
 use self::debezium::Events;
-use self::parquet::{Compression, Parquet};
+use self::packing::{Compression, Packer, Packing};
+use self::parquet::Parquet;
 use self::publish::{cannot, publish, temporary};
 use super::columns::{Picked, Projection};
 
@@ -64,13 +68,13 @@ use super::columns::{Picked, Projection};
 pub struct FileSinkOptions {
     /// Where to write, relative to the folder of the topology file.
     pub path: String,
-    /// `json` (one object a line), `csv`, `parquet` or `debezium`. Default: by the end of `path`, `json` if it says nothing.
+    /// `json` (one object a line), `csv`, `parquet` or `debezium`. Default: by the end of `path`, `json` if it has none.
     pub format: Option<FileFormat>,
     /// Of csv: whether the first line has the names of the columns. Default: true.
     pub header: Option<bool>,
-    /// Of csv: what stands between two fields, one ASCII character. Default: `","`.
+    /// Of csv: what stands between two fields, one ASCII character. Default: `","`, and a tab where `path` ends in `.tsv`.
     pub delimiter: Option<char>,
-    /// Of parquet: how pages are compressed. Default: `zstd`.
+    /// How the file is packed; of parquet its pages. Default: by the end of `path` (`.gz`, `.zst`), of parquet `zstd`.
     pub compression: Option<Compression>,
     /// The columns to write, in this order. Default: all.
     pub columns: Option<Vec<String>>,
@@ -112,7 +116,7 @@ impl NodeOptions for FileSinkOptions {
             parquet::check(picked.names(), inputs.schema(0))?;
         }
         let encoding = match encoding {
-            Encoding::Debezium { .. } => Encoding::Debezium { key: known_key(&inputs.streams[0].1, &picked) },
+            Encoding::Debezium { packing, .. } => Encoding::Debezium { key: known_key(&inputs.streams[0].1, &picked), packing },
             other => other,
         };
         let writes = Some(path.clone());
@@ -130,16 +134,12 @@ fn known_key(stream: &Stream, picked: &Picked) -> Vec<String> {
 
 impl FileSinkOptions {
     fn encoding(&self) -> Result<Encoding, Diagnostics> {
-        let format = self.format.unwrap_or_else(|| FileFormat::by_name(&self.path));
         let mut found = Diagnostics::default();
-        let keys = [
-            ("header", FileFormat::Csv, self.header.is_some()),
-            ("delimiter", FileFormat::Csv, self.delimiter.is_some()),
-            ("compression", FileFormat::Parquet, self.compression.is_some()),
-        ];
-        for (key, of, _) in keys.into_iter().filter(|(_, of, is_set)| *is_set && *of != format) {
-            let message = format!("`{key}` is a key of {}, and this file is {}", of.name(), format.name());
-            let help = format!("write format = \"{}\", or leave the key out", of.name());
+        let Some(format) = found.ok(self.resolved_format()) else { return Err(found) };
+        let keys = [("header", self.header.is_some()), ("delimiter", self.delimiter.is_some())];
+        for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set && format != FileFormat::Csv) {
+            let message = format!("`{key}` is a key of csv, and this file is {}", format.name());
+            let help = "write format = \"csv\", or leave the key out";
             found.push(Diagnostic::error("bad-value", message).key(key).on_key().help(help));
         }
         if format == FileFormat::Debezium && self.changes {
@@ -147,35 +147,29 @@ impl FileSinkOptions {
             found.push(Diagnostic::error("bad-value", message).key("changes").on_key().help("leave it out"));
         }
         let encoding = match format {
-            FileFormat::Debezium => Some(Encoding::Debezium { key: Vec::new() }),
-            FileFormat::Json => Some(Encoding::Json),
-            FileFormat::Csv => found.ok(self.csv()),
-            FileFormat::Parquet => Some(Encoding::Parquet(self.compression.unwrap_or_default())),
+            FileFormat::Parquet => found.ok(self.page_packing()).map(Encoding::Parquet),
+            FileFormat::Debezium => found.ok(self.packing(format)).map(|packing| Encoding::Debezium { key: Vec::new(), packing }),
+            FileFormat::Json => found.ok(self.packing(format)).map(Encoding::Json),
+            FileFormat::Csv => {
+                let (packing, delimiter) = (found.ok(self.packing(format)), found.ok(self.resolved_delimiter()));
+                let header = self.header.unwrap_or(true);
+                packing.zip(delimiter).map(|(packing, delimiter)| Encoding::Csv { header, delimiter, packing })
+            }
         };
         match encoding {
             Some(encoding) => found.into_result(encoding),
             None => Err(found),
         }
     }
-
-    fn csv(&self) -> Result<Encoding, Diagnostic> {
-        let delimiter = self.delimiter.unwrap_or(',');
-        if !delimiter.is_ascii() || matches!(delimiter, '"' | '\n' | '\r') {
-            let message = format!("{delimiter:?} cannot stand between fields");
-            return Err(Diagnostic::error("bad-value", message).key("delimiter").help("use one ASCII character such as ',', ';' or '\\t'"));
-        }
-        Ok(Encoding::Csv { header: self.header.unwrap_or(true), delimiter: delimiter as u8 })
-    }
 }
 
 impl FileFormat {
-    /// The format of a file of this name.
-    fn by_name(path: &str) -> Self {
-        let is = |ending: &str| Path::new(path).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
-        match () {
-            () if is("csv") => FileFormat::Csv,
-            () if is("parquet") => FileFormat::Parquet,
-            () => FileFormat::Json,
+    /// How names of such files end.
+    fn ending(self) -> &'static str {
+        match self {
+            FileFormat::Json | FileFormat::Debezium => "ndjson",
+            FileFormat::Csv => "csv",
+            FileFormat::Parquet => "parquet",
         }
     }
 
@@ -206,27 +200,33 @@ fn target(path: &str, folder: &Path) -> Result<PathBuf, Diagnostic> {
 
 #[derive(Clone, Debug)]
 enum Encoding {
-    Json,
+    Json(Packing),
     Csv {
         header: bool,
         delimiter: u8,
+        packing: Packing,
     },
     Parquet(Compression),
     /// The columns that tell rows apart, if that is known.
     Debezium {
         key: Vec<String>,
+        packing: Packing,
     },
 }
 
 impl Encoding {
     /// An empty file with these columns; without `has_header` its rows follow those of another one.
     fn contents(&self, path: &Path, schema: &Arc<Schema>, has_header: bool) -> Result<Box<dyn Contents>> {
-        let file = temporary(path).map_err(|cause| cannot("create", path, cause))?;
+        let failed = |cause| cannot("create", path, cause);
+        let file = temporary(path).map_err(failed)?;
         Ok(match self {
-            Encoding::Json => Box::new(Text::json(file)),
-            Encoding::Csv { header, delimiter } => Box::new(Text::csv(file, *delimiter, (*header && has_header).then_some(schema))),
+            Encoding::Json(packing) => Box::new(Text::json(Packer::new(file, *packing).map_err(failed)?)),
+            Encoding::Csv { header, delimiter, packing } => {
+                let packer = Packer::new(file, *packing).map_err(failed)?;
+                Box::new(Text::csv(packer, *delimiter, (*header && has_header).then_some(schema)))
+            }
             Encoding::Parquet(compression) => Box::new(Parquet::new(file, schema, *compression)?),
-            Encoding::Debezium { key } => Box::new(Events::new(file, schema, key)?),
+            Encoding::Debezium { key, packing } => Box::new(Events::new(Packer::new(file, *packing).map_err(failed)?, schema, key)?),
         })
     }
 }
@@ -369,8 +369,6 @@ mod tests {
         assert_eq!(codes, ["bad-path", "bad-value", "unknown-column", "duplicate-column"]);
         let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "a.csv", "delimiter": "\"" }), vec![input()]);
         assert_eq!(found[0].2, "'\"' cannot stand between fields");
-        let found = Node::mistakes::<FileSinkOptions>(json!({ "path": "a.csv", "compression": "zstd" }), vec![input()]);
-        assert_eq!(found[0].2, "`compression` is a key of parquet, and this file is csv");
     }
 
     #[cfg(unix)]

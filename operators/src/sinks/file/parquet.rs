@@ -8,43 +8,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema};
 use millstream_api::panics::caught;
 use millstream_api::types::SqlName;
 use millstream_api::{Diagnostic, Diagnostics, Error, Result};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, add_encoded_arrow_schema_to_metadata};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use super::contents::{Contents, Failure};
+use super::packing::Compression;
 
-/// How the pages of a Parquet file are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Small and fast to read.
-    #[default]
-    Zstd,
-    /// Faster to write, for readers that know nothing else.
-    Snappy,
-    /// For old readers.
-    Gzip,
-    /// Not at all.
-    None,
-}
-
-impl Compression {
-    fn codec(self) -> parquet::basic::Compression {
-        match self {
-            Compression::Zstd => parquet::basic::Compression::ZSTD(Default::default()),
-            Compression::Snappy => parquet::basic::Compression::SNAPPY,
-            Compression::Gzip => parquet::basic::Compression::GZIP(Default::default()),
-            Compression::None => parquet::basic::Compression::UNCOMPRESSED,
-        }
+fn codec(compression: Compression) -> parquet::basic::Compression {
+    match compression {
+        Compression::Zstd => parquet::basic::Compression::ZSTD(Default::default()),
+        Compression::Snappy => parquet::basic::Compression::SNAPPY,
+        Compression::Gzip => parquet::basic::Compression::GZIP(Default::default()),
+        Compression::None => parquet::basic::Compression::UNCOMPRESSED,
     }
 }
 
@@ -94,6 +77,23 @@ fn without_type(data_type: &DataType) -> Option<&DataType> {
     }
 }
 
+/// The types that the file says it was written from: with plain texts and bytes, since many readers can do little with views. The
+/// bytes in the file are the same.
+fn without_views(schema: &Schema) -> Schema {
+    Schema::new_with_metadata(schema.fields().iter().map(plain).collect::<Fields>(), schema.metadata().clone())
+}
+
+fn plain(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(item) => DataType::List(plain(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
+        _ => return field.clone(),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
+}
+
 /// A Parquet file that is being written.
 pub(super) struct Parquet {
     writer: ArrowWriter<NamedTempFile>,
@@ -105,12 +105,14 @@ impl Parquet {
     /// # Errors
     /// When a column is of a type that [`check`] refuses.
     pub(super) fn new(file: NamedTempFile, schema: &Arc<Schema>, compression: Compression) -> Result<Self> {
-        let properties = WriterProperties::builder()
-            .set_compression(compression.codec())
+        let mut properties = WriterProperties::builder()
+            .set_compression(codec(compression))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_created_by(CREATED_BY.to_owned())
             .build();
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(Error::internal)?;
+        add_encoded_arrow_schema_to_metadata(&without_views(schema), &mut properties);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options).map_err(Error::internal)?;
         Ok(Parquet { writer })
     }
 }
@@ -153,6 +155,7 @@ mod tests {
 
     use super::super::FileSinkOptions;
     use super::*;
+    use crate::decode::schema::{ColumnSpec, arrow_schema};
     use crate::testing::{Node, batch, ints, record_rows, schema, sink, stream, texts, weighed};
 
     fn read(path: &Path) -> RecordBatch {
@@ -186,6 +189,29 @@ mod tests {
             assert_eq!(found.schema().field(2).data_type(), rows.schema().field(2).data_type());
             std::fs::remove_file(folder.path().join("rows.parquet")).unwrap();
         }
+    }
+
+    #[test]
+    fn readers_find_plain_texts_and_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns = [
+            ("a", "string not null"),
+            ("b", "bytes"),
+            ("c", "list<string>"),
+            ("d", "struct<x: bytes, y: list<struct<z: string>>>"),
+            ("e", "json"),
+            ("f", "date"),
+        ];
+        let input = stream(arrow_schema(&columns.map(|(name, text)| ColumnSpec::parse(name, text).unwrap())));
+        let written = input.schema.clone();
+        sink::<FileSinkOptions>(json!({ "path": "rows.parquet" }), input, folder.path(), &Views::default()).finish(Finish::End).unwrap();
+        let file = File::open(folder.path().join("rows.parquet")).unwrap();
+        let found = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema().clone();
+        let types: Vec<String> = found.fields().iter().map(|field| format!("{:?}", field.data_type())).collect();
+        assert!(types.iter().all(|name| !name.contains("View")), "{types:?}");
+        assert_eq!((found.field(0).data_type(), found.field(1).data_type()), (&DataType::Utf8, &DataType::Binary));
+        assert!(!found.field(0).is_nullable());
+        assert_eq!(found.field(4).metadata(), written.field(4).metadata());
     }
 
     #[test]

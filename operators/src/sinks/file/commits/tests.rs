@@ -1,5 +1,7 @@
 //! What a reader sees of a file between any two steps of a checkpoint.
 
+use std::io::Read;
+
 use millstream_api::view::Views;
 use serde_json::json;
 use tempfile::TempDir;
@@ -105,6 +107,44 @@ fn the_first_segment_becomes_the_file_and_later_ones_are_appended_to_it() {
     prepare(&mut sink, 3);
     sink.commit(3).unwrap();
     assert_eq!((inode("rows.ndjson"), run.text()), (segment, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n".to_owned()));
+}
+
+/// What any reader unpacks of a file that was written in several parts.
+fn unpacked(run: &Run) -> String {
+    let bytes = std::fs::read(run.folder.path().join(run.name)).unwrap();
+    let mut text = String::new();
+    match run.name.ends_with(".gz") {
+        true => flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
+        false => zstd::Decoder::new(&bytes[..]).unwrap().read_to_string(&mut text).unwrap(),
+    };
+    text
+}
+
+#[test]
+fn a_packed_file_grows_by_parts_of_its_own_and_is_cut_back_between_them() {
+    for name in ["rows.csv.gz", "rows.csv.zst"] {
+        let run = Run::new(name);
+        let mut sink = run.sink();
+        // Also a part without rows is one.
+        prepare(&mut sink, 1);
+        sink.commit(1).unwrap();
+        assert_eq!(unpacked(&run), "n\n", "{name}");
+        write(&mut sink, 1);
+        let second = prepare(&mut sink, 2);
+        // What was committed later is taken back, and what was not yet committed is appended.
+        for committed in [false, true] {
+            if committed {
+                let mut sink = run.restored(&second).unwrap();
+                write(&mut sink, 7);
+                prepare(&mut sink, 3);
+                sink.commit(3).unwrap();
+                assert_eq!(unpacked(&run), "n\n1\n7\n", "{name}");
+            }
+            drop(run.restored(&second).unwrap());
+            assert_eq!(unpacked(&run), "n\n1\n", "{name}");
+        }
+        assert_eq!(run.names(), [name]);
+    }
 }
 
 #[test]
