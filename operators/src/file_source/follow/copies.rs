@@ -50,6 +50,11 @@ pub(super) fn waits(tails: &mut [Tail], index: usize) -> bool {
     tails.iter().any(|tail| tail.id() == id)
 }
 
+/// Whether a file waits that has the text of another one.
+pub(super) fn is_waiting_copy(tail: &Tail) -> bool {
+    tail.may_be_compared() && matches!(tail.likeness, Likeness::Of(_))
+}
+
 /// The file at `index` is about to be forgotten: its copy, if there is one, goes on where it stood. Which one that is.
 pub(super) fn hand_over(tails: &mut [Tail], index: usize) -> Option<usize> {
     let original = &tails[index];

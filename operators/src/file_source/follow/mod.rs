@@ -329,3 +329,45 @@ fn files_beside(folder: &Path, name: &str) -> Vec<InputFile> {
     let files = entries.filter_map(|entry| InputFile::new(&entry.path(), &parent.join(entry.file_name()).display().to_string()).ok());
     files.filter(|file| file.path.is_file()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::blocks::{Division, Framing};
+    use super::super::compression::Compression;
+    use super::*;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// What can be read when the files have been listed so often.
+    fn text_after(listings: usize, files: &mut Followed) -> String {
+        (0..listings).for_each(|_| files.look_for_files());
+        let pieces = std::iter::from_fn(|| files.next_piece(Vec::new()).unwrap());
+        let text = pieces.map(|piece| match piece.work {
+            Work::Block(placed) => String::from_utf8(placed.block.bytes).unwrap(),
+            _ => panic!("text is not read in ranges where it is followed"),
+        });
+        text.collect()
+    }
+
+    #[test]
+    fn a_packed_copy_that_waits_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (framing, compression) = (Framing::Lines, Compression::Auto);
+        let shape = TextShape { framing, compression, block_bytes: 4096, division: Division::CountedWhenRead };
+        fs::write(at("a.log.1"), "one\n").unwrap();
+        let mut files = Followed::new(folder.path().to_owned(), "a.log*".to_owned(), shape, &FollowPosition::default()).unwrap();
+        assert_eq!(text_after(0, &mut files), "one\n");
+        fs::write(at("a.log.1.gz"), gzip("one\n")).unwrap();
+        assert_eq!(text_after(2, &mut files), "");
+        fs::rename(at("a.log.1.gz"), at("a.log.2.gz")).unwrap();
+        fs::write(at("a.log.1.gz"), gzip("two\n")).unwrap();
+        assert_eq!(text_after(2, &mut files), "two\n");
+    }
+}

@@ -6,6 +6,7 @@
 
 use millstream_api::error::Result;
 
+use super::copies::is_waiting_copy;
 use super::tail::{LISTINGS_AFTER_ROTATION, Tail};
 use crate::file_source::blocks::TextShape;
 use crate::file_source::paths::FileId;
@@ -27,6 +28,10 @@ impl Predecessor {
 
     /// Whether `older`, which is this file, is still to be read.
     fn is_awaited(&mut self, older: &mut Tail) -> Result<bool> {
+        // A packed copy waits as long as the file is there of which it is one, and may have no rows of its own.
+        if is_waiting_copy(older) {
+            return Ok(false);
+        }
         let end_bytes = match self.end_bytes {
             Some(end_bytes) => end_bytes,
             None => *self.end_bytes.insert(older.end_bytes()?),
