@@ -1,37 +1,19 @@
 //! `a is distinct from b and c` is `(a is distinct from b) and c`, as in PostgreSQL.
 //!
 //! The parser takes all that follows `from` for what is compared with. Parentheses stay in its tree, so an `and` or `or` there without
-//! them was meant to stand around the comparison, and the tree is turned.
+//! them was meant to stand around the comparison, and the tree is turned, node by node from the inside ([`crate::chains`]).
 
-use std::convert::Infallible;
-use std::ops::ControlFlow;
+use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, VisitMut, VisitorMut};
-
-/// Ends what `is distinct from` compares with before an `and` or `or`.
-pub(crate) fn end_before_conditions(tree: &mut Expr) {
-    let _ = VisitMut::visit(tree, &mut Turner);
-}
-
-struct Turner;
-
-impl VisitorMut for Turner {
-    type Break = Infallible;
-
-    /// After the operands: what was turned there is the last operand of what stands around it, and goes on outwards.
-    fn post_visit_expr(&mut self, node: &mut Expr) -> ControlFlow<Infallible> {
-        turn(node);
-        ControlFlow::Continue(())
-    }
-}
-
-/// `a is distinct from (b and c)` becomes `(a is distinct from b) and c`, and `x and (y or z)` becomes `(x and y) or z`.
-fn turn(node: &mut Expr) {
+/// Ends what `is distinct from` at the end of this node compares with before an `and` or `or`; its operands must be done. What was turned
+/// there is the last operand of what stands around it, and goes on outwards: `a is distinct from (b and c)` becomes
+/// `(a is distinct from b) and c`, and `x and (y or z)` becomes `(x and y) or z`.
+pub(crate) fn end_before_conditions(node: &mut Expr) {
     let own = strength(node);
     let Some(last) = last_operand(node).filter(|last| strength(last) <= own.min(AND)) else { return };
     let Expr::BinaryOp { left, op, right } = std::mem::replace(last, Expr::Value(Value::Null.into())) else { return };
     *last = *left;
-    turn(node);
+    end_before_conditions(node);
     let left = Box::new(std::mem::replace(node, Expr::Value(Value::Null.into())));
     *node = Expr::BinaryOp { left, op, right };
 }

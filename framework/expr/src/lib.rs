@@ -3,7 +3,7 @@
 //! The only crate that names DataFusion. Modules in reading order:
 //!
 //! - [`error`]: what is wrong with an expression, and where in its text
-//! - `sql`, `nesting`, `distinct`, `arrows`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
+//! - `sql`, `nesting`, `chains`, `distinct`, `arrows`, `shorthands`: text to a syntax tree that is not too deep, with shorthands written out
 //! - `stack`: room for deep expressions
 //! - `types`: which Arrow types may be in a stream, and what SQL calls them
 //! - `functions`: which functions there are; `adapted`, `bounded`, `growth`: what is ours about DataFusion's; `absent`: what others call them
@@ -27,6 +27,7 @@ mod arrows;
 mod bounded;
 mod canonical;
 pub mod catalogue;
+mod chains;
 mod distinct;
 mod doubts;
 pub mod error;

@@ -3,28 +3,77 @@
 //! Planning walks syntax trees recursively, and a file must not be able to exhaust the stack. A parser's own limit does not
 //! help: `a + a + a …` is parsed in a loop and gives a tree as deep as it is long. So depth is bounded before anything
 //! recursive sees the tree. Every level of a tree takes at least one token that is counted here, in its own brackets or in
-//! ones around it; siblings (list items, the arms of a `case`) do not add up, so width is free.
+//! ones around it; siblings (list items, the arms of a `case`) do not add up, so width is free. The operands of `and` and `or` are siblings
+//! as well: their chains are made shallow before anything goes down along them ([`crate::chains`]). By how much they are deeper than this
+//! says is seen in the tree that comes of it ([`depth_of`]).
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{Expr, Visit, Visitor};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-/// How deep an expression may be nested, counting each operator of a chain: `a + b + c` is two deep.
+/// How deep an expression may be nested, counting each operator of a chain other than of `and` and `or`: `a + b + c` is two deep.
 pub(crate) const NESTING_LIMIT: usize = 100;
+
+/// How deep a tree may be in which chains and shorthands are written out.
+pub(crate) const TREE_LIMIT: usize = 2 * NESTING_LIMIT;
 
 /// How deep the tokens are nested; the token with which they are nested too deeply, if they are.
 pub(crate) fn depth(tokens: &[TokenWithSpan]) -> Result<usize, &TokenWithSpan> {
-    let mut depth = Depth::default();
     let mut deepest = 0;
-    let mut before = &Token::EOF;
-    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
-        depth.add(&token.token, ends_operand(before));
-        deepest = deepest.max(depth.total);
+    for (token, depth) in depths(tokens, Depth::default()) {
+        deepest = deepest.max(depth);
         if deepest > NESTING_LIMIT {
             return Err(token);
         }
-        before = &token.token;
     }
     Ok(deepest)
+}
+
+/// How deep the tree of the parser may be, in which chains of `and` and `or` are as deep as they are long.
+pub(crate) fn depth_with_chains(tokens: &[TokenWithSpan]) -> usize {
+    depths(tokens, Depth { chains: true, ..Depth::default() }).map(|(_, depth)| depth).max().unwrap_or(0)
+}
+
+/// How deep it is at each token.
+fn depths(tokens: &[TokenWithSpan], mut depth: Depth) -> impl Iterator<Item = (&TokenWithSpan, usize)> {
+    let mut before = &Token::EOF;
+    tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).map(move |token| {
+        depth.add(&token.token, ends_operand(before));
+        before = &token.token;
+        (token, depth.total)
+    })
+}
+
+/// How deep a tree is.
+pub(crate) fn depth_of(tree: &Expr) -> usize {
+    let mut levels = Levels::default();
+    let _ = tree.visit(&mut levels);
+    levels.deepest
+}
+
+/// The nodes around the one at hand, and the most that there were.
+#[derive(Default)]
+struct Levels {
+    open: usize,
+    deepest: usize,
+}
+
+impl Visitor for Levels {
+    type Break = Infallible;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Infallible> {
+        self.open += 1;
+        self.deepest = self.deepest.max(self.open);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<Infallible> {
+        self.open -= 1;
+        ControlFlow::Continue(())
+    }
 }
 
 /// How many brackets of [`read_twice`] words may stand within one another.
@@ -94,12 +143,25 @@ fn read_twice(token: &Token) -> bool {
 /// What is open at one token: the levels counted in each bracket.
 #[derive(Default)]
 struct Depth {
-    /// For each open bracket: whether it is a `case`, and what was counted around it.
-    outer: Vec<(bool, usize)>,
-    /// Counted in the innermost bracket since the last separator.
-    here: usize,
+    /// Whether chains of `and` and `or` are as deep as they are long.
+    chains: bool,
+    /// The brackets around the innermost one.
+    outer: Vec<Bracket>,
+    /// The innermost bracket.
+    inner: Bracket,
     /// Counted in all open brackets.
     total: usize,
+}
+
+/// What was counted in a bracket since the last separator.
+#[derive(Default)]
+struct Bracket {
+    is_case: bool,
+    here: usize,
+    /// What stays when an operand of a chain begins: the parser takes the rest of the chain for an operand of `is distinct from`.
+    kept: usize,
+    /// How many `between` wait for their `and`.
+    betweens: usize,
 }
 
 impl Depth {
@@ -108,46 +170,62 @@ impl Depth {
             Token::LParen | Token::LBracket | Token::LBrace => self.open(false),
             Token::RParen | Token::RBracket | Token::RBrace => self.close(),
             Token::Comma => self.separate(),
-            Token::Word(word) => match word.keyword {
-                Keyword::NoKeyword => {}
-                Keyword::CASE => self.open(true),
-                Keyword::END if self.in_case() && after_operand => self.close(),
-                Keyword::WHEN if self.in_case() && (after_operand || self.here <= 1) => self.separate(),
-                Keyword::THEN | Keyword::ELSE if self.in_case() && after_operand => self.separate(),
-                _ => self.count(),
-            },
+            Token::Word(word) => self.add_word(word.keyword, after_operand),
             Token::EOF | Token::Number(..) | Token::SingleQuotedString(_) => {}
             _ => self.count(),
         }
     }
 
+    fn add_word(&mut self, word: Keyword, after_operand: bool) {
+        match word {
+            Keyword::NoKeyword => {}
+            Keyword::CASE => self.open(true),
+            Keyword::END if self.inner.is_case && after_operand => self.close(),
+            Keyword::WHEN if self.inner.is_case && (after_operand || self.inner.here <= 1) => self.separate(),
+            Keyword::THEN | Keyword::ELSE if self.inner.is_case && after_operand => self.separate(),
+            Keyword::AND if self.inner.betweens > 0 => {
+                self.inner.betweens -= 1;
+                self.count();
+            }
+            Keyword::AND | Keyword::OR if after_operand && !self.chains => self.next_operand(),
+            Keyword::BETWEEN => {
+                self.inner.betweens += 1;
+                self.count();
+            }
+            Keyword::DISTINCT => {
+                self.inner.kept += 2;
+                self.count();
+            }
+            _ => self.count(),
+        }
+    }
+
     fn count(&mut self) {
-        self.here += 1;
+        self.inner.here += 1;
         self.total += 1;
     }
 
-    fn open(&mut self, case: bool) {
-        self.outer.push((case, self.here));
-        self.here = 0;
+    fn open(&mut self, is_case: bool) {
+        self.outer.push(std::mem::replace(&mut self.inner, Bracket { is_case, ..Bracket::default() }));
         self.count();
     }
 
     fn close(&mut self) {
-        self.total -= self.here;
-        match self.outer.pop() {
-            Some((_, around)) => self.here = around,
-            None => (self.here, self.total) = (0, 0),
-        }
+        self.total -= self.inner.here;
+        self.inner = self.outer.pop().unwrap_or_default();
     }
 
+    /// What follows stands beside what was before.
     fn separate(&mut self) {
-        self.total -= self.here;
-        self.here = 0;
-        self.count();
+        self.inner.kept = 0;
+        self.inner.betweens = 0;
+        self.next_operand();
     }
 
-    fn in_case(&self) -> bool {
-        self.outer.last().is_some_and(|(case, _)| *case)
+    fn next_operand(&mut self) {
+        self.total = self.total - self.inner.here + self.inner.kept;
+        self.inner.here = self.inner.kept;
+        self.count();
     }
 }
 
@@ -155,7 +233,7 @@ impl Depth {
 fn ends_operand(token: &Token) -> bool {
     match token {
         Token::Word(word) => {
-            matches!(word.keyword, Keyword::NoKeyword | Keyword::NULL | Keyword::TRUE | Keyword::FALSE | Keyword::END)
+            matches!(word.keyword, Keyword::NoKeyword | Keyword::NULL | Keyword::TRUE | Keyword::FALSE | Keyword::UNKNOWN | Keyword::END)
         }
         Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket => true,
         _ => false,
@@ -198,6 +276,25 @@ mod tests {
     fn width_is_free() {
         assert!(!refused(&format!("a in ({})", vec!["-1 + 2"; 3_000].join(", "))));
         assert!(!refused(&format!("case {} else 3 end", "when a = 1 then 2 ".repeat(300))));
+    }
+
+    #[test]
+    fn the_length_of_a_chain_of_conditions_is_free() {
+        assert!(!refused(&vec!["a > 1 and b like 'x'"; 3_000].join(" or ")));
+        assert!(!refused(&vec!["n between 1 and 2 and not b is null"; 3_000].join(" and ")));
+        assert!(!refused(&format!("a is distinct from 1 or {}", vec!["b"; 3_000].join(" or "))));
+        assert!(!refused(&format!("f(a, case when {} then 1 end)", vec!["(b is unknown or c)"; 3_000].join(" and "))));
+    }
+
+    #[test]
+    fn chains_do_not_hide_what_is_deep_in_them() {
+        assert!(refused(&format!("a or b and c{}", " + 1".repeat(200))));
+        assert!(refused(&format!("a or b{}", " between 1 and c".repeat(200))));
+        assert!(refused(&vec!["a is distinct from b"; 200].join(" and ")));
+        assert!(refused(&format!("{}a", "a or (b and ".repeat(200))));
+        for name in ["and", "or"] {
+            assert!(refused(&vec![name; 300].join(" + ")), "{name}");
+        }
     }
 
     #[test]

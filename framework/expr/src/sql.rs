@@ -12,9 +12,9 @@ use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::ExprError;
-use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, depth, read_too_often};
+use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, TREE_LIMIT, depth, depth_of, depth_with_chains, read_too_often};
 use crate::stack::with_room;
-use crate::{arrows, distinct, shorthands};
+use crate::{arrows, chains, shorthands};
 
 /// How many bytes an expression may have.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
@@ -45,15 +45,19 @@ pub(crate) fn parse(text: &str) -> Result<Sql, ExprError> {
     if tokens.iter().all(|t| matches!(t.token, Token::Whitespace(_) | Token::EOF)) {
         return Err(syntax("there is no expression", None).help("write an SQL expression such as `price * 2`"));
     }
-    let depth = depth(&tokens).map_err(|token| {
-        syntax("the expression is nested too deeply", places.range(token.span))
-            .help(format!("{NESTING_LIMIT} operators within one another are the most there may be; split it over several columns"))
-    })?;
+    let depth = depth(&tokens).map_err(|token| too_deep(places.range(token.span)))?;
     if let Some(token) = read_too_often(&tokens) {
         let help = format!("{READ_TWICE_LIMIT} calls like cast, ceil or position within one another are the most there may be");
         return Err(syntax("the expression is nested too deeply", places.range(token.span)).help(help));
     }
-    with_room(depth, || parse_tokens(text, tokens.clone(), depth))
+    with_room(depth_with_chains(&tokens), || parse_tokens(text, tokens.clone(), depth))
+}
+
+fn too_deep(span: Option<Range<usize>>) -> ExprError {
+    syntax("the expression is nested too deeply", span).help(format!(
+        "{NESTING_LIMIT} operators and brackets within one another are the most there may be; lists, the arms of a `case` and conditions \
+         between `and` or `or` are not counted"
+    ))
 }
 
 fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<Sql, ExprError> {
@@ -79,9 +83,13 @@ fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>, depth: usize) -> Result<
         return Err(syntax(format!("`{}` is left over after the expression", rest.token), places.range(rest.span))
             .help("a name is given with `as`; a column name that is not a plain word is put in double quotes"));
     }
-    distinct::end_before_conditions(&mut tree);
+    chains::make_shallow(&mut tree);
     arrows::bind_tighter(&mut tree);
     let depth = depth + shorthands::write_out(&mut tree, text)?;
+    let depth = depth.max(depth_of(&tree));
+    if depth > TREE_LIMIT {
+        return Err(too_deep(None));
+    }
     Ok(Sql { tree, text: text[..end].trim().to_owned(), alias, depth })
 }
 
@@ -156,7 +164,7 @@ fn syntax(message: impl Into<String>, span: Option<Range<usize>>) -> ExprError {
 /// The parser's own message, without the place at its end, in our wording.
 fn syntax_error(error: ParserError, places: &Places) -> ExprError {
     let (ParserError::ParserError(message) | ParserError::TokenizerError(message)) = error else {
-        return syntax("the expression is nested too deeply", None).help("split it over several columns");
+        return too_deep(None);
     };
     let (message, location) = split_location(&message);
     let start = location.and_then(|l| places.byte(l)).map(|at| at.min(places.0.len()));

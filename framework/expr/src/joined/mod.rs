@@ -166,17 +166,14 @@ impl JoinScope {
             return Err(ExprError::new("not-boolean", message, None).help("compare the sides, such as `left.id = right.id`"));
         }
         let mut found = Condition { equalities: Vec::new(), rest: None };
-        let mut rest: Option<Expr> = None;
+        let mut rest = Vec::new();
         for conjunct in conjuncts(&planned.expr) {
             match with_room(planned.depth, || self.equality(conjunct, planned.depth)) {
                 Some(equality) => found.equalities.push(equality),
-                None => {
-                    let conjunct = conjunct.clone();
-                    rest = Some(rest.map_or(conjunct.clone(), |rest| rest.and(conjunct)));
-                }
+                None => rest.push(conjunct.clone()),
             }
         }
-        let rest = rest.map(|expr| Planned { expr, ..planned.clone() });
+        let rest = all_of(rest).map(|expr| Planned { expr, ..planned.clone() });
         found.rest = rest.map(|rest| with_room(rest.depth, || Scalar::planned(rest.clone(), &self.scope))).transpose()?;
         Ok(found)
     }
@@ -251,6 +248,15 @@ fn conjuncts(expr: &Expr) -> Vec<&Expr> {
         }
     }
     found
+}
+
+/// The conjuncts as one condition, no deeper than it must be.
+fn all_of(mut conjuncts: Vec<Expr>) -> Option<Expr> {
+    if conjuncts.len() < 2 {
+        return conjuncts.pop();
+    }
+    let right = conjuncts.split_off(conjuncts.len() / 2);
+    Some(all_of(conjuncts)?.and(all_of(right)?))
 }
 
 fn own_columns(expr: Expr, side: Side) -> DfResult<Expr> {

@@ -3,6 +3,7 @@
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use millstream_expr::{BadValue, Scalar};
+use proptest::prelude::*;
 
 use super::support::{evaluate, one, rows, schema, shown};
 
@@ -132,4 +133,63 @@ fn text_is_shortened_in_a_reason() {
     let long = "x".repeat(5_000);
     let reason = one("cast(t as bigint)", &format!("{{\"t\":\"{long}\"}}"));
     assert!(reason.len() < 300 && reason.ends_with(" …\" to bigint"), "{reason}");
+}
+
+/// What a chain of conditions is for one row: `None` is null, and what is not needed is not asked.
+fn chain_by_hand(alternatives: &[Vec<Option<bool>>]) -> Option<bool> {
+    let all = |operands: &Vec<Option<bool>>| match operands.contains(&Some(false)) {
+        true => Some(false),
+        false => (!operands.contains(&None)).then_some(true),
+    };
+    let found: Vec<Option<bool>> = alternatives.iter().map(all).collect();
+    match found.contains(&Some(true)) {
+        true => Some(true),
+        false => (!found.contains(&None)).then_some(false),
+    }
+}
+
+#[test]
+fn a_thousand_conditions_are_as_many_as_there_are() {
+    let batch = numbers(&[Some(0), Some(999), Some(1_000), None]);
+    let equal: Vec<String> = (0..1_000).map(|number| format!("n = {number}")).collect();
+    assert_eq!(shown(&evaluate(&equal.join(" or "), &batch)), ["true", "true", "false", "null"]);
+    assert_eq!(shown(&evaluate(&format!("not ({})", equal.join(" or ")), &batch)), ["false", "false", "true", "null"]);
+    let other: Vec<String> = (0..1_000).map(|number| format!("n <> {number} and b is null")).collect();
+    assert_eq!(shown(&evaluate(&other.join(" and "), &batch)), ["false", "false", "true", "null"]);
+}
+
+#[test]
+fn a_long_chain_guards_from_left_to_right() {
+    let batch = numbers(&[Some(0), Some(1), Some(60), None]);
+    let before = |guard: usize| (1..100).map(move |at| if at == guard { "n = 0".to_owned() } else { format!("n = -{at}") });
+    let after = (1..100).map(|at| format!("{} / n = {at}", 60 * at));
+    for guard in [1, 7, 50, 99] {
+        let text = before(guard).chain(after.clone()).collect::<Vec<_>>().join(" or ");
+        assert_eq!(shown(&evaluate(&text, &batch)), ["true", "false", "true", "null"], "{guard}");
+    }
+    let unguarded = before(100).chain(after).chain(["n = 0".to_owned()]).collect::<Vec<_>>().join(" or ");
+    assert_eq!(shown(&evaluate(&unguarded, &batch))[0], "!division by zero");
+}
+
+proptest! {
+    #[test]
+    fn long_chains_are_what_they_say(operands in prop::collection::vec((0..4_usize, any::<bool>()), 1..60)) {
+        const OPERANDS: [(&str, Option<bool>); 4] =
+            [("b", Some(true)), ("not b", Some(false)), ("n > 0", None), ("b is distinct from true", Some(false))];
+        let (mut text, mut alternatives) = (String::new(), vec![Vec::new()]);
+        for (place, (operand, is_and)) in operands.into_iter().enumerate() {
+            if place > 0 {
+                text += if is_and { " and " } else { " or " };
+            }
+            if place > 0 && !is_and {
+                alternatives.push(Vec::new());
+            }
+            // Few of what the parser nests.
+            let operand = if operand == 3 && text.matches("distinct").count() > 9 { 1 } else { operand };
+            text += OPERANDS[operand].0;
+            alternatives.last_mut().unwrap().push(OPERANDS[operand].1);
+        }
+        let wanted = chain_by_hand(&alternatives).map_or("null".to_owned(), |v| v.to_string());
+        prop_assert_eq!(one(&text, r#"{"b":true}"#), wanted, "{}", text);
+    }
 }
