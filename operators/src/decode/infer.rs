@@ -118,6 +118,11 @@ impl Inference {
         }
     }
 
+    /// The names that were seen.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.entries.iter().map(|(name, _)| name.as_str())
+    }
+
     /// What the rows have in common; without columns when there was no good row. `mixed` is the type of a column whose values
     /// have nothing in common; those called as in `left_out` are no columns.
     pub(crate) fn finish(self, mixed: &str, left_out: &BTreeSet<String>) -> Inferred {

@@ -7,6 +7,7 @@
 //!
 //! - [`options`], [`plan`]: what the user writes, and how it is planned
 //! - [`formats`], [`paths`], [`compression`], [`beginning`]: which files, how they are packed, and what they are; [`headers`]: what those of CSV say
+//! - [`sample`]: what the first lines of others say
 //! - [`blocks`], [`ranges`], [`parquet`]: what is read at once: text, lines that several threads read, row groups
 //! - [`reading`]: which piece is next; [`follow`]: the same where files grow
 //! - [`pipeline`]: decodes pieces side by side and puts them back in order; [`alone`]: decodes them where there is one worker
@@ -31,6 +32,7 @@ mod position;
 mod ranges;
 mod reader;
 mod reading;
+mod sample;
 mod since;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use super::parquet;
 use super::paths::{InputFile, list, may_come};
 use super::reader::{FileFactory, Manner};
 use super::reading::FileShape;
+use super::sample::{SAMPLE_BLOCK_BYTES, unseen_columns, why_no_rows};
 use crate::decode::infer::{Inference, Inferred, Renamed};
 use crate::decode::schema::{ColumnSpec, SCHEMA_HELP, arrow_schema, is_name, name_for, with_from};
 
@@ -46,6 +47,9 @@ impl NodeOptions for FileSourceOptions {
             errors.push(too_many(files.len()));
         }
         errors.ok(check_columns(&files, &format, &columns));
+        if self.schema.is_some() {
+            warnings.0.extend(unseen_columns(&files, &format, &columns).0);
+        }
         let stream = errors.ok(self.stream(manner, &columns));
         let Some(stream) = stream else { return Err(errors) };
         let reads = files.iter().map(|file| file.path.clone()).collect();
@@ -186,7 +190,8 @@ fn columns_of_text(files: &[InputFile], format: &Format, mixed: &str, warnings: 
     warnings.0.extend(left_out_names.iter().map(|name| left_out(name, "it cannot be a column name, and the header has it more than once")));
     let dialect = if let Format::Text(TextFormat::Csv(dialect), _) = format { Some(dialect) } else { None };
     if let Some(mistake) = no_columns(&schema, &renamed, dialect) {
-        return Err(mistake.into());
+        let why = if schema.0.is_empty() { why_no_rows(files, format) } else { None };
+        return Err(why.unwrap_or(mistake).into());
     }
     warnings.0.extend(renamed.iter().map(renamed_column));
     schema.columns()
@@ -220,8 +225,6 @@ fn infer_from(file: &InputFile, format: &Format, names: &[String], inference: &m
     }
     Ok(())
 }
-
-const SAMPLE_BLOCK_BYTES: usize = 64 << 10;
 
 fn columns_of_parquet(files: &[InputFile], warnings: &mut Diagnostics) -> Result<Vec<ColumnSpec>, Diagnostics> {
     let Some(first) = files.first() else { return Ok(Vec::new()) };

@@ -32,7 +32,7 @@ pub(super) fn topology(file: &Path, folder: &Path, name: &str, registry: &Regist
     let absolute = std::path::absolute(file).map_err(|cause| Stop::failed("find", file, &cause))?;
     let asked = format!("name = \"asked\"\n\n{}", source_table(&source, &absolute, options));
     let outcome = load_text("topology.toml", &asked, Path::new("."), &BTreeMap::new(), &[], registry);
-    let notes = notes(&outcome, &source, file, options)?;
+    let notes = notes(&outcome, &source, file)?;
     let columns = columns(&outcome, &source);
     let renamed = renamed(&outcome);
     if columns.is_empty() {
@@ -114,14 +114,14 @@ fn source_table(name: &str, path: &Path, options: &str) -> String {
 }
 
 /// What was found beside the schema. Of the topology that was only asked with, mistakes are the file's.
-fn notes(outcome: &Outcome, source: &str, file: &Path, options: &str) -> Result<Vec<String>, Stop> {
+fn notes(outcome: &Outcome, source: &str, file: &Path) -> Result<Vec<String>, Stop> {
     let mut notes = Vec::new();
     for entry in outcome.report.entries() {
         match entry.severity {
             Severity::Error => {
                 let message = format!("{}: {}", file.display(), entry.message);
                 // The source's own help is to declare columns, but there is no topology yet to do that in.
-                let has_no_rows = entry.code == "empty-schema" && !options.contains("parquet");
+                let has_no_rows = entry.code == "empty-schema" && entry.message.contains("no rows");
                 let help = entry.help.as_deref().filter(|_| !has_no_rows);
                 let otherwise = if has_no_rows { ONE_ROW } else { "name a file of JSON lines, CSV or Parquet" };
                 return Err(Stop::wrong(message, help.unwrap_or(otherwise)));
