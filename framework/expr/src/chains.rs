@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_chain_in_another_one_is_one_operand() {
-        let inner = vec!["a"; 9].join(" and ");
+        let inner = ["a"; 9].join(" and ");
         let halved = "((a and a) and (a and a)) and ((a and a) and (a and (a and a)))";
         assert_eq!(tree(&format!("b or {inner} or not ({inner})")), tree(&format!("(b or ({halved})) or not ({halved})")));
     }

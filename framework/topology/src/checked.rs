@@ -93,7 +93,7 @@ impl<'r> Checked<'r> {
         }
         let needs = columns::needs(&nodes, &planned, &[], problems);
         let decisions = windows::decide(&nodes, &planned, &needs, problems);
-        if planned.len() < nodes.len() {
+        if planned.len() < nodes.len() || planned.iter().any(|node| node.mended) {
             return None;
         }
         let lines = Lines::new(source.text);
@@ -130,7 +130,7 @@ impl<'r> Checked<'r> {
     }
 
     fn node(&self, planned: Planned, needs: &[Needs], decisions: &[Decision]) -> Node {
-        let Planned { declaration: index, plan, inputs, names, times, parallelism, feeds_table } = planned;
+        let Planned { declaration: index, plan, inputs, names, times, parallelism, feeds_table, .. } = planned;
         let declaration = &self.nodes[index];
         let outputs = names
             .into_iter()

@@ -8,7 +8,7 @@
 //! - `shape`: values against the JSON Schema of the option structs
 //! - `settings`, `checkpoint`, `declare`: the tables that are not nodes, and those that are
 //! - `resolve`: names to edges, cycles, order
-//! - `plan`: forward over the graph: every node is planned from the streams that it reads
+//! - `plan`: forward over the graph: every node is planned from the streams that it reads; `mend`: one with a mistake as it would be without
 //! - `tables`, `files`: lookups that would wait for themselves; files that one node writes and another uses
 //! - `windows`, `columns`: backward: who judges lateness, which columns flow
 //! - `checked`: everything that is known of a topology, before it is fixed who reads what
@@ -31,6 +31,7 @@ mod layers;
 mod literal;
 mod load;
 mod meaning;
+mod mend;
 mod place;
 mod plan;
 mod report;

@@ -137,7 +137,8 @@ pub(crate) fn open(path: &Path) -> Result<OpenFile, Report> {
             Ok(OpenFile { name, text: without_mark(&text).to_owned(), folder: folder.to_owned() })
         }
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            let diagnostic = Diagnostic::error("cannot-read", "the topology is not text in UTF-8");
+            let at = not_utf8(path).map_or(String::new(), |at| format!(": {at}"));
+            let diagnostic = Diagnostic::error("cannot-read", format!("the topology is not text in UTF-8{at}"));
             Err(failed(&name, "", diagnostic.help("save it as UTF-8"), None))
         }
         Err(error) => {
@@ -145,6 +146,16 @@ pub(crate) fn open(path: &Path) -> Result<OpenFile, Report> {
             Err(failed(&name, "", diagnostic.help("name a file that holds a topology"), None))
         }
     }
+}
+
+/// Where the first byte of a file is that is no UTF-8, and which.
+fn not_utf8(path: &Path) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    let end = std::str::from_utf8(&bytes).err()?.valid_up_to();
+    let before = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let line = 1 + before.matches('\n').count();
+    let column = 1 + before.rsplit('\n').next().unwrap_or_default().chars().count();
+    Some(format!("line {line}, column {column} has the byte 0x{:02x}", bytes.get(end)?))
 }
 
 /// Some editors begin a file with a byte order mark; it is no part of the first line.

@@ -1,7 +1,7 @@
 //! Forward over the graph: every node is planned from the streams that it reads.
 //!
-//! A node that fails is left out, and so is everything behind it: what they would say of a stream that is not there would
-//! only hide the mistake that matters.
+//! A node that fails is planned without its mistake, if that is possible ([`crate::mend`]). Otherwise it is left out, and so is everything
+//! behind it: what they would say of a stream that is not there would only hide the mistake that matters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -16,6 +16,7 @@ use millstream_api::{Diagnostic, Diagnostics, Stream};
 use millstream_expr::Scalar;
 
 use crate::declare::{Declaration, InputDeclaration};
+use crate::mend;
 use crate::report::Problems;
 use crate::resolve::Graph;
 
@@ -34,6 +35,10 @@ pub(crate) struct Planned {
     pub parallelism: usize,
     /// Whether it feeds a table that is read first.
     pub feeds_table: bool,
+    /// Whether it has a mistake, and this is what it would be without.
+    pub mended: bool,
+    /// Whether columns of its streams are not known, because of a mistake in it or before it.
+    pub has_gaps: bool,
 }
 
 impl Planned {
@@ -57,7 +62,15 @@ pub(crate) struct Surroundings<'a> {
 
 /// Plans all nodes that can be planned, in the graph's order.
 pub(crate) fn plan(nodes: &[Declaration<'_>], graph: &Graph, around: &Surroundings<'_>, problems: &mut Problems) -> Vec<Planned> {
-    let mut forward = Forward { nodes, around, planned: Vec::new(), place: vec![None; nodes.len()], streams: BTreeMap::new(), problems };
+    let mut forward = Forward {
+        nodes,
+        around,
+        planned: Vec::new(),
+        place: vec![None; nodes.len()],
+        streams: BTreeMap::new(),
+        unknown: BTreeSet::new(),
+        problems,
+    };
     for index in &graph.order {
         forward.node(*index, &graph.writers[*index]);
     }
@@ -131,6 +144,8 @@ struct Forward<'a, 'r> {
     place: Vec<Option<usize>>,
     /// Node and port of every stream.
     streams: BTreeMap<String, (usize, usize)>,
+    /// Columns that are not known, because of a mistake where they are made.
+    unknown: BTreeSet<String>,
     problems: &'a mut Problems,
 }
 
@@ -140,27 +155,26 @@ impl Forward<'_, '_> {
         // All inputs are looked up, also after one is missing, and of nodes that are wrong themselves.
         let inputs: Vec<Option<(usize, usize)>> =
             node.inputs.iter().zip(writers).map(|(input, writer)| self.input(node, input, (*writer)?)).collect();
-        let (Some(inputs), Some((node_type, options))) = (inputs.into_iter().collect::<Option<Vec<_>>>(), &node.options) else { return };
+        let Some(inputs) = inputs.into_iter().collect::<Option<Vec<_>>>() else { return };
         let described = Inputs {
             name: &node.name,
             streams: node.inputs.iter().zip(&inputs).map(|(input, at)| (input.stream.clone(), self.stream(*at).clone())).collect(),
             on_bad_row: node.common.on_bad_row,
             folder: self.around.folder.to_path_buf(),
         };
-        let replaced = self.around.replaced && node.role != Role::Operator;
-        let planned = match replaced {
-            true => node_type.plan_replaced(options.clone(), &described),
-            false => node_type.plan(options.clone(), &described),
-        };
-        let mut plan = match planned {
-            Ok(plan) => plan,
-            Err(mistakes) => return self.note(node, mistakes),
-        };
-        self.note(node, std::mem::take(&mut plan.warnings));
+        let has_gaps = inputs.iter().any(|(writer, _)| self.planned[*writer].has_gaps);
+        let Some((mut plan, unknown)) = self.node_plan(node, &described, has_gaps) else { return };
+        let mended = unknown.is_some();
+        let has_gaps = has_gaps || unknown.as_ref().is_some_and(|unknown| !unknown.is_empty());
+        self.unknown.extend(unknown.into_iter().flatten());
+        let warnings = std::mem::take(&mut plan.warnings);
+        if !mended {
+            self.note(node, warnings);
+        }
         if let Some(fault) = fault(node, &plan) {
             return self.note(node, fault.into());
         }
-        if let Some(mistake) = stays_in_memory(node, &plan) {
+        if let Some(mistake) = stays_in_memory(node, &plan).filter(|_| !mended) {
             self.note(node, mistake.into());
         }
         if let Some(warning) = writes_all(node, &plan) {
@@ -173,7 +187,31 @@ impl Forward<'_, '_> {
             self.streams.entry(name.clone()).or_insert((self.planned.len(), port));
         }
         self.place[index] = Some(self.planned.len());
-        self.planned.push(Planned { declaration: index, plan, inputs, names, times, parallelism, feeds_table: false });
+        let planned = Planned { declaration: index, plan, inputs, names, times, parallelism, feeds_table: false, mended, has_gaps };
+        self.planned.push(planned);
+    }
+
+    /// The plan of a node, with its mistakes noted. Where there are some: the plan that it would have without them, and the columns that
+    /// this lacks.
+    fn node_plan(&mut self, node: &Declaration<'_>, inputs: &Inputs<'_>, has_gaps: bool) -> Option<(Plan, Option<BTreeSet<String>>)> {
+        let replaced = self.around.replaced && node.role != Role::Operator;
+        let (node_type, options) = node.options.as_ref().or(node.mended.as_ref())?;
+        let is_whole = node.options.is_some();
+        let planned = match replaced || (!is_whole && node.role == Role::Source) {
+            true => node_type.plan_replaced(options.clone(), inputs),
+            false => node_type.plan(options.clone(), inputs),
+        };
+        let mistakes = match planned {
+            Ok(plan) => return Some((plan, (!is_whole).then(BTreeSet::new))),
+            Err(mistakes) => mistakes,
+        };
+        let told = mistakes.0.iter().filter(|mistake| is_whole && !has_gaps || mend::counts(mistake, &self.unknown));
+        self.note(node, Diagnostics(told.cloned().collect()));
+        if node.role == Role::Sink {
+            return None;
+        }
+        let mended = mend::mended(node_type, options, mistakes, inputs)?;
+        Some((mended.plan, Some(mended.unknown)))
     }
 
     fn stream(&self, (node, port): (usize, usize)) -> &Stream {
@@ -228,7 +266,9 @@ impl Forward<'_, '_> {
                     time
                 }
                 Err(mistake) => {
-                    self.note(node, under(mistake, "time").into());
+                    if mend::counts(&mistake, &self.unknown) {
+                        self.note(node, under(mistake, "time").into());
+                    }
                     None
                 }
             });

@@ -10,10 +10,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use millstream_api::diagnostic::{Diagnostic, Key, Severity};
+use millstream_api::diagnostic::{Diagnostic, Key, Part, Severity};
 
 use crate::place::locate;
-use crate::secret::Secrets;
+use crate::secret::{Secrets, without_quotes};
 use crate::tree::{Place, Table};
 
 /// All that was found, in the order of the file.
@@ -131,12 +131,15 @@ pub(crate) type Problem = (Diagnostic, Option<Place>);
 pub(crate) struct Problems {
     found: Vec<Problem>,
     secrets: Secrets,
+    /// Where texts stand into which a secret was put.
+    secret_texts: Vec<Vec<Key>>,
 }
 
 impl Problems {
-    /// Shows this text nowhere.
-    pub fn hide(&mut self, secret: &str) {
+    /// Shows this text nowhere, and no part of it where it was put in at this path.
+    pub fn hide(&mut self, secret: &str, path: &[Key]) {
         self.secrets.add(secret);
+        self.secret_texts.push(path.to_vec());
     }
 
     /// What must not be shown.
@@ -199,7 +202,11 @@ impl Problems {
                 Some(Place::Layer(name)) => Position::Layer(name.to_string()),
                 Some(Place::File(span)) => lines.position(file, &span),
             };
-            let Diagnostic { severity, code, path, message, help, .. } = diagnostic;
+            let Diagnostic { severity, code, path, part, message, help } = diagnostic;
+            let (message, help) = match matches!(part, Part::Text(_)) && self.secret_texts.contains(&path) {
+                true => (without_quotes(&message), Some(SECRET_HELP.to_owned())),
+                false => (message, help),
+            };
             let (message, help) = (self.secrets.hide(&message), help.map(|help| self.secrets.hide(&help)));
             let entry = Entry { severity, code, path, position, message, help };
             if entries.last() != Some(&entry) {
@@ -209,6 +216,9 @@ impl Problems {
         Report { entries }
     }
 }
+
+/// In place of what would be right: that may name parts of the secret as well.
+const SECRET_HELP: &str = "a secret stands in this text, so its parts are not shown; look at the file that it comes from";
 
 /// Where the lines of a text start.
 pub(crate) struct Lines<'a> {

@@ -31,6 +31,13 @@ impl Secrets {
     }
 }
 
+/// The text with `***` in the place of whatever it quotes in backticks. A message about a text with a secret in it may quote a part.
+pub(crate) fn without_quotes(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let shown = parts.map(|(place, part)| if place % 2 == 1 { HIDDEN } else { part });
+    shown.collect::<Vec<_>>().join("`")
+}
+
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secrets({})", self.0.len())
@@ -66,6 +73,12 @@ mod tests {
         }
         assert_eq!(secrets.hide("abcdefg no abcd"), "***g no ***");
         assert_eq!(format!("{secrets:?}"), "Secrets(2)");
+    }
+
+    #[test]
+    fn quotes_are_hidden_as_a_whole() {
+        assert_eq!(without_quotes("there is no `a` in `b`, or is there"), "there is no `***` in `***`, or is there");
+        assert_eq!(without_quotes("nothing"), "nothing");
     }
 
     #[test]

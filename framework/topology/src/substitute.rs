@@ -51,7 +51,7 @@ fn substitute_item(item: &mut Item, outside: Outside<'_>, path: &mut Vec<Key>, p
         }
         Value::Text(text) if text.contains("${") => match expand(text, outside) {
             Ok(Expanded { text: new, replaced, secrets }) => {
-                secrets.iter().for_each(|secret| problems.hide(secret));
+                secrets.iter().for_each(|secret| problems.hide(secret, path));
                 *text = new;
                 item.untyped = replaced;
             }
@@ -140,7 +140,8 @@ fn value<'a>(inside: &'a str, outside: Outside<'a>) -> Result<Cow<'a, str>, (&'s
     let is_name =
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        return Err(("bad-variable", format!("`{name}` is not the name of a variable"), HELP.to_owned()));
+        let message = if name.is_empty() { "no variable is named".to_owned() } else { format!("`{name}` is not the name of a variable") };
+        return Err(("bad-variable", message, HELP.to_owned()));
     }
     if default.is_some_and(|default| default.contains("${")) {
         // The first `}` would end it, and the rest would be left standing as text.

@@ -40,6 +40,8 @@ pub(crate) struct Declaration<'r> {
     pub kind: String,
     /// What to plan it with: the type and its options. None when it has a mistake.
     pub options: Option<(&'r NodeType, Json)>,
+    /// What to plan it with in place of that, so that what reads it is checked as well: see [`crate::mend`].
+    pub mended: Option<(&'r NodeType, Json)>,
     pub common: Common,
     /// What it reads, in the order of its input keys.
     pub inputs: Vec<InputDeclaration>,

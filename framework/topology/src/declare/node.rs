@@ -6,6 +6,7 @@ use millstream_api::registry::{NodeType, Registry, Role};
 use serde_json::{Map, Value as Json};
 
 use super::{Common, Declaration, inputs, with_article};
+use crate::mend::can_miss;
 use crate::shape::{Fields, Reader, Schema, missing_key};
 use crate::tree::{Field, Table, Value};
 
@@ -21,6 +22,8 @@ pub(super) struct Scope<'r, 's> {
 struct Keys {
     /// The type's own options; none when any is wrong.
     own: Option<Json>,
+    /// These in which other values stand for those that are wrong, where that does not matter to readers.
+    mended: Option<Json>,
     /// Those of the shared keys that could be read.
     shared: Map<String, Json>,
 }
@@ -76,6 +79,7 @@ impl<'r> Scope<'r, '_> {
             place: field.key_place.clone(),
             kind,
             options: node_type.zip(keys.own).filter(|_| inputs.is_some()),
+            mended: node_type.zip(keys.mended).filter(|_| inputs.is_some()),
             common,
             inputs: inputs.unwrap_or_else(|| inputs::names_anywhere(table, &path)),
             path,
@@ -129,7 +133,15 @@ impl<'r> Scope<'r, '_> {
         let shared = Fields::of(self.common, table, reader);
         let input_keys = inputs::names(node_type.inputs);
         let mut wrong = reader.problems.len() > before;
-        let mut keys = Keys::default();
+        let mut can_mend = !wrong;
+        let required: Vec<&str> = own.required().collect();
+        // A value for a key that has none, or a wrong one.
+        let mut stand_in = |options: &mut Map<String, Json>, key: &str, schema: Option<Schema<'_>>| {
+            let value = schema.filter(|_| self.role == Role::Operator || required.contains(&key)).and_then(Schema::example);
+            can_mend &= can_miss(self.role, key) && (value.is_some() || !required.contains(&key));
+            options.extend(value.map(|value| (key.to_owned(), value)));
+        };
+        let (mut keys, mut unknown) = (Keys::default(), Vec::new());
         let mut options = Map::new();
         for field in table.fields.iter().filter(|field| field.key != "type" && !input_keys.contains(&field.key.as_str())) {
             let key = field.key.as_str();
@@ -138,23 +150,35 @@ impl<'r> Scope<'r, '_> {
             if let Some(schema) = shared.named(key).filter(|_| own.named(key).is_none()) {
                 keys.shared.extend(reader.read(schema, &field.item).map(|value| (key.to_owned(), value)));
             } else if let Some(schema) = own.schema_of(key) {
-                let value = reader.read(schema, &field.item);
-                wrong |= value.is_none();
-                options.extend(value.map(|value| (key.to_owned(), value)));
+                match reader.read(schema, &field.item) {
+                    Some(value) => drop(options.insert(key.to_owned(), value)),
+                    None => {
+                        wrong = true;
+                        stand_in(&mut options, key, Some(schema));
+                    }
+                }
             } else if let Some((_, help)) = inputs::misplaced(node_type.inputs, table).filter(|(misplaced, _)| *misplaced == key) {
                 let message = format!("`{}` does not read its streams by `{key}`", node_type.kind);
                 reader.note(Diagnostic::error("wrong-inputs", message).on_key().help(help));
             } else {
+                unknown.push(key);
                 reader.unknown(key, own.names().chain(shared.names()).chain(input_keys.iter().copied()).chain(["type"]));
             }
             reader.path.pop();
         }
         let subject = reader.subject();
         for (name, about) in own.missing_in(table) {
-            reader.note(missing_key(&subject, name, about.as_deref()));
+            // It is there under a name that is wrong, and that was told.
+            let misspelt = unknown.iter().any(|key| nearest(key, own.names().chain(shared.names())) == Some(name));
+            if !misspelt {
+                reader.note(missing_key(&subject, name, about.as_deref()));
+            }
             wrong = true;
+            stand_in(&mut options, name, own.named(name));
         }
-        keys.own = (!wrong).then_some(Json::Object(options));
+        let options = Json::Object(options);
+        keys.mended = (wrong && can_mend).then(|| options.clone());
+        keys.own = (!wrong).then_some(options);
         keys
     }
 }

@@ -52,12 +52,17 @@ impl<'a> Fields<'a> {
         self.known.iter().map(|(name, _)| *name)
     }
 
+    /// The keys that must be there.
+    pub fn required(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.required.iter().copied()
+    }
+
     /// The keys that `table` lacks, with the first line of their documentation and the words that they may be.
     pub fn missing_in(&self, table: &Table) -> Vec<(&'a str, Option<String>)> {
         let missing = self.required.iter().filter(|name| table.field(name).is_none());
         let about = |schema: Schema<'a>| {
             let words = schema.one_of().map(|words| format!("It is one of {}.", words.join(", ")));
-            let lines: Vec<String> = schema.about().map(str::to_owned).into_iter().chain(words).collect();
+            let lines: Vec<String> = schema.about().into_iter().chain(words).collect();
             (!lines.is_empty()).then(|| lines.join(" "))
         };
         missing.map(|name| (*name, self.schema_of(name).and_then(about))).collect()

@@ -114,6 +114,11 @@ impl<'p> Reader<'p> {
     fn read_integer(&mut self, schema: Schema<'_>, item: &Item) -> Option<Json> {
         match &typed(item, &Kind::Integer).value {
             Value::Integer(number) => self.bounded(schema, Json::from(*number), *number as f64),
+            Value::Float(number) => {
+                let message = format!("{} must be a whole number, not {number:?}", self.subject());
+                self.note(Diagnostic::error("wrong-type", message));
+                None
+            }
             other => self.wrong_type("a whole number", other),
         }
     }
@@ -138,8 +143,16 @@ impl<'p> Reader<'p> {
             (Value::Text(found), _) => found,
             // TOML has times of its own; without quotes they mean the same.
             (Value::Datetime(found), Text::Free) => found,
+            (Value::Integer(number), Text::Duration) => {
+                self.wrong_type("a duration like \"10s\"", &item.value);
+                return self.suggest(&format!("\"{number}s\""));
+            }
             (other, Text::Duration) => return self.wrong_type("a duration like \"10s\"", other),
             (other, Text::Size) => return self.wrong_type("a size like \"64MiB\"", other),
+            (Value::List(items), Text::Free) if let [Item { value: Value::Text(one), .. }] = &items[..] => {
+                self.wrong_type("text", &item.value);
+                return self.suggest(&format!("{:?}", shortened(one)));
+            }
             (other, _) => return self.wrong_type("text", other),
         };
         let mistake = match text {
@@ -157,8 +170,20 @@ impl<'p> Reader<'p> {
         }
     }
 
+    /// Says of the last mistake what to write at the key at hand.
+    fn suggest(&mut self, value: &str) -> Option<Json> {
+        if let Some(Key::Name(key)) = self.path.last() {
+            let help = format!("write {key} = {value}");
+            self.problems.help_last(help);
+        }
+        None
+    }
+
     fn bad_duration(&self, text: &str, message: String) -> Diagnostic {
         let mistake = Diagnostic::error("bad-duration", message);
+        if !text.starts_with('-') {
+            return mistake.help(duration_help(text));
+        }
         let length = text.strip_prefix('-').filter(|length| length.parse::<DurationText>().is_ok());
         let (Some(Key::Name(key)), Some(length)) = (self.path.last(), length) else { return mistake };
         match key.as_str() {
@@ -172,11 +197,8 @@ impl<'p> Reader<'p> {
         let item = typed(item, &Kind::List);
         let Value::List(items) = &item.value else {
             self.wrong_type("a list", &item.value);
-            if let (Value::Text(text), Some(Key::Name(key))) = (&item.value, self.path.last()) {
-                let help = format!("write {key} = [{:?}]", shortened(text));
-                self.problems.help_last(help);
-            }
-            return None;
+            let Value::Text(text) = &item.value else { return None };
+            return self.suggest(&format!("[{:?}]", shortened(text)));
         };
         if let Some(least) = schema.least_items().filter(|least| (items.len() as u64) < *least) {
             let message = format!("{} must have at least {least} item{}", self.subject(), if least == 1 { "" } else { "s" });
@@ -222,6 +244,35 @@ impl<'p> Reader<'p> {
     pub fn note(&mut self, mut diagnostic: Diagnostic) {
         diagnostic.path = self.path.iter().cloned().chain(diagnostic.path).collect();
         self.problems.push(diagnostic);
+    }
+}
+
+/// How a text that is no duration would be one: with the units by their short names, where it has long ones.
+fn duration_help(text: &str) -> String {
+    const LONG: [(&str, &str); 17] = [
+        ("milliseconds", "ms"),
+        ("millisecond", "ms"),
+        ("microseconds", "us"),
+        ("microsecond", "us"),
+        ("seconds", "s"),
+        ("second", "s"),
+        ("secs", "s"),
+        ("sec", "s"),
+        ("minutes", "m"),
+        ("minute", "m"),
+        ("mins", "m"),
+        ("min", "m"),
+        ("hours", "h"),
+        ("hour", "h"),
+        ("days", "d"),
+        ("day", "d"),
+        ("weeks", "w"),
+    ];
+    let plain: String = text.to_lowercase().chars().filter(|letter| !letter.is_whitespace()).collect();
+    let short = LONG.iter().fold(plain, |text, (long, short)| text.replace(long, short));
+    match short.parse::<DurationText>() {
+        Ok(_) => format!("write \"{short}\""),
+        Err(_) => "whole numbers, each with one of the units us, ms, s, m, h, d and w behind it, up to about 290,000 years".to_owned(),
     }
 }
 

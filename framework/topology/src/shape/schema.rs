@@ -169,11 +169,35 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// The first line of its documentation.
-    pub fn about(self) -> Option<&'a str> {
-        let text = |schema: Schema<'a>| schema.node.get("description")?.as_str()?.lines().next();
-        text(self).or_else(|| text(self.target().0))
+    /// Some value that it allows, where that is easily found.
+    pub fn example(self) -> Option<Json> {
+        Some(match self.kind() {
+            Kind::Text(Text::Free) => Json::from("x"),
+            Kind::Text(Text::Duration) => Json::from("1h"),
+            Kind::Text(Text::Size) => Json::from("1MiB"),
+            Kind::Text(Text::Words(words)) => Json::from(*words.first()?),
+            Kind::Integer => Json::from(1),
+            Kind::Boolean => Json::from(false),
+            _ => return None,
+        })
     }
+
+    /// The first sentences of its documentation: those that begin in its first line.
+    pub fn about(self) -> Option<String> {
+        let text = |schema: Schema<'a>| Some(beginning(schema.node.get("description")?.as_str()?));
+        text(self).or_else(|| text(self.target().0)).filter(|text| !text.is_empty())
+    }
+}
+
+/// The sentences that end in the first line of a text, or the first one, where that is longer.
+fn beginning(text: &str) -> String {
+    let paragraph: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let first = paragraph.first().copied().unwrap_or_default();
+    let whole = paragraph.join(" ");
+    let ends = whole.match_indices(". ").map(|(at, _)| at + 1).chain([whole.len()]);
+    let (within, beyond): (Vec<usize>, Vec<usize>) = ends.partition(|end| *end <= first.len());
+    let end = within.last().or(beyond.first()).copied().unwrap_or_default();
+    whole.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Alternatives that are all words are one list of words.
@@ -194,4 +218,22 @@ fn simple(name: &str) -> Schema<'static> {
     });
     let node = SIMPLE.get(name).unwrap_or(&ANY);
     Schema { root: node, node }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documentation_is_not_cut_within_a_sentence() {
+        for (text, wanted) in [
+            ("One line", "One line"),
+            ("One. And\nanother one.\n\nMore.", "One."),
+            ("A sentence that\ngoes on. And another.", "A sentence that goes on."),
+            ("One. Two.\nThree.", "One. Two."),
+            ("", ""),
+        ] {
+            assert_eq!(beginning(text), wanted);
+        }
+    }
 }

@@ -119,6 +119,8 @@ fn text_from_outside_takes_the_type_of_its_key() {
 
 #[test]
 fn each_mistake_says_what_would_be_right() {
+    const DURATION: &str = "bad-duration: `?` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\"";
+    const UNITS: &str = "whole numbers, each with one of the units us, ms, s, m, h, d and w behind it, up to about 290,000 years";
     for (toml, expected) in [
         ("pth = 1", "unknown-key: `pth` is not a key here; did you mean `path`?"),
         ("count = 0", "bad-value: `count` must be at least 1, not 0"),
@@ -126,14 +128,17 @@ fn each_mistake_says_what_would_be_right() {
         ("ratio = nan", "bad-value: `ratio` must be finite, not NaN"),
         ("by = \"a\"", "wrong-type: `by` must be a list, not \"a\"; write by = [\"a\"]"),
         ("by = [\"a\", 1]", "wrong-type: item 2 of `by` must be text, not a whole number"),
-        ("wait = 5", "wrong-type: `wait` must be a duration like \"10s\", not a whole number"),
-        ("wait = \"5\"", "bad-duration: `5` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
+        ("wait = 5", "wrong-type: `wait` must be a duration like \"10s\", not a whole number; write wait = \"5s\""),
+        ("inner = { by = [\"a\"] }", "wrong-type: `by` must be text, not a list; write by = \"a\""),
+        ("count = 3.5", "wrong-type: `count` must be a whole number, not 3.5"),
+        ("wait = \"2 Minutes\"", &format!("{DURATION}; write \"2m\"").replace('?', "2 Minutes")),
+        ("wait = \"5\"", &format!("{DURATION}; {UNITS}").replace('?', "5")),
         ("wait = \"-8h\"", "bad-duration: `-8h` is negative, and no duration is; write \"8h\""),
         ("mode = \"hopp\"", "bad-value: `mode` cannot be `hopp`; did you mean `hop`? there are tumble, hop"),
         ("mode = 1", "wrong-type: `mode` must be text, not a whole number"),
         ("emit = 1", "wrong-type: `emit` must be \"close\" or a table { every = … }, not a whole number"),
         ("emit = \"never\"", "bad-value: `emit` cannot be `never`; it must be close, or a table { every = … }"),
-        ("emit = { every = \"x\" }", "bad-duration: `x` is not a duration; write it like \"250ms\", \"10s\" or \"1h30m\""),
+        ("emit = { every = \"x\" }", &format!("{DURATION}; {UNITS}").replace('?', "x")),
         ("shape = { side = 1 }", "missing-key: `shape` lacks the key `kind`; it is one of round, square"),
         ("shape = { kind = \"squar\", side = 1 }", "bad-value: `kind` cannot be `squar`; did you mean `square`? there are round, square"),
         ("shape = { kind = \"round\", side = 1, radius = 1 }", "unknown-key: `side` is not a key here; the keys here are kind, radius"),

@@ -157,6 +157,7 @@ fn mistakes_in_variables_name_the_variable() {
         MILLSTREAM__RUNTIME__WORKERS: error[wrong-type]: `workers` must be a whole number, not "many"
 
         --set runtime.linger: error[bad-duration]: `soon` is not a duration; write it like "250ms", "10s" or "1h30m"
+        help: whole numbers, each with one of the units us, ms, s, m, h, d and w behind it, up to about 290,000 years
 
         MILLSTREAM__RUNTIM__X: error[unknown-key]: `runtim` is not a key here
         help: did you mean `runtime`?

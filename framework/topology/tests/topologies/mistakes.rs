@@ -315,3 +315,14 @@ fn a_character_that_cannot_be_seen_is_named() {
     let report = check_with("[[]\n\u{7}", &[], &[]).report.render();
     assert!(report.contains("this is not TOML"), "what is wrong before it comes first: {report}");
 }
+
+#[test]
+fn a_file_in_another_encoding_is_told_by_its_first_byte_that_is_no_utf_8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latin.toml");
+    std::fs::write(&path, b"name = \"n\"\n# gr\xfc\xdfe\n").unwrap();
+    let outcome = millstream_topology::load(&path, &std::collections::BTreeMap::new(), &[], &registry());
+    let entry = &outcome.report.entries()[0];
+    assert_eq!(entry.message, "the topology is not text in UTF-8: line 2, column 5 has the byte 0xfc");
+    assert_eq!(entry.help.as_deref(), Some("save it as UTF-8"));
+}
