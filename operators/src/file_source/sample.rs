@@ -1,6 +1,6 @@
 //! A look at the beginning of files of text, for what `check` can say of them before a run.
 //!
-//! Why no row could be read of files that have some, and which declared columns no line of JSON has.
+//! Why no row could be read of files that have some, and which declared columns seem to be called otherwise in JSON.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,8 @@ pub(super) fn why_no_rows(files: &[InputFile], format: &Format) -> Option<Diagno
 /// Bytes that are no lines of UTF-8 at all.
 fn misread(file: &InputFile, bytes: &[u8]) -> Option<(String, String)> {
     let name = &file.name;
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.iter().take(64).any(|byte| *byte == 0) {
+    // With a byte order mark it is told earlier, as no text at all.
+    if bytes.iter().take(64).any(|byte| *byte == 0) {
         return Some((format!("`{name}` is not text in UTF-8; it seems to be in UTF-16"), "save it as UTF-8".to_owned()));
     }
     let lone = bytes.windows(2).filter(|pair| pair[0] == b'\r' && pair[1] != b'\n').count();
@@ -61,7 +62,8 @@ fn bad_line(file: &InputFile, block: &Block, format: &Format) -> Option<(String,
     Some((format!("{}: {}", bad.place, bad.reason), help))
 }
 
-/// Warnings of declared columns that no line has: all of their values would be null.
+/// Warnings of declared columns that no line has, while another key that is nobody's looks much the same: all of their values would be null. A
+/// column without such a key may well come later.
 pub(super) fn unseen_columns(files: &[InputFile], format: &Format, columns: &[ColumnSpec]) -> Diagnostics {
     let (Some(first), Format::Text(TextFormat::Json, _)) = (files.first(), format) else { return Diagnostics::default() };
     let mut inference = Inference::default();
@@ -75,13 +77,12 @@ pub(super) fn unseen_columns(files: &[InputFile], format: &Format, columns: &[Co
     let unseen = columns.iter().filter(|column| !seen.contains(column.input_name()));
     let warning = |column: &ColumnSpec| {
         let name = column.input_name();
-        let message = format!("no line at the beginning of `{}` has the key `{name}`: it is null there", first.name);
         let free = seen.iter().copied().filter(|name| !columns.iter().any(|column| column.input_name() == *name));
-        let help = match nearest(name, free) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("they have {}", seen.iter().copied().collect::<Vec<_>>().join(", ")),
-        };
-        Diagnostic::warning("missing-column", message).key("schema").key(&column.name).on_key().help(help)
+        let near = nearest(name, free)?;
+        let message = format!("no line at the beginning of `{}` has the key `{name}`: it is null there", first.name);
+        Some(
+            Diagnostic::warning("missing-column", message).key("schema").key(&column.name).on_key().help(format!("did you mean `{near}`?")),
+        )
     };
-    Diagnostics(unseen.map(warning).collect())
+    Diagnostics(unseen.filter_map(warning).collect())
 }
