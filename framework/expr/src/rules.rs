@@ -130,6 +130,11 @@ fn refused_operands(left: &Expr, operator: Operator, right: &Expr, scope: &Scope
             let countable = |t: &DataType| matches!(Kind::of(t), Kind::Number | Kind::Time | Kind::Interval | Kind::Null);
             (!countable(&l) || !countable(&r)).then(|| refused_operator(&operator.to_string(), &l, &r).into())
         }
+        // Of lists it was made a function of already.
+        Operator::AtArrow | Operator::ArrowAt => {
+            let (l, r) = (type_of(left, scope)?, type_of(right, scope)?);
+            Some(with_help(refused_operator(&operator.to_string(), &l, &r), "both sides must be lists: `l @> make_array(1)`"))
+        }
         Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch => refused_pattern(right),
         _ if compares(operator) => refused_comparison(left, right, scope),
         _ => None,

@@ -172,6 +172,10 @@ fn syntax_error(error: ParserError, places: &Places) -> ExprError {
     let message = match message.strip_prefix("Expected: ").and_then(|m| m.split_once(", found: ")) {
         Some((wanted, "EOF")) => format!("the expression ends where {wanted} was expected"),
         Some((wanted, found)) => format!("expected {wanted}, found `{found}`"),
+        None if message.starts_with("No infix parser for token") => match span.clone().and_then(|span| places.0.get(span)) {
+            Some(found) => format!("`{found}` is not an operator"),
+            None => "an operator was expected".to_owned(),
+        },
         None => lowered(message),
     };
     match span {
@@ -250,6 +254,8 @@ mod tests {
             ("1 +", "syntax 2..3: the expression ends where an expression was expected"),
             ("1 + as b", "syntax 4..6: the expression ends where an expression was expected"),
             ("a b", "syntax 2..3: `b` is left over after the expression"),
+            ("a div b", "syntax 2..5: `div` is not an operator"),
+            ("a # b", "syntax 2..3: `#` is not an operator"),
             ("a = 'x", "syntax 4..6: unterminated string literal"),
             ("(a", "syntax 1..2: the expression ends where ) was expected"),
             ("é = ) 1", "syntax 5..6: expected an expression, found `)`"),

@@ -142,6 +142,11 @@ fn types_that_do_not_fit() {
             "syntax [rank] `over (…)` cannot stand in an expression | ranks are made by an operator of type `top_n`, with `rank_as`",
         ),
         ("b and s + 1 > 2", "type-mismatch [s + 1] `+` cannot be applied to string and bigint"),
+        ("n @> n", "type-mismatch [n @> n] `@>` cannot be applied to bigint and bigint | both sides must be lists: `l @> make_array(1)`"),
+        (
+            "s <@ tags",
+            "type-mismatch [s <@ tags] `<@` cannot be applied to string and list<string> | both sides must be lists: `l @> make_array(1)`",
+        ),
         ("n > '5'", &format!("type-mismatch [n > '5'] bigint cannot be compared with string | {CAST}")),
         ("n between 'a' and 'b'", &format!("type-mismatch [n between 'a' and 'b'] bigint cannot be compared with string | {CAST}")),
         ("n in (1, 'x')", &format!("type-mismatch [n in (1, 'x')] bigint cannot be compared with string | {CAST}")),
