@@ -103,6 +103,22 @@ pub(crate) fn read_too_often(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan>
     None
 }
 
+/// How many dots may stand between the names of a path, as in `place.city.name`.
+pub(crate) const PATH_LIMIT: usize = 10;
+
+/// The dot with which a path is too long. Where what follows it is no name, the parser has read the rest twice behind each dot.
+pub(crate) fn path_too_long(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+    let mut dots = 0;
+    tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).find(|token| {
+        match token.token {
+            Token::Period => dots += 1,
+            Token::Word(_) | Token::SingleQuotedString(_) => {}
+            _ => dots = 0,
+        }
+        dots > PATH_LIMIT
+    })
+}
+
 /// Words with a syntax of their own, which may be names of functions as well.
 const READ_TWICE: [Keyword; 28] = [
     Keyword::ARRAY,
@@ -270,6 +286,14 @@ mod tests {
         assert!(too_often(&format!("{}n", "position(f(ceil(array[".repeat(4))));
         assert!(!too_often(&format!("{}n", "f((case when n in (".repeat(30))), "others are read once");
         assert!(!too_often(&vec!["cast(n as bigint)"; 100].join(" + ")), "and beside one another they do no harm");
+    }
+
+    #[test]
+    fn paths_are_of_few_names() {
+        let too_long = |text: &str| path_too_long(&Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().unwrap()).is_some();
+        assert!(!too_long(&format!("{}a", "a.".repeat(PATH_LIMIT))));
+        assert!(too_long(&format!("{}.a", "a. \"b\" .".repeat(PATH_LIMIT))));
+        assert!(!too_long(&vec!["a.b.c"; 100].join(" + ")), "and beside one another they do no harm");
     }
 
     #[test]

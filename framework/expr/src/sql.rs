@@ -12,7 +12,9 @@ use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::ExprError;
-use crate::nesting::{NESTING_LIMIT, READ_TWICE_LIMIT, TREE_LIMIT, depth, depth_of, depth_with_chains, read_too_often};
+use crate::nesting::{
+    NESTING_LIMIT, PATH_LIMIT, READ_TWICE_LIMIT, TREE_LIMIT, depth, depth_of, depth_with_chains, path_too_long, read_too_often,
+};
 use crate::stack::with_room;
 use crate::{arrows, chains, shorthands};
 
@@ -49,6 +51,10 @@ pub(crate) fn parse(text: &str) -> Result<Sql, ExprError> {
     if let Some(token) = read_too_often(&tokens) {
         let help = format!("{READ_TWICE_LIMIT} calls like cast, ceil or position within one another are the most there may be");
         return Err(syntax("the expression is nested too deeply", places.range(token.span)).help(help));
+    }
+    if let Some(token) = path_too_long(&tokens) {
+        let message = format!("a path has more than {} names", PATH_LIMIT + 1);
+        return Err(syntax(message, places.range(token.span)).help("take a part of it by a `select` before, under a name of its own"));
     }
     with_room(depth_with_chains(&tokens), || parse_tokens(text, tokens.clone(), depth))
 }
