@@ -106,33 +106,16 @@ pub(crate) fn head(file: &File, length: usize) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use flate2::write::GzEncoder;
-
     use super::super::compression::Input;
+    use super::super::tests::{gzip, input_file};
     use super::*;
-
-    fn input(bytes: &[u8], name: &str) -> (tempfile::TempDir, InputFile) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        let file = InputFile::new(&path, name).unwrap();
-        (folder, file)
-    }
-
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
 
     #[test]
     fn what_a_file_is_instead_is_said() {
         let zstd = zstd::encode_all(&b"n\n1\n"[..], 1).unwrap();
         let skipped = [&b"\x5a\x2a\x4d\x18\x02\0\0\0xx"[..], &zstd[..]].concat();
         let said = |name: &str, bytes: &[u8], compression| {
-            let (_folder, file) = input(bytes, name);
+            let (_folder, file) = input_file(bytes, name);
             Input::open(&file, compression)
                 .err()
                 .map(|error| (error.message().to_owned(), error.help_text().unwrap_or_default().to_owned()))

@@ -188,23 +188,8 @@ impl Input {
 mod tests {
     use std::io::Write;
 
-    use flate2::write::GzEncoder;
-
+    use super::super::tests::{gzip, input_file};
     use super::*;
-
-    fn input(bytes: &[u8], name: &str) -> (tempfile::TempDir, InputFile) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        let file = InputFile::new(&path, name).unwrap();
-        (folder, file)
-    }
-
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
 
     fn text() -> Vec<u8> {
         (0..20_000).flat_map(|n: u32| format!("{}\n", n.wrapping_mul(2_654_435_761)).into_bytes()).collect()
@@ -233,7 +218,7 @@ mod tests {
             ("a.zst", [zstd::encode_all(first, 1).unwrap(), zstd::encode_all(second, 9).unwrap()].concat()),
         ];
         for (name, bytes) in packed {
-            let (_folder, file) = input(&bytes, name);
+            let (_folder, file) = input_file(&bytes, name);
             for start in [0, 1, 70_000, 70_001, 100_000, text.len()] {
                 let mut input = Input::open(&file, Compression::Auto).unwrap();
                 let mut read = Vec::new();
@@ -258,7 +243,7 @@ mod tests {
         zstd.write_all(&text).unwrap();
         for (name, bytes, packed) in [("a.gz", gzip(&text), "gzip"), ("a.zst", zstd.finish().unwrap(), "zstd")] {
             let read = |bytes: &[u8]| {
-                let (_folder, file) = input(bytes, name);
+                let (_folder, file) = input_file(bytes, name);
                 let mut input = Input::open(&file, Compression::Auto)?;
                 let mut read = Vec::new();
                 while input.read(1000, &mut read)? == 1000 {}

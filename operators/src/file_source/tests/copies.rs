@@ -6,12 +6,6 @@ use std::io::Write;
 use super::follow::{Following, counted, lines};
 use super::*;
 
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
 /// Writes over a file, which stays the same one.
 fn overwrite(files: &Following, name: &str, bytes: &[u8]) {
     let mut file = OpenOptions::new().write(true).truncate(true).open(files.folder.path().join(name)).unwrap();

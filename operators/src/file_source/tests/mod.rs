@@ -8,11 +8,13 @@ mod renamed;
 mod text;
 mod together;
 
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
+use flate2::write::GzEncoder;
 use millstream_api::diagnostic::Diagnostics;
 use millstream_api::error::BadRow;
 use millstream_api::options::OnBadRow;
@@ -24,12 +26,28 @@ use millstream_api::{Error, Source};
 use super::FileSourceOptions;
 use super::compression::Compression;
 use super::formats::{Format, TextFormat};
-use super::paths::list;
+use super::paths::{InputFile, list};
 use super::reader::FileFactory;
 use crate::decode::csv::Dialect;
 use crate::decode::schema::{ColumnSpec, arrow_schema};
 
 const FOREVER: Duration = Duration::from_secs(600);
+
+/// A file with these bytes, and the folder that it is in.
+pub(super) fn input_file(bytes: &[u8], name: &str) -> (tempfile::TempDir, InputFile) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    let file = InputFile::new(&path, name).unwrap();
+    (folder, file)
+}
+
+/// A text, packed.
+pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
 
 fn plan(folder: &Path, options: serde_json::Value) -> Result<Plan, Diagnostics> {
     let inputs = Inputs { name: "in", streams: Vec::new(), on_bad_row: OnBadRow::Fail, folder: folder.to_owned() };

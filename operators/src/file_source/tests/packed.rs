@@ -1,17 +1,8 @@
 //! Files that are packed, and any cutting of the bytes.
 
-use std::io::Write;
-
-use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::*;
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 /// Text in several members or frames, cut anywhere.
 fn packed(text: &[u8], kind: usize, cuts: &[usize]) -> (&'static str, Vec<u8>) {
